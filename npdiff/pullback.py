@@ -1,0 +1,82 @@
+r"""The protocol of a derivative: every function returns its value and its *pullback*.
+
+The pullback of :math:`y = f(x)` is the transposed Jacobian as a function of a cotangent,
+
+.. math:: \bar x = \left(\frac{\partial f}{\partial x}\right)^{\!\top} \bar y .
+
+A function ``f(x, w, *, option)`` returns ``(y, pullback)``, and ``pullback(dy)`` returns
+``(dx, dw)``: one cotangent for each positional argument, in order. Options are keyword arguments
+and have none. A module is called like a function and is its own first argument:
+``y, pullback = layer(x)`` and ``dlayer, dx = pullback(dy)``, where ``dlayer`` is a layer.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_recording: ContextVar[bool] = ContextVar("npdiff_recording", default=True)
+
+
+@contextmanager
+def _record(value: bool) -> Iterator[None]:
+    token = _recording.set(value)
+    try:
+        yield
+    finally:
+        _recording.reset(token)
+
+
+@contextmanager
+def forward_only() -> Iterator[None]:
+    """Within this block functions return no usable pullback and so keep nothing alive.
+
+    What a sampler wants: memory falls to that of the widest layer. The setting belongs to the
+    current context; a worker thread has to run under ``contextvars.copy_context()`` to inherit it.
+    """
+    with _record(False):
+        yield
+
+
+def dropped(*_: Any) -> Any:
+    """The pullback that :func:`forward_only` leaves behind."""
+    raise RuntimeError(
+        "this value was computed under forward_only(), which keeps no pullbacks: "
+        "compute it again outside of that block"
+    )
+
+
+def differentiable(f: F) -> F:
+    """Mark ``f`` as a function that returns ``(y, pullback)``; makes it heed :func:`forward_only`."""
+
+    @wraps(f)
+    def run(*args: Any, **kwargs: Any) -> tuple[Any, Callable[..., Any]]:
+        y, pullback = f(*args, **kwargs)
+        return y, pullback if _recording.get() else dropped
+
+    return run  # type: ignore[return-value]
+
+
+def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
+    """``f`` that saves only its arguments and runs again in the pullback.
+
+    Works on an op, a layer or a whole model: memory for one more forward pass. Randomness is an
+    argument everywhere in npdiff, so both passes see the same draw.
+    """
+
+    @differentiable
+    def run(*args: Any, **kwargs: Any) -> tuple[Any, Callable[..., Any]]:
+        with forward_only():
+            y, _ = f(*args, **kwargs)
+
+        def checkpoint_pullback(dy: Any) -> Any:
+            with _record(True):
+                _, pullback = f(*args, **kwargs)
+            return pullback(dy)
+
+        return y, checkpoint_pullback
+
+    return run
