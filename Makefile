@@ -1,0 +1,14 @@
+# Every task in one line. `digits` and `test` bring their own environment; the others use $(PYTHON),
+# by default the one that `python3 start.py test` has made: pip install -e '.[test,lint,docs]' adds to it.
+PYTHON ?= .venv/bin/python
+
+.PHONY: help digits test lint types docs bench clean
+
+help:    ; @grep -oE '^[a-z]+:' Makefile | tr -d ':' | xargs echo make:
+digits:  ; python3 start.py digits
+test:    ; python3 start.py test
+lint:    ; $(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
+types:   ; $(PYTHON) -m mypy
+docs:    ; $(PYTHON) -m sphinx -n -W --keep-going -b html docs docs/_build/html
+bench:   ; $(PYTHON) -m benchmarks
+clean:   ; rm -rf build dist docs/_build docs/api docs/gallery .pytest_cache .hypothesis .mypy_cache .ruff_cache
