@@ -41,7 +41,7 @@ def say(text: str) -> None:
 
 
 def call(*command: object, **environment: str) -> int:
-    """Run a command to its end and hand back its exit status, also when Ctrl-C is pressed."""
+    """Run a command to its end, also after Ctrl-C, and hand back its exit status."""
     words = [str(word) for word in command]
     interrupted = False
     with subprocess.Popen(words, cwd=ROOT, env={**os.environ, **environment}) as process:
@@ -52,7 +52,7 @@ def call(*command: object, **environment: str) -> int:
             except KeyboardInterrupt:
                 interrupted = True  # the command got the same signal: let it end in its own way
     if interrupted and status:
-        return 130
+        raise KeyboardInterrupt
     return status if status >= 0 else 128 - status
 
 
@@ -137,8 +137,6 @@ def environment(*extras: str) -> Path:
     target = f".[{','.join(wanted)}]" if wanted else "."
     pip = (python(), "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
     if status := call(*pip, "--editable", target):
-        if status == 130:
-            raise KeyboardInterrupt
         raise StartError(
             "installing failed; pip's own message is above. It needs the network: check the "
             "connection or the proxy settings and run the same command again"
