@@ -1,0 +1,87 @@
+"""A data set: images, labels, class names; and the one rule that splits it in two."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from npdiff.backend import Array, namespace
+from npdiff.errors import InputError
+
+SPLITS = ("train", "test", "all")
+
+
+class Dataset(NamedTuple):
+    """Images with their labels.
+
+    Attributes
+    ----------
+    images : uint8 array, shape (N, H, W, C), C = 1 (grey) or 3 (RGB)
+    labels : int64 array, shape (N,), each an index into ``classes``
+    classes : the names of the classes
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+
+
+def interleaved(labels: np.ndarray) -> np.ndarray:
+    """An order of the samples in which every contiguous slice holds the classes in proportion.
+
+    The i-th of the n samples of a class stands at the fraction (2 i + 1) / 2 n of the whole, so a
+    slice of any length has each class's share to within about one sample; nothing is drawn.
+
+    >>> labels = np.array([0, 0, 0, 0, 1, 1])
+    >>> labels[interleaved(labels)].tolist()
+    [0, 1, 0, 0, 1, 0]
+    """
+    counts = np.bincount(labels)
+    by_class = np.argsort(labels, kind="stable")
+    starts = np.repeat(np.cumsum(counts) - counts, counts)
+    rank = np.empty(labels.size, dtype=np.int64)
+    rank[by_class] = np.arange(labels.size) - starts
+    place = (2 * rank + 1) / (2 * counts[labels])
+    return np.lexsort((labels, place))
+
+
+def split_of(data: Dataset, split: str) -> Dataset:
+    """One part of ``data``: ``"test"`` is its last tenth when interleaved, ``"train"`` the rest.
+
+    The rule is the same for the digits and for anybody's own images. It draws nothing, so the two
+    parts are the same on every machine, and both hold the classes in the same proportions.
+
+    Raises
+    ------
+    InputError
+        If the split is unknown or would be empty.
+    """
+    if split not in SPLITS:
+        raise InputError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
+    order = interleaved(data.labels)
+    cut = order.size - order.size // 10
+    chosen = {"train": order[:cut], "test": order[cut:], "all": order}[split]
+    if chosen.size == 0:
+        raise InputError(
+            f"{order.size} images are too few for a test split, which is a tenth of them: "
+            "give at least 10, or use split='all'"
+        )
+    return Dataset(data.images[chosen], data.labels[chosen], data.classes)
+
+
+def to_float(images: Array, dtype: Any = np.float32) -> Array:
+    """Bytes 0 .. 255 as the numbers -1 .. 1 that the models work with: x = b / 127.5 - 1.
+
+    The inverse, with rounding, is :func:`npdiff.pictures.to_uint8`.
+
+    >>> to_float(np.array([0, 51, 255], dtype=np.uint8)).tolist()
+    [-1.0, -0.6000000238418579, 1.0]
+
+    Raises
+    ------
+    InputError
+        If ``images`` is not of bytes.
+    """
+    xp = namespace(images)
+    if images.dtype != xp.uint8:
+        raise InputError(f"expected images of uint8, 0 to 255, got {images.dtype}")
+    return images.astype(dtype) / dtype(127.5) - dtype(1.0)

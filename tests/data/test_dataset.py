@@ -1,0 +1,58 @@
+"""The split, the order it rests on, and the bytes' way to floats."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from npdiff import data
+from npdiff.data.dataset import Dataset, interleaved, split_of
+from npdiff.errors import InputError
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=6), st.integers(0, 2**32 - 1))
+def test_every_slice_of_the_interleaved_order_holds_the_classes_in_proportion(counts, seed):
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.repeat(np.arange(len(counts)), counts))
+    order = interleaved(labels)
+    assert sorted(order) == list(range(labels.size))
+    first, last = sorted(rng.integers(0, labels.size + 1, size=2))
+    expected = np.array(counts) * (last - first) / labels.size
+    got = np.bincount(labels[order[first:last]], minlength=len(counts))
+    assert np.abs(got - expected).max() <= len(counts)
+
+
+def test_the_split_is_a_partition():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, size=(57, 2, 2, 1)).astype(np.uint8)
+    images[:, 0, 0, 0] = np.arange(57)
+    whole = Dataset(images, rng.integers(0, 3, size=57), ("a", "b", "c"))
+    train, test, everything = (split_of(whole, name) for name in ("train", "test", "all"))
+    assert len(test.labels) == 5
+    ids = np.concatenate([train.images, test.images])[:, 0, 0, 0]
+    assert sorted(ids) == list(range(57))
+    assert np.array_equal(everything.images[:, 0, 0, 0], ids)
+    for part in (train, test):
+        assert np.array_equal(part.labels, whole.labels[part.images[:, 0, 0, 0]])
+        assert part.classes == whole.classes
+
+
+def test_a_split_that_is_unknown_or_empty_is_refused():
+    few = Dataset(np.zeros((9, 2, 2, 1), np.uint8), np.zeros(9, np.int64), ("a",))
+    assert len(split_of(few, "train").labels) == 9
+    with pytest.raises(InputError, match="9 images are too few"):
+        split_of(few, "test")
+    with pytest.raises(InputError, match="unknown split 'valid'"):
+        split_of(few, "valid")
+
+
+def test_to_float_is_the_line_through_minus_one_and_one():
+    b = np.arange(256, dtype=np.uint8)
+    for dtype in (np.float32, np.float64):
+        x = data.to_float(b, dtype)
+        assert x.dtype == dtype
+        np.testing.assert_allclose(x, np.linspace(-1, 1, 256), atol=1e-7)
+    assert np.array_equal(np.rint((x + 1.0) * 127.5), b)
+    with pytest.raises(InputError, match="uint8"):
+        data.to_float(b.astype(np.float32))
