@@ -1,0 +1,177 @@
+r"""What a schedule is: signal and noise scales over time, and all that follows from them."""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from npdiff.errors import InputError
+
+#: A time or a number for each time: a scalar, or an ``(N,)`` array with one number a sample.
+Times = float | np.ndarray
+
+#: Halvings of an interval until its ends are neighbouring float64 numbers, whatever their scale.
+_BISECTIONS = 100
+
+
+class Schedule(ABC):
+    r"""Signal and noise scales, and what follows from them.
+
+    A subclass states the two logarithms and their time derivatives; the rest is derived here, once.
+
+    .. math::
+        :label: log-snr
+
+        \lambda_t = \log\frac{\alpha_t^2}{\sigma_t^2}
+        \qquad\text{strictly decreasing in } t
+
+    Every method takes a scalar or an array of times and returns float64 of the same shape.
+
+    Attributes
+    ----------
+    t_max : float
+        The last time: where sampling starts.
+    t_min : float
+        The first time at which there is noise to remove: training and grids stay at or above it.
+    steps : int or None
+        T, where the schedule is a chain of T steps; None where time is continuous.
+
+    Notes
+    -----
+    The notation is that of VDM (Kingma et al. 2021) and DPM-Solver (Lu et al. 2022); the latter's
+    lambda is half of this one.
+    """
+
+    t_max: float
+    t_min: float
+    steps: int | None = None
+
+    @abstractmethod
+    def log_alpha(self, t: Times) -> np.ndarray:
+        """The logarithm of the signal scale."""
+
+    @abstractmethod
+    def log_sigma(self, t: Times) -> np.ndarray:
+        """The logarithm of the noise scale; -inf where there is no noise."""
+
+    @abstractmethod
+    def log_alpha_dot(self, t: Times) -> np.ndarray:
+        """The time derivative of :meth:`log_alpha`."""
+
+    @abstractmethod
+    def log_sigma_dot(self, t: Times) -> np.ndarray:
+        """The time derivative of :meth:`log_sigma`; inf where there is no noise."""
+
+    @abstractmethod
+    def clock(self, t: Times) -> np.ndarray:
+        """What the network is told of the time, on the scale 0..1000."""
+
+    def time(self, t: Times) -> np.ndarray:
+        """``t`` as float64, checked.
+
+        Raises
+        ------
+        InputError
+            If a time is no number or lies outside of [0, t_max].
+        """
+        t = np.asarray(t, dtype=np.float64)
+        inside = (t >= 0.0) & (t <= self.t_max)
+        if not inside.all():
+            raise InputError(
+                f"time {t[~inside].flat[0]:g} lies outside of this schedule: "
+                f"it runs from 0 (data) to {self.t_max:g} (noise)"
+            )
+        return t
+
+    def alpha(self, t: Times) -> np.ndarray:
+        """The signal scale."""
+        return np.exp(self.log_alpha(t))
+
+    def sigma(self, t: Times) -> np.ndarray:
+        """The noise scale, a standard deviation."""
+        return np.exp(self.log_sigma(t))
+
+    def alpha_dot(self, t: Times) -> np.ndarray:
+        """The time derivative of the signal scale."""
+        return self.alpha(t) * self.log_alpha_dot(t)
+
+    def sigma_dot(self, t: Times) -> np.ndarray:
+        """The time derivative of the noise scale; for t > 0."""
+        return self.sigma(t) * self.log_sigma_dot(t)
+
+    def log_snr(self, t: Times) -> np.ndarray:
+        """The log signal-to-noise ratio, {eq}`log-snr`; inf where there is no noise."""
+        return 2.0 * (self.log_alpha(t) - self.log_sigma(t))
+
+    def time_at(self, log_snr: Times) -> np.ndarray:
+        """The time with this log signal-to-noise ratio: the inverse of :meth:`log_snr`.
+
+        By bisection, which needs nothing but that log-SNR decreases.
+
+        Raises
+        ------
+        InputError
+            If the schedule never gets as noisy, or never as clean.
+        """
+        wanted = np.asarray(log_snr, dtype=np.float64)
+        cleanest, noisiest = self.log_snr(0.0), self.log_snr(self.t_max)
+        inside = (wanted >= noisiest) & (wanted <= cleanest)
+        if not inside.all():
+            raise InputError(
+                f"log-SNR {wanted[~inside].flat[0]:g} lies outside of this schedule: "
+                f"it falls from {cleanest:g} to {noisiest:g}"
+            )
+        clean, noisy = np.zeros_like(wanted), np.full_like(wanted, self.t_max)
+        for _ in range(_BISECTIONS):
+            middle = 0.5 * (clean + noisy)
+            too_clean = self.log_snr(middle) > wanted
+            clean = np.where(too_clean, middle, clean)
+            noisy = np.where(too_clean, noisy, middle)
+        return np.where(wanted == cleanest, 0.0, noisy)
+
+    def drift(self, t: Times) -> np.ndarray:
+        r"""The drift coefficient f(t) of the forward SDE dx = f x dt + g dw.
+
+        .. math::
+            :label: sde-drift
+
+            f(t) = \frac{\mathrm d \log \alpha_t}{\mathrm d t}
+
+        Notes
+        -----
+        Song et al. 2021, section 3; in terms of alpha and sigma in VDM, section 3.
+        """
+        return self.log_alpha_dot(t)
+
+    def diffusion(self, t: Times) -> np.ndarray:
+        r"""The squared diffusion coefficient g(t)^2 of the forward SDE; for t > 0.
+
+        .. math::
+            :label: sde-diffusion
+
+            g(t)^2 = \frac{\mathrm d \sigma_t^2}{\mathrm d t} - 2 f(t)\, \sigma_t^2
+                   = -\sigma_t^2\, \frac{\mathrm d \lambda_t}{\mathrm d t}
+        """
+        variance = np.exp(2.0 * self.log_sigma(t))
+        return 2.0 * variance * (self.log_sigma_dot(t) - self.log_alpha_dot(t))
+
+
+class VariancePreserving(Schedule):
+    r"""A schedule that keeps unit variance: the signal scale settles the noise scale.
+
+    .. math::
+        :label: variance-preserving
+
+        \alpha_t^2 + \sigma_t^2 = 1
+        \quad\Rightarrow\quad
+        \frac{\mathrm d \log \sigma_t}{\mathrm d t}
+        = -\frac{\alpha_t^2}{\sigma_t^2}\, \frac{\mathrm d \log \alpha_t}{\mathrm d t}
+    """
+
+    def log_sigma(self, t: Times) -> np.ndarray:
+        with np.errstate(divide="ignore"):
+            return 0.5 * np.log(-np.expm1(2.0 * self.log_alpha(t)))
+
+    def log_sigma_dot(self, t: Times) -> np.ndarray:
+        # α² / σ² = 1 / (α⁻² - 1)
+        with np.errstate(divide="ignore"):
+            return -self.log_alpha_dot(t) / np.abs(np.expm1(-2.0 * self.log_alpha(t)))

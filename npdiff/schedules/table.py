@@ -1,0 +1,133 @@
+"""Chains of T steps, as in DDPM."""
+
+import numpy as np
+
+from npdiff.errors import InputError
+from npdiff.schedules.base import Times, VariancePreserving
+from npdiff.schedules.continuous import cosine_log_alpha
+
+
+class Table(VariancePreserving):
+    r"""DDPM's chain of T steps, as a table whose row t is the paper's t.
+
+    .. math::
+        :label: alpha-bar
+
+        \bar\alpha_t = \alpha_t^2 = \prod_{s=1}^{t} (1 - \beta_s),
+        \qquad \bar\alpha_0 = 1
+
+    Row 0 is the data, (alpha, sigma) = (1, 0), so the last step of a sampler needs no special case.
+    Between the rows log alpha is interpolated linearly: its rate is constant within a step. At a
+    row, where the rate jumps, the derivatives are those of the step that ends there.
+
+    Parameters
+    ----------
+    betas : (T,) array, ``betas[0]`` is the paper's beta_1; each in (0, 1)
+
+    Attributes
+    ----------
+    betas : (T + 1,) array, ``betas[t]`` is beta_t; ``betas[0]`` is 0
+    alpha_bar : (T + 1,) array, ``alpha_bar[t]`` is alpha-bar_t
+
+    Raises
+    ------
+    InputError
+        If ``betas`` is no row of numbers in (0, 1).
+
+    Notes
+    -----
+    Ho et al. 2020, section 2. What that paper calls alpha_t is written 1 - beta_t here.
+
+    Examples
+    --------
+    >>> chain = Table(np.array([0.1, 0.5]))
+    >>> chain.alpha_bar
+    array([1.  , 0.9 , 0.45])
+    >>> float(chain.alpha(2) ** 2 + chain.sigma(2) ** 2)
+    1.0
+    """
+
+    t_min = 1.0
+
+    def __init__(self, betas: np.ndarray) -> None:
+        betas = np.asarray(betas, dtype=np.float64)
+        if betas.ndim != 1 or betas.size == 0 or not ((betas > 0.0) & (betas < 1.0)).all():
+            raise InputError("betas must be a non-empty row of numbers strictly between 0 and 1")
+        self.betas = np.concatenate([[0.0], betas])
+        self._log_alpha = 0.5 * np.cumsum(np.log1p(-self.betas))
+        self.alpha_bar = np.exp(2.0 * self._log_alpha)
+        self.steps = betas.size
+        self.t_max = float(betas.size)
+
+    def log_alpha(self, t: Times) -> np.ndarray:
+        t = self.time(t)
+        row, part = self._step(t)
+        return self._log_alpha[row - 1] + part * self._rate(row)
+
+    def log_alpha_dot(self, t: Times) -> np.ndarray:
+        row, _ = self._step(self.time(t))
+        return self._rate(row)
+
+    def clock(self, t: Times) -> np.ndarray:
+        return self.time(t)
+
+    @staticmethod
+    def _step(t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The step in which t lies, 1..T, and the part of it that is over, from 0 to 1."""
+        row = np.maximum(np.ceil(t), 1.0).astype(np.int64)
+        return row, t - (row - 1)
+
+    def _rate(self, row: np.ndarray) -> np.ndarray:
+        return 0.5 * np.log1p(-self.betas[row])
+
+
+def linear_table(steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> Table:
+    r"""DDPM's linear schedule.
+
+    .. math::
+        :label: linear-betas
+
+        \beta_t = \beta_1 + \frac{t - 1}{T - 1} (\beta_T - \beta_1), \qquad t = 1, \dots, T
+
+    Parameters
+    ----------
+    steps : T
+    first, last : beta_1 and beta_T. They are not rescaled with T: chosen for T = 1000, they leave
+        much of the signal standing at the end of a shorter chain.
+
+    Notes
+    -----
+    Ho et al. 2020, section 4.
+    """
+    return Table(np.linspace(first, last, _chain_length(steps)))
+
+
+def cosine_table(steps: int = 1000, s: float = 0.008, largest: float = 0.999) -> Table:
+    r"""The cosine schedule of improved DDPM, as a chain.
+
+    .. math::
+        :label: cosine-betas
+
+        \beta_t = \min\!\left(1 - \frac{\bar\alpha(t/T)}{\bar\alpha((t-1)/T)},\; 0.999\right)
+
+    with the alpha-bar(u) of {eq}`cosine-alpha-bar`. For T = 1000 one beta is clipped, the last.
+
+    Parameters
+    ----------
+    steps : T
+    s : the offset that keeps the first betas from vanishing
+    largest : where the betas are clipped; alpha-bar would otherwise end at zero
+
+    Notes
+    -----
+    Nichol and Dhariwal 2021, section 3.2.
+    """
+    log_alpha = cosine_log_alpha(np.arange(_chain_length(steps)) / steps, s)
+    betas = np.append(-np.expm1(2.0 * np.diff(log_alpha)), 1.0)  # ᾱ(1) = 0
+    return Table(np.minimum(betas, largest))
+
+
+def _chain_length(steps: int) -> int:
+    if steps < 1:
+        raise InputError(f"a chain has at least one step, got {steps}")
+    return steps
