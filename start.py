@@ -136,7 +136,7 @@ def environment(*extras: str) -> Path:
     say("installing npdiff and what it needs into .venv (the first time takes a minute or two)")
     target = f".[{','.join(wanted)}]" if wanted else "."
     pip = (python(), "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-    if status := call(*pip, "--editable", target):
+    if call(*pip, "--editable", target):
         raise StartError(
             "installing failed; pip's own message is above. It needs the network: check the "
             "connection or the proxy settings and run the same command again"
