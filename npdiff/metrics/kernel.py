@@ -1,0 +1,75 @@
+"""The kernel distance between two sets of features (KID is that of Inception's features)."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from npdiff.backend import Array
+from npdiff.metrics.features import blocks, checked
+
+
+class KernelDistance(NamedTuple):
+    """An estimate of the squared distance, and its standard error."""
+
+    value: float
+    standard_error: float
+
+
+def kernel_distance(x: Array, y: Array) -> KernelDistance:
+    r"""The unbiased squared maximum mean discrepancy with the cubic kernel.
+
+    .. math::
+        :label: kernel-distance
+
+        \widehat{\mathrm{MMD}}{}^2 = \frac{\sum_{i \ne j} k(x_i, x_j)}{N (N - 1)}
+            + \frac{\sum_{i \ne j} k(y_i, y_j)}{M (M - 1)}
+            - \frac{2}{N M} \sum_{i, j} k(x_i, y_j) ,
+        \qquad k(x, y) = \Big( \frac{x^\top y}{D} + 1 \Big)^3 .
+
+    Unbiased at every number of samples: between two samples of one distribution its mean is zero,
+    and it may come out negative.
+
+    Parameters
+    ----------
+    x, y : arrays, shape (N, D) and (M, D), at least two samples each
+
+    Returns
+    -------
+    KernelDistance
+        ``value`` and ``standard_error``. The error comes from how far each sample alone moves the
+        estimate, :math:`a_i = \overline{k(x_i, x_{j \ne i})} - \overline{k(x_i, y_j)}` and
+        :math:`b_j` likewise: its square is :math:`4 \operatorname{var}(a) / N + 4
+        \operatorname{var}(b) / M`. Where the two distributions are equal it errs on the large side.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two samples, or features that are not finite.
+
+    Notes
+    -----
+    Bińkowski, Sutherland, Arbel and Gretton, *Demystifying MMD GANs* (2018). They average over
+    random subsets; here all pairs are used, so nothing is drawn.
+    """
+    x, y = checked(2, x=x, y=y)
+    n, m = len(x), len(y)
+    x_to_y, y_to_x = _sums(x, y)
+    a = (_sums(x, x)[0] - _kernel(np.sum(x * x, axis=1), x)) / (n - 1) - x_to_y / m
+    b = (_sums(y, y)[0] - _kernel(np.sum(y * y, axis=1), y)) / (m - 1) - y_to_x / n
+    variance = 4.0 * (a.var(ddof=1) / n + b.var(ddof=1) / m)
+    return KernelDistance(float(a.mean() + b.mean()), float(np.sqrt(variance)))
+
+
+def _kernel(products: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """(x.y / D + 1)^3, given the inner products."""
+    return (products / x.shape[1] + 1.0) ** 3
+
+
+def _sums(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The kernel matrix k(x_i, y_j) summed over j, (N,), and over i, (M,)."""
+    over_y, over_x = np.empty(len(x)), np.zeros(len(y))
+    for rows in blocks(len(x)):
+        k = _kernel(x[rows] @ y.T, x)
+        over_y[rows] = k.sum(axis=1)
+        over_x += k.sum(axis=0)
+    return over_y, over_x

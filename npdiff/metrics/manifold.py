@@ -1,0 +1,68 @@
+"""Precision and recall: how much of what is generated is like the data, and the other way round."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from npdiff.backend import Array
+from npdiff.errors import InputError
+from npdiff.metrics.features import blocks, checked, squared_distances
+
+
+class PrecisionRecall(NamedTuple):
+    """Two fractions, 0 to 1."""
+
+    precision: float
+    recall: float
+
+
+def precision_recall(real: Array, generated: Array, k: int = 3) -> PrecisionRecall:
+    r"""Precision and recall of generated features, by k-nearest-neighbour manifolds.
+
+    Around every sample of a set :math:`\Phi` lies a ball that reaches its k-th nearest neighbour in
+    that set; a point is like :math:`\Phi` if some ball holds it.
+
+    .. math::
+        :label: precision-recall
+
+        \text{precision} = \frac{1}{|\Phi_g|} \sum_{\phi \in \Phi_g} f(\phi, \Phi_r) , \quad
+        \text{recall} = \frac{1}{|\Phi_r|} \sum_{\phi \in \Phi_r} f(\phi, \Phi_g) , \quad
+        f(\phi, \Phi) = \max_{\phi' \in \Phi} \big[ \lVert \phi - \phi' \rVert
+            \le \lVert \phi' - \mathrm{NN}_k(\phi', \Phi) \rVert \big]
+
+    Parameters
+    ----------
+    real, generated : arrays, shape (N, D) and (M, D), more than k samples each. The numbers depend
+        on N and M: compare like with like.
+    k : which neighbour the balls reach
+
+    Raises
+    ------
+    InputError
+        If there are too few samples, k is below 1, or features are not finite.
+
+    Notes
+    -----
+    Kynkäänniemi, Karras, Laine, Lehtinen and Aila, *Improved precision and recall metric for
+    assessing generative models* (2019); k = 3 is theirs.
+    """
+    if k < 1:
+        raise InputError(f"expected k of at least 1, got {k}")
+    real, generated = checked(k + 1, real=real, generated=generated)
+    centre = real.mean(axis=0)  # distances stay as they are and lose fewer digits
+    real, generated = real - centre, generated - centre
+    in_real, in_generated = np.zeros(len(generated), bool), np.zeros(len(real), bool)
+    reach_real, reach_generated = _squared_reach(real, k), _squared_reach(generated, k)
+    for rows in blocks(len(generated)):
+        squared = squared_distances(generated[rows], real)
+        in_real[rows] = (squared <= reach_real).any(axis=1)
+        in_generated |= (squared <= reach_generated[rows, None]).any(axis=0)
+    return PrecisionRecall(float(in_real.mean()), float(in_generated.mean()))
+
+
+def _squared_reach(x: np.ndarray, k: int) -> np.ndarray:
+    """The squared distance of each sample to its k-th nearest neighbour, itself not counted."""
+    out = np.empty(len(x))
+    for rows in blocks(len(x)):
+        out[rows] = np.partition(squared_distances(x[rows], x), k, axis=1)[:, k]
+    return out
