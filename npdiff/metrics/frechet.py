@@ -1,4 +1,4 @@
-"""The Fréchet distance between Gaussians fitted to features (FID is that of Inception's features)."""
+"""The Fréchet distance between Gaussians fitted to features: with Inception's features, FID."""
 
 import numpy as np
 
