@@ -7,7 +7,7 @@ At a fixed x_t all parameterisations make the same error in different units,
 
     \widehat{\text{output}} - \text{output} = \frac{\Delta_t}{\alpha_t}\, (\hat\epsilon - \epsilon)
 
-with the determinant {eq}`determinant`. A *weighting* is therefore stated once, as a function of the
+with the determinant :eq:`determinant`. A *weighting* is therefore stated once, as a function of the
 log-SNR that multiplies the squared error of eps, and :func:`weight` translates it to any row.
 """
 
@@ -205,7 +205,7 @@ class Objective:
 
 @differentiable
 def loss(output: Array, *, example: Example) -> tuple[Array, Callable[[Array], tuple[Array]]]:
-    r"""The weighted squared error {eq}`squared-error` of a network's output.
+    r"""The weighted squared error :eq:`squared-error` of a network's output.
 
     Parameters
     ----------

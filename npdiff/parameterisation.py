@@ -5,7 +5,7 @@ r"""What a network's output means: one row (a, b) for each of the field's parame
 
     \text{output} = a_t\, x_0 + b_t\, \epsilon
 
-Together with {eq}`marginal` this is a system of two equations, whose solution gives the clean data
+Together with :eq:`marginal` this is a system of two equations, whose solution gives the clean data
 and the noise from any output. Its determinant tells how well the choice is conditioned.
 
 .. list-table::
@@ -66,7 +66,7 @@ class Row:
     coefficients: Callable[[Schedule, Times], Coefficients]
 
     def target(self, schedule: Schedule, x_0: Array, eps: Array, t: Times) -> Array:
-        """What the network should answer at x_t = alpha_t x_0 + sigma_t eps: {eq}`output`.
+        """What the network should answer at x_t = alpha_t x_0 + sigma_t eps: :eq:`output`.
 
         Parameters
         ----------
@@ -78,7 +78,7 @@ class Row:
         return per_sample(a, x_0) * x_0 + per_sample(b, eps) * eps
 
     def determinant(self, schedule: Schedule, t: Times) -> np.ndarray:
-        r"""The determinant of the system of {eq}`marginal` and {eq}`output`.
+        r"""The determinant of the system of :eq:`marginal` and :eq:`output`.
 
         .. math::
             :label: determinant

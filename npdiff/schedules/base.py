@@ -99,7 +99,7 @@ class Schedule(ABC):
         return self.sigma(t) * self.log_sigma_dot(t)
 
     def log_snr(self, t: Times) -> np.ndarray:
-        """The log signal-to-noise ratio, {eq}`log-snr`; inf where there is no noise."""
+        """The log signal-to-noise ratio, :eq:`log-snr`; inf where there is no noise."""
         return 2.0 * (self.log_alpha(t) - self.log_sigma(t))
 
     def time_at(self, log_snr: Times) -> np.ndarray:

@@ -81,7 +81,7 @@ class Cosine(VariancePreserving):
 
 
 def cosine_log_alpha(u: np.ndarray, s: float) -> np.ndarray:
-    """The logarithm of the square root of {eq}`cosine-alpha-bar`, precise near u = 0.
+    """The logarithm of the square root of :eq:`cosine-alpha-bar`, precise near u = 0.
 
     With a from s and b from u it is log(cos(a + b) / cos(a)) = log(cos b - tan a sin b).
     """

@@ -110,7 +110,7 @@ def cosine_table(steps: int = 1000, s: float = 0.008, largest: float = 0.999) ->
 
         \beta_t = \min\!\left(1 - \frac{\bar\alpha(t/T)}{\bar\alpha((t-1)/T)},\; 0.999\right)
 
-    with the alpha-bar(u) of {eq}`cosine-alpha-bar`. For T = 1000 one beta is clipped, the last.
+    with the alpha-bar(u) of :eq:`cosine-alpha-bar`. For T = 1000 one beta is clipped, the last.
 
     Parameters
     ----------
