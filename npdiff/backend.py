@@ -4,6 +4,7 @@ Every function of npdiff asks its own arguments, ``xp = namespace(x)``, and comp
 are made of. Two backends can therefore be compared in one process.
 """
 
+import itertools
 import sys
 from typing import Any
 
@@ -89,3 +90,27 @@ def per_sample(a: float | np.ndarray, x: Array) -> Any:
         )
     column = a.reshape(-1, *(1,) * (x.ndim - 1))
     return namespace(x).asarray(column, dtype=x.dtype)
+
+
+def erf(x: Array) -> Array:
+    """The error function of every element, on the array's own backend."""
+    if type(x).__module__.partition(".")[0] == "cupy":
+        from cupyx.scipy import special
+    else:
+        from scipy import special
+    return special.erf(x)
+
+
+def blocks(n: int, elements: int, xp: Any) -> list[slice]:
+    """The rows 0 .. n - 1 in equal blocks whose scratch array stays in the cache.
+
+    Parameters
+    ----------
+    n : number of samples
+    elements : size of the scratch array one sample needs
+    xp : the array module; a GPU is given large blocks, a CPU what fits its second-level cache
+    """
+    limit = 2**18 if xp is np else 2**27
+    count = min(n, max(1, -(-n * elements // limit)))
+    edges = [i * n // count for i in range(count + 1)] if count else []
+    return [slice(a, b) for a, b in itertools.pairwise(edges)]

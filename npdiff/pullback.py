@@ -16,7 +16,12 @@ from contextvars import ContextVar
 from functools import wraps
 from typing import Any, TypeVar
 
-F = TypeVar("F", bound=Callable[..., Any])
+#: What a pullback returns: a cotangent for each positional argument.
+Cotangents = tuple[Any, ...]
+#: What every function returns: its value and its pullback.
+Traced = tuple[Any, Callable[..., Cotangents]]
+
+F = TypeVar("F", bound=Callable[..., Traced])
 
 _recording: ContextVar[bool] = ContextVar("npdiff_recording", default=True)
 
@@ -41,7 +46,7 @@ def forward_only() -> Iterator[None]:
         yield
 
 
-def dropped(*_: Any) -> Any:
+def dropped(*_: Any) -> Cotangents:
     """The pullback that :func:`forward_only` leaves behind."""
     raise RuntimeError(
         "this value was computed under forward_only(), which keeps no pullbacks: "
@@ -50,17 +55,17 @@ def dropped(*_: Any) -> Any:
 
 
 def differentiable(f: F) -> F:
-    """Mark ``f`` as a function that returns ``(y, pullback)``; makes it heed :func:`forward_only`."""
+    """Mark ``f`` as returning ``(y, pullback)``, and make it heed :func:`forward_only`."""
 
     @wraps(f)
-    def run(*args: Any, **kwargs: Any) -> tuple[Any, Callable[..., Any]]:
+    def run(*args: Any, **kwargs: Any) -> Traced:
         y, pullback = f(*args, **kwargs)
         return y, pullback if _recording.get() else dropped
 
     return run  # type: ignore[return-value]
 
 
-def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
+def checkpoint(f: Callable[..., Traced]) -> Callable[..., Traced]:
     """``f`` that saves only its arguments and runs again in the pullback.
 
     Works on an op, a layer or a whole model: memory for one more forward pass. Randomness is an
@@ -68,14 +73,14 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @differentiable
-    def run(*args: Any, **kwargs: Any) -> tuple[Any, Callable[..., Any]]:
+    def run(*args: Any, **kwargs: Any) -> Traced:
         with forward_only():
             y, _ = f(*args, **kwargs)
 
-        def checkpoint_pullback(dy: Any) -> Any:
+        def checkpoint_pullback(*dy: Any) -> Cotangents:
             with _record(True):
                 _, pullback = f(*args, **kwargs)
-            return pullback(dy)
+            return pullback(*dy)
 
         return y, checkpoint_pullback
 

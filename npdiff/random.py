@@ -1,4 +1,4 @@
-r"""Keyed random numbers: a draw is a function of (seed, stream, step, sample index), never of history.
+r"""Keyed random numbers: a draw is a function of (seed, stream, step, sample), not of history.
 
 The generator is Philox 4x32-10 (Salmon, Moraes, Dror and Shaw, *Parallel random numbers: as easy
 as 1, 2, 3*, SC 2011): ten rounds of a keyed bijection on a 128-bit counter. Here the key is the

@@ -79,7 +79,7 @@ def map(f: Callable[..., Any], tree: T, *rest: T) -> T:
         }
         return tree.replace(**named)
     if isinstance(tree, tuple):
-        columns = zip(tree, *rest, strict=True)  # type: ignore[call-overload]
+        columns = zip(tree, *rest, strict=True)
         return tuple(map(f, *column) for column in columns)  # type: ignore[return-value]
     return tree
 

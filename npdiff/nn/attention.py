@@ -1,0 +1,235 @@
+"""Attention layers: over the tokens themselves, over a context, and the transformer block."""
+
+import numpy as np
+
+from npdiff import ops
+from npdiff.backend import Array
+from npdiff.nn.layers import GroupNorm, LayerNorm, Linear
+from npdiff.pullback import Cotangents, Traced, differentiable
+from npdiff.tree import Module
+
+
+class SelfAttention(Module):
+    """Every token attends to every token: :eq:`attention` with q, k and v affine maps of x."""
+
+    qkv: Linear
+    out: Linear
+    heads: int
+
+    @classmethod
+    def init(
+        cls, rng: np.random.Generator, channels: int, *, heads: int = 4, scale: float = 1.0
+    ) -> "SelfAttention":
+        """``scale`` is that of the output map; at 0 a residual branch starts as nothing."""
+        qkv = Linear.init(rng, channels, 3 * channels)
+        return cls(qkv, Linear.init(rng, channels, channels, scale=scale), heads)
+
+    @differentiable
+    def __call__(self, x: Array) -> Traced:
+        qkv, qkv_vjp = self.qkv(x)
+        parts, split_vjp = ops.split(qkv, parts=3)
+        h, attention_vjp = ops.attention(*parts, heads=self.heads)
+        y, out_vjp = self.out(h)
+
+        def self_attention_pullback(dy: Array) -> Cotangents:
+            dout, dh = out_vjp(dy)
+            (dqkv_x,) = split_vjp(*attention_vjp(dh))
+            dqkv, dx = qkv_vjp(dqkv_x)
+            return self.replace(qkv=dqkv, out=dout), dx
+
+        return y, self_attention_pullback
+
+
+class CrossAttention(Module):
+    """Every token attends to a context: :eq:`attention` with q of x, and k and v of the context."""
+
+    q: Linear
+    kv: Linear
+    out: Linear
+    heads: int
+
+    @classmethod
+    def init(
+        cls,
+        rng: np.random.Generator,
+        channels: int,
+        context_width: int,
+        *,
+        heads: int = 4,
+        scale: float = 1.0,
+    ) -> "CrossAttention":
+        """``scale`` is that of the output map."""
+        q = Linear.init(rng, channels, channels)
+        kv = Linear.init(rng, context_width, 2 * channels)
+        return cls(q, kv, Linear.init(rng, channels, channels, scale=scale), heads)
+
+    @differentiable
+    def __call__(self, x: Array, context: Array, *, mask: Array | None = None) -> Traced:
+        """``context`` is ``(N, M, context_width)``; ``mask`` ``(N, M)`` is False on padding."""
+        q, q_vjp = self.q(x)
+        kv, kv_vjp = self.kv(context)
+        parts, split_vjp = ops.split(kv, parts=2)
+        h, attention_vjp = ops.attention(q, *parts, heads=self.heads, mask=mask)
+        y, out_vjp = self.out(h)
+
+        def cross_attention_pullback(dy: Array) -> Cotangents:
+            dout, dh = out_vjp(dy)
+            dq_x, dk, dv = attention_vjp(dh)
+            dq, dx = q_vjp(dq_x)
+            dkv, dcontext = kv_vjp(*split_vjp(dk, dv))
+            return self.replace(q=dq, kv=dkv, out=dout), dx, dcontext
+
+        return y, cross_attention_pullback
+
+
+class FeedForward(Module):
+    """Two affine maps of each token with a GELU between them."""
+
+    first: Linear
+    second: Linear
+
+    @classmethod
+    def init(cls, rng: np.random.Generator, channels: int, *, expansion: int = 4) -> "FeedForward":
+        """``expansion`` times as many channels inside."""
+        first = Linear.init(rng, channels, expansion * channels)
+        return cls(first, Linear.init(rng, expansion * channels, channels))
+
+    @differentiable
+    def __call__(self, x: Array) -> Traced:
+        h, first_vjp = self.first(x)
+        h, gelu_vjp = ops.gelu(h, approximate=True)
+        y, second_vjp = self.second(h)
+
+        def feed_forward_pullback(dy: Array) -> Cotangents:
+            dsecond, dh = second_vjp(dy)
+            (dh,) = gelu_vjp(dh)
+            dfirst, dx = first_vjp(dh)
+            return self.replace(first=dfirst, second=dsecond), dx
+
+        return y, feed_forward_pullback
+
+
+class TransformerBlock(Module):
+    """Self-attention, cross-attention to a context, feed-forward; each normalised, each added.
+
+    Notes
+    -----
+    Rombach et al., *High-Resolution Image Synthesis with Latent Diffusion Models* (2022),
+    section 3.3 and the appendix on the attention-based conditioning.
+    """
+
+    norm1: LayerNorm
+    self_attention: SelfAttention
+    norm2: LayerNorm
+    cross_attention: CrossAttention
+    norm3: LayerNorm
+    feed_forward: FeedForward
+
+    @classmethod
+    def init(
+        cls, rng: np.random.Generator, channels: int, context_width: int, *, heads: int = 4
+    ) -> "TransformerBlock":
+        """Tokens of ``channels`` numbers attending to a context of ``context_width`` numbers."""
+        return cls(
+            LayerNorm.init(channels),
+            SelfAttention.init(rng, channels, heads=heads),
+            LayerNorm.init(channels),
+            CrossAttention.init(rng, channels, context_width, heads=heads),
+            LayerNorm.init(channels),
+            FeedForward.init(rng, channels),
+        )
+
+    @differentiable
+    def __call__(self, x: Array, context: Array, *, mask: Array | None = None) -> Traced:
+        """``x`` is ``(N, L, C)``; context and mask as in :class:`CrossAttention`."""
+        h, norm1_vjp = self.norm1(x)
+        h, self_vjp = self.self_attention(h)
+        x = x + h
+        h, norm2_vjp = self.norm2(x)
+        h, cross_vjp = self.cross_attention(h, context, mask=mask)
+        x = x + h
+        h, norm3_vjp = self.norm3(x)
+        h, feed_vjp = self.feed_forward(h)
+
+        def transformer_block_pullback(dy: Array) -> Cotangents:
+            dfeed, dh = feed_vjp(dy)
+            dnorm3, dh = norm3_vjp(dh)
+            dy = dy + dh
+            dcross, dh, dcontext = cross_vjp(dy)
+            dnorm2, dh = norm2_vjp(dh)
+            dy = dy + dh
+            dself, dh = self_vjp(dy)
+            dnorm1, dh = norm1_vjp(dh)
+            gradient = TransformerBlock(dnorm1, dself, dnorm2, dcross, dnorm3, dfeed)
+            return gradient, dy + dh, dcontext
+
+        return x + h, transformer_block_pullback
+
+
+def _tokens(x: Array) -> Array:
+    """``(N, *space, C)`` seen as ``(N, L, C)``: channels last, so nothing moves."""
+    return x.reshape(x.shape[0], -1, x.shape[-1])
+
+
+class AttentionBlock(Module):
+    """Self-attention over the positions of an image, normalised before and added after."""
+
+    norm: GroupNorm
+    attention: SelfAttention
+
+    @classmethod
+    def init(cls, rng: np.random.Generator, channels: int, *, heads: int = 4) -> "AttentionBlock":
+        """The output map starts at zero, so that the block starts as the identity."""
+        attention = SelfAttention.init(rng, channels, heads=heads, scale=0.0)
+        return cls(GroupNorm.init(channels), attention)
+
+    @differentiable
+    def __call__(self, x: Array) -> Traced:
+        h, norm_vjp = self.norm(x)
+        h, attention_vjp = self.attention(_tokens(h))
+
+        def attention_block_pullback(dy: Array) -> Cotangents:
+            dattention, dh = attention_vjp(_tokens(dy))
+            dnorm, dx = norm_vjp(dh.reshape(dy.shape))
+            dx += dy
+            return self.replace(norm=dnorm, attention=dattention), dx
+
+        return x + h.reshape(x.shape), attention_block_pullback
+
+
+class SpatialTransformer(Module):
+    """A transformer block over the positions of an image, attending to a context as well."""
+
+    norm: GroupNorm
+    inward: Linear
+    block: TransformerBlock
+    outward: Linear
+
+    @classmethod
+    def init(
+        cls, rng: np.random.Generator, channels: int, context_width: int, *, heads: int = 4
+    ) -> "SpatialTransformer":
+        """The outward map starts at zero, so that the block starts as the identity."""
+        return cls(
+            GroupNorm.init(channels, eps=1e-6),
+            Linear.init(rng, channels, channels),
+            TransformerBlock.init(rng, channels, context_width, heads=heads),
+            Linear.init(rng, channels, channels, scale=0.0),
+        )
+
+    @differentiable
+    def __call__(self, x: Array, context: Array, *, mask: Array | None = None) -> Traced:
+        h, norm_vjp = self.norm(x)
+        h, inward_vjp = self.inward(_tokens(h))
+        h, block_vjp = self.block(h, context, mask=mask)
+        h, outward_vjp = self.outward(h)
+
+        def spatial_transformer_pullback(dy: Array) -> Cotangents:
+            doutward, dh = outward_vjp(_tokens(dy))
+            dblock, dh, dcontext = block_vjp(dh)
+            dinward, dh = inward_vjp(dh)
+            dnorm, dx = norm_vjp(dh.reshape(dy.shape))
+            dx += dy
+            return SpatialTransformer(dnorm, dinward, dblock, doutward), dx, dcontext
+
+        return x + h.reshape(x.shape), spatial_transformer_pullback

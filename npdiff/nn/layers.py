@@ -1,0 +1,227 @@
+"""Layers: the ops with their parameters. A layer's gradient is a layer."""
+
+import numpy as np
+
+from npdiff import ops
+from npdiff.backend import Array
+from npdiff.nn.init import ones, variance_scaling, zeros
+from npdiff.ops.conv import Padding
+from npdiff.pullback import Cotangents, Traced, differentiable
+from npdiff.tree import Module
+
+
+class Linear(Module):
+    """An affine map of the channels, :eq:`linear`."""
+
+    w: Array
+    b: Array | None
+
+    @classmethod
+    def init(
+        cls,
+        rng: np.random.Generator,
+        channels: int,
+        features: int,
+        *,
+        scale: float = 1.0,
+        bias: bool = True,
+    ) -> "Linear":
+        """Weights by :eq:`variance-scaling`, bias 0."""
+        w = variance_scaling(rng, (channels, features), scale)
+        return cls(w, zeros(features) if bias else None)
+
+    @differentiable
+    def __call__(self, x: Array) -> Traced:
+        y, linear_vjp = ops.linear(x, self.w, self.b)
+
+        def linear_layer_pullback(dy: Array) -> Cotangents:
+            dx, dw, db = linear_vjp(dy)
+            return self.replace(w=dw, b=db), dx
+
+        return y, linear_layer_pullback
+
+
+class Conv(Module):
+    """A convolution, :eq:`conv`, over as many spatial axes as its kernel has."""
+
+    w: Array
+    b: Array
+    stride: int = 1
+    padding: Padding = None
+
+    @classmethod
+    def init(
+        cls,
+        rng: np.random.Generator,
+        channels: int,
+        features: int,
+        *,
+        kernel: tuple[int, ...] = (3, 3),
+        stride: int = 1,
+        padding: Padding = None,
+        scale: float = 1.0,
+    ) -> "Conv":
+        """Weights by :eq:`variance-scaling`, bias 0."""
+        w = variance_scaling(rng, (*kernel, channels, features), scale)
+        return cls(w, zeros(features), stride, padding)
+
+    @differentiable
+    def __call__(self, x: Array) -> Traced:
+        y, conv_vjp = ops.conv(x, self.w, self.b, stride=self.stride, padding=self.padding)
+
+        def conv_layer_pullback(dy: Array) -> Cotangents:
+            dx, dw, db = conv_vjp(dy)
+            return self.replace(w=dw, b=db), dx
+
+        return y, conv_layer_pullback
+
+
+class GroupNorm(Module):
+    """Group normalisation with a gain and an offset a channel, :eq:`group-norm`."""
+
+    gamma: Array
+    beta: Array
+    groups: int
+    eps: float = 1e-5
+
+    @classmethod
+    def init(cls, channels: int, *, groups: int | None = None, eps: float = 1e-5) -> "GroupNorm":
+        """Gain 1, offset 0; as many groups as divide the channels, 32 of at least 4 at the most."""
+        if groups is None:
+            groups = next(
+                g for g in range(min(32, max(1, channels // 4)), 0, -1) if channels % g == 0
+            )
+        return cls(ones(channels), zeros(channels), groups, eps)
+
+    @differentiable
+    def __call__(self, x: Array) -> Traced:
+        y, norm_vjp = ops.group_norm(x, self.gamma, self.beta, groups=self.groups, eps=self.eps)
+
+        def group_norm_layer_pullback(dy: Array) -> Cotangents:
+            dx, dgamma, dbeta = norm_vjp(dy)
+            return self.replace(gamma=dgamma, beta=dbeta), dx
+
+        return y, group_norm_layer_pullback
+
+
+class LayerNorm(Module):
+    """Layer normalisation with a gain and an offset a channel, :eq:`layer-norm`."""
+
+    gamma: Array
+    beta: Array
+    eps: float = 1e-5
+
+    @classmethod
+    def init(cls, channels: int, *, eps: float = 1e-5) -> "LayerNorm":
+        """Gain 1, offset 0."""
+        return cls(ones(channels), zeros(channels), eps)
+
+    @differentiable
+    def __call__(self, x: Array) -> Traced:
+        y, norm_vjp = ops.layer_norm(x, self.gamma, self.beta, eps=self.eps)
+
+        def layer_norm_layer_pullback(dy: Array) -> Cotangents:
+            dx, dgamma, dbeta = norm_vjp(dy)
+            return self.replace(gamma=dgamma, beta=dbeta), dx
+
+        return y, layer_norm_layer_pullback
+
+
+class Embedding(Module):
+    """A learned vector for each symbol."""
+
+    table: Array
+
+    @classmethod
+    def init(cls, rng: np.random.Generator, symbols: int, width: int) -> "Embedding":
+        """Standard normal vectors divided by the square root of their width."""
+        table = rng.standard_normal((symbols, width)) / np.sqrt(width)
+        return cls(table.astype(np.float32))
+
+    @differentiable
+    def __call__(self, *, index: Array) -> Traced:
+        y, embedding_vjp = ops.embedding(self.table, index=index)
+
+        def embedding_layer_pullback(dy: Array) -> Cotangents:
+            (dtable,) = embedding_vjp(dy)
+            return (self.replace(table=dtable),)
+
+        return y, embedding_layer_pullback
+
+
+class Downsample(Module):
+    """Half as many positions along each axis: a convolution of stride 2."""
+
+    conv: Conv
+
+    @classmethod
+    def init(cls, rng: np.random.Generator, channels: int, dims: int = 2) -> "Downsample":
+        """A kernel of 3 with one zero at either end, so that a size H becomes ceil(H / 2)."""
+        return cls(Conv.init(rng, channels, channels, kernel=(3,) * dims, stride=2, padding=1))
+
+    @differentiable
+    def __call__(self, x: Array) -> Traced:
+        y, conv_vjp = self.conv(x)
+
+        def downsample_pullback(dy: Array) -> Cotangents:
+            dconv, dx = conv_vjp(dy)
+            return self.replace(conv=dconv), dx
+
+        return y, downsample_pullback
+
+
+class Upsample(Module):
+    """Twice as many positions along each axis: nearest neighbours, then a convolution."""
+
+    conv: Conv
+
+    @classmethod
+    def init(cls, rng: np.random.Generator, channels: int, dims: int = 2) -> "Upsample":
+        """A kernel of 3 that keeps the size."""
+        return cls(Conv.init(rng, channels, channels, kernel=(3,) * dims))
+
+    @differentiable
+    def __call__(self, x: Array, *, size: tuple[int, ...] | None = None) -> Traced:
+        """``size``: what to cut the upsampled image to, for sizes that are odd."""
+        h, upsample_vjp = ops.upsample(x, size=size)
+        y, conv_vjp = self.conv(h)
+
+        def upsample_layer_pullback(dy: Array) -> Cotangents:
+            dconv, dh = conv_vjp(dy)
+            (dx,) = upsample_vjp(dh)
+            return self.replace(conv=dconv), dx
+
+        return y, upsample_layer_pullback
+
+
+class TimeEmbedding(Module):
+    """What the network knows of the time: sinusoidal features, then two affine maps."""
+
+    first: Linear
+    second: Linear
+    variant: str = "adm"
+
+    @classmethod
+    def init(
+        cls, rng: np.random.Generator, width: int, features: int, *, variant: str = "adm"
+    ) -> "TimeEmbedding":
+        """``width`` sinusoidal features to ``features`` learned ones."""
+        first = Linear.init(rng, width, features)
+        return cls(first, Linear.init(rng, features, features), variant)
+
+    @differentiable
+    def __call__(self, clock: Array) -> Traced:
+        width = self.first.w.shape[0]
+        f, sinusoidal_vjp = ops.sinusoidal(clock, width=width, variant=self.variant)
+        h, first_vjp = self.first(f)
+        h, silu_vjp = ops.silu(h)
+        e, second_vjp = self.second(h)
+
+        def time_embedding_pullback(de: Array) -> Cotangents:
+            dsecond, dh = second_vjp(de)
+            (dh,) = silu_vjp(dh)
+            dfirst, df = first_vjp(dh)
+            (dclock,) = sinusoidal_vjp(df)
+            return self.replace(first=dfirst, second=dsecond), dclock
+
+        return e, time_embedding_pullback

@@ -1,0 +1,77 @@
+"""A network for points of a few dimensions, called like the U-Net."""
+
+import numpy as np
+
+from npdiff import ops
+from npdiff.backend import Array
+from npdiff.errors import InputError
+from npdiff.nn.layers import Embedding, Linear, TimeEmbedding
+from npdiff.pullback import Cotangents, Traced, differentiable
+from npdiff.tree import Module
+
+
+class MLP(Module):
+    """Residual layers of one width: h becomes h + W silu(h + embedding of the time and label)."""
+
+    time: TimeEmbedding
+    label: Embedding | None
+    inward: Linear
+    layers: tuple[Linear, ...]
+    outward: Linear
+
+    @classmethod
+    def init(
+        cls,
+        seed: int,
+        *,
+        channels: int = 2,
+        width: int = 128,
+        depth: int = 3,
+        classes: int | None = None,
+    ) -> "MLP":
+        """``depth`` layers of ``width``; the output map starts at zero."""
+        rng = np.random.default_rng(seed)
+        return cls(
+            TimeEmbedding.init(rng, width, width),
+            None if classes is None else Embedding.init(rng, classes + 1, width),
+            Linear.init(rng, channels, width),
+            tuple(Linear.init(rng, width, width) for _ in range(depth)),
+            Linear.init(rng, width, channels, scale=0.0),
+        )
+
+    @differentiable
+    def __call__(self, x: Array, clock: Array, *, labels: Array | None = None) -> Traced:
+        """``x`` is ``(N, channels)``, ``clock`` ``(N,)``; ``dmlp, dx, dclock = pullback(dy)``."""
+        if x.ndim != 2 or x.shape[1] != self.inward.w.shape[0]:
+            raise InputError(
+                f"the network takes points (N, {self.inward.w.shape[0]}), got shape {x.shape}"
+            )
+        e, time_vjp = self.time(clock)
+        label_vjp = None
+        if self.label is not None and labels is not None:
+            a, label_vjp = self.label(index=labels)
+            e = e + a
+        h, inward_vjp = self.inward(x)
+        vjps = []
+        for layer in self.layers:
+            a, silu_vjp = ops.silu(h + e)
+            a, layer_vjp = layer(a)
+            h = h + a
+            vjps.append((silu_vjp, layer_vjp))
+        y, outward_vjp = self.outward(h)
+
+        def mlp_pullback(dy: Array) -> Cotangents:
+            doutward, dh = outward_vjp(dy)
+            dlayers, de = [], 0.0
+            for silu_vjp, layer_vjp in reversed(vjps):
+                dlayer, da = layer_vjp(dh)
+                (da,) = silu_vjp(da)
+                dlayers.append(dlayer)
+                dh, de = dh + da, de + da
+            dinward, dx = inward_vjp(dh)
+            dlabel = None if label_vjp is None else label_vjp(de)[0]
+            dtime, dclock = time_vjp(de)
+            layers = tuple(reversed(dlayers))
+            return MLP(dtime, dlabel, dinward, layers, doutward), dx, dclock
+
+        return y, mlp_pullback

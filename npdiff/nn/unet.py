@@ -1,0 +1,305 @@
+"""The U-Net: down to few positions and many channels, and up again beside what was seen."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from npdiff import ops
+from npdiff.backend import Array, namespace
+from npdiff.errors import InputError
+from npdiff.nn.blocks import Stage
+from npdiff.nn.layers import Conv, Downsample, Embedding, GroupNorm, TimeEmbedding, Upsample
+from npdiff.pullback import Cotangents, Traced, differentiable
+from npdiff.random import Key
+from npdiff.tree import Module
+
+
+class UNet(Module):
+    """A network from (x_t, t, condition) to an image of the size of x_t.
+
+    Residual blocks with skip connections over any number of spatial axes; the time, and the label
+    where there are classes, enter every block; tokens of a context are attended to at the chosen
+    levels. Label number ``classes`` and the learned null token stand for "no condition", which is
+    what classifier-free guidance needs.
+
+    Notes
+    -----
+    Ronneberger, Fischer and Brox, *U-Net* (2015); Ho, Jain and Abbeel, *DDPM* (2020), appendix B;
+    Dhariwal and Nichol (2021); Rombach et al. (2022).
+    """
+
+    time: TimeEmbedding
+    label: Embedding | None
+    null: Array | None
+    stem: Conv
+    down: tuple[Stage | Downsample, ...]
+    middle: tuple[Stage, ...]
+    up: tuple[Stage | Upsample, ...]
+    norm: GroupNorm
+    head: Conv
+    patch: int
+
+    @classmethod
+    def init(
+        cls,
+        seed: int,
+        *,
+        channels: int = 1,
+        out_channels: int | None = None,
+        width: int = 32,
+        multipliers: Sequence[int] = (1, 2),
+        blocks: int = 2,
+        attention: Sequence[int] = (1,),
+        heads: int = 4,
+        classes: int | None = None,
+        context_width: int | None = None,
+        patch: int = 1,
+        dims: int = 2,
+        adagn: bool = True,
+        dropout: float = 0.0,
+        time_variant: str = "adm",
+    ) -> "UNet":
+        """A U-Net with fresh float32 weights on the host.
+
+        Parameters
+        ----------
+        seed : of the weights
+        channels, out_channels : of the image that enters and the one that leaves (the same if None)
+        width : channels at the first level
+        multipliers : channels of each level as multiples of ``width``; every level but the last is
+            followed by a halving of the image
+        blocks : residual blocks of a level on the way down; one more on the way up
+        attention : levels with attention, counted from 0, the largest image
+        heads : of attention; a divisor of the channels of those levels
+        classes : number of labels, or None
+        context_width : numbers a context token has, or None where there is no context
+        patch : cells of patch x ... x patch pixels become the channels of one position first
+        dims : number of spatial axes
+        adagn : whether the embedding scales and shifts the normalised activations, or is added
+        dropout : rate inside the residual blocks, active when a key is given
+        time_variant : layout of the sinusoidal features, see :eq:`sinusoidal`
+
+        Raises
+        ------
+        InputError
+            If the options do not fit each other.
+        """
+        levels = [width * m for m in multipliers]
+        for level in (*attention, len(levels) - 1):  # the middle attends as well
+            if not 0 <= level < len(levels):
+                raise InputError(
+                    f"attention at level {level}: the levels are 0 to {len(levels) - 1}"
+                )
+            if levels[level] % heads:
+                raise InputError(
+                    f"{heads} heads do not divide the {levels[level]} channels of a level"
+                )
+        out_channels = channels if out_channels is None else out_channels
+        rng, embedding = np.random.default_rng(seed), 4 * width
+
+        def stage(c_in: int, c_out: int, attend: bool) -> Stage:
+            return Stage.init(
+                rng, c_in, c_out, embedding, attend=attend, heads=heads,
+                context_width=context_width, dims=dims, adagn=adagn, dropout=dropout,
+            )  # fmt: skip
+
+        time = TimeEmbedding.init(rng, width, embedding, variant=time_variant)
+        label = None if classes is None else Embedding.init(rng, classes + 1, embedding)
+        null = None
+        if context_width is not None:
+            null = rng.standard_normal(context_width).astype(np.float32)
+        stem = Conv.init(rng, channels * patch**dims, width, kernel=(3,) * dims)
+        down: list[Stage | Downsample] = []
+        up: list[Stage | Upsample] = []
+        c, skips = width, [width]
+        for i, features in enumerate(levels):
+            for _ in range(blocks):
+                down.append(stage(c, features, i in attention))
+                c = features
+                skips.append(c)
+            if i + 1 < len(levels):
+                down.append(Downsample.init(rng, c, dims))
+                skips.append(c)
+        middle = (stage(c, c, True), stage(c, c, False))
+        for i, features in reversed(list(enumerate(levels))):
+            for _ in range(blocks + 1):
+                up.append(stage(c + skips.pop(), features, i in attention))
+                c = features
+            if i > 0:
+                up.append(Upsample.init(rng, c, dims))
+        head = Conv.init(rng, c, out_channels * patch**dims, kernel=(3,) * dims, scale=0.0)
+        return cls(
+            time, label, null, stem, tuple(down), middle, tuple(up), GroupNorm.init(c), head, patch
+        )
+
+    @differentiable
+    def __call__(
+        self,
+        x: Array,
+        clock: Array,
+        context: Array | None = None,
+        *,
+        labels: Array | None = None,
+        mask: Array | None = None,
+        keep: Array | None = None,
+        key: Key | None = None,
+    ) -> Traced:
+        """The network's output at (x, clock), given the conditions.
+
+        Parameters
+        ----------
+        x : ``(N, *space, channels)``
+        clock : ``(N,)``, the time as the schedule tells it, of the dtype of ``x``
+        context : ``(N, M, context_width)``, or None for the null token in every row
+        labels : ``(N,)`` integers; ``classes`` itself, or None altogether, is the null label
+        mask : ``(N, M)`` booleans, False on tokens that are padding
+        keep : ``(N,)`` booleans, False where the context gives way to the null token
+        key : of the dropout masks; None switches dropout off
+
+        Returns
+        -------
+        y : ``(N, *space, out_channels)``
+        pullback : ``dy -> (dunet, dx, dclock, dcontext)``; no context, no ``dcontext``: None
+
+        Raises
+        ------
+        InputError
+            If shapes, or conditions and network, do not fit.
+        """
+        self._check(x, clock, context, labels)
+        e, embed_vjp = self._embed(clock, labels)
+        c, context_vjp = self._context(x, context, keep)
+        if mask is not None and keep is not None:
+            mask = mask | ~keep[:, None]
+        h, patch_vjp = ops.space_to_depth(x, factor=self.patch)
+        h, stem_vjp = self.stem(h)
+        skips, down_vjps = [h], []
+        up_vjps: list[tuple[Any, Any]] = []
+        for i, layer in enumerate((*self.down, *self.middle)):
+            if isinstance(layer, Stage):
+                h, vjp = layer(h, e, c, mask=mask, key=key and key.fold(f"down.{i}"))
+            else:
+                h, vjp = layer(h)
+            down_vjps.append(vjp)
+            if i < len(self.down):
+                skips.append(h)
+        for i, up in enumerate(self.up):
+            if isinstance(up, Stage):
+                h, concat_vjp = ops.concat(h, skips.pop())
+                h, vjp = up(h, e, c, mask=mask, key=key and key.fold(f"up.{i}"))
+                up_vjps.append((vjp, concat_vjp))
+            else:
+                h, vjp = up(h, size=skips[-1].shape[1:-1])
+                up_vjps.append((vjp, None))
+        h, norm_vjp = self.norm(h)
+        h, silu_vjp = ops.silu(h)
+        h, head_vjp = self.head(h)
+        y, unpatch_vjp = ops.depth_to_space(h, factor=self.patch)
+
+        def unet_pullback(dy: Array) -> Cotangents:  # the lines above, read upwards
+            (dh,) = unpatch_vjp(dy)
+            dhead, dh = head_vjp(dh)
+            (dh,) = silu_vjp(dh)
+            dnorm, dh = norm_vjp(dh)
+            de, dc, dskips, layers = None, None, [], []
+            for vjp, concat_vjp in reversed(up_vjps):
+                dlayer, dh, *dconditions = vjp(dh)
+                layers.append(dlayer)
+                if concat_vjp is not None:
+                    de, dc = _sum(de, dconditions[0]), _sum(dc, dconditions[1])
+                    dh, dskip = concat_vjp(dh)
+                    dskips.append(dskip)
+            for i, vjp in reversed(list(enumerate(down_vjps))):
+                if i < len(self.down):
+                    dh = dh + dskips.pop()
+                dlayer, dh, *dconditions = vjp(dh)
+                layers.append(dlayer)
+                if dconditions:
+                    de, dc = _sum(de, dconditions[0]), _sum(dc, dconditions[1])
+            dstem, dh = stem_vjp(dh + dskips.pop())
+            (dx,) = patch_vjp(dh)
+            dtime, dlabel, dclock = embed_vjp(de)
+            dnull, dcontext = context_vjp(dc)
+            layers.reverse()
+            d, m = len(self.down), len(self.down) + len(self.middle)
+            gradient = self.replace(
+                time=dtime, label=dlabel, null=dnull, stem=dstem, norm=dnorm, head=dhead,
+                down=tuple(layers[:d]), middle=tuple(layers[d:m]), up=tuple(layers[m:]),
+            )  # fmt: skip
+            return gradient, dx, dclock, dcontext
+
+        return y, unet_pullback
+
+    def _check(self, x: Array, clock: Array, context: Array | None, labels: Array | None) -> None:
+        w = self.stem.w
+        dims = w.ndim - 2
+        channels = w.shape[-2] // self.patch**dims
+        if x.ndim != dims + 2 or x.shape[-1] != channels:
+            raise InputError(
+                f"the network takes images (N, {'size, ' * dims}{channels}), got shape {x.shape}"
+            )
+        if x.dtype != w.dtype or clock.dtype != w.dtype:
+            raise InputError(
+                f"the weights are {w.dtype}, but x is {x.dtype} and clock {clock.dtype}: "
+                "cast them to one dtype"
+            )
+        for name, value in (("clock", clock), ("labels", labels)):
+            if value is not None and value.shape != (x.shape[0],):
+                raise InputError(
+                    f"{name} has one number a sample, ({x.shape[0]},), got shape {value.shape}"
+                )
+        if labels is not None and self.label is None:
+            raise InputError("labels were given to a network without classes")
+        if context is not None and (
+            self.null is None
+            or context.ndim != 3
+            or context.shape[::2] != (x.shape[0], self.null.shape[0])
+        ):
+            expected = "none" if self.null is None else f"({x.shape[0]}, M, {self.null.shape[0]})"
+            raise InputError(f"the network takes context {expected}, got shape {context.shape}")
+
+    def _embed(self, clock: Array, labels: Array | None) -> Traced:
+        """The embedding of time and label, activated: ``(N, E)``."""
+        e, time_vjp = self.time(clock)
+        label_vjp = None
+        if self.label is not None:
+            xp = namespace(clock)
+            if labels is None:
+                labels = xp.full(clock.shape, self.label.table.shape[0] - 1)
+            a, label_vjp = self.label(index=labels)
+            e = e + a
+        e, silu_vjp = ops.silu(e)
+
+        def embed_pullback(de: Array) -> Cotangents:
+            (de,) = silu_vjp(de)
+            dlabel = None if label_vjp is None else label_vjp(de)[0]
+            dtime, dclock = time_vjp(de)
+            return dtime, dlabel, dclock
+
+        return e, embed_pullback
+
+    def _context(self, x: Array, context: Array | None, keep: Array | None) -> Traced:
+        """The context, or the null token in rows that have none: ``(N, M, context_width)``."""
+        if self.null is None:
+            return None, lambda dc: (None, None)
+        xp, null = namespace(x), self.null
+        if context is None:
+            shape = (x.shape[0], 1, null.shape[0])
+            return xp.broadcast_to(null, shape), lambda dc: (dc.sum(axis=(0, 1)), None)
+        if keep is None:
+            return context, lambda dc: (xp.zeros_like(null), dc)
+        rows = keep[:, None, None]
+
+        def context_pullback(dc: Array) -> Cotangents:
+            dcontext = xp.where(rows, dc, 0.0)
+            return (dc - dcontext).sum(axis=(0, 1)), dcontext
+
+        return xp.where(rows, context, null), context_pullback
+
+
+def _sum(a: Array | None, b: Array | None) -> Array | None:
+    """The sum of two cotangents of which either may be absent."""
+    if a is None or b is None:
+        return b if a is None else a
+    return a + b

@@ -1,0 +1,192 @@
+"""Functions of one number, applied to every number: activations, softmax, dropout."""
+
+import math
+
+from npdiff.backend import Array, erf, namespace
+from npdiff.errors import InputError
+from npdiff.pullback import Cotangents, Traced, differentiable
+from npdiff.random import Key
+
+
+@differentiable
+def silu(x: Array) -> Traced:
+    r"""The sigmoid linear unit.
+
+    .. math::
+        :label: silu
+
+        \mathrm{silu}(x) = x\,\sigma(x) = v\,(1 + \tanh v), \qquad v = x / 2
+
+    The second form cannot overflow, and tanh is a fast function of the array libraries. Pullback:
+    :math:`\bar x = \tfrac12 (1 + \tanh v)\,(1 + v\,(1 - \tanh v))\,\bar y`.
+
+    Saves: ``x``.
+
+    Parameters
+    ----------
+    x : array of any shape
+
+    Returns
+    -------
+    y : array of the shape of ``x``
+    pullback : ``dy -> (dx,)``
+
+    Notes
+    -----
+    Hendrycks and Gimpel, *Gaussian Error Linear Units* (2016); Ramachandran, Zoph and Le,
+    *Searching for Activation Functions* (2017), under the name swish.
+    """
+    xp = namespace(x)
+    v = x * 0.5
+    y = xp.tanh(v)
+    y += 1.0
+    y *= v
+
+    def silu_pullback(dy: Array) -> Cotangents:
+        v = x * 0.5
+        tanh = xp.tanh(v)
+        dx = 1.0 - tanh
+        dx *= v
+        dx += 1.0
+        tanh += 1.0
+        dx *= tanh
+        dx *= 0.5
+        dx *= dy
+        return (dx,)
+
+    return y, silu_pullback
+
+
+@differentiable
+def gelu(x: Array, *, approximate: bool = False) -> Traced:
+    r"""The Gaussian error linear unit, exact or by the tanh approximation.
+
+    .. math::
+        :label: gelu
+
+        \mathrm{gelu}(x) = x\,\Phi(x) = \frac{x}{2}\left(1 + \mathrm{erf}\frac{x}{\sqrt 2}\right)
+
+    .. math::
+        :label: gelu-tanh
+
+        \mathrm{gelu}(x) \approx \frac{x}{2}
+            \left(1 + \tanh\!\left(\sqrt{2/\pi}\,(x + 0.044715\,x^3)\right)\right)
+
+    The two differ by up to 5e-4; a network trained with one should be run with that one.
+    Pullbacks: :math:`(\Phi(x) + x\,\varphi(x))\,\bar y` with the normal density
+    :math:`\varphi`, and the derivative of the approximation.
+
+    Saves: ``x``.
+
+    Parameters
+    ----------
+    x : array of any shape
+    approximate : whether to take the tanh form
+
+    Returns
+    -------
+    y : array of the shape of ``x``
+    pullback : ``dy -> (dx,)``
+
+    Notes
+    -----
+    Hendrycks and Gimpel, *Gaussian Error Linear Units* (2016). The exact form needs SciPy.
+    """
+    xp = namespace(x)
+    slope = math.sqrt(2.0 / math.pi)
+
+    def gate(x: Array) -> Array:
+        if approximate:
+            return 0.5 * (1.0 + xp.tanh(slope * (x + 0.044715 * x * x * x)))
+        return 0.5 * (1.0 + erf(x * math.sqrt(0.5)))
+
+    def gelu_pullback(dy: Array) -> Cotangents:
+        y = gate(x)
+        if approximate:
+            dgate = 2.0 * y * (1.0 - y) * slope * (1.0 + 3.0 * 0.044715 * x * x)
+        else:
+            dgate = xp.exp(-0.5 * x * x) * math.sqrt(0.5 / math.pi)
+        return ((y + x * dgate) * dy,)
+
+    return x * gate(x), gelu_pullback
+
+
+@differentiable
+def softmax(x: Array) -> Traced:
+    r"""Softmax over the last axis.
+
+    .. math::
+        :label: softmax
+
+        p_i = \frac{e^{x_i - m}}{\sum_j e^{x_j - m}}, \qquad m = \max_j x_j
+
+    Pullback: :math:`\bar x_i = p_i\,(\bar p_i - \sum_j \bar p_j\,p_j)`.
+
+    Saves: ``p``.
+
+    Parameters
+    ----------
+    x : ``(..., L)``
+
+    Returns
+    -------
+    p : ``(..., L)``, non-negative, rows sum to 1
+    pullback : ``dp -> (dx,)``
+    """
+    xp = namespace(x)
+    p = xp.exp(x - x.max(axis=-1, keepdims=True))
+    p /= p.sum(axis=-1, keepdims=True)
+
+    def softmax_pullback(dp: Array) -> Cotangents:
+        return (p * (dp - (dp * p).sum(axis=-1, keepdims=True)),)
+
+    return p, softmax_pullback
+
+
+@differentiable
+def dropout(x: Array, *, rate: float, key: Key | None) -> Traced:
+    r"""Inverted dropout: each element is kept with probability 1 - rate, and then scaled up.
+
+    .. math::
+        :label: dropout
+
+        y = \frac{m}{1 - r}\,x, \qquad m \sim \mathrm{Bernoulli}(1 - r)
+
+    The mask is drawn from the key again in the pullback, so nothing is kept. Without a key
+    (sampling, evaluation) or at rate 0 this is the identity.
+
+    Saves: nothing.
+
+    Parameters
+    ----------
+    x : ``(N, ...)``, one key row a sample
+    rate : probability that an element is set to 0, in [0, 1)
+    key : where the mask comes from, or None
+
+    Returns
+    -------
+    y : array of the shape of ``x``
+    pullback : ``dy -> (dx,)``
+
+    Raises
+    ------
+    InputError
+        If the rate is outside [0, 1).
+
+    Notes
+    -----
+    Srivastava et al., *Dropout* (JMLR 2014).
+    """
+    if not 0.0 <= rate < 1.0:
+        raise InputError(f"a dropout rate lies in [0, 1), got {rate}")
+    xp, shape, dtype = namespace(x), x.shape[1:], x.dtype
+
+    def mask() -> Array | float:
+        if key is None or rate == 0.0:
+            return 1.0
+        return (key.uniform(shape, xp) >= rate).astype(dtype) / (1.0 - rate)
+
+    def dropout_pullback(dy: Array) -> Cotangents:
+        return (dy * mask(),)
+
+    return x * mask(), dropout_pullback

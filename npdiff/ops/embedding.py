@@ -1,0 +1,103 @@
+"""Numbers and symbols turned into vectors."""
+
+import math
+
+from npdiff.backend import Array, namespace
+from npdiff.errors import InputError
+from npdiff.pullback import Cotangents, Traced, differentiable
+
+#: How the sines and cosines of the public networks are laid out.
+VARIANTS = ("ddpm", "adm", "transformer")
+
+
+@differentiable
+def embedding(table: Array, *, index: Array) -> Traced:
+    r"""Rows of a table: :math:`y_n = W_{i_n}`.
+
+    Pullback: :math:`\bar W_j = \sum_{n:\,i_n = j} \bar y_n`.
+
+    Saves: ``index``.
+
+    Parameters
+    ----------
+    table : ``(V, E)``
+    index : integers of any shape, each in 0 .. V - 1
+
+    Returns
+    -------
+    y : ``(*index.shape, E)``
+    pullback : ``dy -> (dtable,)``
+    """
+    xp, shape, dtype = namespace(table), table.shape, table.dtype
+
+    def embedding_pullback(dy: Array) -> Cotangents:
+        dtable = xp.zeros(shape, dtype=dtype)
+        xp.add.at(dtable, index, dy)
+        return (dtable,)
+
+    return table[index], embedding_pullback
+
+
+@differentiable
+def sinusoidal(t: Array, *, width: int, variant: str = "adm", longest: float = 10_000.0) -> Traced:
+    r"""Sines and cosines of a number at geometrically spaced frequencies.
+
+    .. math::
+        :label: sinusoidal
+
+        \omega_i = P^{-i/(h - \delta)}, \quad i = 0 \dots h - 1, \quad
+        h = \lfloor \text{width}/2 \rfloor, \qquad y = (\sin \omega t, \cos \omega t)
+
+    Three layouts are in public use: ``"ddpm"`` is [sin, cos] with :math:`\delta = 1`, ``"adm"``
+    (also Stable Diffusion) is [cos, sin] with :math:`\delta = 0`, and ``"transformer"`` alternates
+    sin, cos with :math:`\delta = 0`. An odd width ends in a zero. Pullback:
+    :math:`\bar t = \sum \omega\,(\cos \omega t\,\bar s - \sin \omega t\,\bar c)`.
+
+    Saves: ``t``.
+
+    Parameters
+    ----------
+    t : ``(N,)``
+    width : number of features, at least 4
+    variant : ``"ddpm"``, ``"adm"`` or ``"transformer"``
+    longest : P, the ratio of the longest to the shortest wave
+
+    Returns
+    -------
+    y : ``(N, width)``, of the dtype of ``t``
+    pullback : ``dy -> (dt,)``
+
+    Raises
+    ------
+    InputError
+        If the variant is unknown or the width below 4.
+
+    Notes
+    -----
+    Vaswani et al. (2017), section 3.5; Ho, Jain and Abbeel, *DDPM* (2020), appendix B.
+    """
+    if variant not in VARIANTS:
+        raise InputError(f"unknown variant {variant!r}: choose one of {', '.join(VARIANTS)}")
+    if width < 4:
+        raise InputError(f"sinusoidal features need a width of at least 4, got {width}")
+    xp, half = namespace(t), width // 2
+    rate = -math.log(longest) / (half - (variant == "ddpm"))
+    sines, cosines = {
+        "ddpm": (slice(0, half), slice(half, 2 * half)),
+        "adm": (slice(half, 2 * half), slice(0, half)),
+        "transformer": (slice(0, 2 * half, 2), slice(1, 2 * half, 2)),
+    }[variant]
+
+    def omega() -> Array:
+        return xp.exp(xp.arange(half, dtype=t.dtype) * rate)
+
+    angle = t[:, None] * omega()
+    y = xp.zeros((t.shape[0], width), dtype=t.dtype)
+    y[:, sines], y[:, cosines] = xp.sin(angle), xp.cos(angle)
+
+    def sinusoidal_pullback(dy: Array) -> Cotangents:
+        angle = t[:, None] * omega()
+        dangle = xp.cos(angle) * dy[:, sines] - xp.sin(angle) * dy[:, cosines]
+        return ((dangle * omega()).sum(axis=1),)
+
+    return y, sinusoidal_pullback

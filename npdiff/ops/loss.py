@@ -1,0 +1,88 @@
+"""Losses: one number, and what it asks of the network's output."""
+
+import math
+
+from npdiff.backend import Array, namespace
+from npdiff.errors import InputError
+from npdiff.pullback import Cotangents, Traced, differentiable
+
+
+@differentiable
+def squared_error(y: Array, *, target: Array, weight: Array | None = None) -> Traced:
+    r"""The weighted mean squared error.
+
+    .. math::
+        :label: squared-error
+
+        L = \frac{1}{N D} \sum_{n=1}^{N} w_n \lVert y_n - \hat y_n \rVert^2
+
+    over N samples of D numbers each. Pullback:
+    :math:`\bar y_n = \tfrac{2 w_n}{N D}\,(y_n - \hat y_n)\,\bar L`.
+
+    Saves: ``difference``, ``weight``.
+
+    Parameters
+    ----------
+    y : ``(N, ...)``, the network's output
+    target : array of the shape of ``y``
+    weight : ``(N,)``, or None for ones
+
+    Returns
+    -------
+    loss : scalar array
+    pullback : ``dloss -> (dy,)``
+
+    Raises
+    ------
+    InputError
+        If the shapes differ.
+    """
+    if y.shape != target.shape:
+        raise InputError(f"squared_error: output {y.shape} and target {target.shape} differ")
+    xp = namespace(y)
+    difference = y - target
+    if weight is not None:
+        weight = weight.reshape(-1, *(1,) * (y.ndim - 1))
+    weighted = difference if weight is None else weight * difference
+    share = 1.0 / math.prod(y.shape)
+
+    def squared_error_pullback(dloss: Array) -> Cotangents:
+        dy = difference * (2.0 * share * dloss)
+        return (dy if weight is None else weight * dy,)
+
+    return xp.vdot(weighted, difference) * share, squared_error_pullback
+
+
+@differentiable
+def cross_entropy(logits: Array, *, labels: Array) -> Traced:
+    r"""The mean negative log-likelihood of the right classes, in nats.
+
+    .. math::
+        :label: cross-entropy
+
+        L = -\frac1N \sum_n \left( z_{n, l_n} - \log \sum_j e^{z_{n j}} \right)
+
+    Pullback: :math:`\bar z = \tfrac1N\,(\mathrm{softmax}(z) - \mathrm{onehot}(l))\,\bar L`.
+
+    Saves: ``log_p``, ``chosen``.
+
+    Parameters
+    ----------
+    logits : ``(N, K)``
+    labels : ``(N,)`` integers in 0 .. K - 1
+
+    Returns
+    -------
+    loss : scalar array, nats
+    pullback : ``dloss -> (dlogits,)``
+    """
+    xp = namespace(logits)
+    N, K = logits.shape
+    chosen = labels[:, None] == xp.arange(K)
+    log_p = logits - logits.max(axis=-1, keepdims=True)
+    log_p = log_p - xp.log(xp.exp(log_p).sum(axis=-1, keepdims=True))
+
+    def cross_entropy_pullback(dloss: Array) -> Cotangents:
+        return ((xp.exp(log_p) - chosen) * (dloss / N),)
+
+    return -xp.where(chosen, log_p, 0.0).sum() / N, cross_entropy_pullback
