@@ -21,31 +21,28 @@ CALCULUS = ("backend", "tree", "pullback", "ops", "nn")
 DIFFUSION = ("schedules", "process", "parameterisation", "denoiser")
 AFTER_DENOISER = ("guidance", "grids", "samplers", "objective", "likelihood", "exact")
 
+GROUND = {"errors", "backend", "random"}
 MAY_IMPORT = {
-    # The ground: keyed random numbers are arrays of some backend.
     "errors": set(),
     "backend": {"errors"},
     "random": {"errors", "backend"},
     # The calculus.
-    "tree": {"errors", "backend"},
-    "pullback": {"errors", "backend", "tree"},
-    "ops": {"errors", "backend", "random", "tree", "pullback", "kernels"},
-    "kernels": {"errors", "backend", "random", "tree", "pullback", "ops"},
-    "nn": {"errors", "backend", "random", "tree", "pullback", "ops"},
+    "tree": GROUND,
+    "pullback": {*GROUND, "tree"},
+    "ops": {*GROUND, "tree", "pullback", "kernels"},
+    "kernels": {*GROUND, "tree", "pullback", "ops"},
+    "nn": {*GROUND, "tree", "pullback", "ops"},
     # The diffusion tower: plain arrays, no pullbacks, until the two meet in the denoiser.
-    "schedules": {"errors", "backend"},
-    "process": {"errors", "backend", "schedules"},
-    "parameterisation": {"errors", "backend", "schedules", "process"},
-    "denoiser": {
-        *("errors", "backend", "tree", "pullback"),
-        *("schedules", "process", "parameterisation"),
-    },
-    "guidance": {"errors", "backend", *DIFFUSION},
-    "grids": {"errors", "backend", *DIFFUSION},
-    "samplers": {"errors", "backend", "grids", "guidance", *DIFFUSION},
-    "objective": {"errors", "backend", "random", "pullback", "ops", *DIFFUSION},
-    "likelihood": {"errors", "backend", "random", "grids", "samplers", *DIFFUSION},
-    "exact": {"errors", "backend", "random", *DIFFUSION},
+    "schedules": GROUND,
+    "process": {*GROUND, "schedules"},
+    "parameterisation": {*GROUND, "schedules", "process"},
+    "denoiser": {*GROUND, "tree", "pullback", "schedules", "process", "parameterisation"},
+    "guidance": {*GROUND, *DIFFUSION},
+    "grids": {*GROUND, *DIFFUSION},
+    "samplers": {*GROUND, "grids", "guidance", *DIFFUSION},
+    "objective": {*GROUND, "pullback", "ops", *DIFFUSION},
+    "likelihood": {*GROUND, "grids", "samplers", *DIFFUSION},
+    "exact": {*GROUND, *DIFFUSION},
 }
 # What carries the commands and knows nobody above it.
 BELOW_CLI = ("verify", "train", "data", "metrics", "pictures", "generate")
