@@ -1,0 +1,73 @@
+"""Writing a file so that it is at every moment either the old one or the new one, whole."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from npdiff.errors import InputError
+
+_SUFFIX = ".npdiff-tmp"
+
+
+@contextmanager
+def explained(path: Path, doing: str) -> Iterator[None]:
+    """Turn an operating system's error into one line that names the file.
+
+    Raises
+    ------
+    InputError
+        For a full disk, a missing permission, a directory in a file's place.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"cannot {doing} {path}: {reason}") from error
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[BinaryIO]:
+    """A file open for writing that takes the place of ``path`` when the block ends without error.
+
+    The bytes go to a temporary file in the same directory, reach the disk (``fsync``), and are
+    renamed over ``path`` in one step. After an error the temporary file is gone and ``path`` is
+    what it was.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written: a full disk, say.
+    """
+    path = Path(path)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_SUFFIX}")
+    with explained(path, "write"):
+        try:
+            with draft.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
+        _sync_directory(path.parent)
+
+
+def _sync_directory(path: Path) -> None:
+    """Make a rename itself durable, where the system can."""
+    if os.name != "posix":
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove_drafts(directory: Path) -> None:
+    """Delete the temporary files that a killed process left in ``directory``."""
+    for draft in directory.glob(f".*{_SUFFIX}"):
+        draft.unlink(missing_ok=True)

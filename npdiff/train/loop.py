@@ -1,0 +1,191 @@
+"""The training loop, a generator that yields a record a step; what is on disk is always whole."""
+
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from npdiff import data, tree
+from npdiff.backend import module
+from npdiff.data import Dataset
+from npdiff.errors import InputError, TrainingError
+from npdiff.pullback import forward_only
+from npdiff.train.config import Config
+from npdiff.train.preview import preview
+from npdiff.train.run import Run
+from npdiff.train.shards import Workers
+from npdiff.train.step import State, advance, loss_and_gradient, rate
+from npdiff.train.weights import new_model, save_model
+
+
+class Progress(NamedTuple):
+    """What one step reports.
+
+    Attributes
+    ----------
+    step : its number, from 1
+    loss : the mean weighted loss of its samples
+    grad_norm : the norm of the gradient, before clipping
+    learning_rate : as it was used
+    images_per_second : of this step
+    seconds : of training so far, earlier sessions of a resumed run included
+    """
+
+    step: int
+    loss: float
+    grad_norm: float
+    learning_rate: float
+    images_per_second: float
+    seconds: float
+
+
+def train(
+    config: Config | None,
+    run_dir: str | Path,
+    *,
+    resume: bool = False,
+    dataset: Dataset | None = None,
+    network: Any = None,
+) -> Iterator[Progress]:
+    """Train a network, a step at a time.
+
+    Leaving the loop early (``break``, Ctrl-C) saves a checkpoint first. A run that is resumed goes
+    on bit for bit as if it had not been interrupted, whatever interrupted it.
+
+    Parameters
+    ----------
+    config : what to train; None, when resuming, for the run's own configuration
+    run_dir : the directory of the run
+    resume : go on with the run in that directory; start it where nothing is there yet
+    dataset : the data, if not what ``config.data`` names
+    network : the freshly initialised network, if not the U-Net of ``config.model``; called as
+        ``network(x, clock, labels=..., key=...)`` where there are classes, without labels otherwise
+
+    Returns
+    -------
+    iterator of Progress, one a step
+
+    Raises
+    ------
+    InputError
+        At once: if the configuration, the data and the directory do not fit together.
+    TrainingError
+        While iterating: if the loss or the gradient is no longer finite.
+    """
+    existing = resume and (Path(run_dir) / "config.json").is_file()
+    if existing:
+        run = Run.open(run_dir)
+        config = run.config if config is None else config
+    elif config is None:
+        raise InputError(f"there is no run to resume in {run_dir}")
+    dataset = load_data(run.config if existing else config) if dataset is None else dataset
+    config = fitted(config, dataset)
+    xp = module(config.backend)
+    network = new_model(config) if network is None else network
+    _try_out(network, config)
+    if existing:
+        run.change(config)
+    else:
+        run = Run.create(run_dir, config)
+    state, step, seconds = run.restore(State.initial(tree.map(xp.asarray, network)))
+    if step >= config.steps:
+        raise InputError(f"the run in {run_dir} has finished: {step} of {config.steps} steps")
+    return _loop(run, dataset, state, step, seconds)
+
+
+def load_data(config: Config) -> Dataset:
+    """The data that a configuration names."""
+    if Path(config.data).is_dir() and config.shape:
+        height, _, channels = config.shape
+        return data.load(config.data, config.split, size=height, channels=channels)
+    return data.load(config.data, config.split)
+
+
+def fitted(config: Config, dataset: Dataset) -> Config:
+    """The configuration with what the data settle filled in: shape, classes, channels.
+
+    Raises
+    ------
+    InputError
+        If the configuration says otherwise than the data.
+    """
+    shape, classes = tuple(dataset.images.shape[1:]), tuple(dataset.classes)
+    labelled = len(classes) if len(classes) > 1 else None
+    model = {"channels": shape[-1], "classes": labelled, **config.model}
+    for name, stated, found in (
+        ("shape", config.shape or shape, shape),
+        ("classes", config.classes or classes, classes),
+        ("model.channels", model["channels"], shape[-1]),
+        ("model.classes", model["classes"], labelled),
+    ):
+        if stated != found and not (name == "model.classes" and stated is None):
+            raise InputError(f"config: {name} is {stated!r}, but the data have {found!r}")
+    return config.replace(shape=shape, classes=classes, model=model)
+
+
+def _try_out(network: Any, config: Config) -> None:
+    """Run the network once on nothing, so that what does not fit is said at once."""
+    with forward_only():
+        y, _ = network(
+            np.zeros((1, *config.shape), dtype=np.float32),
+            np.zeros(1, dtype=np.float32),
+            labels=None if config.model["classes"] is None else np.zeros(1, dtype=np.int64),
+            key=None,
+        )
+    if y.shape != (1, *config.shape):
+        raise InputError(f"the network makes {y.shape[1:]} of samples of shape {config.shape}")
+
+
+def _loop(
+    run: Run, dataset: Dataset, state: State, step: int, seconds: float
+) -> Iterator[Progress]:
+    config, saved = run.config, step
+    run.begin_metrics(step)
+    with Workers(1 if config.backend == "cupy" else None) as workers:
+        try:
+            while step < config.steps:
+                began = time.perf_counter()
+                loss, norm, gradient = loss_and_gradient(
+                    state.model, dataset, step + 1, config, workers
+                )
+                if not (math.isfinite(loss) and math.isfinite(norm)):
+                    raise _not_finite(run, step + 1, saved, loss, norm)
+                state, step = advance(state, gradient, norm, step + 1, config), step + 1
+                took = time.perf_counter() - began
+                seconds += took
+                progress = Progress(
+                    step=step,
+                    loss=loss,
+                    grad_norm=norm,
+                    learning_rate=rate(config, step),
+                    images_per_second=config.batch * config.accumulate / took,
+                    seconds=seconds,
+                )
+                run.log(progress._asdict())
+                if config.sample_every and step % config.sample_every == 0:
+                    preview(run.path, state.average, config, step, workers)
+                if step == config.steps:
+                    save_model(run.model_path, state.average, config, step)
+                if step % config.checkpoint_every == 0 or step == config.steps:
+                    run.save(state, step, seconds)
+                    saved = step
+                yield progress
+        except (KeyboardInterrupt, GeneratorExit):
+            if saved < step:
+                run.save(state, step, seconds)
+            raise
+        finally:
+            run.close()
+
+
+def _not_finite(run: Run, step: int, saved: int, loss: float, norm: float) -> TrainingError:
+    kept = f"the state of step {saved} is kept in {run.path}" if saved else "no state was saved yet"
+    config = run.config
+    return TrainingError(
+        f"training stopped at step {step}: the loss is {loss:g} and its gradient's norm {norm:g}; "
+        f"{kept}. Start a new run with a lower learning_rate (it is {config.learning_rate:g}), "
+        f"a longer warmup ({config.warmup}) or a smaller clip ({config.clip:g})"
+    )
