@@ -1,0 +1,162 @@
+"""The Gaussians q against Bayes' rule on a grid and the composition of one-step kernels."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.integrate import quad
+
+from npdiff.errors import InputError
+from npdiff.process import marginal, posterior_mean, posterior_variance, transition
+from npdiff.schedules import SCHEDULES, Table, cosine_table, linear_table
+
+TABLES = {"linear": linear_table(), "cosine": cosine_table()}
+ALL = {name: make() for name, make in SCHEDULES.items()}
+PARTS = ((0.0, 0.001), (0.001, 0.002), (0.1, 0.3), (0.499, 0.5), (0.2, 1.0), (0.9, 0.901))
+tables = pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+everywhere = pytest.mark.parametrize("name", ALL)
+spans = pytest.mark.parametrize("span", PARTS)
+
+
+def composed(table: Table, s: int, t: int) -> tuple[float, float]:
+    """q(x_t | x_s) by applying x <- sqrt(1 - beta) x + sqrt(beta) z, one step after the other."""
+    factor, variance = 1.0, 0.0
+    for beta in table.betas[s + 1 : t + 1]:
+        factor *= np.sqrt(1 - beta)
+        variance = (1 - beta) * variance + beta
+    return factor, variance
+
+
+@tables
+def test_the_marginal_is_t_steps_in_one(table: Table) -> None:
+    ones, zeros = np.ones((1, 1)), np.zeros((1, 1))
+    for t in (1, 2, 3, 10, 250, 999, 1000):
+        factor, variance = composed(table, 0, t)
+        np.testing.assert_allclose(marginal(table, ones, zeros, t), factor, rtol=1e-12)
+        np.testing.assert_allclose(marginal(table, zeros, ones, t), np.sqrt(variance), rtol=1e-12)
+
+
+@tables
+def test_the_transition_is_the_composition_of_its_steps(table: Table) -> None:
+    for s, t in ((0, 1), (0, 7), (1, 2), (3, 40), (499, 500), (20, 1000), (998, 999), (999, 1000)):
+        np.testing.assert_allclose(transition(table, s, t), composed(table, s, t), rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["vp", "cosine-continuous"])
+def test_the_transition_solves_the_sde(name: str) -> None:
+    """Its variance is the integral of g^2, damped from then on."""
+    schedule = ALL[name]
+    for s, t in ((0.001, 0.01), (0.1, 0.4), (0.5, 0.99)):
+        factor, variance = transition(schedule, s, t)
+        integral, _ = quad(schedule.drift, s, t, epsabs=1e-13)
+        np.testing.assert_allclose(factor, np.exp(integral), rtol=1e-9)
+
+        def damped(u: float, t: float = t) -> float:
+            return float(schedule.diffusion(u) * (schedule.alpha(t) / schedule.alpha(u)) ** 2)
+
+        np.testing.assert_allclose(variance, quad(damped, s, t, epsabs=1e-13)[0], rtol=1e-8)
+
+
+@everywhere
+@spans
+def test_the_posterior_is_bayes_rule_on_a_grid(name: str, span: tuple[float, float]) -> None:
+    schedule = ALL[name]
+    s, t = (part * schedule.t_max for part in span)
+    x_0, x_t = np.array([[0.7]]), np.array([[-0.4]])
+    mean, variance = posterior_mean(schedule, x_0, x_t, s, t), posterior_variance(schedule, s, t)
+    if s == 0:
+        assert variance == 0
+        np.testing.assert_allclose(mean, x_0, rtol=1e-15)
+        return
+    factor, noise = transition(schedule, s, t)
+    prior, sigma = schedule.alpha(s) * 0.7, schedule.sigma(s)
+    x_s = np.linspace(mean[0, 0] - 12 * sigma, mean[0, 0] + 12 * sigma, 40_001)
+    log_joint = -((x_s - prior) ** 2) / (2 * sigma**2) - (-0.4 - factor * x_s) ** 2 / (2 * noise)
+    density = np.exp(log_joint - log_joint.max())
+    density /= density.sum()
+    expected = (density * x_s).sum()
+    np.testing.assert_allclose(mean[0, 0], expected, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(variance, (density * (x_s - expected) ** 2).sum(), rtol=1e-6)
+
+
+@tables
+def test_the_posterior_in_the_symbols_of_ddpm(table: Table) -> None:
+    rng = np.random.default_rng(0)
+    x_0, x_t = rng.normal(size=(2, 5, 3))
+    for t in (1, 2, 10, 500, 1000):
+        beta, bar, bar_before = table.betas[t], table.alpha_bar[t], table.alpha_bar[t - 1]
+        of_x_0 = np.sqrt(bar_before) * beta / (1 - bar)
+        of_x_t = np.sqrt(1 - beta) * (1 - bar_before) / (1 - bar)
+        mu_tilde = of_x_0 * x_0 + of_x_t * x_t
+        beta_tilde = (1 - bar_before) / (1 - bar) * beta
+        np.testing.assert_allclose(posterior_mean(table, x_0, x_t, t - 1, t), mu_tilde, rtol=1e-9)
+        np.testing.assert_allclose(
+            posterior_variance(table, t - 1, t), beta_tilde, rtol=1e-9, atol=1e-18
+        )
+        np.testing.assert_allclose(transition(table, t - 1, t)[1], beta, rtol=1e-10)
+
+
+@given(
+    name=st.sampled_from(sorted(ALL)),
+    parts=st.lists(st.floats(1e-3, 1), min_size=3, max_size=3, unique=True),
+)
+def test_going_by_way_of_a_third_time(name: str, parts: list[float]) -> None:
+    """Chapman and Kolmogorov: r to s to t is r to t."""
+    schedule = ALL[name]
+    r, s, t = sorted(part * schedule.t_max for part in parts)
+    factor_rs, variance_rs = transition(schedule, r, s)
+    factor_st, variance_st = transition(schedule, s, t)
+    factor, variance = transition(schedule, r, t)
+    np.testing.assert_allclose(factor_rs * factor_st, factor, rtol=1e-9)
+    np.testing.assert_allclose(
+        factor_st**2 * variance_rs + variance_st, variance, rtol=1e-7, atol=1e-15
+    )
+
+
+@everywhere
+def test_one_time_a_sample(name: str) -> None:
+    schedule = ALL[name]
+    rng = np.random.default_rng(1)
+    x_0, eps = rng.normal(size=(2, 3, 4, 2))
+    s, t = np.array([0.1, 0.2, 0.3]) * schedule.t_max, np.array([0.2, 0.9, 1.0]) * schedule.t_max
+    together = marginal(schedule, x_0, eps, t), posterior_mean(schedule, x_0, eps, s, t)
+    for i in range(3):
+        one = slice(i, i + 1)
+        alone = (
+            marginal(schedule, x_0[one], eps[one], float(t[i])),
+            posterior_mean(schedule, x_0[one], eps[one], float(s[i]), float(t[i])),
+        )
+        for a, b in zip(together, alone, strict=True):
+            np.testing.assert_allclose(a[one], b, rtol=1e-14)
+    assert posterior_variance(schedule, s, t).shape == (3,)
+
+
+@everywhere
+def test_the_marginal_in_the_symbols_of_ddpm(name: str) -> None:
+    schedule = ALL[name]
+    x_0, eps = np.random.default_rng(2).normal(size=(2, 4, 3))
+    t = 0.3 * schedule.t_max
+    bar = schedule.alpha_bar[300] if isinstance(schedule, Table) else schedule.alpha(t) ** 2
+    expected = np.sqrt(bar) * x_0 + np.sqrt(1 - bar) * eps
+    np.testing.assert_allclose(marginal(schedule, x_0, eps, t), expected, rtol=1e-11, atol=1e-14)
+
+
+@everywhere
+def test_float32_stays_float32(name: str) -> None:
+    schedule = ALL[name]
+    x = np.ones((2, 3), dtype=np.float32)
+    for t in (0.5 * schedule.t_max, np.full(2, 0.5 * schedule.t_max)):
+        assert marginal(schedule, x, x, t).dtype == np.float32
+        assert posterior_mean(schedule, x, x, 0.5 * t, t).dtype == np.float32
+
+
+@pytest.mark.parametrize(("s", "t"), [(5, 5), (6, 5), (np.array([1, 5]), np.array([2, 4]))])
+def test_time_runs_forward(s: float, t: float) -> None:
+    x = np.ones((2, 1))
+    for call in (
+        lambda: transition(TABLES["linear"], s, t),
+        lambda: posterior_variance(TABLES["linear"], s, t),
+        lambda: posterior_mean(TABLES["linear"], x, x, s, t),
+    ):
+        with pytest.raises(InputError, match="an earlier time s and a later time t"):
+            call()
