@@ -61,6 +61,11 @@ class Key:
     stream : str, what the numbers are for: ``"noise"``, ``"time"``, ``"dropout/down.0"``. Streams
         of one key are independent of each other.
 
+    Raises
+    ------
+    InputError
+        If the seed, the step or a sample index is no integer of its range.
+
     Examples
     --------
     A sample's draw does not depend on its neighbours:
@@ -77,10 +82,16 @@ class Key:
     stream: str = ""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seed < 2**64:
-            raise InputError(f"a seed lies between 0 and 2**64 - 1, got {self.seed}")
-        if not 0 <= self.step < 2**32:
-            raise InputError(f"a step lies between 0 and 2**32 - 1, got {self.step}")
+        for name, value, bits in (("seed", self.seed, 64), ("step", self.step, 32)):
+            if not isinstance(value, int | np.integer) or not 0 <= value < 2**bits:
+                raise InputError(f"a {name} is an integer from 0 to 2**{bits} - 1, got {value!r}")
+        samples = np.asarray(self.samples)
+        if samples.ndim != 1:
+            raise InputError(f"sample indices are a list of integers, got shape {samples.shape}")
+        if samples.size and (
+            samples.dtype.kind not in "iu" or samples.min() < 0 or samples.max() >= 2**32
+        ):
+            raise InputError(f"sample indices are integers from 0 to 2**32 - 1, got {self.samples}")
 
     def fold(self, name: object) -> "Key":
         """The key of a sub-stream: ``key.fold("dropout").fold(2)``."""
@@ -96,7 +107,8 @@ class Key:
             xp.uint64(self.step),
             xp.uint64(zlib.crc32(self.stream.encode())),
         )
-        words = philox(counter, (self.seed & _MASK, self.seed >> 32), xp)
+        seed = int(self.seed)
+        words = philox(counter, (seed & _MASK, seed >> 32), xp)
         return xp.stack(words, axis=-1).reshape(samples.shape[0], 4 * blocks)[:, :count]
 
     def uniform(self, shape: tuple[int, ...] = (), xp: Any = np) -> Array:
@@ -122,5 +134,12 @@ class Key:
         """``(N,)`` integers uniform on 0 .. high - 1; int64.
 
         The product of a 32-bit word with ``high``, shifted down: its bias is below high / 2**32.
+
+        Raises
+        ------
+        InputError
+            If ``high`` is not between 1 and 2**32.
         """
+        if not 1 <= high <= 2**32:
+            raise InputError(f"integers below {high}: the bound lies between 1 and 2**32")
         return ((self.bits(1, xp)[:, 0] * xp.uint64(high)) >> xp.uint64(32)).astype(xp.int64)
