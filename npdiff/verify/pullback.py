@@ -165,6 +165,7 @@ def pullback(
 
             values = [c * float(tree.dot(cotangent, call(*moved(k))[0])) for k, c in _STENCIL]
             slope = math.fsum(values) / h
-            error = max(error, abs(slope - float(np.vdot(d, u))) / (1.0 if vanishes else norm))
+            deviation = abs(slope - float(np.vdot(d, u))) / (1.0 if vanishes else norm)
+            error = max(error, deviation if math.isfinite(deviation) else math.inf)
         rows.append(Row(leaf_name, leaf.shape, norm, error))
     return PullbackReport(name, tolerance, tuple(rows), tuple(faults))
