@@ -54,11 +54,13 @@ def attention(q: Array, k: Array, v: Array, *, heads: int, mask: Array | None = 
     """
     xp = namespace(q)
     (N, L, E), M = q.shape, k.shape[1]
-    if E % heads or k.shape != (N, M, E) or v.shape != k.shape:
+    if E % heads or k.shape != (N, M, E) or v.shape != k.shape or M < 1:
         raise InputError(
             f"attention: q {q.shape}, k {k.shape}, v {v.shape} and {heads} heads do not fit "
-            "(N, L, E), (N, M, E), (N, M, E) and a divisor of E"
+            "(N, L, E), (N, M, E), (N, M, E), at least one key, and a divisor of E"
         )
+    if mask is not None and mask.shape != (N, M):
+        raise InputError(f"attention: the mask has shape {mask.shape}, expected ({N}, {M})")
     scale = 1.0 / math.sqrt(E // heads)
     queries = blocks(L, N * heads * M, xp)
 

@@ -171,7 +171,7 @@ def dropout(x: Array, *, rate: float, key: Key | None) -> Traced:
     Raises
     ------
     InputError
-        If the rate is outside [0, 1).
+        If the rate is outside [0, 1), or the key is not for as many samples.
 
     Notes
     -----
@@ -179,6 +179,8 @@ def dropout(x: Array, *, rate: float, key: Key | None) -> Traced:
     """
     if not 0.0 <= rate < 1.0:
         raise InputError(f"a dropout rate lies in [0, 1), got {rate}")
+    if key is not None and len(key.samples) != x.shape[0]:
+        raise InputError(f"dropout: a key for {len(key.samples)} samples, but x has {x.shape[0]}")
     xp, shape, dtype = namespace(x), x.shape[1:], x.dtype
 
     def mask() -> Array | float:

@@ -70,7 +70,7 @@ def sinusoidal(t: Array, *, width: int, variant: str = "adm", longest: float = 1
     Raises
     ------
     InputError
-        If the variant is unknown or the width below 4.
+        If the variant is unknown, the width below 4, or ``t`` an array of integers.
 
     Notes
     -----
@@ -80,6 +80,10 @@ def sinusoidal(t: Array, *, width: int, variant: str = "adm", longest: float = 1
         raise InputError(f"unknown variant {variant!r}: choose one of {', '.join(VARIANTS)}")
     if width < 4:
         raise InputError(f"sinusoidal features need a width of at least 4, got {width}")
+    if t.dtype.kind != "f":
+        raise InputError(
+            f"sinusoidal features have the dtype of t, which must be a float: {t.dtype}"
+        )
     xp, half = namespace(t), width // 2
     rate = -math.log(longest) / (half - (variant == "ddpm"))
     sines, cosines = {
