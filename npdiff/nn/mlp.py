@@ -5,8 +5,10 @@ import numpy as np
 from npdiff import ops
 from npdiff.backend import Array
 from npdiff.errors import InputError
+from npdiff.nn import conditions
 from npdiff.nn.layers import Embedding, Linear, TimeEmbedding
 from npdiff.pullback import Cotangents, Traced, differentiable
+from npdiff.random import Key
 from npdiff.tree import Module
 
 
@@ -30,6 +32,8 @@ class MLP(Module):
         classes: int | None = None,
     ) -> "MLP":
         """``depth`` layers of ``width``; the output map starts at zero."""
+        if depth < 1:
+            raise InputError(f"the depth is at least 1, got {depth}")
         rng = np.random.default_rng(seed)
         return cls(
             TimeEmbedding.init(rng, width, width),
@@ -40,17 +44,20 @@ class MLP(Module):
         )
 
     @differentiable
-    def __call__(self, x: Array, clock: Array, *, labels: Array | None = None) -> Traced:
-        """``x`` is ``(N, channels)``, ``clock`` ``(N,)``; ``dmlp, dx, dclock = pullback(dy)``."""
+    def __call__(
+        self, x: Array, clock: Array, *, labels: Array | None = None, key: Key | None = None
+    ) -> Traced:
+        """``x`` is ``(N, channels)``, ``clock`` ``(N,)``; ``dmlp, dx, dclock = pullback(dy)``.
+
+        ``labels`` as for the U-Net: None is the null label. There is no dropout, so ``key`` is
+        not used.
+        """
         if x.ndim != 2 or x.shape[1] != self.inward.w.shape[0]:
             raise InputError(
                 f"the network takes points (N, {self.inward.w.shape[0]}), got shape {x.shape}"
             )
-        e, time_vjp = self.time(clock)
-        label_vjp = None
-        if self.label is not None and labels is not None:
-            a, label_vjp = self.label(index=labels)
-            e = e + a
+        conditions.check(x, self.inward.w, clock, labels=labels)
+        e, embed_vjp = conditions.embed(self.time, self.label, clock, labels=labels)
         h, inward_vjp = self.inward(x)
         vjps = []
         for layer in self.layers:
@@ -62,15 +69,14 @@ class MLP(Module):
 
         def mlp_pullback(dy: Array) -> Cotangents:
             doutward, dh = outward_vjp(dy)
-            dlayers, de = [], 0.0
+            dlayers, de = [], None
             for silu_vjp, layer_vjp in reversed(vjps):
                 dlayer, da = layer_vjp(dh)
                 (da,) = silu_vjp(da)
                 dlayers.append(dlayer)
-                dh, de = dh + da, de + da
+                dh, de = dh + da, da if de is None else de + da
             dinward, dx = inward_vjp(dh)
-            dlabel = None if label_vjp is None else label_vjp(de)[0]
-            dtime, dclock = time_vjp(de)
+            dtime, dlabel, dclock = embed_vjp(de)
             layers = tuple(reversed(dlayers))
             return MLP(dtime, dlabel, dinward, layers, doutward), dx, dclock
 

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from npdiff import ops
-from npdiff.backend import Array, namespace
+from npdiff.backend import Array
 from npdiff.errors import InputError
+from npdiff.nn import conditions
 from npdiff.nn.blocks import Stage
 from npdiff.nn.layers import Conv, Downsample, Embedding, GroupNorm, TimeEmbedding, Upsample
 from npdiff.pullback import Cotangents, Traced, differentiable
@@ -167,9 +168,12 @@ class UNet(Module):
         InputError
             If shapes, or conditions and network, do not fit.
         """
-        self._check(x, clock, context, labels)
-        e, embed_vjp = self._embed(clock, labels)
-        c, context_vjp = self._context(x, context, keep)
+        self._check(x, clock, context, labels, mask, keep)
+        e, embed_vjp = conditions.embed(self.time, self.label, clock, labels=labels)
+        e, activate_vjp = ops.silu(e)
+        c = context_vjp = None
+        if self.null is not None:
+            c, context_vjp = conditions.attended(self.null, context, samples=x.shape[0], keep=keep)
         if mask is not None and keep is not None:
             mask = mask | ~keep[:, None]
         h, patch_vjp = ops.space_to_depth(x, factor=self.patch)
@@ -219,8 +223,8 @@ class UNet(Module):
                     de, dc = _sum(de, dconditions[0]), _sum(dc, dconditions[1])
             dstem, dh = stem_vjp(dh + dskips.pop())
             (dx,) = patch_vjp(dh)
-            dtime, dlabel, dclock = embed_vjp(de)
-            dnull, dcontext = context_vjp(dc)
+            dtime, dlabel, dclock = embed_vjp(*activate_vjp(de))
+            dnull, dcontext = (None, None) if context_vjp is None else context_vjp(dc)
             layers.reverse()
             d, m = len(self.down), len(self.down) + len(self.middle)
             gradient = self.replace(
@@ -231,7 +235,15 @@ class UNet(Module):
 
         return y, unet_pullback
 
-    def _check(self, x: Array, clock: Array, context: Array | None, labels: Array | None) -> None:
+    def _check(
+        self,
+        x: Array,
+        clock: Array,
+        context: Array | None,
+        labels: Array | None,
+        mask: Array | None,
+        keep: Array | None,
+    ) -> None:
         w = self.stem.w
         dims = w.ndim - 2
         channels = w.shape[-2] // self.patch**dims
@@ -239,18 +251,9 @@ class UNet(Module):
             raise InputError(
                 f"the network takes images (N, {'size, ' * dims}{channels}), got shape {x.shape}"
             )
-        if x.dtype != w.dtype or clock.dtype != w.dtype:
-            raise InputError(
-                f"the weights are {w.dtype}, but x is {x.dtype} and clock {clock.dtype}: "
-                "cast them to one dtype"
-            )
-        for name, value in (("clock", clock), ("labels", labels)):
-            if value is not None and value.shape != (x.shape[0],):
-                raise InputError(
-                    f"{name} has one number a sample, ({x.shape[0]},), got shape {value.shape}"
-                )
-        if labels is not None and self.label is None:
-            raise InputError("labels were given to a network without classes")
+        conditions.check(x, w, clock, context, labels=labels, keep=keep)
+        if context is None and mask is not None:
+            raise InputError("a mask was given without the context that it is for")
         if context is not None and (
             self.null is None
             or context.ndim != 3
@@ -258,44 +261,6 @@ class UNet(Module):
         ):
             expected = "none" if self.null is None else f"({x.shape[0]}, M, {self.null.shape[0]})"
             raise InputError(f"the network takes context {expected}, got shape {context.shape}")
-
-    def _embed(self, clock: Array, labels: Array | None) -> Traced:
-        """The embedding of time and label, activated: ``(N, E)``."""
-        e, time_vjp = self.time(clock)
-        label_vjp = None
-        if self.label is not None:
-            xp = namespace(clock)
-            if labels is None:
-                labels = xp.full(clock.shape, self.label.table.shape[0] - 1)
-            a, label_vjp = self.label(index=labels)
-            e = e + a
-        e, silu_vjp = ops.silu(e)
-
-        def embed_pullback(de: Array) -> Cotangents:
-            (de,) = silu_vjp(de)
-            dlabel = None if label_vjp is None else label_vjp(de)[0]
-            dtime, dclock = time_vjp(de)
-            return dtime, dlabel, dclock
-
-        return e, embed_pullback
-
-    def _context(self, x: Array, context: Array | None, keep: Array | None) -> Traced:
-        """The context, or the null token in rows that have none: ``(N, M, context_width)``."""
-        if self.null is None:
-            return None, lambda dc: (None, None)
-        xp, null = namespace(x), self.null
-        if context is None:
-            shape = (x.shape[0], 1, null.shape[0])
-            return xp.broadcast_to(null, shape), lambda dc: (dc.sum(axis=(0, 1)), None)
-        if keep is None:
-            return context, lambda dc: (xp.zeros_like(null), dc)
-        rows = keep[:, None, None]
-
-        def context_pullback(dc: Array) -> Cotangents:
-            dcontext = xp.where(rows, dc, 0.0)
-            return (dc - dcontext).sum(axis=(0, 1)), dcontext
-
-        return xp.where(rows, context, null), context_pullback
 
 
 def _sum(a: Array | None, b: Array | None) -> Array | None:

@@ -1,0 +1,105 @@
+"""What a network is told besides x: the time, a label, a context; and what stands for "none"."""
+
+from npdiff.backend import Array, namespace
+from npdiff.errors import InputError
+from npdiff.nn.layers import Embedding, TimeEmbedding
+from npdiff.pullback import Cotangents, Traced, differentiable
+
+
+def check(
+    x: Array, w: Array, clock: Array, context: Array | None = None, **rows: Array | None
+) -> None:
+    """Refuse numbers that are not of the dtype of the weights, and conditions not one a sample.
+
+    Parameters
+    ----------
+    x : ``(N, ...)``, what enters the network
+    w : any of its weights
+    clock : ``(N,)``
+    context : ``(N, M, context_width)``, or None
+    rows : further conditions by name, ``(N,)`` each, or None
+
+    Raises
+    ------
+    InputError
+        Where they do not fit.
+    """
+    for name, value in (("x", x), ("clock", clock), ("context", context)):
+        if value is not None and value.dtype != w.dtype:
+            raise InputError(
+                f"the weights are {w.dtype}, but {name} is {value.dtype}: cast them to one dtype"
+            )
+    for name, value in (("clock", clock), *rows.items()):
+        if value is not None and value.shape != x.shape[:1]:
+            raise InputError(
+                f"{name} has one number a sample, ({x.shape[0]},), got shape {value.shape}"
+            )
+
+
+@differentiable
+def embed(
+    time: TimeEmbedding, label: Embedding | None, clock: Array, *, labels: Array | None
+) -> Traced:
+    """The embedding of the time plus that of the label, ``(N, E)``.
+
+    The last row of the label's table is the null label, which every sample has where ``labels`` is
+    None. ``dtime, dlabel, dclock = pullback(de)``.
+
+    Raises
+    ------
+    InputError
+        If there are labels, but no table.
+    """
+    e, time_vjp = time(clock)
+    label_vjp = None
+    if label is not None:
+        if labels is None:
+            labels = namespace(clock).full(clock.shape, label.table.shape[0] - 1)
+        a, label_vjp = label(index=labels)
+        e = e + a
+    elif labels is not None:
+        raise InputError("labels were given to a network without classes")
+
+    def embed_pullback(de: Array) -> Cotangents:
+        dlabel = None if label_vjp is None else label_vjp(de)[0]
+        dtime, dclock = time_vjp(de)
+        return dtime, dlabel, dclock
+
+    return e, embed_pullback
+
+
+@differentiable
+def attended(null: Array, context: Array | None, *, samples: int, keep: Array | None) -> Traced:
+    """The context, or the null token in samples that have none: ``(N, M, context_width)``.
+
+    Parameters
+    ----------
+    null : ``(context_width,)``
+    context : ``(N, M, context_width)``, or None for one null token a sample
+    samples : N
+    keep : ``(N,)`` booleans, False where the null token takes the place of every token, or None
+
+    Returns
+    -------
+    c : what is attended to
+    pullback : ``dc -> (dnull, dcontext)``; ``dcontext`` is None where ``context`` is
+    """
+    xp = namespace(null)
+    if context is None:
+
+        def null_pullback(dc: Array) -> Cotangents:
+            return dc.sum(axis=(0, 1)), None
+
+        return xp.broadcast_to(null, (samples, 1, null.shape[0])), null_pullback
+    if keep is None:
+
+        def context_pullback(dc: Array) -> Cotangents:
+            return xp.zeros_like(null), dc
+
+        return context, context_pullback
+    rows = keep[:, None, None]
+
+    def either_pullback(dc: Array) -> Cotangents:
+        return xp.where(rows, 0.0, dc).sum(axis=(0, 1)), xp.where(rows, dc, 0.0)
+
+    return xp.where(rows, context, null), either_pullback
