@@ -1,0 +1,1 @@
+"""The commands: ``npdiff train``, ``sample``, ``eval`` and ``info``, one file each."""

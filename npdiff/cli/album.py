@@ -1,0 +1,103 @@
+"""The pictures of a run: samples, an image becoming noise, noise becoming an image, the loss."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from npdiff import data, pictures
+from npdiff.backend import to_host
+from npdiff.cli.common import bar
+from npdiff.generate import Frame, Settings, places, trajectory
+from npdiff.process import marginal
+from npdiff.random import Key
+from npdiff.schedules import SCHEDULES
+from npdiff.train import Config, Run, Trained, Workers, load_model
+from npdiff.train.loop import load_data
+
+#: Moments in a strip; the samples of a run: how many of a class, of how many classes, and how.
+MOMENTS, COLUMNS, ROWS, STEPS, GUIDANCE = 9, 8, 10, 25, 2.0
+
+NAMES = ("samples.png", "noising.png", "denoising.png", "loss.png")
+
+
+def complete(path: Path) -> bool:
+    """Whether the pictures are there already."""
+    return all((path / name).is_file() for name in NAMES)
+
+
+def draw(path: Path) -> Iterator[tuple[Path, str]]:
+    """Draw the pictures of a finished run into its folder; each path with a line about it."""
+    trained, run = load_model(path), Run.open(path)
+    samples, noising, denoising, loss = (path / name for name in NAMES)
+    if trained.config.model.get("classes") is None:
+        labels, indices = None, np.arange(ROWS * COLUMNS)
+        settings, what = Settings(steps=STEPS), "samples"
+    else:
+        rows = min(len(trained.config.classes), ROWS)
+        labels, indices = np.repeat(np.arange(rows), COLUMNS), np.tile(np.arange(COLUMNS), rows)
+        settings = Settings(steps=STEPS, guidance=GUIDANCE)
+        what = f"samples, a class a row, guidance {GUIDANCE:g}"
+    seed, backend = trained.config.seed, trained.config.backend
+    frames = record(trained, labels, indices, settings, seed=seed, backend=backend, watch=1)
+    pictures.save_png(pictures.grid(frames[-1].x, COLUMNS, scale=2), samples)
+    yield samples, what
+    pictures.save_png(noising_of(trained.config), noising)
+    yield noising, "an image on its way to noise"
+    pictures.save_png(strip(frames), denoising)
+    yield denoising, "noise on its way to the first sample: x_t, and the estimate of x_0 below"
+    pictures.loss_curve(run.metrics(), loss)
+    yield loss, "the loss of every step"
+
+
+def record(
+    trained: Trained,
+    labels: np.ndarray | None,
+    indices: np.ndarray,
+    settings: Settings,
+    *,
+    seed: int,
+    backend: str,
+    watch: int | None = None,
+) -> list[Frame]:
+    """The frames of sampling on the host, under a progress bar.
+
+    Of all frames but the last only the first ``watch`` samples are kept, or all of them.
+    """
+    labels, indices = places(trained, labels, indices=indices)
+    kept = []
+    with Workers(1 if backend == "cupy" else None) as workers:
+        frames = trajectory(
+            trained, labels, indices, settings, seed=seed, backend=backend, workers=workers
+        )
+        with bar(settings.steps, "step", f"sampling {len(indices)}") as progress:
+            for frame in frames:
+                rows = slice(None) if frame.t == 0.0 else slice(watch)
+                kept.append(Frame(frame.t, to_host(frame.x)[rows], to_host(frame.x_0)[rows]))
+                progress.update(frame.t > 0.0)
+    return kept
+
+
+def moments(count: int) -> Sequence[int]:
+    """Which of ``count`` frames a strip shows: the first, the last and evenly between."""
+    return np.unique(np.linspace(0, count - 1, min(count, MOMENTS)).round().astype(int)).tolist()
+
+
+def strip(frames: Sequence[Frame], sample: int = 0) -> np.ndarray:
+    """One sample as it emerges: x_t above, the estimate of x_0 below."""
+    shown = [frames[i] for i in moments(len(frames))]
+    x_t = np.stack([frame.x[sample] for frame in shown])
+    x_0 = np.stack([frame.x_0[sample] for frame in shown])
+    return pictures.denoising_strip(x_t, x_0, [frame.t for frame in shown])
+
+
+def noising_of(config: Config) -> np.ndarray:
+    """The first image of the data at times from 0 to t_max."""
+    dataset = load_data(config)
+    schedule = SCHEDULES[config.schedule]()
+    times = np.linspace(0.0, schedule.t_max, MOMENTS)
+    x_0 = data.to_float(dataset.images[:1])
+    eps = Key(config.seed, (0,), stream="noising").normal(config.shape).astype(np.float32)
+    x_t: list[Any] = [marginal(schedule, x_0, eps, t)[0] for t in times]
+    return pictures.noising_strip(np.stack(x_t), times.tolist())

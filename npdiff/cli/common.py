@@ -1,0 +1,92 @@
+"""What the commands share: the options that all have, progress bars, paths checked before work."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from npdiff.backend import BACKENDS
+from npdiff.errors import InputError
+
+#: Help texts are printed as they are written.
+VERBATIM = argparse.RawDescriptionHelpFormatter
+
+
+def command(commands: Any, name: str, about: str, details: str) -> argparse.ArgumentParser:
+    """A new command with the options that every command has."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=about, description=f"{about[0].upper()}{about[1:]}.", epilog=details,
+        formatter_class=VERBATIM, allow_abbrev=False,
+    )  # fmt: skip
+    parser.add_argument(
+        "--debug", action="store_true", help="after an error, show where it came from"
+    )
+    return parser
+
+
+def add_seed(parser: argparse.ArgumentParser, about: str, default: int | None = 0) -> None:
+    """The option ``--seed``."""
+    parser.add_argument("--seed", type=whole(0), default=default, metavar="N", help=about)
+
+
+def add_backend(parser: argparse.ArgumentParser, default: str | None = "numpy") -> None:
+    """The option ``--backend``."""
+    parser.add_argument(
+        "--backend", choices=BACKENDS, default=default,
+        help="where to compute: numpy is the CPU (default), cupy an NVIDIA GPU",
+    )  # fmt: skip
+
+
+def whole(least: int) -> Any:
+    """A type of option: an integer from ``least`` up."""
+
+    def integer(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(f"expected an integer from {least} up, got {text!r}")
+        return value
+
+    return integer
+
+
+def bar(total: int, unit: str, about: str, initial: int = 0) -> Any:
+    """A progress bar on stderr; in a log file, where it cannot move, a line now and then."""
+    from tqdm import tqdm
+
+    moving = sys.stderr.isatty()
+    return tqdm(
+        total=total, initial=initial, desc=about, unit=unit, dynamic_ncols=moving,
+        mininterval=0.2 if moving else 30.0, maxinterval=10.0 if moving else 60.0, smoothing=0.1,
+    )  # fmt: skip
+
+
+def output(text: str, *endings: str) -> Path:
+    """A path to write to, checked before hours of work rather than after them.
+
+    Raises
+    ------
+    InputError
+        If it has another ending, is a folder, or nothing can be written there.
+    """
+    path = Path(text)
+    if endings and path.suffix.lower() not in endings:
+        raise InputError(f"cannot write {path}: its name should end in {' or '.join(endings)}")
+    if path.is_dir():
+        raise InputError(f"cannot write {path}: it is a folder, name a file in it")
+    folder = path.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {folder}: {error.strerror}") from error
+    if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise InputError(f"cannot write {path}: no permission; choose another folder")
+    return path
+
+
+def said(path: Path, what: str) -> None:
+    """Report a file that was written."""
+    print(f"{path}: {what}")

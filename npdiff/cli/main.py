@@ -1,0 +1,77 @@
+"""The command ``npdiff``: which commands there are, and what becomes of an error."""
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import NoReturn
+
+from npdiff.cli import evaluate, info, sample, train
+from npdiff.cli.common import VERBATIM
+from npdiff.errors import InputError, TrainingError
+
+#: Exit statuses: what was given cannot be used, training failed, interrupted.
+USAGE, FAILED, INTERRUPTED = 2, 1, 130
+
+EPILOG = """\
+examples:
+  npdiff train --preset digits --out runs/digits    a model of handwritten digits in minutes
+  npdiff sample --label 7 --guidance 3 --out sevens.png
+  npdiff eval runs/digits                           how good its samples are, beside the floor
+  npdiff info runs/digits                           what it is and how far it got
+
+`npdiff COMMAND --help` explains every option."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line that names the way out."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE, f"npdiff: error: {message}; see `{self.prog} --help`\n")
+
+
+def release() -> str:
+    """The version that is installed."""
+    try:
+        return version("npdiff")
+    except PackageNotFoundError:
+        return "(run from its folder, not installed)"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    top = Parser(
+        prog="npdiff",
+        description="Diffusion models from scratch: train one, sample from it, judge it.",
+        epilog=EPILOG,
+        formatter_class=VERBATIM,
+    )
+    top.add_argument("--version", action="version", version=f"npdiff {release()}")
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+    for command in (train, sample, evaluate, info):
+        command.add(commands)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status."""
+    try:
+        arguments = parser().parse_args(argv)
+    except SystemExit as stop:  # --help, --version, or an option that argparse cannot read
+        return stop.code if isinstance(stop.code, int) else USAGE
+    try:
+        return arguments.run(arguments)
+    except KeyboardInterrupt:
+        print("npdiff: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # what reads our output has seen enough: `npdiff info | head -3`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (InputError, TrainingError, OSError, MemoryError) as error:
+        if arguments.debug:
+            traceback.print_exc()
+        line = " ".join(str(error).split()) or type(error).__name__
+        print(f"npdiff: error: {line}", file=sys.stderr)
+        return FAILED if isinstance(error, TrainingError) else USAGE

@@ -1,0 +1,189 @@
+"""``npdiff sample``: pictures from a trained model."""
+
+import argparse
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from npdiff import pictures
+from npdiff.cli.album import record, strip
+from npdiff.cli.common import add_backend, add_seed, command, output, said, whole
+from npdiff.errors import InputError
+from npdiff.generate import Settings, load
+from npdiff.grids import GRIDS
+from npdiff.samplers import SAMPLERS
+from npdiff.samplers.ddpm import VARIANCES
+from npdiff.train import Trained
+from npdiff.train.files import atomic
+
+DETAILS = """\
+examples:
+  npdiff sample --label 7 --guidance 3 --count 16 --out sevens.png
+  npdiff sample runs/digits --label all --count 8 --out digits.png --gif digits.gif
+  npdiff sample --label 3,1,4 --sampler ddpm --steps 250 --strip three.png
+
+Guidance w: eps = eps_uncond + w (eps_cond - eps_uncond). 0 ignores the label, 1 is the model as it
+was trained, 2 to 4 gives clearer and less varied samples. It costs two evaluations a step.
+
+Samplers: ddim is deterministic at --eta 0 and good from 20 steps on; ddpm adds noise at every step
+and wants a few hundred; euler and heun solve the same ODE as ddim (heun evaluates twice a step).
+
+A sample depends on the model, the label, these settings, the seed and its number, and on nothing
+else: --count 4 gives the first four of --count 16. In the grid a row is a label, and a column
+starts from the same noise."""
+
+
+def add(commands: Any) -> None:
+    """Declare the command."""
+    parser = command(commands, "sample", "make images with a trained model", DETAILS)
+    parser.add_argument(
+        "model", nargs="?", metavar="MODEL",
+        help="a run folder or a model file (default: the model that ships with npdiff)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--label", default="all", metavar="LABEL",
+        help="what to make: a class, several as in 3,1,4, all (default), or none for samples "
+        "without a label",
+    )  # fmt: skip
+    parser.add_argument(
+        "--count", type=whole(1), default=8, metavar="N", help="images of each label (default: 8)"
+    )
+    parser.add_argument(
+        "--guidance", type=float, default=2.0, metavar="W",
+        help="how strongly to follow the label (default: 2; 1 is none, see below)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--sampler", default="ddim", metavar="NAME",
+        help=f"{', '.join(SAMPLERS)} (default: ddim, see below)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--steps", type=whole(1), default=50, metavar="N",
+        help="steps from noise to image (default: 50)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--grid", default="trailing", metavar="NAME",
+        help=f"which times the steps visit: {', '.join(GRIDS)} (default: trailing)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--eta", type=float, metavar="ETA",
+        help="with ddim: fresh noise, from 0 (none, the default) to 1 (as much as ddpm)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--variance", metavar="NAME",
+        help=f"with ddpm: the variance of its noise, {' or '.join(VARIANCES)} (default: small)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--no-clip", action="store_true",
+        help="do not keep the estimates of the image within the range of pixels",
+    )  # fmt: skip
+    add_seed(parser, "of the noise: the same seed, the same images (default: 0)")
+    add_backend(parser)
+    parser.add_argument(
+        "--out", default="samples.png", metavar="FILE.png",
+        help="the grid of images (default: samples.png)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--scale", type=whole(1), default=2, metavar="N",
+        help="draw each pixel N wide and high (default: 2)",
+    )  # fmt: skip
+    parser.add_argument("--gif", metavar="FILE.gif", help="the grid as it emerges from the noise")
+    parser.add_argument(
+        "--strip", metavar="FILE.png",
+        help="the first image step by step: x_t above, the estimate of x_0 below",
+    )  # fmt: skip
+    parser.add_argument(
+        "--npz", metavar="FILE.npz",
+        help="the images as numbers: images (uint8), labels, classes; `npdiff train --data` reads "
+        "it",
+    )  # fmt: skip
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Sample, and write what was asked for."""
+    out = output(arguments.out, ".png")
+    gif = arguments.gif and output(arguments.gif, ".gif")
+    single = arguments.strip and output(arguments.strip, ".png")
+    npz = arguments.npz and output(arguments.npz, ".npz")
+    trained = load(arguments.model)
+    wanted = labels_of(arguments.label, trained)
+    labels = None if wanted is None else np.repeat(wanted, arguments.count)
+    options = {
+        name: value
+        for name in ("eta", "variance")
+        if (value := getattr(arguments, name)) is not None
+    }
+    settings = Settings(
+        sampler=arguments.sampler, steps=arguments.steps, grid=arguments.grid,
+        guidance=arguments.guidance, clip=not arguments.no_clip, options=options,
+    )  # fmt: skip
+    rows = 1 if wanted is None else len(wanted)
+    frames = record(
+        trained, labels, np.tile(np.arange(arguments.count), rows), settings,
+        seed=arguments.seed, backend=arguments.backend, watch=None if gif else 1,
+    )  # fmt: skip
+    images = pictures.to_uint8(frames[-1].x)
+    columns = arguments.count if rows > 1 else None
+
+    def sheet(x: Any) -> np.ndarray:
+        return pictures.grid(x, columns, scale=arguments.scale)
+
+    pictures.save_png(sheet(images), out)
+    said(out, f"{len(images)} images")
+    if gif:
+        pictures.save_gif((sheet(frame.x) for frame in frames), gif)
+        said(gif, f"{len(frames)} frames")
+    if single:
+        pictures.save_png(strip(frames), single)
+        said(single, "the first image step by step")
+    if npz:
+        save_npz(npz, images, labels, trained.config.classes)
+        said(npz, f"images {images.shape} and their labels")
+    return 0
+
+
+def labels_of(text: str, trained: Trained) -> list[int] | None:
+    """The labels that ``--label`` asks for, by name or by number; None for samples of no class.
+
+    Raises
+    ------
+    InputError
+        If one is none of the model's classes.
+    """
+    names = trained.config.classes
+    if trained.config.model.get("classes") is None:
+        if text not in ("all", "none"):
+            raise InputError(f"--label {text}: this model was trained without labels, leave it out")
+        return None
+    if text == "none":
+        return None
+    if text == "all":
+        return list(range(len(names)))
+    labels = []
+    for word in text.split(","):
+        word = word.strip()
+        if word in names:
+            labels.append(names.index(word))
+        elif word.isascii() and word.isdigit() and int(word) < len(names):
+            labels.append(int(word))
+        else:
+            known = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+            raise InputError(
+                f"--label {word}: this model's classes are {known}; or say all, or none"
+            )
+    return labels
+
+
+def save_npz(
+    path: Path, images: np.ndarray, labels: np.ndarray | None, classes: tuple[str, ...]
+) -> None:
+    """Images as numbers, in the form that ``npdiff train --data`` reads."""
+    arrays = {"images": images}
+    if labels is not None:
+        arrays |= {"labels": labels.astype(np.int64), "classes": np.asarray(classes)}
+    out = io.BytesIO()
+    np.savez_compressed(out, **arrays)  # type: ignore[arg-type]
+    with atomic(path) as file:
+        file.write(out.getvalue())
