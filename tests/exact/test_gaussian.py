@@ -1,0 +1,140 @@
+"""Gaussian data against quadrature, finite differences and an ODE solver."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+from scipy.stats import multivariate_normal
+
+from npdiff.errors import InputError
+from npdiff.exact import Gaussian
+from npdiff.random import Key
+from npdiff.schedules import SCHEDULES
+
+ALL = {name: make() for name, make in SCHEDULES.items()}
+everywhere = pytest.mark.parametrize("schedule", ALL.values(), ids=ALL)
+C = np.array([[0.5, 0.2], [0.2, 0.3]])
+FULL = Gaussian([0.7, -0.4], C)
+PARTS = (0.02, 0.3, 1.0)
+
+
+@everywhere
+@pytest.mark.parametrize("part", PARTS)
+def test_the_denoiser_is_bayes_rule_on_a_grid(schedule, part: float) -> None:
+    """E[x_0 | x_t], the density and E[eps | x_t] by summing over a grid of x_0, correlated data."""
+    t = part * schedule.t_max
+    alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+    axis = np.linspace(-1, 1, 601)
+    grid = np.stack(np.meshgrid(axis * 5 + 0.7, axis * 4 - 0.4, indexing="ij"), axis=-1)
+    cell = (axis[1] - axis[0]) ** 2 * 5 * 4
+    prior = multivariate_normal([0.7, -0.4], C).pdf(grid)
+    for x in (np.array([0.9, -0.8]), np.array([-0.2, 0.3])):
+        likelihood = np.exp(-((x - alpha * grid) ** 2).sum(axis=-1) / (2 * sigma**2))
+        joint = prior * likelihood / (2 * np.pi * sigma**2) * cell
+        mean = (joint[..., None] * grid).sum(axis=(0, 1)) / joint.sum()
+        x_0, eps = FULL.denoiser(schedule)(x[None], t)
+        np.testing.assert_allclose(x_0[0], mean, rtol=1e-6, atol=1e-8)
+        np.testing.assert_allclose(eps[0], (x - alpha * mean) / sigma, rtol=1e-5, atol=1e-6)
+        density = FULL.log_density(schedule, x[None], t)
+        np.testing.assert_allclose(density, np.log(joint.sum()), rtol=1e-6, atol=1e-7)
+
+
+def test_the_likelihood_of_data() -> None:
+    x = np.random.default_rng(0).normal(size=(6, 2))
+    expected = multivariate_normal([0.7, -0.4], C).logpdf(x)
+    np.testing.assert_allclose(FULL.log_density(ALL["vp"], x, 0), expected, rtol=1e-12)
+
+
+@everywhere
+def test_the_score_is_the_gradient_of_the_log_density(schedule) -> None:
+    x, h = np.random.default_rng(1).normal(size=(5, 2)), 1e-5
+    for t in np.array(PARTS) * schedule.t_max:
+        score = FULL.score(schedule, x, t)
+        for axis in range(2):
+            step = h * np.eye(2)[axis]
+            ahead, behind = (FULL.log_density(schedule, x + d, t) for d in (step, -step))
+            np.testing.assert_allclose(score[:, axis], (ahead - behind) / (2 * h), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["vp", "cosine-continuous"])
+def test_the_flow_solves_the_ode(name: str) -> None:
+    """Against a solver of dx/dt = f x - g^2 score / 2, both ways."""
+    schedule, x = ALL[name], np.array([0.3, -1.1])
+
+    def slope(t: float, x: np.ndarray) -> np.ndarray:
+        covariance = schedule.alpha(t) ** 2 * C + schedule.sigma(t) ** 2 * np.eye(2)
+        score = -np.linalg.solve(covariance, x - schedule.alpha(t) * FULL.mean)
+        return schedule.drift(t) * x - 0.5 * schedule.diffusion(t) * score
+
+    for t, s in ((1.0, 0.01), (0.6, 0.1), (0.01, 1.0)):
+        truth = solve_ivp(slope, (t, s), x, method="DOP853", rtol=1e-11, atol=1e-12).y[:, -1]
+        np.testing.assert_allclose(FULL.flow(schedule, x[None], t, s)[0], truth, rtol=1e-7)
+
+
+@pytest.mark.parametrize("covariance", [C, np.array([0.5, 0.3]), 0.4], ids=["full", "diag", "one"])
+def test_samples_have_the_mean_and_covariance(covariance) -> None:
+    M = 20_000
+    x = Gaussian([0.7, -0.4], covariance).sample(Key(3, range(M)))
+    matrix = covariance * np.eye(2) if np.ndim(covariance) < 2 else covariance
+    deviation = np.sqrt(np.diag(matrix))
+    assert x.shape == (M, 2)
+    assert (np.abs(x.mean(axis=0) - [0.7, -0.4]) < 5 * deviation / np.sqrt(M)).all()
+    error = np.abs(np.cov(x.T) - matrix)
+    assert (error < 5 * np.sqrt(2 / M) * np.outer(deviation, deviation)).all()
+
+
+@everywhere
+def test_three_ways_to_state_a_covariance(schedule) -> None:
+    x, t = np.random.default_rng(4).normal(size=(3, 2)), 0.4 * schedule.t_max
+    ways = [Gaussian([0.7, -0.4], c) for c in (0.3 * np.eye(2), np.array([0.3, 0.3]), 0.3)]
+    for a, b in pairwise(ways):
+        for call in (
+            lambda d: d.denoised(schedule, x, t),
+            lambda d: d.log_density(schedule, x, t),
+            lambda d: d.flow(schedule, x, t, 0.0),
+        ):
+            np.testing.assert_allclose(call(a), call(b), rtol=1e-12)
+
+
+@everywhere
+def test_one_time_a_sample_images_and_float32(schedule) -> None:
+    rng = np.random.default_rng(5)
+    data = Gaussian(rng.normal(size=4), np.diag(rng.uniform(0.1, 1, 4)) + 0.05)
+    x = rng.normal(size=(3, 2, 2, 1)).astype(np.float32)
+    t = np.array([0.1, 0.5, 1.0]) * schedule.t_max
+    together = (*data.denoiser(schedule)(x, t), data.score(schedule, x, t))
+    density = data.log_density(schedule, x, t)
+    assert density.shape == (3,)
+    assert density.dtype == np.float32
+    for i in range(3):
+        one = x[i : i + 1]
+        ti = float(t[i])
+        alone = (*data.denoiser(schedule)(one, ti), data.score(schedule, one, ti))
+        for a, b in zip(together, alone, strict=True):
+            assert a.dtype == b.dtype == np.float32
+            assert a.shape == x.shape
+            np.testing.assert_allclose(a[i : i + 1], b, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(density[i], data.log_density(schedule, one, ti)[0], rtol=1e-5)
+    assert data.flow(schedule, x, float(t[1]), 0.0).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("mean", "covariance", "match"),
+    [
+        ([0, 0], np.ones(3), "expected a mean"),
+        ([0, 0], np.ones((2, 3)), "expected a mean"),
+        ([[0, 0]], 1.0, "expected a mean"),
+        ([0, 0], -1.0, "negative eigenvalue"),
+        ([0, 0], np.array([[1.0, 2.0], [2.0, 1.0]]), "negative eigenvalue"),
+        ([0, 0], np.nan, "negative eigenvalue"),
+    ],
+)
+def test_what_is_no_gaussian_is_refused(mean, covariance, match: str) -> None:
+    with pytest.raises(InputError, match=match):
+        Gaussian(mean, covariance)
+
+
+def test_data_of_another_size_are_refused() -> None:
+    with pytest.raises(InputError, match="samples of 2 numbers, got 3"):
+        FULL.denoised(ALL["vp"], np.zeros((1, 3)), 0.5)

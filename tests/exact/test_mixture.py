@@ -1,0 +1,171 @@
+"""Mixtures against quadrature, finite differences, an ODE solver and published end points."""
+
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+from scipy.special import ndtr
+
+from npdiff.errors import InputError
+from npdiff.exact import Gaussian, Mixture
+from npdiff.random import Key
+from npdiff.schedules import SCHEDULES, LinearVP, VariancePreserving
+
+ALL = {name: make() for name, make in SCHEDULES.items()}
+everywhere = pytest.mark.parametrize("schedule", ALL.values(), ids=ALL)
+TWO = Mixture([2, 3], [Gaussian([-1.0], 0.04), Gaussian([0.6], 0.09)])
+PLANE = Mixture(
+    [0.2, 0.5, 0.3],
+    [
+        Gaussian([1, 0], 0.1),
+        Gaussian([0, 1], [0.2, 0.1]),
+        Gaussian([-1, -1], 0.1 + 0.1 * np.eye(2)),
+    ],
+)
+GRID = np.linspace(-4, 4, 80_001)
+
+
+def density_of_data(x: np.ndarray) -> np.ndarray:
+    left = np.exp(-((x + 1) ** 2) / 0.08) / np.sqrt(2 * np.pi * 0.04)
+    right = np.exp(-((x - 0.6) ** 2) / 0.18) / np.sqrt(2 * np.pi * 0.09)
+    return 0.4 * left + 0.6 * right
+
+
+@everywhere
+@pytest.mark.parametrize("part", [0.002, 0.3, 1.0])
+def test_the_denoiser_is_bayes_rule_on_a_grid(schedule, part: float) -> None:
+    t = part * schedule.t_max
+    alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+    for x in (-1.3, -0.1, 0.2, 0.8):
+        kernel = np.exp(-((x - alpha * GRID) ** 2) / (2 * sigma**2))
+        joint = density_of_data(GRID) * kernel / np.sqrt(2 * np.pi * sigma**2) * 1e-4
+        at = np.array([[x]])
+        x_0, eps = TWO.denoiser(schedule)(at, t)
+        mean = (joint * GRID).sum() / joint.sum()
+        np.testing.assert_allclose(x_0[0, 0], mean, rtol=1e-7, atol=1e-9)
+        np.testing.assert_allclose(alpha * x_0 + sigma * eps, at, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(
+            TWO.log_density(schedule, at, t)[0], np.log(joint.sum()), rtol=1e-7, atol=1e-9
+        )
+
+
+@everywhere
+def test_the_score_is_the_gradient_of_the_log_density(schedule) -> None:
+    x, h = np.random.default_rng(0).normal(size=(6, 2)), 1e-5
+    for t in np.array([0.05, 0.4, 1.0]) * schedule.t_max:
+        score = PLANE.score(schedule, x, t)
+        for axis in range(2):
+            step = h * np.eye(2)[axis]
+            ahead, behind = (PLANE.log_density(schedule, x + d, t) for d in (step, -step))
+            np.testing.assert_allclose(
+                score[:, axis], (ahead - behind) / (2 * h), rtol=1e-5, atol=1e-6
+            )
+
+
+@pytest.mark.parametrize("name", ["vp", "cosine-continuous"])
+def test_the_flow_solves_the_ode(name: str) -> None:
+    """Both ways, with a score by differences of the mixture's own density."""
+    schedule, x = ALL[name], np.array([-1.7, -0.9, -0.2, 0.1, 0.5, 1.3])
+
+    def slope(t: float, x: np.ndarray) -> np.ndarray:
+        a, s = schedule.alpha(t), schedule.sigma(t)
+        left, right = np.sqrt(a**2 * 0.04 + s**2), np.sqrt(a**2 * 0.09 + s**2)
+        p = 0.4 * np.exp(-(((x + a) / left) ** 2) / 2) / left
+        q = 0.6 * np.exp(-(((x - 0.6 * a) / right) ** 2) / 2) / right
+        score = -(p * (x + a) / left**2 + q * (x - 0.6 * a) / right**2) / (p + q)
+        return schedule.drift(t) * x - 0.5 * schedule.diffusion(t) * score
+
+    for t, s in ((1.0, 0.01), (0.3, 0.8)):
+        truth = solve_ivp(slope, (t, s), x, method="DOP853", rtol=1e-11, atol=1e-12).y[:, -1]
+        np.testing.assert_allclose(TWO.flow(schedule, x[:, None], t, s)[:, 0], truth, atol=1e-7)
+
+
+def test_the_flow_ends_where_an_integration_in_sigma_ended() -> None:
+    """Points from sigma / alpha = 20 to 0.05, by 20 000 steps of Runge and Kutta's method.
+
+    The flow in x / alpha depends on sigma / alpha alone, so any schedule has these end points.
+    """
+    data = Mixture([0.4, 0.6], [Gaussian([-1.0], 0.04), Gaussian([0.6], 0.04)])
+    start = np.array([[-1.7], [-0.9], [-0.2], [0.1], [0.5], [1.3]]) * 20
+    ends = [-1.25044499, -1.01968166, 0.22903414, 0.45059494, 0.59312659, 0.80411135]
+    for schedule in ALL.values():
+        t, s = (float(schedule.time_at(-2 * np.log(level))) for level in (20, 0.05))
+        end = data.flow(schedule, start * schedule.alpha(t), t, s) / schedule.alpha(s)
+        np.testing.assert_allclose(end[:, 0], ends, atol=2e-8)
+
+
+@everywhere
+def test_the_flow_and_back(schedule) -> None:
+    x = np.linspace(-1.6, 1.5, 9).reshape(9, 1, 1)
+    there = TWO.flow(schedule, x, 0.0, 0.5 * schedule.t_max)
+    assert there.shape == x.shape
+    np.testing.assert_allclose(TWO.flow(schedule, there, 0.5 * schedule.t_max, 0.0), x, atol=1e-9)
+    assert TWO.flow(schedule, x.astype(np.float32), 0.0, schedule.t_max).dtype == np.float32
+
+
+def test_the_tails_keep_their_digits() -> None:
+    """Far out on either side the nearer component is alone: its own flow is the mixture's."""
+    schedule = LinearVP()
+    far = Mixture([0.5, 0.5], [Gaussian([-1.0], 0.04), Gaussian([1.0], 0.04)])
+    x = np.array([[-2.2], [2.2]])  # six deviations
+    there = far.flow(schedule, x, 0.0, 0.05)
+    for i, mean in enumerate((-1.0, 1.0)):
+        alone = Gaussian([mean], 0.04).flow(schedule, x[i : i + 1], 0.0, 0.05)
+        np.testing.assert_allclose(there[i], alone[0], rtol=1e-6)
+
+
+def test_samples_follow_the_distribution_function() -> None:
+    M = 20_000
+    x = np.sort(TWO.sample(Key(3, range(M)))[:, 0])
+    F = 0.4 * ndtr((x + 1) / 0.2) + 0.6 * ndtr((x - 0.6) / 0.3)
+    assert np.abs(F - (np.arange(M) + 0.5) / M).max() < 1.95 / np.sqrt(M)
+
+
+def test_samples_in_the_plane() -> None:
+    M = 20_000
+    x = PLANE.sample(Key(4, range(M)))
+    mean = 0.2 * np.array([1, 0]) + 0.5 * np.array([0, 1]) + 0.3 * np.array([-1, -1])
+    assert x.shape == (M, 2)
+    np.testing.assert_allclose(x.mean(axis=0), mean, atol=5 / np.sqrt(M))
+
+
+@everywhere
+def test_responsibilities(schedule) -> None:
+    x = np.random.default_rng(5).normal(size=(4, 2))
+    r = PLANE.responsibilities(schedule, x, schedule.t_min)
+    np.testing.assert_allclose(r.sum(axis=1), 1, rtol=1e-12)
+    centres = np.array([[1.0, 0], [0, 1], [-1, -1]])
+    assert (
+        PLANE.responsibilities(schedule, centres, schedule.t_min).argmax(axis=1) == range(3)
+    ).all()
+
+
+@everywhere
+def test_one_component_is_a_gaussian(schedule) -> None:
+    data, x = Gaussian([0.4, 0.2], 0.3), np.random.default_rng(6).normal(size=(4, 2))
+    t = np.array([0.1, 0.4, 0.7, 1.0]) * schedule.t_max
+    one = Mixture([7.0], [data])
+    np.testing.assert_allclose(
+        one.denoised(schedule, x, t), data.denoised(schedule, x, t), rtol=1e-12
+    )
+    np.testing.assert_allclose(
+        one.log_density(schedule, x, t), data.log_density(schedule, x, t), rtol=1e-12
+    )
+
+
+def test_float32_stays_float32() -> None:
+    schedule: VariancePreserving = LinearVP()
+    x = np.ones((2, 1, 2), dtype=np.float32)
+    assert PLANE.denoised(schedule, x, 0.5).dtype == np.float32
+    assert PLANE.log_density(schedule, x, np.array([0.5, 0.6])).dtype == np.float32
+    assert PLANE.responsibilities(schedule, x, 0.5).dtype == np.float32
+
+
+def test_refusals() -> None:
+    one = Gaussian([0.0], 1.0)
+    for weights, components in (([1.0], [one, one]), ([1.0, 0.0], [one, one]), ([], [])):
+        with pytest.raises(InputError):
+            Mixture(weights, components)
+    with pytest.raises(InputError, match="have one dimension"):
+        Mixture([1, 1], [one, Gaussian([0, 0], 1.0)])
+    with pytest.raises(InputError, match="in one dimension only"):
+        PLANE.flow(LinearVP(), np.zeros((1, 2)), 1.0, 0.5)

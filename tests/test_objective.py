@@ -1,0 +1,187 @@
+"""What a network is trained on: the draw, the weights in every unit, the loss and its gradient."""
+
+import numpy as np
+import pytest
+
+from npdiff.errors import InputError
+from npdiff.exact import Gaussian
+from npdiff.objective import WEIGHTINGS, Example, Objective, loss, weight
+from npdiff.parameterisation import ROWS
+from npdiff.random import Key
+from npdiff.schedules import SCHEDULES, linear_table
+
+ALL = {name: make() for name, make in SCHEDULES.items()}
+everywhere = pytest.mark.parametrize("schedule", ALL.values(), ids=ALL)
+rows = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+
+
+@everywhere
+@rows
+def test_the_example_is_the_process_and_the_row(schedule, row) -> None:
+    x_0 = np.random.default_rng(0).normal(size=(5, 2, 3))
+    example = Objective(schedule, row).example(x_0, Key(1, range(5)))
+    for n in range(5):
+        t, alpha, sigma = (f(example.t[n]) for f in (float, schedule.alpha, schedule.sigma))
+        np.testing.assert_allclose(
+            example.x_t[n], alpha * x_0[n] + sigma * example.eps[n], rtol=1e-12
+        )
+        a, b = row.coefficients(schedule, t)
+        np.testing.assert_allclose(
+            example.target[n], a * x_0[n] + b * example.eps[n], rtol=1e-11, atol=1e-13
+        )
+        np.testing.assert_allclose(example.clock[n], 1000 * t / schedule.t_max)
+
+
+@everywhere
+def test_times_are_uniform(schedule) -> None:
+    M = 20_000
+    t = Objective(schedule, ROWS["eps"]).times(Key(2, range(M)))
+    if schedule.steps is None:
+        assert t.min() > schedule.t_min
+        assert t.max() < schedule.t_max
+    else:
+        assert set(t) == set(range(1, 1001))  # every row, and row 0 never
+    part = np.sort((t - schedule.t_min) / (schedule.t_max - schedule.t_min))
+    assert np.abs(part - (np.arange(M) + 0.5) / M).max() < 1.95 / np.sqrt(M) + 1e-3
+
+
+def test_noise_is_standard_normal_and_apart_from_time() -> None:
+    M = 20_000
+    example = Objective(ALL["vp"], ROWS["eps"]).example(np.zeros((M, 2)), Key(3, range(M)))
+    z = np.concatenate([example.eps, example.t[:, None]], axis=1)
+    np.testing.assert_allclose(example.eps.mean(axis=0), 0, atol=5 / np.sqrt(M))
+    np.testing.assert_allclose(example.eps.var(axis=0), 1, atol=5 * np.sqrt(2 / M))
+    correlation = np.corrcoef(z.T) - np.eye(3)
+    assert np.abs(correlation).max() < 5 / np.sqrt(M)
+
+
+@everywhere
+def test_a_draw_depends_on_seed_step_and_sample_alone(schedule) -> None:
+    x_0 = np.random.default_rng(4).normal(size=(4, 3))
+    objective = Objective(schedule, ROWS["v"])
+    whole = objective.example(x_0, Key(9, (0, 1, 2, 3), step=5))
+    part = objective.example(x_0[[2]], Key(9, (2,), step=5))
+    other = objective.example(x_0[[2]], Key(9, (2,), step=6))
+    for a, b, c in zip(whole, part, other, strict=True):
+        np.testing.assert_array_equal(a[[2]], b)
+        assert (b != c).any() or (a == 1).all()
+
+
+@everywhere
+@rows
+def test_float32_stays_float32(schedule, row) -> None:
+    x_0 = np.ones((3, 2, 2, 1), dtype=np.float32)
+    example = Objective(schedule, row).example(x_0, Key(0, range(3)))
+    for name in ("x_t", "clock", "target", "weight", "eps"):
+        assert getattr(example, name).dtype == np.float32
+    value, pullback = loss(example.x_t, example=example)
+    (doutput,) = pullback(np.float32(1))
+    assert value.dtype == doutput.dtype == np.float32
+
+
+def test_a_key_of_another_size_is_refused() -> None:
+    with pytest.raises(InputError, match="3 samples but a key for 2"):
+        Objective(ALL["vp"], ROWS["eps"]).example(np.zeros((3, 1)), Key(0, range(2)))
+
+
+def test_the_simple_loss_of_the_paper() -> None:
+    """Mean over samples and elements of the squared error, in the symbols of DDPM."""
+    table = linear_table()
+    x_0 = np.random.default_rng(5).normal(size=(6, 4))
+    example = Objective(table, ROWS["eps"]).example(x_0, Key(6, range(6)))
+    total = 0.0
+    for n in range(6):
+        bar = table.alpha_bar[int(example.t[n])]
+        x_t = np.sqrt(bar) * x_0[n] + np.sqrt(1 - bar) * example.eps[n]
+        total += ((example.eps[n] - np.tanh(x_t)) ** 2).sum()
+    value, _ = loss(np.tanh(example.x_t), example=example)
+    np.testing.assert_allclose(value, total / 24, rtol=1e-10)
+
+
+@everywhere
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+def test_a_loss_is_one_number_in_every_unit(schedule, weighting: str) -> None:
+    """The same two estimates, told as any row's output, lose the same."""
+    rng = np.random.default_rng(7)
+    x_0, eps, eps_hat = rng.normal(size=(3, 5, 2))
+    t = np.array([0.002, 0.1, 0.5, 0.9, 0.99]) * schedule.t_max
+    alpha, sigma = schedule.alpha(t)[:, None], schedule.sigma(t)[:, None]
+    x_t = alpha * x_0 + sigma * eps
+    x_0_hat = (x_t - sigma * eps_hat) / alpha
+    w = WEIGHTINGS[weighting](schedule.log_snr(t))
+    expected = (w[:, None] * (eps_hat - eps) ** 2).mean()
+    for row in ROWS.values():
+        example = Example(
+            x_t,
+            t,
+            row.target(schedule, x_0, eps, t),
+            weight(schedule, row, WEIGHTINGS[weighting], t),
+            t,
+            eps,
+        )
+        output = row.target(schedule, x_0_hat, eps_hat, t)
+        np.testing.assert_allclose(loss(output, example=example)[0], expected, rtol=1e-7)
+
+
+@everywhere
+def test_weights_as_they_are_published(schedule) -> None:
+    t = np.array([0.001, 0.01, 0.2, 0.5, 0.9]) * schedule.t_max
+    snr = (schedule.alpha(t) / schedule.sigma(t)) ** 2
+    level = schedule.sigma(t) / schedule.alpha(t)
+    edm_of_data = (level**2 + 0.25) / (level * 0.5) ** 2
+    for row, weighting, published in (
+        ("eps", "simple", np.ones(5)),
+        ("x0", "simple", snr),
+        ("v", "simple", snr / (snr + 1)),
+        ("x0", "x0", np.ones(5)),
+        ("v", "v", np.ones(5)),
+        ("eps", "min-snr", np.minimum(snr, 5) / snr),
+        ("x0", "min-snr", np.minimum(snr, 5)),
+        ("v", "min-snr", np.minimum(snr, 5) / (snr + 1)),
+        ("eps", "p2", 1 / (1 + snr)),
+        ("x0", "edm", edm_of_data),
+        ("edm", "edm", np.ones(5)),
+    ):
+        value = weight(schedule, ROWS[row], WEIGHTINGS[weighting], t)
+        np.testing.assert_allclose(value, published, rtol=1e-9, err_msg=f"{row} {weighting}")
+
+
+def test_the_gradient_of_the_loss() -> None:
+    rng = np.random.default_rng(8)
+    objective = Objective(ALL["vp"], ROWS["v"], WEIGHTINGS["min-snr"])
+    example = objective.example(rng.normal(size=(3, 2, 2)), Key(8, range(3)))
+    output, direction, h = *rng.normal(size=(2, 3, 2, 2)), 1e-5
+    _, pullback = loss(output, example=example)
+    (doutput,) = pullback(1.7)
+    difference = (
+        loss(output + h * direction, example=example)[0]
+        - loss(output - h * direction, example=example)[0]
+    ) / (2 * h)
+    np.testing.assert_allclose((doutput * direction).sum(), 1.7 * difference, rtol=1e-8)
+
+
+@everywhere
+@rows
+def test_the_perfect_denoiser_is_the_minimum(schedule, row) -> None:
+    """At E[output | x_t] the gradient vanishes on average along functions of (x_t, t).
+
+    The gradient is taken to units of eps, so that no few samples outweigh the rest.
+    """
+    M = 4000
+    data = Gaussian([0.7], 0.3)
+    x_0 = data.sample(Key(10, range(M), stream="data"))
+    example = Objective(schedule, row).example(x_0, Key(10, range(M)))
+    units = (row.determinant(schedule, example.t) / schedule.alpha(example.t))[:, None]
+
+    def gradients(x_0_hat, eps_hat):
+        output = row.target(schedule, x_0_hat, eps_hat, example.t)
+        (doutput,) = loss(output, example=example)[1](1.0)
+        for feature in (np.ones((M, 1)), example.x_t, np.sin(3 * example.x_t)):
+            terms = M * doutput * units * feature
+            yield abs(terms.mean()) * np.sqrt(M) / terms.std()
+
+    x_0_hat, eps_hat = data.denoiser(schedule)(example.x_t, example.t)
+    assert max(gradients(x_0_hat, eps_hat)) < 5
+    # and an estimate that is off by a fifth of a standard deviation is found out
+    alpha, sigma = schedule.alpha(example.t)[:, None], schedule.sigma(example.t)[:, None]
+    assert max(gradients(x_0_hat - 0.2 * sigma / alpha, eps_hat + 0.2)) > 15
