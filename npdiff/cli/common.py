@@ -22,6 +22,7 @@ def command(commands: Any, name: str, about: str, details: str) -> argparse.Argu
     parser.add_argument(
         "--debug", action="store_true", help="after an error, show where it came from"
     )
+    parser.set_defaults(parser=parser)
     return parser
 
 
@@ -61,6 +62,7 @@ def bar(total: int, unit: str, about: str, initial: int = 0) -> Any:
     return tqdm(
         total=total, initial=initial, desc=about, unit=unit, dynamic_ncols=moving,
         mininterval=0.2 if moving else 30.0, maxinterval=10.0 if moving else 60.0, smoothing=0.1,
+        delay=0.2,  # what fails at once fails without a bar
     )  # fmt: skip
 
 

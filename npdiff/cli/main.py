@@ -58,7 +58,9 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status."""
     try:
-        arguments = parser().parse_args(argv)
+        arguments, unknown = parser().parse_known_args(argv)
+        if unknown:
+            arguments.parser.error(f"unknown option or argument: {' '.join(unknown)}")
     except SystemExit as stop:  # --help, --version, or an option that argparse cannot read
         return stop.code if isinstance(stop.code, int) else USAGE
     try:

@@ -1,0 +1,86 @@
+"""The command line as a whole: help, versions, errors, exit statuses."""
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from npdiff.cli import info
+from npdiff.errors import TrainingError
+
+COMMANDS = ("train", "sample", "eval", "info")
+
+
+def test_help_names_every_command(npdiff: Any) -> None:
+    result = npdiff("--help")
+    assert result.code == 0
+    assert all(f"\n    {command} " in result.out for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_teaches(npdiff: Any, command: str) -> None:
+    result = npdiff(command, "--help")
+    assert result.code == 0
+    assert "examples:\n  npdiff " + command in result.out
+    assert "--debug" in result.out
+
+
+def test_version(npdiff: Any) -> None:
+    result = npdiff("--version")
+    assert result.code == 0
+    assert result.out.startswith("npdiff ")
+
+
+def test_unknown_command_and_option(npdiff: Any) -> None:
+    assert npdiff("draw").failed_with("draw", "train")
+    assert npdiff("sample", "--colour").failed_with("--colour", "npdiff sample --help")
+    assert npdiff("sample", "--steps", "many").failed_with("--steps", "from 1 up", "many")
+    assert npdiff("sample", "--seed", "-1").failed_with("--seed", "from 0 up")
+    assert npdiff().failed_with("COMMAND")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(OSError(28, "No space left on device"), 2), (TrainingError("not finite"), 1)],
+)
+def test_errors_are_one_line(
+    npdiff: Any, monkeypatch: pytest.MonkeyPatch, error: Exception, code: int
+) -> None:
+    def broken(path: object) -> None:
+        raise error
+
+    monkeypatch.setattr(info, "described", broken)
+    result = npdiff("info")
+    assert result.code == code
+    assert result.err == f"npdiff: error: {error}\n"
+    assert "Traceback" in npdiff("info", "--debug").err
+
+
+def test_interruption(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(path: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(info, "described", interrupted)
+    assert npdiff("info") == (130, "", "npdiff: interrupted\n")
+
+
+def test_a_bug_is_not_hidden(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def buggy(path: object) -> None:
+        raise IndexError("a mistake in npdiff")
+
+    monkeypatch.setattr(info, "described", buggy)
+    with pytest.raises(IndexError):
+        npdiff("info")
+
+
+def test_python_m_npdiff() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "npdiff", "info", "nowhere"],
+        capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("npdiff: error: ")
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,141 @@
+"""``npdiff sample``: pictures, what they depend on, and what it refuses."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+
+def pixels(path: str) -> np.ndarray:
+    from PIL import Image
+
+    return np.asarray(Image.open(path))
+
+
+def numbers(path: str) -> dict[str, np.ndarray]:
+    with np.load(path) as archive:
+        return dict(archive)
+
+
+def test_every_output(npdiff: Any, tiny_run: Path) -> None:
+    from PIL import Image
+
+    result = npdiff(
+        *("sample", tiny_run, "--label", "low,0", "--count", "3", "--steps", "6", "--out", "a.png"),
+        *("--gif", "new/a.gif", "--strip", "s.png", "--npz", "a.npz", "--scale", "1"),
+    )
+    assert result.code == 0
+    for name in ("a.png", "new/a.gif", "s.png", "a.npz"):
+        assert f"{name}: " in result.out
+    assert pixels("a.png").shape == (2 * 10 + 2, 3 * 10 + 2)
+    with Image.open("new/a.gif") as gif:
+        assert (gif.n_frames, gif.size) == (7, (32, 22))  # six steps have seven ends
+        gif.seek(6)
+        np.testing.assert_array_equal(np.asarray(gif.convert("L")), pixels("a.png"))
+    archive = numbers("a.npz")
+    assert archive["labels"].tolist() == [2, 2, 2, 0, 0, 0]
+    assert archive["classes"].tolist() == ["top", "middle", "low"]
+    np.testing.assert_array_equal(archive["images"][0, ..., 0], pixels("a.png")[2:10, 2:10])
+
+
+def test_the_npz_is_data(npdiff: Any, tiny_run: Path, tiny: Any) -> None:
+    assert npdiff("sample", tiny_run, "--count", "4", "--steps", "2", "--npz", "a.npz").code == 0
+    assert npdiff("train", "--data", "a.npz", "--out", "run", "--steps", "2", *tiny).code == 0
+
+
+def test_same_seed_same_bytes_and_other_seed_others(npdiff: Any, tiny_run: Path) -> None:
+    for name, seed in (("a", 5), ("b", 5), ("c", 6)):
+        options = ("--steps", "3", "--sampler", "ddpm", "--seed", seed, "--out", f"{name}.png")
+        assert npdiff("sample", tiny_run, *options).code == 0
+    a, b, c = (Path(f"{name}.png").read_bytes() for name in "abc")
+    assert a == b != c
+
+
+def test_count_and_company_do_not_matter(npdiff: Any, tiny_run: Path) -> None:
+    """A sample is the same in a row of four as in a row of nine, and beside other labels."""
+    common = ("--steps", "4", "--sampler", "ddpm")
+    npdiff("sample", tiny_run, "--label", "2", "--count", "4", "--npz", "a.npz", *common)
+    npdiff("sample", tiny_run, "--label", "1,2", "--count", "9", "--npz", "b.npz", *common)
+    few, many = numbers("a.npz")["images"].astype(int), numbers("b.npz")["images"].astype(int)
+    assert np.abs(few - many[9:13]).max() <= 1  # to the rounding of a matrix product
+    assert np.abs(few - many[:4]).max() > 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--sampler", "ddpm", "--variance", "large"),
+        ("--sampler", "euler", "--grid", "log-snr"),
+        ("--sampler", "heun", "--grid", "linspace"),
+        ("--eta", "0.5", "--guidance", "0"),
+        ("--guidance", "1", "--no-clip"),
+        ("--label", "none", "--grid", "leading"),
+    ],
+)
+def test_settings(npdiff: Any, tiny_run: Path, options: tuple[str, ...]) -> None:
+    plain = ("sample", tiny_run, "--count", "2", "--steps", "4")
+    assert npdiff(*plain, "--npz", "a.npz").code == 0
+    assert npdiff(*plain, *options, "--npz", "b.npz").code == 0
+    a, b = numbers("a.npz")["images"], numbers("b.npz")["images"]
+    assert a.shape != b.shape or np.abs(a.astype(int) - b).max() > 1
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--label", "12"), ("12", "top, middle, low", "all")),
+        (("--label", "3"), ("3", "top")),
+        (("--label", ""), ("--label", "top")),
+        (("--sampler", "plms"), ("plms", "ddim", "ddpm")),
+        (("--grid", "even"), ("even", "trailing")),
+        (("--steps", "2000"), ("2000", "1000")),
+        (("--eta", "1.5"), ("eta", "1.5")),
+        (("--sampler", "euler", "--eta", "0.5"), ("euler", "eta")),
+        (("--guidance", "nan"), ("guidance", "nan")),
+        (("--out", "a.bmp"), ("a.bmp", ".png")),
+        (("--out", "."), (".png",)),
+        (("--out", "file/a.png"), ("file",)),
+        (("--gif", "folder.gif"), ("folder.gif", "folder")),
+        (("--backend", "torch"), ("torch", "numpy", "cupy")),
+    ],
+)
+def test_what_it_refuses(
+    npdiff: Any, tiny_run: Path, options: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    Path("file").write_text("in the way")
+    Path("folder.gif").mkdir()
+    assert npdiff("sample", tiny_run, *options).failed_with(*words)
+    assert not Path("samples.png").exists()
+
+
+def test_folders_without_permission(
+    npdiff: Any, tiny_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Said before sampling. (Root may write anywhere, so the system's answer is replaced.)"""
+    monkeypatch.setattr("os.access", lambda *_: False)
+    monkeypatch.setattr("npdiff.cli.sample.load", None)
+    assert npdiff("sample", tiny_run, "--out", "a.png").failed_with("a.png", "permission")
+
+
+def test_models_that_cannot_be_used(npdiff: Any, tiny_run: Path, tmp_path: Path) -> None:
+    whole = (tiny_run / "model.safetensors").read_bytes()
+    Path("cut.safetensors").write_bytes(whole[: len(whole) // 2])
+    Path("noise.safetensors").write_bytes(b"\x00" * 100)
+    Path("empty").mkdir()
+    from safetensors.numpy import save
+
+    Path("foreign.safetensors").write_bytes(save({"w": np.zeros(3)}))
+    assert npdiff("sample", "missing").failed_with("missing")
+    assert npdiff("sample", "empty").failed_with("empty", "config.json")
+    assert npdiff("sample", "cut.safetensors").failed_with("cut.safetensors", "damaged")
+    assert npdiff("sample", "noise.safetensors").failed_with("noise.safetensors")
+    assert npdiff("sample", "foreign.safetensors").failed_with("not written by npdiff")
+    assert npdiff("sample", tiny_run / "state.safetensors").failed_with("state", "model")
+
+
+def test_without_a_model_that_ships(
+    npdiff: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("npdiff.generate.SHIPPED", tmp_path / "none")
+    assert npdiff("sample").failed_with("npdiff train --preset digits")

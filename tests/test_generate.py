@@ -1,0 +1,156 @@
+"""Sampling in one call: guidance, keyed noise, frames, what it refuses."""
+
+import numpy as np
+import pytest
+
+from npdiff.backend import namespace
+from npdiff.errors import InputError
+from npdiff.generate import Settings, denoiser, film, generate, paired, places, trajectory
+from npdiff.guidance import classifier_free
+from npdiff.nn import UNet
+from npdiff.samplers import Step
+from npdiff.schedules import SCHEDULES
+from npdiff.train import Config, Trained, Workers
+from npdiff.tree import map as tree_map
+
+MODEL = {
+    "channels": 1,
+    "width": 8,
+    "multipliers": (1,),
+    "blocks": 1,
+    "attention": (),
+    "heads": 2,
+    "classes": 3,
+}
+
+
+@pytest.fixture(scope="module")
+def trained() -> Trained:
+    """A model with random weights everywhere, so that time and label matter."""
+    rng = np.random.default_rng(1)
+    unet = tree_map(
+        lambda w: (w + 0.1 * rng.standard_normal(w.shape)).astype(np.float32), UNet.init(0, **MODEL)
+    )
+    config = Config(shape=(8, 8, 1), classes=("a", "b", "c"), model=MODEL, shard=2)
+    return Trained(unet, config, 0)
+
+
+def test_samples(trained: Trained) -> None:
+    images = generate(trained, [0, 1, 2], steps=3, guidance=2.0, seed=4)
+    assert (images.shape, images.dtype) == ((3, 8, 8, 1), np.float32)
+    assert np.abs(images).max() <= 1.0
+    assert images.std() > 0.1
+    np.testing.assert_array_equal(
+        images, generate(trained, [0, 1, 2], steps=3, guidance=2.0, seed=4)
+    )
+    assert np.abs(images - generate(trained, [0, 1, 2], steps=3, guidance=2.0, seed=5)).max() > 0.1
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
+def test_a_sample_is_its_own(trained: Trained, sampler: str) -> None:
+    """Not a matter of its neighbours, of threads, or of the batch it was made in."""
+    settings = {"steps": 3, "guidance": 2.0, "sampler": sampler}
+    many = generate(trained, [2, 1, 0, 1, 2], threads=1, **settings)
+    alone = generate(trained, [1], indices=[3], threads=1, **settings)
+    threads = generate(trained, [2, 1, 0, 1, 2], threads=3, **settings)
+    np.testing.assert_allclose(many[3], alone[0], atol=1e-5)
+    np.testing.assert_allclose(many, threads, atol=1e-5)
+    assert np.abs(many[1] - many[3]).max() > 0.1  # one label, two draws
+
+
+def test_guidance_in_one_batch_is_guidance(trained: Trained) -> None:
+    """A batch of both branches against two evaluations, at one time and at one time a sample."""
+    schedule = SCHEDULES["cosine"]()
+    labels = np.array([2, 0])
+    x = np.random.default_rng(0).standard_normal((2, 8, 8, 1)).astype(np.float32)
+    with Workers(1) as workers:
+
+        def at(w: float, chosen: np.ndarray) -> object:
+            settings = Settings(guidance=w, clip=False)
+            return denoiser(trained, chosen, settings, schedule, workers=workers)
+
+        cond, uncond, guided = at(1.0, labels), at(0.0, labels), at(3.0, labels)
+        for t in (400.0, np.array([100.0, 900.0])):
+            expected = classifier_free(cond, uncond, 3.0)(x, t)
+            for ours, theirs in zip(guided(x, t), expected, strict=True):
+                np.testing.assert_allclose(ours, theirs, atol=1e-4)
+        assert np.abs(cond(x, 400.0)[0] - uncond(x, 400.0)[0]).max() > 1e-3
+
+
+def test_paired_takes_the_first_half_for_the_condition() -> None:
+    def both(x: np.ndarray, t: object) -> tuple[np.ndarray, np.ndarray]:
+        xp = namespace(x)
+        return xp.concatenate([x[:1] + 10.0, x[1:] + 1.0]), xp.concatenate([x[:1], x[1:] * 3.0])
+
+    x_0, eps = paired(both, 2.0)(np.ones((1, 1)), 5.0)
+    assert x_0.item() == 2.0 + 2.0 * (11.0 - 2.0)
+    assert eps.item() == 3.0 + 2.0 * (1.0 - 3.0)
+
+
+def test_clipping(trained: Trained) -> None:
+    wild = generate(trained, [0, 1], steps=2, guidance=9.0, clip=False)
+    tame = generate(trained, [0, 1], steps=2, guidance=9.0)
+    assert np.abs(wild).max() > 1.0 >= np.abs(tame).max()
+
+
+def test_frames_pair_a_state_with_its_own_estimate() -> None:
+    frames = list(film(3.0, "x3", iter([Step(2.0, "x2", "from x3"), Step(0.0, "x0", "from x2")])))
+    assert frames == [(3.0, "x3", "from x3"), (2.0, "x2", "from x2"), (0.0, "x0", "x0")]
+
+
+def test_trajectory_starts_from_noise_of_the_process(trained: Trained) -> None:
+    with Workers(1) as workers:
+        settings = Settings(steps=2, grid="linspace")
+        frames = list(trajectory(trained, None, np.arange(300), settings, seed=0, workers=workers))
+    assert [frame.t for frame in frames] == [1000.0, 1.0, 0.0]
+    assert frames[0].x.dtype == np.float32
+    assert frames[0].x.std() == pytest.approx(1.0, abs=0.02)
+    assert frames[0].x.mean() == pytest.approx(0.0, abs=0.02)
+
+
+def test_unconditional_models() -> None:
+    model = {**MODEL, "classes": None}
+    config = Config(shape=(8, 8, 1), model=model, shard=2)
+    plain = Trained(UNet.init(0, **model), config, 0)
+    assert generate(plain, count=2, steps=2).shape == (2, 8, 8, 1)
+    with pytest.raises(InputError, match="without labels"):
+        generate(plain, [1])
+
+
+def test_places(trained: Trained) -> None:
+    labels, index = places(trained, [2, 3])  # 3 is the null label
+    assert labels is not None
+    assert (labels.tolist(), index.tolist()) == ([2, 3], [0, 1])
+    assert places(trained, None)[1].tolist() == [0]
+    assert places(trained, None, count=3)[1].tolist() == [0, 1, 2]
+    assert places(trained, None, indices=[5, 7])[1].tolist() == [5, 7]
+    for arguments in (
+        {"labels": [4]},
+        {"labels": [-1]},
+        {"labels": [0.5]},
+        {"labels": [[1]]},
+        {"labels": []},
+        {"labels": [1, 2], "count": 3},
+        {"labels": [1, 2], "indices": [0]},
+        {"labels": None, "count": 0},
+    ):
+        with pytest.raises(InputError):
+            places(trained, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"sampler": "plms"}, "ddim"),
+        ({"grid": "even"}, "trailing"),
+        ({"guidance": float("inf")}, "guidance"),
+        ({"steps": 0}, "at least one step"),
+        ({"options": {"colour": 1}}, "colour"),
+        ({"options": {"eta": 2.0}}, "eta"),
+    ],
+)
+def test_settings_that_cannot_be_used(
+    trained: Trained, settings: dict[str, object], words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        generate(trained, [0], **settings)
