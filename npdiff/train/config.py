@@ -115,7 +115,7 @@ class Config:
         0.1, "the share of labels replaced by the null label, for guidance"
     )
 
-    steps: int = integer(800, 1, "optimiser steps", high=2**32 - 1)
+    steps: int = integer(600, 1, "optimiser steps", high=2**32 - 1)
     batch: int = integer(128, 1, "samples in a batch", high=2**20)
     accumulate: int = integer(1, 1, "batches whose gradients make up one step", high=2**12)
     shard: int = integer(32, 1, "samples a thread works on at a time", high=2**20)
@@ -160,6 +160,11 @@ class Config:
                 f"config: warmup must be less than steps ({self.steps}) where the learning rate "
                 f"decays, got {self.warmup}"
             )
+
+    @property
+    def shard_size(self) -> int:
+        """The samples a thread works on at a time; a GPU works on a whole batch."""
+        return self.batch if self.backend == "cupy" else self.shard
 
     def replace(self, **changes: Any) -> Self:
         """This configuration with some fields changed, checked again."""
@@ -226,10 +231,10 @@ PRESETS: dict[str, Config] = {
     "digits-large": Config(
         data="digits",
         model={**_DIGITS, "width": 40},
-        steps=6000,
-        warmup=200,
+        steps=1800,
+        warmup=100,
         ema=0.999,
-        sample_every=500,
-        checkpoint_every=250,
+        sample_every=400,
+        checkpoint_every=200,
     ),
 }

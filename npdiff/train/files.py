@@ -67,7 +67,6 @@ def _sync_directory(path: Path) -> None:
         os.close(handle)
 
 
-def remove_drafts(directory: Path) -> None:
-    """Delete the temporary files that a killed process left in ``directory``."""
-    for draft in directory.glob(f".*{_SUFFIX}"):
-        draft.unlink(missing_ok=True)
+def drafts(directory: Path) -> list[Path]:
+    """The temporary files that a killed process left in ``directory``."""
+    return sorted(directory.glob(f".*{_SUFFIX}"))

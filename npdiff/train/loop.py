@@ -143,7 +143,7 @@ def _loop(
     run: Run, dataset: Dataset, state: State, step: int, seconds: float
 ) -> Iterator[Progress]:
     config, saved = run.config, step
-    run.begin_metrics(step)
+    run.begin(step)
     with Workers(1 if config.backend == "cupy" else None) as workers:
         try:
             while step < config.steps:
@@ -165,15 +165,18 @@ def _loop(
                     seconds=seconds,
                 )
                 run.log(progress._asdict())
-                if config.sample_every and step % config.sample_every == 0:
+                last = step == config.steps
+                if config.sample_every and (step % config.sample_every == 0 or last):
                     preview(run.path, state.average, config, step, workers)
-                if step == config.steps:
+                if last:
                     save_model(run.model_path, state.average, config, step)
-                if step % config.checkpoint_every == 0 or step == config.steps:
+                if step % config.checkpoint_every == 0 or last:
                     run.save(state, step, seconds)
                     saved = step
                 yield progress
-        except (KeyboardInterrupt, GeneratorExit):
+        except TrainingError:
+            raise  # the state may be what went wrong: the last checkpoint stays
+        except BaseException:
             if saved < step:
                 run.save(state, step, seconds)
             raise

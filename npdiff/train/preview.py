@@ -47,7 +47,7 @@ def draw(
     beside = None if labels is None else xp.asarray(labels)
 
     def network(x: Array, clock: Array) -> Array:
-        return forward(model, x, clock, workers=workers, size=config.shard, labels=beside)
+        return forward(model, x, clock, workers=workers, size=config.shard_size, labels=beside)
 
     denoise = clipped(Denoiser(network, schedule, ROWS[config.row]), schedule)
     x = Key(config.seed, np.arange(count), stream="preview").normal(config.shape, xp)

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, Self, TypeVar
 from npdiff.errors import InputError
 from npdiff.train import weights
 from npdiff.train.config import Config
-from npdiff.train.files import atomic, explained, remove_drafts
+from npdiff.train.files import atomic, drafts, explained
 from npdiff.train.weights import Header, Trained
 
 T = TypeVar("T")
@@ -66,15 +66,12 @@ class Run:
         path = Path(path)
         with explained(path, "create"):
             path.mkdir(parents=True, exist_ok=True)
-            remove_drafts(path)
-            if any(path.iterdir()):
+            if len(list(path.iterdir())) > len(drafts(path)):
                 raise InputError(
-                    f"{path} exists and is not empty: resume the run in it (resume=True, "
+                    f"{path} exists and is not empty: if it holds a run, resume it (resume=True, "
                     "--resume), or choose another directory"
                 )
-        run = cls(path, config)
-        run._write_config()
-        return run
+        return cls(path, config)
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -137,13 +134,7 @@ class Run:
                     f"rate decays over them ({self.config.decay}), so it cannot go to {new}: only "
                     "a run with decay 'constant' can change its steps; start a new run"
                 )
-        if self.config != wanted:
-            self.config = wanted
-            self._write_config()
-
-    def _write_config(self) -> None:
-        with atomic(self.path / "config.json") as file:
-            file.write(self.config.to_json().encode() + b"\n")
+        self.config = wanted
 
     def save(self, state: object, step: int, seconds: float) -> None:
         """Replace the checkpoint on disk by the state after ``step``."""
@@ -160,14 +151,18 @@ class Run:
         InputError
             If the file is damaged or does not fit ``like``.
         """
-        remove_drafts(self.path)
         if not self.state_path.exists():
             return like, 0, 0.0
         named, header = weights.load(self.state_path, "state")
         return weights.fill(like, named, self.state_path), header.step, header.seconds
 
-    def begin_metrics(self, step: int) -> None:
-        """Open the metrics for appending, without the lines after ``step``."""
+    def begin(self, step: int) -> None:
+        """Make the directory that of a run at ``step``: no drafts, no metrics after that step."""
+        self.close()
+        for draft in (*drafts(self.path), *drafts(self.path / "samples")):
+            draft.unlink(missing_ok=True)
+        with atomic(self.path / "config.json") as file:
+            file.write(self.config.to_json().encode() + b"\n")
         path = self.path / "metrics.jsonl"
         kept = [record for record in self.metrics() if record["step"] <= step]
         with atomic(path) as file:
@@ -178,7 +173,7 @@ class Run:
     def log(self, record: dict[str, Any]) -> None:
         """Append one line to the metrics."""
         if self._metrics is None:
-            raise RuntimeError("begin_metrics() comes before log()")
+            raise RuntimeError("begin() comes before log()")
         with explained(self.path / "metrics.jsonl", "write"):
             line = _line(record)
             if self._metrics.write(line) < len(line):

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from npdiff import data, objective
+from npdiff import data, objective, tree
 from npdiff.backend import module, to_host
 from npdiff.data import Dataset
 from npdiff.objective import Objective
@@ -89,12 +89,12 @@ def loss_and_gradient(
     target = Objective(
         SCHEDULES[config.schedule](), ROWS[config.row], objective.WEIGHTINGS[config.weighting]
     )
-    xp = module(config.backend)
+    xp, dtype = module(config.backend), tree.leaves(model)[0].dtype.type
 
     def run(shard: slice) -> tuple[Any, Any]:
         rows, count = chosen[shard], shard.stop - shard.start
         key = Key(config.seed, np.arange(shard.start, shard.stop), step, "train")
-        x_0 = data.to_float(xp.asarray(dataset.images[rows]))
+        x_0 = data.to_float(xp.asarray(dataset.images[rows]), dtype)
         example = target.example(x_0, key)
         labels = _labels(dataset.labels[rows], key, config)
         if labels is not None:
@@ -104,8 +104,7 @@ def loss_and_gradient(
         (dy,) = loss_vjp(count / total)
         return loss * (count / total), model_vjp(dy)[0]
 
-    size = config.batch if config.backend == "cupy" else config.shard
-    loss, gradient = workers.sum(run, split(total, size))
+    loss, gradient = workers.sum(run, split(total, config.shard_size))
     with workers.one_blas_thread():
         norm = global_norm(gradient)
     loss, norm = to_host(xp.stack([loss.astype(xp.float64), norm])).tolist()

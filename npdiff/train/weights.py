@@ -41,7 +41,9 @@ def save(path: str | Path, values: object, header: Header) -> None:
     """Write the arrays of a tree and the header to one file, atomically."""
     from safetensors.numpy import save as to_bytes
 
-    arrays = {name: np.ascontiguousarray(to_host(leaf)) for name, leaf in tree.named_leaves(values)}
+    arrays = {
+        name: np.asarray(to_host(leaf), order="C") for name, leaf in tree.named_leaves(values)
+    }
     metadata = {
         "format": FORMAT,
         "version": VERSION,

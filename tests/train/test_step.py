@@ -1,0 +1,158 @@
+import numpy as np
+import pytest
+
+from npdiff import tree
+from npdiff.objective import Objective, weight
+from npdiff.parameterisation import ROWS
+from npdiff.random import Key
+from npdiff.schedules import SCHEDULES
+from npdiff.train.loop import fitted
+from npdiff.train.shards import Workers
+from npdiff.train.step import State, advance, loss_and_gradient, rate
+from npdiff.train.weights import new_model
+from npdiff.tree import Module
+
+
+class Constant(Module):
+    """A network that answers with one number: its loss and gradient are known in closed form."""
+
+    value: np.ndarray
+    seen: tuple = ()
+
+    def __call__(self, x, clock, *, labels=None, key=None):
+        if isinstance(self.seen, list):
+            self.seen.append((clock.copy(), labels, key))
+
+        def constant_pullback(dy):
+            return self.replace(value=dy.sum().reshape(1)), None, None
+
+        return np.broadcast_to(self.value, x.shape), constant_pullback
+
+
+@pytest.fixture
+def config(config, dataset):
+    return fitted(config, dataset)
+
+
+def awake(config) -> object:
+    """A network none of whose weights is zero, so that every part of it has a gradient."""
+    rng = np.random.default_rng(0)
+    return tree.map(
+        lambda leaf: (leaf + 0.1 * rng.standard_normal(leaf.shape)).astype(leaf.dtype),
+        new_model(config),
+    )
+
+
+def test_loss_and_gradient_are_those_of_the_objective_over_the_whole_batch(config, dataset):
+    config = config.replace(batch=7, shard=3, weighting="min-snr", row="eps")
+    with Workers(1) as workers:
+        loss, norm, gradient = loss_and_gradient(
+            Constant(np.array([0.3])), dataset, 5, config, workers
+        )
+    from npdiff.data import batch_indices
+
+    schedule, row = SCHEDULES["cosine"](), ROWS["eps"]
+    key = Key(config.seed, np.arange(7), 5, "train")
+    chosen = batch_indices(config.seed, 4, 7, 40)
+    x_0 = dataset.images[chosen] / 127.5 - 1.0
+    times = Objective(schedule, row).times(key)
+    eps = key.fold("noise").normal((8, 8, 1))
+    from npdiff.objective import WEIGHTINGS
+
+    w = weight(schedule, row, WEIGHTINGS["min-snr"], times)
+    residual = 0.3 - row.target(schedule, x_0, eps, times)
+    assert loss == pytest.approx((w[:, None, None, None] * residual**2).mean(), rel=1e-9)
+    slope = (w[:, None, None, None] * 2 * residual).mean()
+    assert gradient.value.item() == pytest.approx(slope, rel=1e-9)
+    assert norm == pytest.approx(abs(slope), rel=1e-9)
+
+
+@pytest.mark.parametrize("row", ["v", "eps"])
+def test_the_step_is_bit_identical_for_any_number_of_threads(config, dataset, row):
+    config = config.replace(row=row, batch=11, shard=2)
+    results = []
+    for threads in (1, 2, 8):
+        with Workers(threads) as workers:
+            results.append(loss_and_gradient(awake(config), dataset, 3, config, workers))
+    (loss, norm, gradient), *others = results
+    assert all(leaf.any() for name, leaf in tree.named_leaves(gradient))
+    for other_loss, other_norm, other in others:
+        assert (loss, norm) == (other_loss, other_norm)
+        for a, b in zip(tree.leaves(gradient), tree.leaves(other), strict=True):
+            assert a.tobytes() == b.tobytes()
+
+
+def test_the_size_of_a_shard_changes_rounding_and_nothing_else(config, dataset):
+    with Workers(1) as workers:
+        results = [
+            loss_and_gradient(awake(config), dataset, 3, config.replace(shard=size), workers)
+            for size in (1, 4, 10)
+        ]
+    for loss, norm, _ in results[1:]:
+        assert loss == pytest.approx(results[0][0], rel=1e-5)
+        assert norm == pytest.approx(results[0][1], rel=1e-4)
+
+
+def test_accumulated_batches_are_one_large_batch(config, dataset):
+    with Workers(1) as workers:
+        large, small = (
+            loss_and_gradient(
+                awake(config), dataset, 2, config.replace(batch=b, accumulate=a), workers
+            )
+            for b, a in ((16, 1), (8, 2))
+        )
+    assert large[:2] == small[:2]
+    for a, b in zip(tree.leaves(large[2]), tree.leaves(small[2]), strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
+def test_labels_are_dropped_at_their_rate_and_by_sample(config, dataset):
+    seen = []
+    network = Constant(np.array([0.0]), seen)
+    with Workers(1) as workers:
+        for step in range(1, 41):
+            kept = config.replace(label_drop=0.3, batch=20, shard=7)
+            loss_and_gradient(network, dataset, step, kept, workers)
+    labels = np.concatenate([entry[1] for entry in seen])
+    assert set(labels.tolist()) == {0, 1, 2}
+    assert abs((labels == 2).mean() - 0.3) < 4 * np.sqrt(0.3 * 0.7 / labels.size)
+    again = []
+    with Workers(1) as workers:
+        kept = config.replace(label_drop=0.3, batch=20, shard=20)
+        loss_and_gradient(Constant(np.array([0.0]), again), dataset, 1, kept, workers)
+    assert again[0][1].tolist() == labels[:20].tolist()
+    assert (again[0][0] == np.concatenate([entry[0] for entry in seen])[:20]).all()
+
+
+def test_without_classes_no_label_is_told(config, dataset):
+    seen = []
+    plain = config.replace(model={**config.model, "classes": None})
+    with Workers(1) as workers:
+        loss_and_gradient(Constant(np.array([0.0]), seen), dataset, 1, plain, workers)
+    assert {entry[1] for entry in seen} == {None}
+
+
+def test_a_network_in_float64_is_trained_in_float64(config, dataset):
+    model = tree.map(lambda leaf: leaf.astype(np.float64), awake(config))
+    with Workers(1) as workers:
+        _, norm, gradient = loss_and_gradient(model, dataset, 1, config, workers)
+    assert {leaf.dtype for leaf in tree.leaves(gradient)} == {np.dtype(np.float64)}
+    state = advance(State.initial(model), gradient, norm, 1, config)
+    assert {leaf.dtype for leaf in tree.leaves(state)} == {np.dtype(np.float64)}
+
+
+def test_a_step_clips_moves_and_averages(config):
+    config = config.replace(clip=0.5, weight_decay=0.0, ema=0.9)
+    state = State.initial(Constant(np.array([1.0])))
+    gradient = Constant(np.array([4.0]))
+    new = advance(state, gradient, 4.0, 1, config)
+    assert new.moments.first.value.item() == pytest.approx(0.1 * 0.5)
+    moved = 1.0 - rate(config, 1)
+    assert new.model.value.item() == pytest.approx(moved, abs=1e-9)
+    assert new.average.value.item() == pytest.approx((2 + 9 * moved) / 11, abs=1e-9)
+    assert state.model.value.item() == 1.0
+
+
+def test_the_rate_is_that_of_the_configuration(config):
+    assert rate(config, 1) == config.learning_rate / 2
+    assert rate(config.replace(decay="constant"), 9) == config.learning_rate
