@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
+from scipy.linalg import sqrtm
 from scipy.stats import multivariate_normal
 
 from npdiff.errors import InputError
@@ -82,6 +83,25 @@ def test_samples_have_the_mean_and_covariance(covariance) -> None:
     assert (np.abs(x.mean(axis=0) - [0.7, -0.4]) < 5 * deviation / np.sqrt(M)).all()
     error = np.abs(np.cov(x.T) - matrix)
     assert (error < 5 * np.sqrt(2 / M) * np.outer(deviation, deviation)).all()
+
+
+@everywhere
+def test_axes_that_are_no_reflection(schedule) -> None:
+    """In three dimensions, by the matrices themselves: inverse and square root."""
+    A = np.array([[1.0, 0.5, 0.2], [0.0, 0.8, -0.3], [0.4, 0.0, 0.6]])
+    C, m = A @ A.T, np.array([0.3, -0.2, 0.9])
+    data, x = Gaussian(m, C), np.random.default_rng(7).normal(size=(4, 3))
+    t, s = 0.4 * schedule.t_max, 0.1 * schedule.t_max
+    (a, V), (a_s, V_s) = (
+        (schedule.alpha(u), schedule.alpha(u) ** 2 * C + schedule.sigma(u) ** 2 * np.eye(3))
+        for u in (t, s)
+    )
+    mean = m + a * (x - a * m) @ np.linalg.solve(V, C)
+    np.testing.assert_allclose(data.denoised(schedule, x, t), mean, rtol=1e-9)
+    flow = a_s * m + (x - a * m) @ (sqrtm(V_s) @ np.linalg.inv(sqrtm(V))).real.T
+    np.testing.assert_allclose(data.flow(schedule, x, t, s), flow, rtol=1e-8)
+    M = 20_000
+    np.testing.assert_allclose(np.cov(data.sample(Key(8, range(M))).T), C, atol=10 / np.sqrt(M))
 
 
 @everywhere
