@@ -6,17 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from npdiff import data
+from npdiff import data, metrics
 from npdiff.cli.album import record
 from npdiff.cli.common import add_backend, add_seed, command, whole
-from npdiff.data import Dataset
 from npdiff.errors import InputError
 from npdiff.generate import Settings, load
 from npdiff.grids import GRIDS
-from npdiff.metrics.classifier import SIZE, DigitClassifier
-from npdiff.metrics.frechet import frechet_distance
-from npdiff.metrics.kernel import kernel_distance
-from npdiff.metrics.manifold import precision_recall
 from npdiff.samplers import SAMPLERS
 from npdiff.train import Trained
 
@@ -25,17 +20,18 @@ examples:
   npdiff eval runs/digits
   npdiff eval runs/digits --count 1000 --guidance 1 --json
 
-The samples, and as many real images that the model was trained on, are compared with the test
-images, which it has never seen, in the features of a classifier of digits that ships with npdiff:
+The samples are compared with the 9,000 training images, in the features of a classifier of digits
+that ships with npdiff:
 
   accuracy    how often the classifier sees the digit that was asked for
   frechet     distance of the Gaussians fitted to the features (FID, with these features); 0 is best
-  kernel      the unbiased kernel distance (KID, likewise), with its standard error; about 0 is best
-  precision   the share of the samples that lie among the test images
-  recall      the share of the test images that lie among the samples
+  kid         the unbiased kernel distance (with these features) and its standard error; 0 is best
+  precision   the share of the samples that lie among the training images
+  recall      the share of the training images that lie among the samples
 
-The column `real` is the floor: what the real training images reach. All but `kernel` depend on
---count, so compare only numbers of one count. Guidance above 1 trades recall for precision."""
+The column `floor` is what as many real test images reach, which neither the model nor the
+classifier has seen. The numbers depend on --count, so compare only those of one count. Guidance
+above 1 trades recall for precision."""
 
 
 def add(commands: Any) -> None:
@@ -74,39 +70,33 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Sample, compare, print."""
     trained = load(arguments.model)
-    train, test = real_images(trained, arguments.count)
     settings = Settings(
         sampler=arguments.sampler, steps=arguments.steps, grid=arguments.grid,
         guidance=arguments.guidance,
     )  # fmt: skip
-    conditional = trained.config.model.get("classes") is not None
-    labels = test.labels[: arguments.count] if conditional else None
+    labels = wanted(trained, arguments.count)
     frames = record(
         trained, labels, np.arange(arguments.count), settings,
         seed=arguments.seed, backend=arguments.backend, watch=1,
     )  # fmt: skip
-    judge = DigitClassifier.shipped()
-    reference = judge.features(test.images)
-    rows = {
-        "samples": judged(judge, frames[-1].x, labels, reference),
-        "real": judged(judge, train.images, train.labels, reference),
+    facts: dict[str, Any] = {
+        "model": str(arguments.model or "the one that ships with npdiff"),
+        "trained_steps": trained.step,
+        **{name: getattr(arguments, name) for name in ("count", "seed", "backend")},
+        **{name: getattr(settings, name) for name in ("sampler", "steps", "grid", "guidance")},
+        **metrics.evaluate(frames[-1].x, labels),
     }
-    how = {
-        "count": arguments.count, "reference": len(test.images), "guidance": arguments.guidance,
-        "sampler": arguments.sampler, "steps": arguments.steps, "grid": arguments.grid,
-        "seed": arguments.seed, "trained_steps": trained.step,
-    }  # fmt: skip
-    print(json.dumps({**how, **rows}, indent=2) if arguments.json else table(how, rows))
+    print(json.dumps(facts, indent=2) if arguments.json else table(facts))
     return 0
 
 
-def real_images(trained: Trained, count: int) -> tuple[Dataset, Dataset]:
-    """``count`` of the images that the model was trained on, and the test images.
+def wanted(trained: Trained, count: int) -> np.ndarray | None:
+    """The label of each sample, in the proportions of the data; None for a model without labels.
 
     Raises
     ------
     InputError
-        If they are no digits, or there are fewer.
+        If it is no model of the digits, or the floor has fewer images.
     """
     config = trained.config
     if config.data != "digits":
@@ -114,45 +104,25 @@ def real_images(trained: Trained, count: int) -> tuple[Dataset, Dataset]:
             "npdiff eval judges models of the digits that ship with npdiff, and this model was "
             f"trained on {config.data}: give npdiff.metrics features of your own"
         )
-    train, test = data.load("digits", "train"), data.load("digits", "test")
-    assert config.shape == (SIZE, SIZE, 1)
-    if count > len(test.images):
-        raise InputError(f"--count {count}: there are {len(test.images)} test images, ask for less")
-    return Dataset(train.images[:count], train.labels[:count], train.classes), test
+    labels = data.load("digits", "test").labels
+    if count > len(labels):
+        raise InputError(f"--count {count}: there are {len(labels)} test images, ask for no more")
+    return labels[:count] if config.model.get("classes") is not None else None
 
 
-def judged(
-    judge: DigitClassifier, images: np.ndarray, labels: np.ndarray | None, reference: np.ndarray
-) -> dict[str, float]:
-    """The numbers for one set of images."""
-    features = judge.features(images)
-    kernel = kernel_distance(features, reference)
-    share = precision_recall(reference, features)
-    seen = (
-        {} if labels is None else {"accuracy": float((judge.classify(features) == labels).mean())}
-    )
-    return seen | {
-        "frechet": frechet_distance(features, reference),
-        "kernel": kernel.value,
-        "kernel_error": kernel.standard_error,
-        "precision": share.precision,
-        "recall": share.recall,
-    }
-
-
-def table(how: dict[str, Any], rows: dict[str, dict[str, float]]) -> str:
+def table(facts: dict[str, Any]) -> str:
     """The numbers for a reader, samples beside the floor."""
-    samples, real = rows["samples"], rows["real"]
+    samples, floor = facts["generated"], facts["floor"]
     lines = [
-        f"{how['count']} samples: {how['sampler']}, {how['steps']} steps, guidance "
-        f"{how['guidance']:g}, seed {how['seed']}; {how['reference']} test images",
+        f"{facts['count']} samples of {facts['model']}: {facts['sampler']}, "
+        f"{facts['steps']} steps, guidance {facts['guidance']:g}, seed {facts['seed']}",
         "",
-        f"{'':12}{'samples':>10}{'real':>10}",
+        f"{'':12}{'samples':>10}{'floor':>10}",
     ]
-    for name in ("accuracy", "frechet", "kernel", "precision", "recall"):
-        if name in samples:
-            note = ""
-            if name == "kernel":
-                note = f"   +- {samples['kernel_error']:.4f}, {real['kernel_error']:.4f}"
-            lines.append(f"{name:12}{samples[name]:>10.4f}{real[name]:>10.4f}{note}")
+    for name in ("accuracy", "frechet", "kid", "precision", "recall"):
+        if samples[name] is not None:
+            line = f"{name:12}{samples[name]:>10.4g}{floor[name]:>10.4g}"
+            if name == "kid":
+                line += f"   standard errors {samples['kid_error']:.2g}, {floor['kid_error']:.2g}"
+            lines.append(line)
     return "\n".join(lines)

@@ -5,9 +5,9 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import NoReturn
 
+import npdiff
 from npdiff.cli import evaluate, info, sample, train
 from npdiff.cli.common import VERBATIM
 from npdiff.errors import InputError, TrainingError
@@ -32,14 +32,6 @@ class Parser(argparse.ArgumentParser):
         self.exit(USAGE, f"npdiff: error: {message}; see `{self.prog} --help`\n")
 
 
-def release() -> str:
-    """The version that is installed."""
-    try:
-        return version("npdiff")
-    except PackageNotFoundError:
-        return "(run from its folder, not installed)"
-
-
 def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
     top = Parser(
@@ -48,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=VERBATIM,
     )
-    top.add_argument("--version", action="version", version=f"npdiff {release()}")
+    top.add_argument("--version", action="version", version=f"npdiff {npdiff.__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     for command in (train, sample, evaluate, info):
         command.add(commands)
