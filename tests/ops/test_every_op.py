@@ -1,0 +1,201 @@
+"""What every op promises: what it saves, its dtype, that it leaves its arguments alone."""
+
+import inspect
+import re
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import npdiff.ops
+from npdiff import ops, tree
+from npdiff.ops import conv
+from npdiff.pullback import dropped, forward_only
+from npdiff.random import Key
+
+LABELS, MASK = np.array([2, 0]), np.array([[True, False, True, True], [False] * 4])
+
+# Every op by example: shapes of its arguments and its options; names of arrays among the options.
+CASES: dict[str, tuple[tuple[tuple[int, ...], ...], dict[str, Any]]] = {
+    "attention": (((2, 3, 4), (2, 4, 4), (2, 4, 4)), {"heads": 2, "mask": MASK}),
+    "average_pool": (((2, 4, 6, 3),), {}),
+    "concat": (((2, 4, 3), (2, 4, 2)), {}),
+    "conv": (((2, 4, 5, 3), (3, 2, 3, 4), (4,)), {"stride": 2, "padding": ((1, 0), (0, 2))}),
+    "conv, pointwise": (((2, 4, 5, 3), (1, 1, 3, 4), (4,)), {}),
+    "cross_entropy": (((2, 3),), {"labels": LABELS}),
+    "depth_to_space": (((2, 2, 3, 8),), {}),
+    "dropout": (((2, 3),), {"rate": 0.5, "key": Key(0, (0, 1))}),
+    "embedding": (((4, 3),), {"index": LABELS}),
+    "gelu": (((2, 3),), {}),
+    "gelu, approximate": (((2, 3),), {"approximate": True}),
+    "group_norm": (((2, 3, 4), (4,), (4,)), {"groups": 2}),
+    "layer_norm": (((2, 3, 4), (4,), (4,)), {}),
+    "linear": (((2, 3, 4), (4, 5), (5,)), {}),
+    "modulate": (((2, 3, 4), (2, 4), (2, 4)), {}),
+    "shift": (((2, 3, 4), (2, 4)), {}),
+    "silu": (((2, 3),), {}),
+    "sinusoidal": (((2,),), {"width": 6}),
+    "softmax": (((2, 3),), {}),
+    "space_to_depth": (((2, 4, 6, 3),), {}),
+    "split": (((2, 3, 4),), {"parts": 2}),
+    "squared_error": (((2, 3),), {"target": (2, 3), "weight": (2,)}),
+    "upsample": (((2, 3, 4),), {"size": (5,)}),
+}
+
+
+def example(case: str, normals: Any, dtype: Any = np.float64) -> tuple[Any, list[Any], Any]:
+    """The op, its arguments and its options; every array read-only and of one dtype."""
+    shapes, options = CASES[case]
+    args = [normals(shape, seed=i, dtype=dtype) for i, shape in enumerate(shapes)]
+    options = dict(options)
+    for name in ("target", "weight"):
+        if name in options:
+            options[name] = normals(options[name], seed=9, dtype=dtype)
+    return getattr(ops, case.split(",")[0]), args, options
+
+
+def cotangent(y: Any, normals: Any) -> tuple[Any, ...]:
+    dy = [normals(a.shape, seed=5, dtype=a.dtype) for a in (y if isinstance(y, tuple) else (y,))]
+    return tuple(dy)
+
+
+def saved(f: FunctionType) -> dict[str, np.ndarray]:
+    """The arrays a function's closure keeps alive, by the names of the variables.
+
+    Functions it calls are searched as well, and lists, tuples and dictionaries.
+    """
+    found: dict[str, np.ndarray] = {}
+    seen: set[int] = set()
+
+    def visit(name: str, value: Any) -> None:
+        if id(value) in seen:
+            return
+        if isinstance(value, np.ndarray):
+            found[name] = value
+            return
+        seen.add(id(value))
+        if isinstance(value, FunctionType):
+            for variable, inner in inspect.getclosurevars(value).nonlocals.items():
+                visit(variable, inner)
+            for inner in (*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()):
+                visit(f"a default of {value.__name__}", inner)
+        elif isinstance(value, list | tuple):
+            for inner in value:
+                visit(name, inner)
+        elif isinstance(value, dict):
+            for inner in value.values():
+                visit(name, inner)
+
+    visit(f.__name__, f)
+    return found
+
+
+def promised(op: Any) -> set[str]:
+    """The names in the docstring's line "Saves:"."""
+    (line,) = re.findall(r"^\s*Saves: (.*?)\.$", op.__doc__, re.MULTILINE)
+    return set() if line == "nothing" else set(re.findall(r"``(\w+)``", line))
+
+
+def test_every_op_has_its_case() -> None:
+    assert {case.split(",")[0] for case in CASES} == set(npdiff.ops.__all__)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_saved_is_what_is_said(case, normals) -> None:
+    op, args, options = example(case, normals)
+    names = promised(op)
+    kept = saved(op(*args, **options)[1])
+    assert names <= kept.keys()
+    for name in kept.keys() - names:
+        # Another name is allowed for the same memory: w as a matrix, say.
+        assert any(np.shares_memory(kept[name], kept[other]) for other in names), name
+
+
+def test_a_leak_would_be_seen() -> None:
+    """The search itself: in nested functions, containers and defaults."""
+    a, b, c, d = (np.zeros(1) for _ in range(4))
+    pair = [(b,), {"c": c}]
+
+    def inner(hidden=d):
+        return a, hidden
+
+    def outer():
+        return inner(), pair
+
+    assert saved(outer).keys() == {"a", "pair", "a default of inner"}
+    assert saved(lambda: None) == {}
+
+
+def test_conv_saves_w_and_not_a_copy(normals) -> None:
+    x, w = normals((2, 4, 4, 3), (3, 3, 3, 2))
+    kept = saved(conv(x, w)[1])
+    assert kept["x"] is x
+    assert sum(a.nbytes for n, a in kept.items() if not np.shares_memory(a, w)) == x.nbytes
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", CASES)
+def test_the_dtype_is_kept(case, dtype, normals) -> None:
+    op, args, options = example(case, normals, dtype)
+    y, vjp = op(*args, **options)
+    for a in (*tree.leaves(y), *tree.leaves(vjp(*cotangent(y, normals)))):
+        assert a.dtype == dtype
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_float32_is_float64_rounded(case, normals) -> None:
+    op, single, options = example(case, normals, np.float32)
+    y, vjp = op(*single, **options)
+    dy = cotangent(y, normals)
+    double = [a.astype(np.float64) for a in single]
+    for name in options.keys() & {"target", "weight"}:
+        options[name] = options[name].astype(np.float64)
+    exact, exact_vjp = op(*double, **options)
+    found = (*tree.leaves(y), *tree.leaves(vjp(*dy)))
+    right = (*tree.leaves(exact), *tree.leaves(exact_vjp(*(a.astype(np.float64) for a in dy))))
+    for a, b in zip(found, right, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_one_cotangent_for_each_argument(case, normals) -> None:
+    """Of its shape; and a second call says the same, with arguments that cannot be written to."""
+    op, args, options = example(case, normals)
+    y, vjp = op(*args, **options)
+    dy = cotangent(y, normals)
+    gradient = vjp(*dy)
+    assert isinstance(gradient, tuple)
+    assert [d.shape for d in gradient] == [a.shape for a in args]
+    first = [d.copy() for d in gradient]
+    for a, b in zip(first, vjp(*dy), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_forward_only_drops_the_pullback(case, normals) -> None:
+    op, args, options = example(case, normals)
+    with forward_only():
+        y, vjp = op(*args, **options)
+    assert vjp is dropped
+    for a, b in zip(tree.leaves(y), tree.leaves(op(*args, **options)[0]), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+#: Which arguments have one row a sample; of a loss or a table the question makes no sense.
+ROWS = {"attention": 3, "concat": 2, "conv": 1, "group_norm": 1, "layer_norm": 1, "linear": 1}
+ROWS |= {"modulate": 3, "shift": 2}
+OF_ALL = ("cross_entropy", "embedding", "squared_error")
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case not in OF_ALL])
+def test_a_sample_does_not_know_its_neighbours(case, normals) -> None:
+    """The first sample alone is what it is in company."""
+    op, args, options = example(case, normals)
+    together = op(*args, **options)[0]
+    rows = ROWS.get(op.__name__, 1)
+    options = {**options, **({"mask": MASK[:1]} if "mask" in options else {})}
+    options = {**options, **({"key": Key(0, (0,))} if "key" in options else {})}
+    alone = op(*(a[:1] for a in args[:rows]), *args[rows:], **options)[0]
+    for a, b in zip(tree.leaves(alone), tree.leaves(together), strict=True):
+        np.testing.assert_allclose(a, b[:1], rtol=1e-13, atol=1e-14)
