@@ -12,7 +12,7 @@ log-SNR that multiplies the squared error of eps, and :func:`weight` translates 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -167,7 +167,7 @@ class Objective:
 
     schedule: Schedule
     row: Row
-    weighting: Weighting = simple
+    weighting: Weighting = field(default_factory=lambda: simple)
 
     def times(self, key: Key) -> np.ndarray:
         """One time a sample, on the host: uniform on 1..T of a chain, else on (t_min, t_max)."""
