@@ -4,6 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from npdiff.data.dataset import shuffled
 from npdiff.errors import InputError
 from npdiff.random import Key
 
@@ -52,8 +53,7 @@ def batch_indices(seed: int, step: int, batch: int, size: int) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def permutation(seed: int, epoch: int, size: int) -> np.ndarray:
-    """The order of one epoch: the samples sorted by 64 keyed random bits each; read-only."""
-    bits = Key(seed, np.arange(size), epoch, "shuffle").bits(2)
-    order = np.argsort((bits[:, 0] << np.uint64(32)) | bits[:, 1], kind="stable")
+    """The order of one epoch, read-only."""
+    order = shuffled(Key(seed, np.arange(size), epoch, "shuffle"))
     order.flags.writeable = False
     return order

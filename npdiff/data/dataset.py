@@ -6,6 +6,7 @@ import numpy as np
 
 from npdiff.backend import Array, namespace
 from npdiff.errors import InputError
+from npdiff.random import Key
 
 SPLITS = ("train", "test", "all")
 
@@ -23,6 +24,12 @@ class Dataset(NamedTuple):
     images: np.ndarray
     labels: np.ndarray
     classes: tuple[str, ...]
+
+
+def shuffled(key: Key) -> np.ndarray:
+    """The samples of a key in random order: sorted by 64 keyed bits each."""
+    bits = key.bits(2)
+    return np.argsort((bits[:, 0] << np.uint64(32)) | bits[:, 1], kind="stable")
 
 
 def interleaved(labels: np.ndarray) -> np.ndarray:
@@ -45,10 +52,12 @@ def interleaved(labels: np.ndarray) -> np.ndarray:
 
 
 def split_of(data: Dataset, split: str) -> Dataset:
-    """One part of ``data``: ``"test"`` is its last tenth when interleaved, ``"train"`` the rest.
+    """One part of ``data``: ``"test"`` is a tenth of it, ``"train"`` the rest.
 
-    The rule is the same for the digits and for anybody's own images. It draws nothing, so the two
-    parts are the same on every machine, and both hold the classes in the same proportions.
+    The rule is the same for the digits and for anybody's own images: shuffle with a fixed key (who
+    wrote a digit or took a picture often goes by the order of the files), interleave the classes,
+    and take the last tenth. So the parts are the same on every machine, hold the classes in the
+    same proportions, and differ by chance alone.
 
     Raises
     ------
@@ -57,7 +66,8 @@ def split_of(data: Dataset, split: str) -> Dataset:
     """
     if split not in SPLITS:
         raise InputError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
-    order = interleaved(data.labels)
+    mixed = shuffled(Key(0, np.arange(data.labels.size), stream="split"))
+    order = mixed[interleaved(data.labels[mixed])]
     cut = order.size - order.size // 10
     chosen = {"train": order[:cut], "test": order[cut:], "all": order}[split]
     if chosen.size == 0:

@@ -38,6 +38,19 @@ def test_the_split_is_a_partition():
         assert part.classes == whole.classes
 
 
+def test_the_parts_differ_by_chance_alone():
+    """Something that goes by the order of the files, as writers do, is spread over both parts."""
+    place = np.arange(4000)
+    images = np.zeros((4000, 1, 1, 1), np.uint8)
+    images[:, 0, 0, 0] = place // 16  # 0 .. 249
+    whole = Dataset(images, place % 2, ("a", "b"))
+    for name, count in (("train", 3600), ("test", 400)):
+        part = split_of(whole, name).images.astype(float)
+        # uniform on 0 .. 249: standard deviation 72; drawn without replacement
+        assert abs(part.mean() - 124.5) < 4 * 72 / np.sqrt(count)
+        assert abs(part[: count // 4].mean() - 124.5) < 4 * 72 / np.sqrt(count / 4)
+
+
 def test_a_split_that_is_unknown_or_empty_is_refused():
     few = Dataset(np.zeros((9, 2, 2, 1), np.uint8), np.zeros(9, np.int64), ("a",))
     assert len(split_of(few, "train").labels) == 9
