@@ -153,18 +153,19 @@ def _loop(
                 )
                 if not (math.isfinite(loss) and math.isfinite(norm)):
                     raise _not_finite(run, step + 1, saved, loss, norm)
-                state, step = advance(state, gradient, norm, step + 1, config), step + 1
+                new = advance(state, gradient, norm, step + 1, config)
                 took = time.perf_counter() - began
                 seconds += took
                 progress = Progress(
-                    step=step,
+                    step=step + 1,
                     loss=loss,
                     grad_norm=norm,
-                    learning_rate=rate(config, step),
+                    learning_rate=rate(config, step + 1),
                     images_per_second=config.batch * config.accumulate / took,
                     seconds=seconds,
                 )
-                run.log(progress._asdict())
+                run.log(progress._asdict())  # first: a state never lacks its line
+                state, step = new, step + 1
                 last = step == config.steps
                 if config.sample_every and (step % config.sample_every == 0 or last):
                     preview(run.path, state.average, config, step, workers)

@@ -92,6 +92,25 @@ def test_ctrl_c_in_the_middle_of_a_step_saves_the_step_before(
     assert outcome(tmp_path / "run") == outcome(whole[0])
 
 
+@pytest.mark.parametrize("written", [False, True])
+def test_ctrl_c_around_the_metrics_leaves_each_step_one_line(
+    tmp_path, whole, config, dataset, monkeypatch, written
+):
+    def interrupted(self, record):
+        if record["step"] != 8 or written:
+            log(self, record)
+        if record["step"] == 8:
+            raise KeyboardInterrupt
+
+    log = Run.log
+    monkeypatch.setattr(Run, "log", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(train(config, tmp_path / "run", dataset=dataset))
+    monkeypatch.undo()
+    list(train(config, tmp_path / "run", resume=True, dataset=dataset))
+    assert outcome(tmp_path / "run") == outcome(whole[0])
+
+
 def test_a_finished_run_says_so(whole, dataset):
     with pytest.raises(InputError, match="has finished: 12 of 12 steps"):
         train(None, whole[0], resume=True, dataset=dataset)
