@@ -4,22 +4,24 @@ Every labelled equation stands in the docstring of the one function that impleme
 fails on a label that is cited and does not exist, and on one that has two homes.
 """
 
+import contextlib
 import importlib
+import io
+import os
 import pkgutil
 import sys
-import tomllib
+import types
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
+import npdiff  # noqa: E402
 
 project = "npdiff"
 author = "The npdiff developers"
 copyright = "2026, The npdiff developers"
-version = release = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
-    "version"
-]
+version = release = npdiff.__version__
 
 extensions = [
     "sphinx.ext.autodoc",
@@ -94,6 +96,21 @@ def write_reference(app: Any) -> None:
             page.write_text(text, encoding="utf-8")
 
 
+def write_commands(app: Any) -> None:
+    """A page with the help of every command, as the terminal shows it."""
+    from npdiff.cli.main import COMMANDS, parser
+
+    os.environ["COLUMNS"] = "94"
+    lines = ["# The commands", "", "As `--help` prints it.", ""]
+    for command in ("", *COMMANDS):
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+            parser().parse_args([*command.split(), "--help"])
+        title = f"npdiff {command}".strip()
+        lines += [f"## `{title}`", "", "```text", said.getvalue().rstrip(), "```", ""]
+    (Path(app.srcdir) / "api" / "commands.md").write_text("\n".join(lines), encoding="utf-8")
+
+
 def home_of(name: str) -> str | None:
     """Where an object is defined that ``name`` reaches through a package that re-exports it."""
     parts = name.split(".")
@@ -120,6 +137,15 @@ def resolve_reexport(app: Any, env: Any, node: Any, content: Any) -> Any:
     )
 
 
+def skip_aliases(
+    app: Any, kind: str, name: str, found: Any, skip: bool, options: Any
+) -> bool | None:
+    """Names for Python's own types (``Traced = tuple[...]``), which autodoc takes for classes."""
+    return True if isinstance(found, types.GenericAlias) else None
+
+
 def setup(app: Any) -> None:
+    app.connect("autodoc-skip-member", skip_aliases)
     app.connect("builder-inited", write_reference)
+    app.connect("builder-inited", write_commands)
     app.connect("missing-reference", resolve_reexport)

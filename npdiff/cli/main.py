@@ -12,6 +12,9 @@ from npdiff.cli import evaluate, info, sample, train
 from npdiff.cli.common import VERBATIM
 from npdiff.errors import InputError, TrainingError
 
+#: The commands by name.
+COMMANDS = {"train": train, "sample": sample, "eval": evaluate, "info": info}
+
 #: Exit statuses: what was given cannot be used, training failed, interrupted.
 USAGE, FAILED, INTERRUPTED = 2, 1, 130
 
@@ -42,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"npdiff {npdiff.__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for command in (train, sample, evaluate, info):
+    for command in COMMANDS.values():
         command.add(commands)
     return top
 

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from npdiff.cli import info
+from npdiff.cli.main import COMMANDS
 from npdiff.errors import TrainingError
-
-COMMANDS = ("train", "sample", "eval", "info")
 
 
 def test_help_names_every_command(npdiff: Any) -> None:

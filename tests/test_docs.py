@@ -1,0 +1,59 @@
+"""What the docs cite exists, and once: equations, papers, pages. The build checks the rest."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+SOURCES = sorted((ROOT / "npdiff").rglob("*.py"))
+PAGES = sorted(DOCS.glob("*.md"))
+TEXTS = {path: path.read_text(encoding="utf-8") for path in (*SOURCES, *PAGES)}
+
+HOME = re.compile(r"^\s*:label:\s*(\S+)\s*$|^\s*\.\. math:: :label: (\S+)\s*$", re.MULTILINE)
+CITED = re.compile(r":eq:`([^`]+)`|\{eq\}`([^`]+)`")
+PAPER = re.compile(r"\{cite:\w+\}`([^`]+)`")
+
+
+def found(pattern: re.Pattern[str], text: str) -> list[str]:
+    return ["".join(match) for match in pattern.findall(text)]
+
+
+def test_every_equation_has_one_home() -> None:
+    homes = Counter(label for text in TEXTS.values() for label in found(HOME, text))
+    assert len(homes) > 40  # the pattern sees them
+    assert {label for label, count in homes.items() if count > 1} == set()
+
+
+def test_equations_live_in_the_code() -> None:
+    assert {page.name: found(HOME, TEXTS[page]) for page in PAGES if found(HOME, TEXTS[page])} == {}
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_cited_equations_exist(path: Path) -> None:
+    homes = {label for text in TEXTS.values() for label in found(HOME, text)}
+    assert set(found(CITED, TEXTS[path])) <= homes
+
+
+def test_cited_papers_exist() -> None:
+    keys = re.findall(r"^@\w+\{([^,]+),", (DOCS / "refs.bib").read_text(encoding="utf-8"), re.M)
+    assert len(keys) == len(set(keys)) > 40
+    for page in PAGES:
+        for cited in found(PAPER, TEXTS[page]):
+            assert {key.strip() for key in cited.split(",")} <= set(keys), page.name
+
+
+def test_every_page_is_listed() -> None:
+    listed = set(re.findall(r"^([a-z-]+)$", TEXTS[DOCS / "index.md"], re.MULTILINE))
+    assert {page.stem for page in PAGES} - {"index"} <= listed
+
+
+def test_every_unit_is_in_the_reference() -> None:
+    """A file or folder of npdiff without a line in reference.md would have a page nobody finds."""
+    listed = re.findall(r"^api/npdiff\.(\w+)(\*?)$", TEXTS[DOCS / "reference.md"], re.MULTILINE)
+    folders = {path.parent.name for path in (ROOT / "npdiff").glob("*/__init__.py")} - {"cli"}
+    files = {path.stem for path in (ROOT / "npdiff").glob("*.py")} - {"__init__", "__main__"}
+    assert folders | files == {name for name, _ in listed}
+    assert folders <= {name for name, star in listed if star}
