@@ -133,7 +133,8 @@ def pullback(
     several = isinstance(y, tuple)
     cotangent = tree.map(lambda leaf: _read_only(rng.standard_normal(leaf.shape)), y)
     dy = cotangent if several else (cotangent,)
-    gradient, again = vjp(*dy), vjp(*dy)
+    gradient = tree.map(lambda leaf: leaf.copy(), vjp(*dy))  # the next call might write to it
+    again = vjp(*dy)
     faults, rows = [], []
     # Arguments left at their default of None have a cotangent of None.
     if not isinstance(gradient, tuple) or tree.leaves(gradient[len(args) :]):
