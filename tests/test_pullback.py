@@ -1,0 +1,162 @@
+"""The protocol: pullbacks dropped, pullbacks computed again, and the memory that either saves."""
+
+import threading
+import tracemalloc
+from contextvars import copy_context
+
+import numpy as np
+import pytest
+
+from npdiff import nn, ops, tree
+from npdiff.pullback import checkpoint, differentiable, dropped, forward_only
+from npdiff.random import Key
+
+
+def tiny_unet(**options):
+    return nn.UNet.init(0, width=8, blocks=1, heads=2, classes=3, **options)
+
+
+def inputs(n: int = 2, size: int = 8):
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((n, size, size, 1)).astype(np.float32)
+    return x, np.linspace(1.0, 900.0, n, dtype=np.float32)
+
+
+def measured(f):
+    """What ``f`` returns, the bytes it leaves behind and the most that it held."""
+    f()
+    tracemalloc.start()
+    result = f()
+    held, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return result, held, peak
+
+
+def assert_same_bits(a, b) -> None:
+    for x, y in zip(tree.leaves(a), tree.leaves(b), strict=True):
+        np.testing.assert_array_equal(x, y)
+        assert x.dtype == y.dtype
+
+
+def test_differentiable_keeps_name_and_docstring() -> None:
+    @differentiable
+    def double(x):
+        """Twice x."""
+        return 2.0 * x, lambda dy: (2.0 * dy,)
+
+    assert (double.__name__, double.__doc__) == ("double", "Twice x.")
+    y, vjp = double(np.ones(2))
+    np.testing.assert_array_equal(vjp(y)[0], 4.0)
+
+
+def test_a_dropped_pullback_says_why(normals) -> None:
+    with forward_only():
+        y, vjp = ops.silu(normals((2,)))
+    with pytest.raises(RuntimeError, match=r"computed under forward_only\(\)"):
+        vjp(y)
+
+
+def test_forward_only_ends_with_its_block_even_by_an_error(normals) -> None:
+    x = normals((2,))
+    with pytest.raises(KeyError), forward_only():
+        raise KeyError
+    assert ops.silu(x)[1] is not dropped
+    with forward_only():
+        with forward_only():
+            assert ops.silu(x)[1] is dropped
+        assert ops.silu(x)[1] is dropped
+
+
+def test_a_thread_needs_a_copy_of_the_context(normals) -> None:
+    """A thread starts with an empty context: alone it records, in a copy it does not."""
+    found, x = [], normals((2,))
+
+    def work() -> None:
+        found.append(ops.silu(x)[1] is dropped)
+
+    with forward_only():
+        alone = threading.Thread(target=work)
+        heir = threading.Thread(target=copy_context().run, args=(work,))
+        for thread in (alone, heir):
+            thread.start()
+            thread.join()
+    assert found == [False, True]
+
+
+def test_forward_only_lowers_the_peak_of_a_unet_and_changes_no_bit() -> None:
+    unet, (x, clock) = tiny_unet(), inputs(4, 32)
+
+    def forward():
+        return unet(x, clock)
+
+    def inference():
+        with forward_only():
+            return unet(x, clock)
+
+    (y, vjp), held, peak = measured(forward)
+    (same, gone), held_less, peak_less = measured(inference)
+    np.testing.assert_array_equal(y, same)
+    assert vjp is not dropped
+    assert gone is dropped
+    assert peak_less < 0.5 * peak
+    assert held_less < y.nbytes + 10_000 < 0.05 * held
+
+
+@pytest.mark.parametrize("dropout", [False, True])
+def test_checkpoint_changes_no_bit(normals, perturbed, dropout) -> None:
+    """Of an op, of a block, of the whole U-Net, with dropout and without."""
+    key = Key(3, (0, 1), 7, "dropout") if dropout else None
+    rng = np.random.default_rng(0)
+    block = perturbed(nn.ResBlock.init(rng, 4, 6, 5, dropout=0.5))
+    unet = perturbed(tiny_unet(dropout=0.5))
+    x, e, w = normals((2, 5, 4, 4), (2, 5), (3, 3, 4, 2))
+    image, clock = (a.astype(np.float64) for a in inputs())
+    labels = np.array([0, 3])
+    cases = [
+        (ops.conv, (x, w), {"stride": 2}),
+        (block, (x, e), {"key": key}),
+        (unet, (image, clock), {"labels": labels, "key": key}),
+    ]
+    for f, args, options in cases:
+        y, vjp = f(*args, **options)
+        again, again_vjp = checkpoint(f)(*args, **options)
+        np.testing.assert_array_equal(y, again)
+        dy = normals(y.shape, seed=2)
+        gradient = vjp(dy)
+        assert all(leaf.any() for leaf in tree.leaves(gradient))
+        assert_same_bits(gradient, again_vjp(dy))
+        assert_same_bits(gradient, again_vjp(dy))
+        if dropout and f is not ops.conv:
+            assert (f(*args, **{**options, "key": None})[0] != y).any()
+
+
+def test_checkpoint_saves_memory_and_still_has_its_pullback_inside_forward_only() -> None:
+    unet, (x, clock) = tiny_unet(), inputs(4, 32)
+    (y, _), held, _ = measured(lambda: unet(x, clock))
+    (same, vjp), held_less, _ = measured(lambda: checkpoint(unet)(x, clock))
+    np.testing.assert_array_equal(y, same)
+    assert held_less < y.nbytes + 10_000 < 0.05 * held
+    assert vjp is not dropped
+    with forward_only():  # a pullback asked for here still runs the recording pass
+        assert vjp(y)[1].shape == x.shape
+        assert checkpoint(unet)(x, clock)[1] is dropped
+
+
+def test_a_block_may_be_checkpointed_inside_a_network(normals, perturbed) -> None:
+    """Memory of one block at a time, and the gradient of the whole."""
+    rng = np.random.default_rng(0)
+    blocks = [perturbed(nn.ResBlock.init(rng, 4, 4, 5)) for _ in range(3)]
+    x, e, dy = normals((2, 5, 4, 4), (2, 5), (2, 5, 4, 4))
+
+    def run(wrap):
+        h, vjps = x, []
+        for block in blocks:
+            h, vjp = wrap(block)(h, e)
+            vjps.append(vjp)
+        gradients, dh = [], dy
+        for vjp in reversed(vjps):
+            dblock, dh, de = vjp(dh)
+            gradients.append((dblock, de))
+        return h, tuple(gradients), dh
+
+    assert_same_bits(run(lambda block: block), run(checkpoint))
