@@ -57,7 +57,9 @@ def group_norm(x: Array, gamma: Array, beta: Array, *, groups: int, eps: float =
     def group_mean(a: Array) -> Array:
         """Sums over space ``(N, C)`` to means over groups, repeated to ``(N, 1, C)``."""
         total = a.reshape(N, groups, -1).sum(axis=2) * (groups * N / x.size)
-        return xp.repeat(total, C // groups, axis=1)[:, None, :]
+        repeated = xp.empty((N, groups, C // groups), dtype=total.dtype)
+        repeated[...] = total[:, :, None]
+        return repeated.reshape(N, 1, C)
 
     rows = x.reshape(N, -1, C)
     mean = group_mean(rows.sum(axis=1))
