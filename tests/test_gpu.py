@@ -1,0 +1,460 @@
+"""The whole library away from the host: on the stand-in everywhere, on CuPy where a GPU is.
+
+One body for both. On the stand-in the numbers are those of NumPy to the last bit, and every waiting
+for the device is refused; on CuPy they are those of NumPy up to rounding.
+"""
+
+import inspect
+import operator
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from npdiff import backend, data, exact, guidance, nn, objective, ops, samplers, tree
+from npdiff.denoiser import Denoiser, clipped, plain
+from npdiff.generate import generate
+from npdiff.grids import trailing
+from npdiff.parameterisation import ROWS
+from npdiff.pullback import checkpoint
+from npdiff.random import Key
+from npdiff.schedules import SCHEDULES
+from npdiff.train import Config, Trained, Workers, load_model, optimiser, step, train
+from npdiff.verify import cupy_names, strict
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Where to compute, and how near NumPy's numbers that has to come, by dtype."""
+
+    xp: object
+    rounding: dict[str, float]
+
+    def place(self, values):
+        """A tree, or a dictionary of trees, with its arrays on the device."""
+        if isinstance(values, dict):
+            return {name: self.place(value) for name, value in values.items()}
+        return tree.map(self.xp.asarray, values)
+
+    def same(self, found, expected):
+        """Hold the arrays of a tree on the device to those of a tree on the host.
+
+        Both norms count: an array's own, and a little of the whole tree's, for a gradient that
+        vanishes is rounding and nothing else.
+        """
+        found, expected = dict(tree.named_leaves(found)), dict(tree.named_leaves(expected))
+        assert found.keys() == expected.keys()
+        whole = np.sqrt(sum(np.linalg.norm(np.float64(b)) ** 2 for b in expected.values()))
+        for name, b in expected.items():
+            a = found[name]
+            assert isinstance(a, self.xp.ndarray), f"{name} is on the host"
+            assert (a.dtype, a.shape) == (b.dtype, b.shape), name
+            a = backend.to_host(a)
+            if b.dtype.kind != "f":
+                np.testing.assert_array_equal(a, b, err_msg=name)
+                continue
+            error = np.linalg.norm(np.float64(a) - np.float64(b))
+            limit = np.linalg.norm(np.float64(b)) + 1e-2 * whole
+            assert error <= self.rounding[b.dtype.name] * limit, f"{name}: {error / limit:.1e}"
+
+
+def _cupy():
+    return Backend(backend.module("cupy"), {"float32": 1e-4, "float64": 1e-10})
+
+
+def _strict():
+    return Backend(strict.xp, {"float32": 0.0, "float64": 0.0})
+
+
+@pytest.fixture(params=[_strict, pytest.param(_cupy, marks=pytest.mark.gpu)])
+def device(request):
+    return request.param()
+
+
+def normal(*shape, seed=0, dtype=np.float32):
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def moved(module, dtype=np.float32):
+    """A module with every weight moved, so that no zero hides anything."""
+    rng = np.random.default_rng(7)
+    return tree.map(lambda w: (w + 0.2 * rng.standard_normal(w.shape)).astype(dtype), module)
+
+
+def cast(values, dtype):
+    if isinstance(values, dict):
+        return {name: cast(value, dtype) for name, value in values.items()}
+    return tree.map(lambda a: a.astype(dtype) if a.dtype.kind == "f" else a, values)
+
+
+INDEX = np.array([0, 2, 1, 2])
+MASK = np.array([[True, True, False], [False, False, False]])
+KEY = Key(3, (5, 9), stream="dropout")
+
+# Of every op: its arguments and its options.
+OPS = {
+    "attention": ((normal(2, 4, 8), normal(2, 4, 8, seed=1), normal(2, 4, 8)), {"heads": 2}),
+    "attention, masked": (
+        (normal(2, 4, 8), normal(2, 3, 8, seed=1), normal(2, 3, 8, seed=2)),
+        {"heads": 2, "mask": MASK},
+    ),
+    "average_pool": ((normal(2, 4, 6, 3),), {}),
+    "concat": ((normal(2, 3, 4), normal(2, 3, 2)), {}),
+    "conv": ((normal(2, 5, 6, 3), normal(3, 3, 3, 4), normal(4)), {}),
+    "conv, strided": ((normal(2, 5, 6, 3), normal(3, 2, 3, 4), normal(4)), {"stride": 2}),
+    "conv, one pixel": ((normal(2, 5, 3), normal(1, 3, 4), None), {}),
+    "conv, three axes": ((normal(1, 3, 4, 5, 2), normal(3, 3, 3, 2, 3), normal(3)), {}),
+    "cross_entropy": ((normal(4, 3),), {"labels": INDEX}),
+    "depth_to_space": ((normal(2, 3, 2, 8),), {}),
+    "dropout": ((normal(2, 6),), {"rate": 0.4, "key": KEY}),
+    "embedding": ((normal(3, 5),), {"index": INDEX}),
+    "gelu": ((normal(2, 5),), {}),
+    "gelu, tanh": ((normal(2, 5),), {"approximate": True}),
+    "group_norm": ((normal(2, 3, 4, 6), normal(6), normal(6, seed=1)), {"groups": 2}),
+    "layer_norm": ((normal(2, 3, 6), normal(6), normal(6, seed=1)), {}),
+    "linear": ((normal(2, 3, 4), normal(4, 5), normal(5)), {}),
+    "modulate": ((normal(2, 3, 3, 4), normal(2, 4), normal(2, 4, seed=1)), {}),
+    "shift": ((normal(2, 3, 3, 4), normal(2, 4)), {}),
+    "silu": ((normal(2, 5),), {}),
+    "sinusoidal": ((normal(3),), {"width": 7}),
+    "softmax": ((normal(2, 5),), {}),
+    "space_to_depth": ((normal(2, 4, 6, 3),), {}),
+    "split": ((normal(2, 6),), {"parts": 3}),
+    "squared_error": ((normal(2, 3),), {"target": normal(2, 3, seed=1), "weight": normal(2)}),
+    "upsample": ((normal(2, 3, 2, 3),), {}),
+    "upsample, cut": ((normal(2, 3, 2, 3),), {"size": (5, 3)}),
+}
+
+
+# Of every module: itself and its arguments.
+RNG = np.random.default_rng(11)
+CLOCK, CONTEXT = np.array([3.0, 700.0], dtype=np.float32), normal(2, 3, 5, seed=4)
+MODULES = {
+    "AttentionBlock": (nn.AttentionBlock.init(RNG, 32, heads=2), (normal(2, 3, 3, 32),)),
+    "Conv": (nn.Conv.init(RNG, 3, 4), (normal(2, 4, 4, 3),)),
+    "CrossAttention": (nn.CrossAttention.init(RNG, 8, 5), (normal(2, 4, 8), CONTEXT)),
+    "Downsample": (nn.Downsample.init(RNG, 4), (normal(2, 5, 4, 4),)),
+    "FeedForward": (nn.FeedForward.init(RNG, 6), (normal(2, 4, 6),)),
+    "GroupNorm": (nn.GroupNorm.init(64), (normal(2, 2, 2, 64),)),
+    "LayerNorm": (nn.LayerNorm.init(6), (normal(2, 4, 6),)),
+    "Linear": (nn.Linear.init(RNG, 4, 3), (normal(2, 4),)),
+    "MLP": (nn.MLP.init(0, width=8, classes=2), (normal(2, 2), CLOCK)),
+    "ResBlock": (nn.ResBlock.init(RNG, 32, 64, 8), (normal(2, 3, 3, 32), normal(2, 8))),
+    "SelfAttention": (nn.SelfAttention.init(RNG, 8), (normal(2, 4, 8),)),
+    "SpatialTransformer": (
+        nn.SpatialTransformer.init(RNG, 32, 5),
+        (normal(2, 3, 3, 32), CONTEXT),
+    ),
+    "Stage": (
+        nn.Stage.init(RNG, 32, 32, 8, attend=True, context_width=5),
+        (normal(2, 3, 3, 32), normal(2, 8), CONTEXT),
+    ),
+    "TimeEmbedding": (nn.TimeEmbedding.init(RNG, 8, 16), (CLOCK,)),
+    "TransformerBlock": (nn.TransformerBlock.init(RNG, 8, 5), (normal(2, 4, 8), CONTEXT)),
+    "Upsample": (nn.Upsample.init(RNG, 4), (normal(2, 3, 2, 4),)),
+}
+LAYERS_WITH_OPTIONS = {"Embedding"}  # no positional argument: see the U-Net's labels
+
+CONDITIONS = {
+    "nothing": ({}, {}),
+    "labels": ({"classes": 3}, {"labels": np.array([0, 3])}),
+    "null label": ({"classes": 3}, {}),
+    "dropout": ({"dropout": 0.3, "adagn": False}, {"key": KEY}),
+    "context": ({"context_width": 5}, {"context": CONTEXT}),
+    "null context": ({"context_width": 5}, {}),
+    "all": (
+        {"context_width": 5, "classes": 3, "dropout": 0.3, "patch": 2},
+        {
+            "context": CONTEXT,
+            "labels": np.array([3, 1]),
+            "mask": MASK,
+            "keep": np.array([True, False]),
+            "key": KEY,
+        },
+    ),
+}
+
+
+def forward_and_back(device, f, args, options):
+    """Hold value and cotangents of ``f`` on the device to those on the host; say what moved."""
+    y, pullback = f(*args, **options)
+    dy = tree.map(lambda leaf: np.asarray(normal(*leaf.shape, seed=5), dtype=leaf.dtype), y)
+    expected = pullback(*dy) if isinstance(y, tuple) else pullback(dy)
+    args, options, dy = device.place(args), device.place(options), device.place(dy)
+    with strict.transfers() as moves:
+        y_there, pullback = f(*args, **options)
+        found = pullback(*dy) if isinstance(y, tuple) else pullback(dy)
+    device.same(y_there, y)
+    device.same(found, expected)
+    return moves
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", OPS)
+def test_op(device, name, dtype):
+    args, options = OPS[name]
+    f = getattr(ops, name.partition(",")[0])
+    moves = forward_and_back(device, f, cast(args, dtype), cast(options, dtype))
+    assert not moves.to_host
+    assert set(moves.to_device) <= {(2,)}  # the samples of a key
+
+
+def test_every_op_is_among_them():
+    assert {name.partition(",")[0] for name in OPS} == set(ops.__all__)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_module(device, name):
+    module, args = MODULES[name]
+    moves = forward_and_back(device, lambda f, *args: f(*args), (moved(module), *args), {})
+    assert moves == strict.Transfers()
+
+
+def test_every_module_is_among_them():
+    assert {*MODULES, *LAYERS_WITH_OPTIONS, "UNet"} == set(nn.__all__)
+
+
+def unet(**options):
+    return moved(nn.UNet.init(1, width=32, blocks=1, heads=2, **options))
+
+
+@pytest.mark.parametrize("name", CONDITIONS)
+def test_unet(device, name):
+    options, conditions = CONDITIONS[name]
+    context = conditions.get("context")
+    conditions = {key: value for key, value in conditions.items() if key != "context"}
+    args = (unet(**options), normal(2, 8, 8, 1), CLOCK, context)
+    moves = forward_and_back(device, lambda f, *args, **k: f(*args, **k), args, conditions)
+    assert not moves.to_host
+    assert set(moves.to_device) <= {(2,)}
+
+
+def test_checkpoint(device):
+    f = checkpoint(lambda f, *args, **options: f(*args, **options))
+    forward_and_back(device, f, (unet(dropout=0.5), normal(2, 8, 8, 1), CLOCK), {"key": KEY})
+
+
+@pytest.mark.parametrize("draw", ["bits", "uniform", "normal", "integers"])
+def test_random_numbers(device, draw):
+    argument = {"bits": 7, "uniform": (3, 5), "normal": (3, 5), "integers": 1000}[draw]
+    key = Key(2**40 + 1, np.array([0, 7, 2**32 - 1]), step=9, stream="test")
+    device.same(getattr(key, draw)(argument, device.xp), getattr(key, draw)(argument))
+
+
+@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_objective(device, schedule, row):
+    target = objective.Objective(SCHEDULES[schedule](), ROWS[row], objective.min_snr)
+    images = np.arange(96, dtype=np.uint8).reshape(2, 4, 4, 3)
+    x_0, x_0_there = data.to_float(images), data.to_float(device.place(images))
+    device.same(x_0_there, x_0)
+    example, there = target.example(x_0, KEY), target.example(x_0_there, KEY)
+    np.testing.assert_array_equal(there.t, example.t)
+    device.same(there._replace(t=None), example._replace(t=None))
+
+    def loss(y, target, weight):
+        return objective.loss(y, example=example._replace(target=target, weight=weight))
+
+    options = {"target": example.target, "weight": example.weight}
+    assert forward_and_back(device, loss, (x_0,), options) == strict.Transfers()
+
+
+NETWORK = unet(classes=3)
+START = normal(2, 8, 8, 1, seed=8)
+
+
+def denoiser(place, schedule, w, clip):
+    """A guided network where ``place`` puts it."""
+    network = tree.map(place, NETWORK)
+    labels, null = place(np.array([0, 2])), place(np.array([3, 3]))
+    cond, uncond = (
+        Denoiser(plain(network, labels=chosen), schedule, ROWS["v"]) for chosen in (labels, null)
+    )
+    denoise = guidance.classifier_free(cond, uncond, w)
+    return clipped(denoise, schedule) if clip else denoise
+
+
+def sampled(place, name, schedule, w, clip, options):
+    schedule = SCHEDULES[schedule]()
+    x, key = place(START), Key(1, (4, 6), stream="noise")
+    denoise = denoiser(place, schedule, w, clip)
+    times, noise = trailing(schedule, 3), samplers.keyed_noise(key, x)
+    with strict.transfers() as moves:
+        steps = list(samplers.sample(name, denoise, schedule, x, times, noise, **options))
+    return tuple((step.x, step.x_0) for step in steps), moves
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "cosine-continuous"])
+@pytest.mark.parametrize("w", [1.0, 3.0, np.array([0.5, 4.0])], ids=["1", "3", "by sample"])
+@pytest.mark.parametrize("name", samplers.SAMPLERS)
+def test_sampler(device, name, w, schedule):
+    options = {"ddim": {"eta": 0.5}, "ddpm": {"variance": "large"}}.get(name, {})
+    expected, _ = sampled(np.asarray, name, schedule, w, True, options)
+    found, moves = sampled(device.xp.asarray, name, schedule, w, True, options)
+    device.same(found, expected)
+    assert not moves.to_host
+
+
+def test_a_step_sends_coefficients_and_nothing_else():
+    _, moves = sampled(strict.xp.asarray, "ddim", "cosine", 3.0, True, {"eta": 0.0})
+    assert not moves.to_host
+    assert moves.to_device == [(2,)] * 6  # the clock: two networks, three steps
+
+
+@pytest.mark.parametrize("method", ["denoised", "score", "log_density"])
+def test_exact_distributions(device, method):
+    covariance = np.array([[2.0, 0.3], [0.3, 0.5]])
+    gaussian = exact.Gaussian(np.array([1.0, -2.0]), covariance)
+    mixture = exact.Mixture([1.0, 2.0], [gaussian, exact.Gaussian(np.array([0.0, 3.0]), 0.2)])
+    schedule, x = SCHEDULES["vp"](), normal(3, 2, dtype=np.float64)
+    for distribution in (gaussian, mixture):
+        for t in (0.4, np.array([0.1, 0.5, 0.9])):
+            expected = getattr(distribution, method)(schedule, x, t)
+            device.same(
+                getattr(distribution, method)(schedule, device.place(x), t), np.asarray(expected)
+            )
+
+
+def test_optimiser(device):
+    model = unet(classes=3)
+    gradient = tree.map(lambda w: normal(*w.shape, seed=2), model)
+    moments = optimiser.Moments(first=gradient, second=tree.map(np.square, gradient))
+
+    def stepped(place):
+        own, g, m = (tree.map(place, part) for part in (model, gradient, moments))
+        with strict.transfers() as moves:
+            g = optimiser.clip(g, 30.0, 1.0)
+            new, m = optimiser.adamw(own, g, m, step=4, learning_rate=1e-2, weight_decay=0.1)
+            return (new, m, optimiser.ema(own, new, 0.9), optimiser.global_norm(g)), moves
+
+    expected, _ = stepped(np.asarray)
+    found, moves = stepped(device.xp.asarray)
+    device.same(found, tree.map(np.asarray, expected))
+    assert moves == strict.Transfers()
+
+
+@pytest.fixture
+def as_cupy(device, monkeypatch):
+    """The device by the name that configurations give it."""
+    for name in ("train.step", "train.loop", "train.preview", "generate"):
+        monkeypatch.setattr(
+            f"npdiff.{name}.module", lambda name: np if name == "numpy" else device.xp
+        )
+    return device
+
+
+SMALL = {"width": 8, "blocks": 1, "attention": (1,), "heads": 2, "patch": 2, "dropout": 0.1}
+CONFIG = Config(
+    model={**SMALL, "channels": 1, "classes": 2},
+    shape=(8, 8, 1),
+    classes=("left", "right"),
+    steps=3,
+    batch=4,
+    shard=4,
+    accumulate=2,
+    warmup=1,
+    checkpoint_every=2,
+    sample_every=3,
+)
+DATASET = data.Dataset(
+    np.random.default_rng(0).integers(0, 256, (8, 8, 8, 1), dtype=np.uint8),
+    np.arange(8) % 2,
+    ("left", "right"),
+)
+
+
+def test_training_step(as_cupy):
+    network = moved(nn.UNet.init(0, **CONFIG.model))
+
+    def stepped(place, name):
+        config, state = CONFIG.replace(backend=name), step.State.initial(tree.map(place, network))
+        with Workers(1) as workers, strict.transfers() as moves:
+            loss, norm, gradient = step.loss_and_gradient(state.model, DATASET, 1, config, workers)
+        return (loss, norm), gradient, step.advance(state, gradient, norm, 1, config), moves
+
+    numbers, gradient, state, _ = stepped(np.asarray, "numpy")
+    found, gradient_there, state_there, moves = stepped(as_cupy.xp.asarray, "cupy")
+    assert found == pytest.approx(numbers, rel=as_cupy.rounding["float32"])
+    as_cupy.same(gradient_there, gradient)
+    assert {type(leaf) for leaf in tree.leaves(state_there)} == {as_cupy.xp.ndarray}
+    if as_cupy.xp is strict.xp:  # elsewhere Adam divides rounding by rounding
+        as_cupy.same(state_there, state)
+        assert moves.to_host == [(2,)]  # loss and norm come home together
+
+
+def test_training(as_cupy, tmp_path):
+    runs = {}
+    for name in ("numpy", "cupy"):
+        config = CONFIG.replace(backend=name)
+        runs[name] = list(train(config, tmp_path / name, dataset=DATASET))
+    here, there = runs.values()
+    assert [p.loss for p in there] == pytest.approx([p.loss for p in here], rel=1e-3)
+    trained = {name: load_model(tmp_path / name) for name in runs}
+    for leaf, other in zip(*(tree.leaves(t.model) for t in trained.values()), strict=True):
+        assert type(leaf) is type(other) is np.ndarray
+        np.testing.assert_allclose(leaf, other, atol=6 * CONFIG.learning_rate)
+    assert (tmp_path / "cupy" / "samples" / "000003.png").is_file()
+
+
+@pytest.mark.parametrize("w", [1.0, 2.0])
+def test_generate(as_cupy, w):
+    trained = Trained(moved(nn.UNet.init(0, **CONFIG.model)), CONFIG, 3)
+    here, there = (
+        generate(trained, [0, 1, 1], backend=name, guidance=w, steps=3, sampler="ddpm", threads=1)
+        for name in ("numpy", "cupy")
+    )
+    assert type(there) is np.ndarray
+    np.testing.assert_allclose(there, here, atol=10 * as_cupy.rounding["float32"])
+
+
+# The lists against CuPy itself. Importing it needs no GPU.
+
+
+@pytest.fixture
+def cupy():
+    return pytest.importorskip("cupy", reason="CuPy is not installed")
+
+
+def keywords_of(function, described):
+    """The keywords of a function; of a compiled one, the words of what it says of itself."""
+    try:
+        return set(inspect.signature(function).parameters)
+    except ValueError:
+        return set(re.findall(r"\w+", described.__doc__))
+
+
+def test_cupy_has_the_functions(cupy):
+    for name, keywords in (cupy_names.CREATION | cupy_names.FUNCTIONS).items():
+        function = operator.attrgetter(name)(cupy)
+        assert callable(function), name
+        if name != "einsum":  # takes **kwargs; "dtype" and "optimize" are popped from them
+            described = function.__call__ if name in cupy_names.ELEMENTWISE.split() else function
+            assert keywords_of(function, described) >= set(keywords.split()), name
+
+
+def test_cupy_s_array_has_the_methods(cupy):
+    for name, keywords in cupy_names.METHODS.items():
+        method = getattr(cupy.ndarray, name)
+        assert keywords_of(method, method) >= set(keywords.split()), name
+
+
+def test_cupy_shares_numpy_s_names(cupy):
+    for name in cupy_names.SHARED.split():
+        theirs, ours = getattr(cupy, name), getattr(np, name)
+        assert theirs is ours or theirs == ours or name == "nan", name
+
+
+def test_cupy_s_array_has_the_attributes_and_operators(cupy):
+    has = set(dir(cupy.ndarray))
+    assert has >= {*cupy_names.ATTRIBUTES.split(), "T", "get", "__array_ufunc__", "__len__"}
+    for name in f"{cupy_names.UNARY} {cupy_names.BINARY} {cupy_names.COMPARISONS}".split():
+        assert f"__{name}__" in has
+    for name in cupy_names.BINARY.split():
+        assert f"__r{name}__" in has
+        assert (f"__i{name}__" in has) == (name != "matmul")
+
+
+def test_cupy_has_the_special_functions(cupy):
+    special = pytest.importorskip("cupyx.scipy.special")
+    assert all(hasattr(special, name) for name in cupy_names.SPECIAL)
