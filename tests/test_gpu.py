@@ -5,6 +5,7 @@ for the device is refused; on CuPy they are those of NumPy up to rounding.
 """
 
 import inspect
+import math
 import operator
 import re
 from dataclasses import dataclass
@@ -294,6 +295,7 @@ def test_sampler(device, name, w, schedule):
     found, moves = sampled(device.xp.asarray, name, schedule, w, True, options)
     device.same(found, expected)
     assert not moves.to_host
+    assert {math.prod(shape) for shape in moves.to_device} <= {2}  # one number a sample, no noise
 
 
 def test_a_step_sends_coefficients_and_nothing_else():
