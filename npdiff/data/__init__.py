@@ -33,7 +33,7 @@ def load(
     ----------
     name_or_path : ``"digits"``, a folder of images (one subfolder a class), or an ``.npz`` file
         (``images``, and ``labels`` and ``classes`` if there are any)
-    split : ``"train"``, ``"test"`` (a tenth, see :func:`npdiff.data.dataset.split_of`) or ``"all"``,
+    split : ``"train"``, ``"test"`` (a tenth: :func:`npdiff.data.dataset.split_of`) or ``"all"``,
         in the order given
     size, channels : for a folder: what to bring its images to
 
