@@ -54,7 +54,7 @@ def load(
     if size is not None or channels is not None:
         raise InputError(f"size and channels are for folders of images, not for {name_or_path}")
     if str(name_or_path) == "digits":
-        return split_of(digits(), split)
+        return split_of(digits(), split, shuffle=False)
     if path.suffix == ".npz" and path.is_file():
         return split_of(npz(path), split)
     raise InputError(

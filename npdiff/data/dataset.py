@@ -51,13 +51,18 @@ def interleaved(labels: np.ndarray) -> np.ndarray:
     return np.lexsort((labels, place))
 
 
-def split_of(data: Dataset, split: str) -> Dataset:
+def split_of(data: Dataset, split: str, *, shuffle: bool = True) -> Dataset:
     """One part of ``data``: ``"test"`` is a tenth, ``"train"`` the rest, ``"all"`` all as it is.
 
-    The rule is the same for the digits and for anybody's own images: shuffle with a fixed key (who
-    wrote a digit or took a picture often goes by the order of the files), interleave the classes,
-    and take the last tenth. So the parts are the same on every machine, hold the classes in the
-    same proportions, and differ by chance alone.
+    The images are shuffled with a fixed key (who took a picture, or when, often goes by the order
+    of the files), the classes are interleaved, and the last tenth is ``"test"``. So the parts are
+    the same on every machine, hold the classes in the same proportions, and differ by chance alone.
+
+    Parameters
+    ----------
+    data : all of it
+    split : ``"train"``, ``"test"`` or ``"all"``
+    shuffle : without it, the last tenth of each class in the order given is ``"test"``
 
     Raises
     ------
@@ -68,8 +73,10 @@ def split_of(data: Dataset, split: str) -> Dataset:
         raise InputError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
     if split == "all":
         return data
-    mixed = shuffled(Key(0, np.arange(data.labels.size), stream="split"))
-    order = mixed[interleaved(data.labels[mixed])]
+    order = np.arange(data.labels.size)
+    if shuffle:
+        order = shuffled(Key(0, order, stream="split"))
+    order = order[interleaved(data.labels[order])]
     cut = order.size - order.size // 10
     chosen = order[:cut] if split == "train" else order[cut:]
     if chosen.size == 0:

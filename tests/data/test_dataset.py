@@ -51,6 +51,13 @@ def test_the_parts_differ_by_chance_alone():
         assert abs(part[: count // 4].mean() - 124.5) < 4 * 72 / np.sqrt(count / 4)
 
 
+def test_without_a_shuffle_the_last_of_each_class_are_the_test():
+    labels = np.repeat([0, 1], [30, 20])
+    images = np.arange(50, dtype=np.uint8).reshape(50, 1, 1, 1)
+    test = split_of(Dataset(images, labels, ("a", "b")), "test", shuffle=False)
+    assert sorted(test.images.ravel()) == [27, 28, 29, 48, 49]
+
+
 def test_a_split_that_is_unknown_or_empty_is_refused():
     few = Dataset(np.zeros((9, 2, 2, 1), np.uint8), np.zeros(9, np.int64), ("a",))
     assert len(split_of(few, "train").labels) == 9

@@ -85,3 +85,10 @@ def test_the_digits_are_centred_in_32_pixels_and_split_9000_to_1000():
     share = np.bincount(whole.labels) / 10
     assert np.abs(np.bincount(test.labels) - share).max() < 1
     assert not {i.tobytes() for i in train.images} & {i.tobytes() for i in test.images}
+
+
+def test_the_split_never_changes():
+    """A model that was trained on the training digits must never have seen a test digit."""
+    train = data.load("digits").images.tobytes()
+    digest = hashlib.sha256(train).hexdigest()
+    assert digest == "df51bcef7756656a4771c32b888ed5ca58631938e90c268c1f7514b937a7d55b"
