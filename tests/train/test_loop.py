@@ -225,7 +225,7 @@ def test_a_gpu_that_is_not_there_is_an_input_error(tmp_path, config, dataset):
     try:
         module("cupy")
     except InputError:
-        with pytest.raises(InputError, match="backend 'cupy' .* numpy"):
+        with pytest.raises(InputError, match=r"backend 'cupy' .* numpy"):
             train(config.replace(backend="cupy"), tmp_path / "run", dataset=dataset)
         assert not (tmp_path / "run").exists()
     else:
