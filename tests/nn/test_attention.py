@@ -1,0 +1,154 @@
+"""Attention layers: every gradient, the ones that vanish and why, and the block written out."""
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from npdiff import nn, tree
+from npdiff.verify import pullback
+
+RNG = np.random.default_rng(0)
+MASK = np.array([[True, True, False], [True, False, True]])
+BLOCKS = {
+    "transformer block": (nn.TransformerBlock.init(RNG, 8, 5, heads=2), (2, 4, 8)),
+    "spatial transformer": (nn.SpatialTransformer.init(RNG, 8, 5, heads=2), (2, 3, 2, 8)),
+    "spatial transformer, one axis": (nn.SpatialTransformer.init(RNG, 8, 5), (2, 5, 8)),
+}
+
+
+def key_part(gradient):
+    """The keys' share of a joint map's gradient of its bias: the second of three, or the first."""
+    parts = np.split(gradient.b, 3 if gradient.b.shape[0] == 24 else 2)
+    return parts[1] if len(parts) == 3 else parts[0]
+
+
+def test_self_attention(normals, perturbed) -> None:
+    layer, x = perturbed(nn.SelfAttention.init(RNG, 8, heads=2)), normals((2, 5, 8))
+    pullback(layer, x).check()
+    y, vjp = layer(x)
+    dqkv = vjp(normals(y.shape, seed=1))[0].qkv
+    # Softmax is shift-invariant: one vector added to every key changes no probability.
+    np.testing.assert_allclose(key_part(dqkv), 0.0, atol=1e-13)
+    moved = layer.qkv.b.copy()
+    moved[8:16] += 3.0
+    np.testing.assert_allclose(layer.replace(qkv=layer.qkv.replace(b=moved))(x)[0], y, rtol=1e-11)
+    assert all(np.abs(part).max() > 1e-3 for part in np.split(dqkv.b, 3)[::2])
+
+
+@pytest.mark.parametrize("mask", [None, MASK])
+def test_cross_attention(normals, perturbed, mask) -> None:
+    layer = perturbed(nn.CrossAttention.init(RNG, 8, 5, heads=2))
+    x, context = normals((2, 4, 8), (2, 3, 5))
+    report = pullback(layer, x, context, mask=mask).check()
+    assert len(report.rows) == len(tree.leaves(layer)) + 2
+    y, vjp = layer(x, context, mask=mask)
+    dlayer, _, dcontext = vjp(normals(y.shape, seed=1))
+    np.testing.assert_allclose(key_part(dlayer.kv), 0.0, atol=1e-13)
+    if mask is not None:
+        assert not dcontext[~mask].any()
+        assert dcontext[mask].all()
+
+
+def test_one_token_leaves_no_choice(normals, perturbed) -> None:
+    """With a single key the queries do not matter: what is named here vanishes, nothing else."""
+    layer = perturbed(nn.CrossAttention.init(RNG, 8, 5, heads=2))
+    x, context = normals((2, 4, 8), (2, 1, 5))
+    vanish = ("0.q.w", "0.q.b", "1")
+    report = pullback(layer, x, context, may_vanish=vanish).check()
+    for row in report.rows:
+        assert (row.norm < 1e-12) is (row.name in vanish)
+
+
+def test_feed_forward(normals, perturbed) -> None:
+    layer = perturbed(nn.FeedForward.init(RNG, 4, expansion=3))
+    assert layer.first.w.shape == (4, 12)
+    pullback(layer, normals((2, 3, 4))).check()
+
+
+@pytest.mark.parametrize("mask", [None, MASK])
+@pytest.mark.parametrize("case", BLOCKS)
+def test_blocks(case, mask, normals, perturbed) -> None:
+    block, shape = BLOCKS[case]
+    report = pullback(
+        perturbed(block), normals(shape), normals((2, 3, 5), seed=1), mask=mask
+    ).check()
+    assert len(report.rows) == len(tree.leaves(block)) + 2
+
+
+@pytest.mark.parametrize("space", [(5,), (3, 2), (2, 1, 3)])
+def test_attention_block(space, normals, perturbed) -> None:
+    block = nn.AttentionBlock.init(RNG, 8, heads=2)
+    report = pullback(perturbed(block), normals((2, *space, 8))).check()
+    assert len(report.rows) == len(tree.leaves(block)) + 1
+
+
+def test_float32_stays(normals) -> None:
+    x, context = normals((2, 3, 2, 8), (2, 3, 5), dtype=np.float32)
+    tokens = x.reshape(2, 6, 8)
+    for layer, args in (
+        (nn.SelfAttention.init(RNG, 8), (tokens,)),
+        (nn.CrossAttention.init(RNG, 8, 5), (tokens, context)),
+        (nn.FeedForward.init(RNG, 8), (tokens,)),
+        (nn.TransformerBlock.init(RNG, 8, 5), (tokens, context)),
+        (nn.AttentionBlock.init(RNG, 8), (x,)),
+        (nn.SpatialTransformer.init(RNG, 8, 5), (x, context)),
+    ):
+        y, vjp = layer(*args)
+        leaves = (y, *tree.leaves(vjp(np.ones_like(y))))
+        assert {a.dtype for a in leaves} == {np.dtype("float32")}
+        if len(args) == 2:
+            assert layer(*args, mask=MASK)[0].dtype == np.float32
+
+
+def normalised(x, norm):
+    centred = x - x.mean(-1, keepdims=True)
+    return (
+        norm.gamma * centred / np.sqrt((centred**2).mean(-1, keepdims=True) + norm.eps) + norm.beta
+    )
+
+
+def attended(q, k, v, heads):
+    """All heads, all probabilities at once."""
+    q, k, v = (a.reshape(*a.shape[:2], heads, -1) for a in (q, k, v))
+    p = softmax(np.einsum("nlhd,nmhd->nhlm", q, k) / np.sqrt(q.shape[-1]), axis=-1)
+    return np.einsum("nhlm,nmhd->nlhd", p, v).reshape(q.shape[0], q.shape[1], -1)
+
+
+def test_the_transformer_block_written_out(normals, perturbed) -> None:
+    """Equal to its formula in plain NumPy and SciPy; and what surrounds it in an image."""
+    spatial = perturbed(nn.SpatialTransformer.init(RNG, 8, 5, heads=2))
+    block, (x, context) = spatial.block, normals((2, 6, 8), (2, 3, 5))
+
+    def affine(a, linear):
+        return a @ linear.w + linear.b
+
+    def transform(x):
+        own, cross, feed = block.self_attention, block.cross_attention, block.feed_forward
+        q, k, v = np.split(affine(normalised(x, block.norm1), own.qkv), 3, axis=-1)
+        x = x + affine(attended(q, k, v, 2), own.out)
+        k, v = np.split(affine(context, cross.kv), 2, axis=-1)
+        q = affine(normalised(x, block.norm2), cross.q)
+        x = x + affine(attended(q, k, v, 2), cross.out)
+        h = affine(normalised(x, block.norm3), feed.first)
+        h = 0.5 * h * (1.0 + np.tanh(np.sqrt(2.0 / np.pi) * (h + 0.044715 * h**3)))
+        return x + affine(h, feed.second)
+
+    np.testing.assert_allclose(block(x, context)[0], transform(x), rtol=1e-11, atol=1e-12)
+    group = x.reshape(2, 6, spatial.norm.groups, -1)
+    centred = group - group.mean((1, 3), keepdims=True)
+    h = centred / np.sqrt((centred**2).mean((1, 3), keepdims=True) + 1e-6)
+    h = h.reshape(x.shape) * spatial.norm.gamma + spatial.norm.beta
+    expected = x + affine(transform(affine(h, spatial.inward)), spatial.outward)
+    image = spatial(x.reshape(2, 3, 2, 8), context)[0]
+    np.testing.assert_allclose(image.reshape(x.shape), expected, rtol=1e-11, atol=1e-12)
+
+
+def test_attention_does_not_know_the_order_of_tokens(normals, perturbed) -> None:
+    """Permuted tokens, permuted output; a permuted context changes nothing."""
+    block = perturbed(nn.TransformerBlock.init(RNG, 8, 5, heads=2))
+    x, context = normals((2, 4, 8), (2, 3, 5))
+    y, _ = block(x, context, mask=MASK)
+    order, other = [2, 0, 3, 1], [1, 2, 0]
+    np.testing.assert_allclose(block(x[:, order], context, mask=MASK)[0], y[:, order], rtol=1e-10)
+    same, _ = block(x, context[:, other], mask=MASK[:, other])
+    np.testing.assert_allclose(same, y, rtol=1e-10)

@@ -1,0 +1,112 @@
+"""The residual block and the stage: every gradient, and the block's formula written out."""
+
+import numpy as np
+import pytest
+from scipy.signal import correlate
+
+from npdiff import nn, tree
+from npdiff.random import Key
+from npdiff.verify import pullback
+
+RNG = np.random.default_rng(0)
+KEY = Key(1, (0, 1), 5, "dropout")
+
+
+def resblock(channels=4, features=8, **options):
+    return nn.ResBlock.init(RNG, channels, features, 5, **options)
+
+
+@pytest.mark.parametrize("key", [None, KEY])
+@pytest.mark.parametrize("adagn", [True, False])
+@pytest.mark.parametrize("channels", [8, 4])
+def test_the_pullback_of_a_resblock(channels, adagn, key, normals, perturbed) -> None:
+    block = resblock(channels, adagn=adagn, dropout=0.4)
+    x, e = normals((2, 3, 4, channels), (2, 5))
+    report = pullback(perturbed(block), x, e, key=key).check()
+    assert len(report.rows) == len(tree.leaves(block)) + 2
+    assert (block.skip is None) is (channels == 8)
+    assert block.embed.w.shape == (5, 16 if adagn else 8)
+
+
+@pytest.mark.parametrize("space", [(7,), (2, 3, 2)])
+def test_one_and_three_axes(space, normals, perturbed) -> None:
+    block = resblock(dims=len(space))
+    pullback(perturbed(block), normals((2, *space, 4)), normals((2, 5), seed=1)).check()
+
+
+def test_a_bias_that_a_norm_removes(normals, perturbed) -> None:
+    """With a group for each channel, what is added to a channel before it is gone after it.
+
+    So conv1's bias vanishes, and where the embedding is added there, the embedding with it.
+    """
+    block = perturbed(resblock(8, adagn=False))
+    block = block.replace(norm2=block.norm2.replace(groups=8))
+    vanish = ("0.conv1.b", "0.embed.w", "0.embed.b", "2")
+    report = pullback(block, normals((2, 3, 4, 8)), normals((2, 5)), may_vanish=vanish).check()
+    for row in report.rows:
+        assert (row.norm < 1e-12) is (row.name in vanish)
+
+
+def group_norm(x, norm):
+    shape = x.shape
+    x = x.reshape(shape[0], -1, norm.groups, shape[-1] // norm.groups)
+    x = (x - x.mean((1, 3), keepdims=True)) / np.sqrt(x.var((1, 3), keepdims=True) + norm.eps)
+    return x.reshape(shape) * norm.gamma + norm.beta
+
+
+def silu(x):
+    return x / (1.0 + np.exp(-x))
+
+
+def conv(x, layer):
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    y = [
+        [correlate(image, layer.w[..., f], mode="valid")[..., 0] for f in range(layer.b.size)]
+        for image in padded
+    ]
+    return np.moveaxis(np.array(y), 1, -1) + layer.b
+
+
+@pytest.mark.parametrize("adagn", [True, False])
+def test_the_block_written_out(adagn, normals, perturbed) -> None:
+    block, (x, e) = perturbed(resblock(adagn=adagn)), normals((2, 5, 3, 4), (2, 5))
+    h = conv(silu(group_norm(x, block.norm1)), block.conv1)
+    a = (e @ block.embed.w + block.embed.b)[:, None, None]
+    if adagn:
+        h = group_norm(h, block.norm2) * (1.0 + a[..., :8]) + a[..., 8:]
+    else:
+        h = group_norm(h + a, block.norm2)
+    expected = x @ block.skip.w + conv(silu(h), block.conv2)
+    np.testing.assert_allclose(block(x, e)[0], expected, rtol=1e-10, atol=1e-11)
+
+
+STAGES = {
+    "plain": {"attend": False},
+    "self-attention": {"attend": True, "heads": 2},
+    "context": {"attend": True, "heads": 2, "context_width": 5},
+    "context, but no attention": {"attend": False, "context_width": 5},
+}
+
+
+@pytest.mark.parametrize("kind", STAGES)
+def test_stages(kind, normals, perturbed) -> None:
+    stage = perturbed(nn.Stage.init(RNG, 4, 8, 6, dropout=0.4, **STAGES[kind]))
+    x, e, context = normals((2, 3, 2, 4), (2, 6), (2, 3, 5))
+    mask = np.array([[True, False, True], [True, True, True]])
+    if kind == "context":
+        report = pullback(stage, x, e, context, mask=mask, key=KEY).check()
+        assert len(report.rows) == len(tree.leaves(stage)) + 3
+    else:
+        report = pullback(stage, x, e, key=KEY).check()
+        assert len(report.rows) == len(tree.leaves(stage)) + 2
+        y, vjp = stage(x, e, context, mask=mask, key=KEY)
+        assert vjp(np.ones_like(y))[3] is None
+
+
+def test_float32_stays(normals) -> None:
+    x, e, context = normals((2, 3, 2, 4), (2, 6), (2, 3, 5), dtype=np.float32)
+    for options in STAGES.values():
+        stage = nn.Stage.init(RNG, 4, 8, 6, dropout=0.4, **options)
+        y, vjp = stage(x, e, context, key=KEY)
+        leaves = (y, *tree.leaves(vjp(np.ones_like(y))))
+        assert {a.dtype for a in leaves} == {np.dtype("float32")}

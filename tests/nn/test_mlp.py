@@ -1,0 +1,77 @@
+"""The network for points: every gradient, its labels, and what it refuses."""
+
+import numpy as np
+import pytest
+
+from npdiff import nn, tree
+from npdiff.errors import InputError
+from npdiff.random import Key
+from npdiff.verify import pullback
+
+
+def mlp(**options):
+    return nn.MLP.init(0, channels=3, width=6, depth=2, **options)
+
+
+@pytest.mark.parametrize("labels", [None, np.array([0, 2, 0, 1])])
+@pytest.mark.parametrize("classes", [None, 2])
+def test_the_pullback(classes, labels, normals, perturbed) -> None:
+    """Without labels the null label, the table's last row, takes the gradient of the table."""
+    if classes is None:
+        labels = None
+    network = perturbed(mlp(classes=classes))
+    x, clock = normals((4, 3), (4,))
+    report = pullback(network, x, clock, labels=labels).check()
+    assert len(report.rows) == len(tree.leaves(network)) + 2
+
+
+def test_no_label_is_the_null_label(normals, perturbed) -> None:
+    network, (x, clock) = perturbed(mlp(classes=2)), normals((4, 3), (4,))
+    y, vjp = network(x, clock)
+    null, null_vjp = network(x, clock, labels=np.full(4, 2))
+    np.testing.assert_array_equal(y, null)
+    table, null_table = vjp(y)[0].label.table, null_vjp(y)[0].label.table
+    np.testing.assert_array_equal(table, null_table)
+    assert not table[:2].any()
+    assert table[2].all()
+    assert (network(x, clock, labels=np.zeros(4, dtype=int))[0] != y).any()
+
+
+def test_written_out(normals, perturbed) -> None:
+    network, (x, clock) = perturbed(mlp(classes=2)), normals((4, 3), (4,))
+    labels = np.array([0, 2, 0, 1])
+    e = network.time(clock)[0] + network.label.table[labels]
+    h = x @ network.inward.w + network.inward.b
+    for layer in network.layers:
+        a = h + e
+        h = h + a / (1.0 + np.exp(-a)) @ layer.w + layer.b
+    expected = h @ network.outward.w + network.outward.b
+    np.testing.assert_allclose(network(x, clock, labels=labels)[0], expected, rtol=1e-12)
+
+
+def test_called_like_the_unet(normals) -> None:
+    """In float32, with a key it has no use for."""
+    x, clock = normals((4, 3), (4,), dtype=np.float32)
+    network = mlp(classes=2)
+    y, vjp = network(x, clock, labels=np.zeros(4, dtype=int), key=Key(0, range(4)))
+    leaves = (y, *tree.leaves(vjp(np.ones_like(y))))
+    assert {a.dtype for a in leaves} == {np.dtype("float32")}
+
+
+def test_what_does_not_fit(normals) -> None:
+    x, clock = normals((4, 3), (4,), dtype=np.float32)
+    labels = np.zeros(4, dtype=int)
+    for args, options, message in (
+        ((x[:, :2], clock), {}, r"takes points \(N, 3\), got shape \(4, 2\)"),
+        ((x[:, None], clock), {}, r"takes points \(N, 3\), got shape \(4, 1, 3\)"),
+        ((x.astype(float), clock), {}, "weights are float32, but x is float64"),
+        ((x, clock.astype(int)), {}, "weights are float32, but clock is int64"),
+        ((x, clock[:3]), {}, "clock has one number a sample"),
+        ((x, clock), {"labels": labels[:3]}, "labels has one number a sample"),
+    ):
+        with pytest.raises(InputError, match=message):
+            mlp(classes=2)(*args, **options)
+    with pytest.raises(InputError, match="labels were given to a network without classes"):
+        mlp()(x, clock, labels=labels)
+    with pytest.raises(InputError, match="depth is at least 1"):
+        nn.MLP.init(0, depth=0)

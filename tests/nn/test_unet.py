@@ -1,0 +1,345 @@
+"""The U-Net: the gradient of every weight, its definition by recursion, its rows, its refusals."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from npdiff import nn, ops, tree
+from npdiff.errors import InputError
+from npdiff.random import Key
+from npdiff.verify import pullback
+
+MASK = np.array([[True, True, False], [True, True, True]])
+LABELS = np.array([1, 3])
+
+
+def unet(**options: Any) -> nn.UNet:
+    """Two levels of 4 and 8 channels, which is as small as a U-Net gets."""
+    return nn.UNet.init(0, **{"width": 4, "blocks": 1, "heads": 2, **options})
+
+
+# Options of the network, its image, and the conditions it is called with.
+CASES: dict[str, tuple[dict[str, Any], tuple[int, ...], dict[str, Any]]] = {
+    "labels": ({"classes": 3}, (2, 4, 4, 1), {"labels": LABELS}),
+    "no label": ({"classes": 3}, (2, 4, 4, 1), {}),
+    "added embedding": ({"adagn": False, "classes": 3}, (2, 4, 4, 1), {"labels": LABELS}),
+    "odd sizes": ({"multipliers": (1, 2, 2), "attention": ()}, (2, 7, 5, 1), {}),
+    "attention at every level": ({"attention": (0, 1)}, (2, 3, 3, 1), {}),
+    "one axis": ({"dims": 1, "time_variant": "ddpm"}, (2, 9, 1), {}),
+    "three axes": ({"dims": 3, "attention": ()}, (1, 3, 2, 3, 1), {}),
+    "patches and channels": (
+        {"patch": 2, "channels": 3, "out_channels": 2}, (2, 4, 6, 3), {},
+    ),
+    "two blocks, dropout": (
+        {"blocks": 2, "dropout": 0.4}, (2, 4, 4, 1), {"key": Key(0, (0, 1), 3, "dropout")},
+    ),
+}  # fmt: skip
+CONTEXT: dict[str, dict[str, Any]] = {
+    "context": {},
+    "mask": {"mask": MASK},
+    "keep": {"keep": np.array([True, False])},
+    "mask and keep": {"mask": MASK, "keep": np.array([True, False])},
+}
+
+
+def conditioned(**options: Any) -> nn.UNet:
+    return unet(context_width=5, classes=3, **options)
+
+
+def as_one_vector(network: nn.UNet) -> tuple[Any, np.ndarray]:
+    """The network as a function of all its weights in one vector, and that vector."""
+    named = list(tree.named_leaves(network))
+    edges = np.cumsum([leaf.size for _, leaf in named])[:-1]
+
+    def unet(weights, *args, **conditions):
+        pieces = zip(named, np.split(weights, edges), strict=True)
+        own = {name: piece.reshape(leaf.shape) for (name, leaf), piece in pieces}
+        y, vjp = tree.with_leaves(network, own)(*args, **conditions)
+
+        def vector_pullback(dy):
+            dunet, *rest = vjp(dy)
+            return np.concatenate([leaf.ravel() for leaf in tree.leaves(dunet)]), *rest
+
+        return y, vector_pullback
+
+    return unet, np.concatenate([leaf.ravel() for _, leaf in named])
+
+
+def norms(network: nn.UNet, *args: Any, **conditions: Any) -> dict[str, float]:
+    """How large the gradient of each weight is."""
+    y, vjp = network(*args, **conditions)
+    dy = np.random.default_rng(3).standard_normal(y.shape)
+    return {name: float(np.linalg.norm(leaf)) for name, leaf in tree.named_leaves(vjp(dy)[0])}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_pullback(case, normals, perturbed) -> None:
+    """All weights at once, in random directions; and each one has a gradient."""
+    options, shape, conditions = CASES[case]
+    network, x, clock = perturbed(unet(**options)), normals(shape), 5.0 * normals(shape[:1], seed=1)
+    function, weights = as_one_vector(network)
+    pullback(function, weights, x, clock, directions=4, **conditions).check()
+    assert min(norms(network, x, clock, **conditions).values()) > 1e-4
+
+
+@pytest.mark.parametrize("case", CONTEXT)
+def test_the_pullback_with_a_context(case, normals, perturbed) -> None:
+    """Self- and cross-attention; the null token has a gradient where a sample is given it."""
+    network, conditions = perturbed(conditioned()), {"labels": LABELS, **CONTEXT[case]}
+    x, clock, context = normals((2, 3, 4, 1), (2,), (2, 3, 5))
+    function, weights = as_one_vector(network)
+    args = (x, 5.0 * clock, context)
+    pullback(function, weights, *args, directions=4, **conditions).check()
+    small = {name for name, norm in norms(network, *args, **conditions).items() if norm < 1e-4}
+    assert small == (set() if "keep" in conditions else {"null"})
+
+
+def test_the_pullback_weight_by_weight(normals, perturbed) -> None:
+    """Each of all weights by itself: with attention to itself and to a context, and labels."""
+    network = perturbed(conditioned(multipliers=(1, 1)))
+    x, clock, context = normals((2, 2, 3, 1), (2,), (2, 3, 5))
+    keep = np.array([True, False])
+    report = pullback(
+        network, x, 5.0 * clock, context, directions=1, labels=LABELS, mask=MASK, keep=keep
+    ).check()
+    assert len(report.rows) == len(tree.leaves(network)) + 3
+
+
+def test_without_a_context_there_is_one_null_token(normals, perturbed) -> None:
+    """Among one token there is no choice: queries, and the norm before them, have no gradient."""
+    network = perturbed(conditioned(multipliers=(1,), attention=(0,)))
+    x, clock = normals((2, 2, 3, 1), (2,))
+    function, weights = as_one_vector(network)
+    pullback(function, weights, x, 5.0 * clock, directions=4).check()
+    for name, norm in norms(network, x, 5.0 * clock).items():
+        vanishes = "cross_attention.q." in name or ".block.norm2." in name
+        assert (norm < 1e-10) is vanishes, name
+
+
+def test_what_keep_drops_is_the_null_token(normals, perturbed) -> None:
+    """A sample that is not kept is a sample without context, whatever its context and mask."""
+    network = perturbed(conditioned())
+    x, clock, context = normals((2, 4, 4, 1), (2,), (2, 3, 5))
+    keep = np.array([True, False])
+    with_context, _ = network(x, clock, context, mask=MASK)
+    without, _ = network(x, clock)
+    y, vjp = network(x, clock, context, mask=MASK & keep[:, None], keep=keep)
+    np.testing.assert_allclose(y[0], with_context[0], rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(y[1], without[1], rtol=1e-9, atol=1e-11)
+    assert np.abs(with_context - without).min(axis=(1, 2, 3)).max() > 1e-6
+    dcontext = vjp(y)[3]
+    assert dcontext[0, :2].all()
+    assert not dcontext[0, 2].any()
+    assert not dcontext[1].any()
+
+
+def test_no_label_is_the_null_label(normals, perturbed) -> None:
+    network, (x, clock) = perturbed(unet(classes=3)), normals((2, 4, 4, 1), (2,))
+    y, vjp = network(x, clock)
+    null, _ = network(x, clock, labels=np.array([3, 3]))
+    np.testing.assert_array_equal(y, null)
+    table = vjp(y)[0].label.table
+    assert not table[:3].any()
+    assert table[3].all()
+
+
+def by_recursion(network: nn.UNet, x, clock, labels, blocks: int, levels: int):
+    """The same function, told another way: a level contains the level below it.
+
+    level(h) = up-stages(up(level below(down(down-stages(h)))), each beside what it saw).
+    """
+    e = network.time(clock)[0] + network.label.table[labels]
+    e = e / (1.0 + np.exp(-e))
+    down, up = list(network.down), list(network.up)
+
+    def level(i: int, h, entry):
+        seen = [entry]
+        for _ in range(blocks):
+            h = down.pop(0)(h, e)[0]
+            seen.append(h)
+        if i + 1 < levels:
+            small = down.pop(0)(h)[0]
+            h = level(i + 1, small, small)
+            h = up.pop(0)(h, size=seen[-1].shape[1:-1])[0]
+        else:
+            for stage in network.middle:
+                h = stage(h, e)[0]
+        while seen:
+            h = up.pop(0)(np.concatenate([h, seen.pop()], axis=-1), e)[0]
+        return h
+
+    h = network.stem(x)[0]
+    h = network.norm(level(0, h, h))[0]
+    assert down == up == []
+    return network.head(h / (1.0 + np.exp(-h)))[0]
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
+@pytest.mark.parametrize("multipliers", [(1,), (1, 2), (1, 2, 3)])
+def test_the_definition_by_recursion(blocks, multipliers, normals, perturbed) -> None:
+    network = perturbed(unet(multipliers=multipliers, blocks=blocks, attention=(0,), classes=3))
+    x, clock = normals((2, 7, 6, 1), (2,))
+    y, _ = network(x, clock, labels=LABELS)
+    expected = by_recursion(network, x, clock, LABELS, blocks, len(multipliers))
+    np.testing.assert_allclose(y, expected, rtol=1e-10, atol=1e-11)
+
+
+def test_patches_are_channels(normals, perturbed) -> None:
+    """A network of patches is the network of the rearranged image."""
+    network, (x, clock) = perturbed(unet(patch=2)), normals((2, 6, 4, 1), (2,))
+    deep, _ = ops.space_to_depth(x)
+    y, _ = network.replace(patch=1)(deep, clock)
+    np.testing.assert_array_equal(network(x, clock)[0], ops.depth_to_space(y)[0])
+
+
+def everything(normals, n: int = 4) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+    """A network with all that a row can bring, and ``n`` rows."""
+    rng = np.random.default_rng(0)
+    network = conditioned(dropout=0.3)
+    args = normals((n, 5, 4, 1), (n,), (n, 3, 5))
+    conditions = {
+        "labels": rng.integers(4, size=n),
+        "mask": rng.random((n, 3)) < 0.7,
+        "keep": np.arange(n) % 3 != 1,
+        "key": np.arange(n) + 10,
+    }
+    return network, tuple(args), conditions
+
+
+def rows_of(network, args, conditions, rows):
+    some = {name: value[rows] for name, value in conditions.items()}
+    some["key"] = Key(0, some["key"], 2, "dropout")
+    return network(*(a[rows] for a in args), **some)
+
+
+def test_rows_are_independent(normals, perturbed) -> None:
+    """Permuted rows, permuted output and gradient; and a row alone is what it is in company."""
+    network, args, conditions = everything(normals)
+    network, order = perturbed(network), np.array([2, 0, 3, 1])
+    y, vjp = rows_of(network, args, conditions, np.arange(4))
+    permuted, permuted_vjp = rows_of(network, args, conditions, order)
+    np.testing.assert_allclose(permuted, y[order], rtol=1e-11, atol=1e-12)
+    gradient, permuted_gradient = vjp(y), permuted_vjp(permuted)
+    for a, b in zip(gradient[1:], permuted_gradient[1:], strict=True):
+        np.testing.assert_allclose(b, a[order], rtol=1e-9, atol=1e-11)
+    for a, b in zip(*map(tree.leaves, (gradient[0], permuted_gradient[0])), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10)
+    for n in range(4):
+        alone, alone_vjp = rows_of(network, args, conditions, np.array([n]))
+        np.testing.assert_allclose(alone[0], y[n], rtol=1e-11, atol=1e-12)
+        for a, b in zip(alone_vjp(alone)[1:], gradient[1:], strict=True):
+            np.testing.assert_allclose(a[0], b[n], rtol=1e-9, atol=1e-11)
+
+
+def test_a_neighbour_changes_no_bit(normals, perturbed) -> None:
+    """In a batch of one size a row is the same to the last bit, whoever stands beside it."""
+    network, args, conditions = everything(normals)
+    network = perturbed(network)
+    y, vjp = rows_of(network, args, conditions, np.arange(4))
+    others = (np.concatenate([a[:1], 1.7 * a[1:]]) for a in args)
+    z, other_vjp = rows_of(network, tuple(others), conditions, np.arange(4))
+    np.testing.assert_array_equal(z[0], y[0])
+    assert (z[1:] != y[1:]).all()
+    for a, b in zip(vjp(y)[1:], other_vjp(z)[1:], strict=True):
+        np.testing.assert_array_equal(a[0], b[0])
+
+
+def test_the_gradient_is_the_sum_over_rows(normals, perturbed) -> None:
+    """What training in shards rests on."""
+    network, args, conditions = everything(normals)
+    network = perturbed(network)
+    y, vjp = rows_of(network, args, conditions, np.arange(4))
+    halves = []
+    for rows in (np.array([0]), np.array([1, 2, 3])):
+        part, part_vjp = rows_of(network, args, conditions, rows)
+        halves.append(part_vjp(part)[0])
+    for a, b in zip(*map(tree.leaves, (vjp(y)[0], tree.add(*halves))), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10)
+
+
+def test_dropout_needs_its_key_and_differs_between_blocks(normals, perturbed) -> None:
+    network, (x, clock) = perturbed(unet(dropout=0.3)), normals((2, 4, 4, 1), (2,))
+    plain, _ = network(x, clock)
+    np.testing.assert_array_equal(plain, network(x, clock)[0])
+    one, two = (network(x, clock, key=Key(seed, (0, 1)))[0] for seed in (0, 1))
+    assert (one != plain).any()
+    assert (one != two).any()
+    np.testing.assert_array_equal(one, network(x, clock, key=Key(0, (0, 1)))[0])
+
+
+@pytest.mark.parametrize("adagn", [True, False])
+def test_float32_stays(adagn, normals) -> None:
+    network, _, conditions = everything(normals, 2)
+    network = conditioned(dropout=0.3, adagn=adagn, patch=2)
+    args = normals((2, 6, 4, 1), (2,), (2, 3, 5), dtype=np.float32)
+    y, vjp = rows_of(network, args, conditions, np.arange(2))
+    gradient = vjp(np.ones_like(y))
+    leaves = tree.leaves(gradient)
+    assert {a.dtype for a in (y, *leaves)} == {np.dtype("float32")}
+    assert [leaf.shape for leaf in leaves] == [leaf.shape for leaf in tree.leaves((network, *args))]
+
+
+def test_float32_is_float64_rounded(normals, perturbed) -> None:
+    network, args, conditions = everything(normals)
+    network = perturbed(network, scale=0.1)
+    y, vjp = rows_of(network, args, conditions, np.arange(4))
+    single = [tree.map(lambda a: a.astype(np.float32), t) for t in (network, args)]
+    z, single_vjp = rows_of(*single, conditions, np.arange(4))
+    for a, b in zip(tree.leaves(single_vjp(z)), tree.leaves(vjp(y)), strict=True):
+        assert np.linalg.norm(a - b) <= 1e-4 * np.linalg.norm(b) + 1e-5
+    assert np.linalg.norm(z - y) < 1e-5 * np.linalg.norm(y)
+
+
+def test_networks_that_cannot_be() -> None:
+    with pytest.raises(InputError, match="attention at level 2: the levels are 0 to 1"):
+        unet(attention=(2,))
+    with pytest.raises(InputError, match="attention at level -1"):
+        unet(attention=(-1,))
+    with pytest.raises(InputError, match="3 heads do not divide the 8 channels"):
+        unet(heads=3)
+    with pytest.raises(InputError, match="8 heads do not divide the 4 channels"):
+        unet(heads=8, attention=(0,))
+
+
+X, CLOCK = np.zeros((2, 4, 4, 1), dtype=np.float32), np.zeros(2, dtype=np.float32)
+TOKENS = np.zeros((2, 3, 5), dtype=np.float32)
+REFUSED = {
+    "variant": ({"time_variant": "other"}, (X, CLOCK), {}, "unknown variant 'other'"),
+    "channels": ({}, (X[..., [0, 0]], CLOCK), {}, r"takes images \(N, size, size, 1\), got shape"),
+    "axes": ({}, (X[0], CLOCK), {}, r"got shape \(4, 4, 1\)"),
+    "axes of sound": ({"dims": 1}, (X, CLOCK), {}, r"takes images \(N, size, 1\)"),
+    "patch": ({"patch": 3}, (X, CLOCK), {}, "a factor of 3 does not divide the size"),
+    "dtype": ({}, (X.astype(float), CLOCK), {}, "weights are float32, but x is float64"),
+    "clock's dtype": ({}, (X, CLOCK.astype(int)), {}, "but clock is int64"),
+    "one clock": ({}, (X, CLOCK[:1]), {}, r"clock has one number a sample, \(2,\), got"),
+    "clock's axes": ({}, (X, CLOCK[:, None]), {}, r"got shape \(2, 1\)"),
+    "labels' shape": ({"classes": 3}, (X, CLOCK), {"labels": LABELS[:1]}, "labels has one number"),
+    "no classes": ({}, (X, CLOCK), {"labels": LABELS}, "to a network without classes"),
+    "no context": ({}, (X, CLOCK, TOKENS), {}, "takes context none, got shape"),
+    "context's width": (
+        {"context_width": 6}, (X, CLOCK, TOKENS), {}, r"takes context \(2, M, 6\), got shape",
+    ),
+    "context's rows": ({"context_width": 5}, (X, CLOCK, TOKENS[:1]), {}, r"got shape \(1, 3, 5\)"),
+    "context's axes": ({"context_width": 5}, (X, CLOCK, TOKENS[0]), {}, r"got shape \(3, 5\)"),
+    "context's dtype": (
+        {"context_width": 5}, (X, CLOCK, TOKENS.astype(float)), {}, "but context is float64",
+    ),
+    "mask alone": ({"context_width": 5}, (X, CLOCK), {"mask": MASK}, "mask was given without"),
+    "mask's shape": (
+        {"context_width": 5}, (X, CLOCK, TOKENS), {"mask": MASK[:, :2]}, "the mask has shape",
+    ),
+    "keep's shape": (
+        {"context_width": 5}, (X, CLOCK, TOKENS), {"keep": np.array([True])}, "keep has one number",
+    ),
+    "key's rows": (
+        {"dropout": 0.1}, (X, CLOCK), {"key": Key(0, (0,))}, "a key for 1 samples, but x has 2",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_it_refuses(case) -> None:
+    options, args, conditions, message = REFUSED[case]
+    with pytest.raises(InputError, match=message):
+        unet(**options)(*args, **conditions)
