@@ -45,7 +45,7 @@ MAY_IMPORT = {
     "exact": {*GROUND, *DIFFUSION},
 }
 # What carries the commands and knows nobody above it.
-BELOW_CLI = ("verify", "train", "data", "metrics", "pictures", "generate")
+BELOW_CLI = ("verify", "train", "data", "metrics", "pictures", "generate", "viewer")
 
 
 def unit(path: Path) -> str:

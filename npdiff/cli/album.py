@@ -1,14 +1,15 @@
 """The pictures of a run: samples, an image becoming noise, noise becoming an image, the loss."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from npdiff import data, pictures
+from npdiff import data, pictures, viewer
 from npdiff.backend import to_host
 from npdiff.cli.common import bar
+from npdiff.errors import InputError
 from npdiff.generate import Frame, Settings, places, trajectory
 from npdiff.process import marginal
 from npdiff.random import Key
@@ -19,7 +20,7 @@ from npdiff.train.loop import load_data
 #: Moments in a strip; the samples of a run: how many of a class, of how many classes, and how.
 MOMENTS, COLUMNS, ROWS, STEPS, GUIDANCE = 9, 8, 10, 25, 2.0
 
-NAMES = ("samples.png", "noising.png", "denoising.png", "loss.png")
+NAMES = ("samples.png", "noising.png", "denoising.png", "denoising.html", "loss.png")
 
 
 def complete(path: Path) -> bool:
@@ -30,23 +31,25 @@ def complete(path: Path) -> bool:
 def draw(path: Path) -> Iterator[tuple[Path, str]]:
     """Draw the pictures of a finished run into its folder; each path with a line about it."""
     trained, run = load_model(path), Run.open(path)
-    samples, noising, denoising, loss = (path / name for name in NAMES)
+    samples, noising, denoising, page, loss = (path / name for name in NAMES)
     if trained.config.model.get("classes") is None:
-        labels, indices = None, np.arange(ROWS * COLUMNS)
+        labels, indices, watch = None, np.arange(ROWS * COLUMNS), slice(viewer.SAMPLES)
         settings, what = Settings(steps=STEPS), "samples"
     else:
         rows = min(len(trained.config.classes), ROWS)
         labels, indices = np.repeat(np.arange(rows), COLUMNS), np.tile(np.arange(COLUMNS), rows)
-        settings = Settings(steps=STEPS, guidance=GUIDANCE)
+        settings, watch = Settings(steps=STEPS, guidance=GUIDANCE), slice(None, None, COLUMNS)
         what = f"samples, a class a row, guidance {GUIDANCE:g}"
     seed, backend = trained.config.seed, trained.config.backend
-    frames = record(trained, labels, indices, settings, seed=seed, backend=backend, watch=1)
+    frames = record(trained, labels, indices, settings, seed=seed, backend=backend, watch=watch)
     pictures.save_png(pictures.grid(frames[-1].x, COLUMNS, scale=2), samples)
     yield samples, what
     pictures.save_png(noising_of(trained.config), noising)
     yield noising, "an image on its way to noise"
     pictures.save_png(strip(frames), denoising)
     yield denoising, "noise on its way to the first sample: x_t, and the estimate of x_0 below"
+    save_viewer(page, trained, frames, labels, watch)
+    yield page, "both, to scrub through in a browser"
     pictures.loss_curve(run.metrics(), loss)
     yield loss, "the loss of every step"
 
@@ -59,11 +62,11 @@ def record(
     *,
     seed: int,
     backend: str,
-    watch: int | None = None,
+    watch: slice | None = None,
 ) -> list[Frame]:
     """The frames of sampling on the host, under a progress bar.
 
-    Of all frames but the last only the first ``watch`` samples are kept, or all of them.
+    Of all frames but the last only the samples ``watch`` are kept, or all of them.
     """
     labels, indices = places(trained, labels, indices=indices)
     kept = []
@@ -73,7 +76,7 @@ def record(
         )
         with bar(settings.steps, "step", f"sampling {len(indices)}") as progress:
             for frame in frames:
-                rows = slice(None) if frame.t == 0.0 else slice(watch)
+                rows = slice(None) if frame.t == 0.0 or watch is None else watch
                 kept.append(Frame(frame.t, to_host(frame.x)[rows], to_host(frame.x_0)[rows]))
                 progress.update(frame.t > 0.0)
     return kept
@@ -94,10 +97,61 @@ def strip(frames: Sequence[Frame], sample: int = 0) -> np.ndarray:
 
 def noising_of(config: Config) -> np.ndarray:
     """The first image of the data at times from 0 to t_max."""
-    dataset = load_data(config)
+    frames = noised(config, load_data(config).images[:1], MOMENTS)
+    return pictures.noising_strip(np.stack([f.x[0] for f in frames]), [f.t for f in frames])
+
+
+def noised(config: Config, images: np.ndarray, count: int) -> list[Frame]:
+    """Images at ``count`` times from 0 to t_max, each with one draw of noise."""
     schedule = SCHEDULES[config.schedule]()
-    times = np.linspace(0.0, schedule.t_max, MOMENTS)
-    x_0 = data.to_float(dataset.images[:1])
-    eps = Key(config.seed, (0,), stream="noising").normal(config.shape).astype(np.float32)
-    x_t: list[Any] = [marginal(schedule, x_0, eps, t)[0] for t in times]
-    return pictures.noising_strip(np.stack(x_t), times.tolist())
+    x_0 = data.to_float(images)
+    key = Key(config.seed, np.arange(len(images)), stream="noising")
+    eps = key.normal(x_0.shape[1:]).astype(np.float32)
+    times = np.linspace(0.0, schedule.t_max, count)
+    return [Frame(float(t), marginal(schedule, x_0, eps, t), x_0) for t in times]
+
+
+def save_viewer(
+    path: Path, trained: Trained, frames: Sequence[Frame], labels: np.ndarray | None, rows: slice
+) -> None:
+    """The page on which one scrubs through the samples ``rows``, and through real images beside.
+
+    Parameters
+    ----------
+    path : the file
+    trained : the model
+    frames : from :func:`record`, which has kept these samples or all
+    labels : of all samples, or None
+    rows : which samples to show
+    """
+    config, last = trained.config, frames[-1]
+    reverse = [Frame(f.t, f.x[rows], f.x_0[rows]) if len(f.x) == len(last.x) else f for f in frames]
+    shown = None if labels is None else labels[rows].tolist()
+    images, names = real(config, shown, len(last.x[rows]))
+    viewer.save_html(
+        path,
+        noised(config, images, STEPS + 1) if len(images) else [],
+        reverse,
+        SCHEDULES[config.schedule](),
+        forward_names=names,
+        reverse_names=[config.classes[label] for label in shown or ()],
+    )
+
+
+def real(config: Config, labels: list[int] | None, count: int) -> tuple[np.ndarray, list[str]]:
+    """Real images of these labels, with their names; or any ``count``, if there are no labels.
+
+    None at all where the data are gone: a model travels without them.
+    """
+    try:
+        dataset = load_data(config)
+    except InputError:
+        return np.empty((0, *config.shape), dtype=np.uint8), []
+    if labels is None:
+        return dataset.images[:count], []
+    chosen = [
+        i
+        for label, n in Counter(labels).items()
+        for i in np.flatnonzero(dataset.labels == label)[:n]
+    ]
+    return dataset.images[chosen], [config.classes[dataset.labels[i]] for i in chosen]

@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     labels = wanted(trained, arguments.count)
     frames = record(
         trained, labels, np.arange(arguments.count), settings,
-        seed=arguments.seed, backend=arguments.backend, watch=1,
+        seed=arguments.seed, backend=arguments.backend, watch=slice(1),
     )  # fmt: skip
     facts: dict[str, Any] = {
         "model": str(arguments.model or "the one that ships with npdiff"),

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from npdiff import pictures
-from npdiff.cli.album import record, strip
+from npdiff import pictures, viewer
+from npdiff.cli.album import record, save_viewer, strip
 from npdiff.cli.common import add_backend, add_seed, command, output, said, whole
 from npdiff.errors import InputError
 from npdiff.generate import Settings, load
@@ -22,7 +22,7 @@ DETAILS = """\
 examples:
   npdiff sample --label 7 --guidance 3 --count 16 --out sevens.png
   npdiff sample runs/digits --label all --count 8 --out digits.png --gif digits.gif
-  npdiff sample --label 3,1,4 --sampler ddpm --steps 250 --strip three.png
+  npdiff sample --label 3,1,4 --sampler ddpm --steps 250 --strip three.png --html watch.html
 
 Guidance w: eps = eps_uncond + w (eps_cond - eps_uncond). 0 ignores the label, 1 is the model as it
 was trained, 2 to 4 gives clearer and less varied samples. It costs two evaluations a step.
@@ -94,6 +94,11 @@ def add(commands: Any) -> None:
         help="the first image step by step: x_t above, the estimate of x_0 below",
     )  # fmt: skip
     parser.add_argument(
+        "--html", metavar="FILE.html",
+        help="noising and denoising to scrub through in a browser: a sample of each label, or "
+        "several of one",
+    )  # fmt: skip
+    parser.add_argument(
         "--npz", metavar="FILE.npz",
         help="the images as numbers: images (uint8), labels, classes; `npdiff train --data` reads "
         "it",
@@ -106,6 +111,7 @@ def run(arguments: argparse.Namespace) -> int:
     out = output(arguments.out, ".png")
     gif = arguments.gif and output(arguments.gif, ".gif")
     single = arguments.strip and output(arguments.strip, ".png")
+    html = arguments.html and output(arguments.html, ".html")
     npz = arguments.npz and output(arguments.npz, ".npz")
     trained = load(arguments.model)
     wanted = labels_of(arguments.label, trained)
@@ -120,9 +126,11 @@ def run(arguments: argparse.Namespace) -> int:
         guidance=arguments.guidance, clip=not arguments.no_clip, options=options,
     )  # fmt: skip
     rows = 1 if wanted is None else len(wanted)
+    few = slice(viewer.SAMPLES) if rows == 1 else slice(None, None, arguments.count)
+    watch = None if gif else few if html else slice(1)
     frames = record(
         trained, labels, np.tile(np.arange(arguments.count), rows), settings,
-        seed=arguments.seed, backend=arguments.backend, watch=None if gif else 1,
+        seed=arguments.seed, backend=arguments.backend, watch=watch,
     )  # fmt: skip
     images = pictures.to_uint8(frames[-1].x)
     columns = arguments.count if rows > 1 else None
@@ -138,6 +146,9 @@ def run(arguments: argparse.Namespace) -> int:
     if single:
         pictures.save_png(strip(frames), single)
         said(single, "the first image step by step")
+    if html:
+        save_viewer(html, trained, frames, labels, few)
+        said(html, "noising and denoising, to scrub through in a browser")
     if npz:
         save_npz(npz, images, labels, trained.config.classes)
         said(npz, f"images {images.shape} and their labels")

@@ -26,6 +26,7 @@ The run folder holds, whole at every moment:
   model.safetensors    the averaged weights, when the run has finished
   samples/             pictures on the way
   samples.png, noising.png, denoising.png, loss.png    pictures at the end
+  denoising.html       noising and denoising to scrub through, in any browser
 
 A run is a function of its configuration: the same whatever the number of threads, and after any
 number of interruptions. NPDIFF_THREADS sets the number of threads."""
@@ -80,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     base = Run.open(path).config if existing else PRESETS[arguments.preset]
     config = changed(base, arguments)
     if existing and config == base and finished(path, config):
-        print(f"the run in {path} has finished: {config.steps} steps")
+        print(f"the run in {path} has finished: {config.steps} steps; its pictures are there")
         if not album.complete(path):
             draw(path)
         return 0

@@ -1,5 +1,7 @@
 """``npdiff sample``: pictures, what they depend on, and what it refuses."""
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,12 @@ def pixels(path: str) -> np.ndarray:
 def numbers(path: str) -> dict[str, np.ndarray]:
     with np.load(path) as archive:
         return dict(archive)
+
+
+def page(path: str) -> dict[str, Any]:
+    """What a page of the viewer holds."""
+    text = Path(path).read_text(encoding="utf-8")
+    return json.loads(re.search(r"^const data = (.*);$", text, re.MULTILINE)[1])
 
 
 def test_every_output(npdiff: Any, tiny_run: Path) -> None:
@@ -37,6 +45,33 @@ def test_every_output(npdiff: Any, tiny_run: Path) -> None:
     assert archive["labels"].tolist() == [2, 2, 2, 0, 0, 0]
     assert archive["classes"].tolist() == ["top", "middle", "low"]
     np.testing.assert_array_equal(archive["images"][0, ..., 0], pixels("a.png")[2:10, 2:10])
+
+
+def test_html_shows_a_sample_of_each_label(npdiff: Any, tiny_run: Path) -> None:
+    common = ("--count", "3", "--steps", "4", "--html", "a.html")
+    assert npdiff("sample", tiny_run, "--label", "low,0", *common).code == 0
+    views = page("a.html")["views"]
+    assert views["denoising"]["names"] == views["noising"]["names"] == ["low", "top"]
+    assert views["denoising"]["times"] == [1000, 750, 500, 250, 0]
+    alone = Path("a.html").read_bytes()
+    assert npdiff("sample", tiny_run, "--label", "low,0", *common, "--gif", "a.gif").code == 0
+    assert Path("a.html").read_bytes() == alone
+
+    assert npdiff("sample", tiny_run, "--label", "low", *common).code == 0
+    assert page("a.html")["views"]["denoising"]["names"] == ["low"] * 3
+    assert npdiff("sample", tiny_run, "--label", "none", *common).code == 0
+    assert page("a.html")["views"]["noising"]["names"] == ["", "", ""]
+
+
+def test_html_of_a_model_whose_data_are_gone(npdiff: Any, tiny_run: Path) -> None:
+    from npdiff.train import load_model, save_model
+
+    trained = load_model(tiny_run)
+    elsewhere = trained.config.replace(data="gone.npz")
+    save_model("model.safetensors", trained.model, elsewhere)
+    options = ("--label", "0,1", "--count", "1", "--steps", "2", "--html", "a.html")
+    assert npdiff("sample", "model.safetensors", *options).code == 0
+    assert list(page("a.html")["views"]) == ["denoising"]
 
 
 def test_the_npz_is_data(npdiff: Any, tiny_run: Path, tiny: Any) -> None:

@@ -27,7 +27,7 @@ def test_what_a_run_leaves_behind(tiny_run: Path) -> None:
 
     assert {file.name for file in tiny_run.iterdir()} == {
         *("config.json", "state.safetensors", "metrics.jsonl", "model.safetensors"),
-        *("samples.png", "noising.png", "denoising.png", "loss.png"),
+        *("samples.png", "noising.png", "denoising.png", "denoising.html", "loss.png"),
     }
     lines = (tiny_run / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == list(range(1, 13))
