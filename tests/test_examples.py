@@ -1,0 +1,118 @@
+"""The gallery runs, and shows what its prose claims."""
+
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+Run = Callable[[str], dict[str, Any]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Run one example in an empty folder, without a screen; what it leaves in its namespace.
+
+    ``plt.show`` draws every figure, as a screen would, and so finds what only fails to be drawn.
+    """
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("Agg")
+    monkeypatch.chdir(tmp_path)
+    drawn: list[int] = []
+
+    def show() -> None:
+        for number in plt.get_fignums():
+            plt.figure(number).canvas.draw()
+            drawn.append(number)
+        plt.close("all")
+
+    monkeypatch.setattr(plt, "show", show)
+
+    def call(name: str) -> dict[str, Any]:
+        left = runpy.run_path(str(EXAMPLES / f"plot_{name}.py"))
+        assert drawn
+        assert not plt.get_fignums(), "a figure is made and never shown"
+        assert not list(tmp_path.iterdir())
+        return left
+
+    yield call
+    plt.close("all")
+
+
+def test_none_is_forgotten() -> None:
+    """Every example has its test in this file, by name, and has the form of a gallery's page."""
+    tests = Path(__file__).read_text(encoding="utf-8")
+    files = sorted(EXAMPLES.glob("plot_*.py"))
+    assert files
+    for path in files:
+        text = path.read_text(encoding="utf-8")
+        assert f'run("{path.stem.removeprefix("plot_")}")' in tests
+        assert text.startswith(('r"""\n', '"""\n'))
+        assert "\n# %%\n" in text
+
+
+def test_forward_process(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    left = run("forward_process")
+    out = capsys.readouterr().out
+    for way in ("one step:  ", "two steps: "):
+        assert f"in {way}mean 1.4400, variance 0.4816" in out
+    assert np.abs(left["errors"]).max() < 4.0  # of 8 normal numbers
+    assert (left["mean"], left["std"]) == pytest.approx((0.0127, 0.99992), abs=1e-4)
+    digit, noise = left["digit"], left["kept"][1000]
+    assert np.corrcoef(digit.ravel(), left["kept"][50].ravel())[0, 1] > 0.9
+    assert abs(np.corrcoef(digit.ravel(), noise.ravel())[0, 1]) < 0.1
+    assert noise.std() == pytest.approx(1.0, abs=0.1)
+
+
+def test_gradient_by_hand(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    left = run("gradient_by_hand")
+    out = capsys.readouterr().out
+    assert "y = [1.5]   da, db = [0.5] [0.75]" in out
+    assert left["right"].passed
+    assert "gated: passed" in out
+    assert not left["wrong"].passed
+    assert "gated_wrong: FAILED" in out
+    errors = {row.name: row.error for row in left["wrong"].rows}
+    assert errors["0"] < 1e-9
+    assert errors["1"] > 0.1
+    assert min(left["errors"]["right"]) < 1e-10
+    assert min(left["errors"]["wrong"]) > 0.1
+
+
+def test_two_dimensions(run: Run) -> None:
+    left = run("two_dimensions")
+    assert np.mean(left["losses"][-200:]) < 0.85 * np.mean(left["losses"][:50])
+    ddim, ancestral = "DDIM, 50 steps", "ancestral, 200 steps"
+    for name, least in (("data", 0.98), (ddim, 0.88), (ancestral, 0.88)):
+        assert left["within"][name] > least
+        assert left["shares"][name].min() > 0.09
+        assert left["shares"][name].max() < 0.16
+    assert 0.0 < left["excess"] < 0.02
+    # The posterior mean is the best answer there is: the network may only seem better by chance.
+    ratio = np.array(left["learned_error"]) / np.array(left["least_error"])
+    assert ratio.min() > 0.99
+
+
+def test_samplers_on_exact_data(run: Run) -> None:
+    left = run("samplers_on_exact_data")
+    expected = {"DDIM": 1.0, "Euler": 1.0, "Heun": 2.0}
+    assert left["order"] == pytest.approx(expected, abs=0.08)
+    plus, minus = left["samples"]["plus"], left["samples"]["minus"]
+    assert (plus.mean(), plus.std()) == pytest.approx((2.0, 0.5), abs=0.03)
+    assert minus.mean() == pytest.approx(2.0, abs=0.03)
+    assert minus.std() < 1e-3
+
+
+def test_guidance(run: Run) -> None:
+    left = run("guidance")
+    certainty, spread = left["certainty"], left["spread"]
+    assert certainty["w = 0"] == pytest.approx(1 / 3, abs=0.04)
+    assert certainty["w = 1"] == pytest.approx(certainty["the class itself"], abs=0.02)
+    assert certainty["w = 3"] > 0.99
+    assert spread["w = 1"] == pytest.approx(spread["the class itself"], abs=0.03)
+    assert spread["w = 0"] > spread["w = 1"] > spread["w = 3"] + 0.1
