@@ -1,6 +1,7 @@
 """The U-Net: the gradient of every weight, its definition by recursion, its rows, its refusals."""
 
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -258,7 +259,7 @@ def test_the_gradient_is_the_sum_over_rows(normals, perturbed) -> None:
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10)
 
 
-def test_dropout_needs_its_key_and_differs_between_blocks(normals, perturbed) -> None:
+def test_dropout_needs_its_key(normals, perturbed) -> None:
     network, (x, clock) = perturbed(unet(dropout=0.3)), normals((2, 4, 4, 1), (2,))
     plain, _ = network(x, clock)
     np.testing.assert_array_equal(plain, network(x, clock)[0])
@@ -266,6 +267,28 @@ def test_dropout_needs_its_key_and_differs_between_blocks(normals, perturbed) ->
     assert (one != plain).any()
     assert (one != two).any()
     np.testing.assert_array_equal(one, network(x, clock, key=Key(0, (0, 1)))[0])
+
+
+def test_every_residual_block_drops_out_by_itself(normals, monkeypatch) -> None:
+    """One draw a block, each from a stream of its own; the pullback draws the same again."""
+    drawn, uniform = [], Key.uniform
+
+    def recorded(key, *args):
+        drawn.append(key)
+        return uniform(key, *args)
+
+    monkeypatch.setattr(Key, "uniform", recorded)
+    network = unet(dropout=0.3, blocks=2)
+    x, clock = normals((2, 4, 4, 1), (2,), dtype=np.float32)
+    y, vjp = network(x, clock, key=Key(7, (3, 4), 5, "drop"))
+    stages = [s for s in (*network.down, *network.middle, *network.up) if isinstance(s, nn.Stage)]
+    streams = [key.stream for key in drawn]
+    assert len(streams) == len(set(streams)) == len(stages) == 12
+    assert len({crc32(stream.encode()) for stream in streams}) == 12
+    assert {(key.seed, key.samples, key.step) for key in drawn} == {(7, (3, 4), 5)}
+    assert all(stream.startswith("drop/") for stream in streams)
+    vjp(y)
+    assert [key.stream for key in drawn[12:]] == streams[::-1]
 
 
 @pytest.mark.parametrize("adagn", [True, False])
