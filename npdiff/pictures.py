@@ -278,7 +278,7 @@ def _save(images: Sequence[Any], path: str | Path, **options: Any) -> None:
 
 
 def _write(content: bytes, path: str | Path) -> None:
-    from npdiff.train.files import atomic
+    from npdiff.files import atomic
 
     with atomic(path) as file:
         file.write(content)

@@ -62,7 +62,7 @@ def save_html(
         If there are no reverse frames, frames differ in shape, names or times do not fit, or the
         file cannot be written.
     """
-    from npdiff.train.files import atomic
+    from npdiff.files import atomic
 
     views = {}
     if len(forward):

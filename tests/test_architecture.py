@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "errors": set(),
     "backend": {"errors"},
     "random": {"errors", "backend"},
+    "files": {"errors"},
     # The calculus.
     "tree": GROUND,
     "pullback": {*GROUND, "tree"},

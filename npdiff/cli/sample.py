@@ -11,12 +11,12 @@ from npdiff import pictures, viewer
 from npdiff.cli.album import record, save_viewer, strip
 from npdiff.cli.common import add_backend, add_seed, command, output, said, whole
 from npdiff.errors import InputError
+from npdiff.files import atomic
 from npdiff.generate import Settings, load
 from npdiff.grids import GRIDS
 from npdiff.samplers import SAMPLERS
 from npdiff.samplers.ddpm import VARIANCES
 from npdiff.train import Trained
-from npdiff.train.files import atomic
 
 DETAILS = """\
 examples:

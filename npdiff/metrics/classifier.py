@@ -179,7 +179,7 @@ def save(classifier: DigitClassifier, path: str | Path) -> None:
     """Write the weights to a safetensors file."""
     from safetensors.numpy import save as to_bytes
 
-    from npdiff.train.files import atomic
+    from npdiff.files import atomic
 
     named = {name: np.ascontiguousarray(leaf) for name, leaf in tree.named_leaves(classifier)}
     with atomic(path) as file:

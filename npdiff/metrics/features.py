@@ -49,7 +49,7 @@ def blocks(count: int) -> Iterator[slice]:
 
 
 def squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """|x_i - y_j|^2 for all pairs, (N, M), by |x|^2 + |y|^2 - 2 x.y.
+    r"""The squares :math:`\lVert x_i - y_j \rVert^2` of all pairs, (N, M), from the inner products.
 
     What is smaller than the rounding error of that sum is set to zero, so that equal points are
     at distance zero.

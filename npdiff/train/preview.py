@@ -8,13 +8,13 @@ import numpy as np
 from npdiff import pictures, tree
 from npdiff.backend import Array, module, to_host
 from npdiff.denoiser import Denoiser, clipped
+from npdiff.files import explained
 from npdiff.grids import trailing
 from npdiff.parameterisation import ROWS
 from npdiff.random import Key
 from npdiff.samplers import ddim
 from npdiff.schedules import SCHEDULES
 from npdiff.train.config import Config
-from npdiff.train.files import explained
 from npdiff.train.shards import Workers, forward
 
 _STEPS = 25

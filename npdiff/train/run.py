@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self, TypeVar
 
 from npdiff.errors import InputError
+from npdiff.files import atomic, drafts, explained
 from npdiff.train import weights
 from npdiff.train.config import Config
-from npdiff.train.files import atomic, drafts, explained
 from npdiff.train.weights import Header, Trained
 
 T = TypeVar("T")

@@ -11,8 +11,8 @@ import numpy as np
 from npdiff import tree
 from npdiff.backend import Array, namespace, to_host
 from npdiff.errors import InputError
+from npdiff.files import atomic, explained
 from npdiff.train.config import Config
-from npdiff.train.files import atomic, explained
 
 T = TypeVar("T")
 

@@ -13,8 +13,8 @@ import pytest
 
 import npdiff
 from npdiff.errors import InputError
+from npdiff.files import drafts
 from npdiff.train import Config, Run, train, weights
-from npdiff.train.files import drafts
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="there is no SIGKILL")
 

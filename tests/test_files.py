@@ -4,7 +4,7 @@ import os
 import pytest
 
 from npdiff.errors import InputError
-from npdiff.train.files import atomic, drafts
+from npdiff.files import atomic, drafts
 
 
 def test_the_file_appears_whole_when_the_block_ends(tmp_path):
