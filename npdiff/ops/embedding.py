@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from npdiff.backend import Array, namespace
 from npdiff.errors import InputError
 from npdiff.pullback import Cotangents, Traced, differentiable
@@ -27,8 +29,18 @@ def embedding(table: Array, *, index: Array) -> Traced:
     -------
     y : ``(*index.shape, E)``
     pullback : ``dy -> (dtable,)``
+
+    Raises
+    ------
+    InputError
+        If an index on the host lies outside of the table. A device is not asked: that would wait.
     """
     xp, shape, dtype = namespace(table), table.shape, table.dtype
+    if xp is np and index.size and not 0 <= index.min() <= index.max() < len(table):
+        raise InputError(
+            f"embedding: indices from {index.min()} to {index.max()}, "
+            f"but the table has rows 0 to {len(table) - 1}"
+        )
 
     def embedding_pullback(dy: Array) -> Cotangents:
         dtable = xp.zeros(shape, dtype=dtype)

@@ -72,3 +72,9 @@ def test_what_cannot_be_a_sinusoid() -> None:
         ops.sinusoidal(t, width=3)
     with pytest.raises(InputError, match="must be a float: int64"):
         ops.sinusoidal(t.astype(np.int64), width=8)
+
+
+@pytest.mark.parametrize("index", [-1, 5])
+def test_an_index_outside_of_the_table_is_refused(index):
+    with pytest.raises(InputError, match="rows 0 to 4"):
+        ops.embedding(np.zeros((5, 3)), index=np.array([0, index]))
