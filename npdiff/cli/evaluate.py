@@ -1,6 +1,7 @@
 """``npdiff eval``: how good a model's samples are, beside what real images reach."""
 
 import argparse
+import dataclasses
 import json
 from typing import Any
 
@@ -9,10 +10,9 @@ import numpy as np
 from npdiff import data, metrics
 from npdiff.cli.album import record
 from npdiff.cli.common import add_backend, add_seed, command, whole
+from npdiff.cli.sampling import add_model, add_sampling, settings_of
 from npdiff.errors import InputError
-from npdiff.generate import Settings, load
-from npdiff.grids import GRIDS
-from npdiff.samplers import SAMPLERS
+from npdiff.generate import load
 from npdiff.train import Trained
 
 DETAILS = """\
@@ -37,30 +37,12 @@ above 1 trades recall for precision."""
 def add(commands: Any) -> None:
     """Declare the command."""
     parser = command(commands, "eval", "judge the samples of a model of digits", DETAILS)
-    parser.add_argument(
-        "model", nargs="?", metavar="MODEL",
-        help="a run folder or a model file (default: the model that ships with npdiff)",
-    )  # fmt: skip
+    add_model(parser)
     parser.add_argument(
         "--count", type=whole(10), default=500, metavar="N",
         help="samples to judge (default: 500; at most as many as there are test images)",
     )  # fmt: skip
-    parser.add_argument(
-        "--guidance", type=float, default=2.0, metavar="W",
-        help="how strongly the samples follow their label (default: 2; 1 is none)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--sampler", default="ddim", metavar="NAME",
-        help=f"{', '.join(SAMPLERS)} (default: ddim)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--steps", type=whole(1), default=25, metavar="N",
-        help="steps from noise to image (default: 25)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--grid", default="trailing", metavar="NAME",
-        help=f"which times the steps visit: {', '.join(GRIDS)} (default: trailing)",
-    )  # fmt: skip
+    add_sampling(parser, steps=25)
     add_seed(parser, "of the samples' noise (default: 0)")
     add_backend(parser)
     parser.add_argument("--json", action="store_true", help="print it as JSON, for programs")
@@ -70,10 +52,7 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Sample, compare, print."""
     trained = load(arguments.model)
-    settings = Settings(
-        sampler=arguments.sampler, steps=arguments.steps, grid=arguments.grid,
-        guidance=arguments.guidance,
-    )  # fmt: skip
+    settings = settings_of(arguments)
     labels = wanted(trained, arguments.count)
     frames = record(
         trained, labels, np.arange(arguments.count), settings,
@@ -83,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         "model": str(arguments.model or "the one that ships with npdiff"),
         "trained_steps": trained.step,
         **{name: getattr(arguments, name) for name in ("count", "seed", "backend")},
-        **{name: getattr(settings, name) for name in ("sampler", "steps", "grid", "guidance")},
+        **dataclasses.asdict(settings),
         **metrics.evaluate(frames[-1].x, labels),
     }
     print(json.dumps(facts, indent=2) if arguments.json else table(facts))
@@ -113,8 +92,9 @@ def wanted(trained: Trained, count: int) -> np.ndarray | None:
 def table(facts: dict[str, Any]) -> str:
     """The numbers for a reader, samples beside the floor."""
     samples, floor = facts["generated"], facts["floor"]
+    options = "".join(f", {name} {value}" for name, value in facts["options"].items())
     lines = [
-        f"{facts['count']} samples of {facts['model']}: {facts['sampler']}, "
+        f"{facts['count']} samples of {facts['model']}: {facts['sampler']}{options}, "
         f"{facts['steps']} steps, guidance {facts['guidance']:g}, seed {facts['seed']}",
         "",
         f"{'':12}{'samples':>10}{'floor':>10}",

@@ -7,6 +7,7 @@ from typing import Any
 
 from npdiff import tree
 from npdiff.cli.common import command
+from npdiff.cli.sampling import add_model
 from npdiff.generate import SHIPPED, load
 from npdiff.train import Config, Run
 
@@ -20,10 +21,7 @@ examples:
 def add(commands: Any) -> None:
     """Declare the command."""
     parser = command(commands, "info", "say what a run or a model is", DETAILS)
-    parser.add_argument(
-        "model", nargs="?", metavar="MODEL",
-        help="a run folder or a model file (default: the model that ships with npdiff)",
-    )  # fmt: skip
+    add_model(parser)
     parser.add_argument("--json", action="store_true", help="print it as JSON, for programs")
     parser.set_defaults(run=run)
 

@@ -10,12 +10,10 @@ import numpy as np
 from npdiff import pictures, viewer
 from npdiff.cli.album import record, save_viewer, strip
 from npdiff.cli.common import add_backend, add_seed, command, output, said, whole
+from npdiff.cli.sampling import add_model, add_sampling, settings_of
 from npdiff.errors import InputError
 from npdiff.files import atomic
-from npdiff.generate import Settings, load
-from npdiff.grids import GRIDS
-from npdiff.samplers import SAMPLERS
-from npdiff.samplers.ddpm import VARIANCES
+from npdiff.generate import load
 from npdiff.train import Trained
 
 DETAILS = """\
@@ -38,10 +36,7 @@ starts from the same noise."""
 def add(commands: Any) -> None:
     """Declare the command."""
     parser = command(commands, "sample", "make images with a trained model", DETAILS)
-    parser.add_argument(
-        "model", nargs="?", metavar="MODEL",
-        help="a run folder or a model file (default: the model that ships with npdiff)",
-    )  # fmt: skip
+    add_model(parser)
     parser.add_argument(
         "--label", default="all", metavar="LABEL",
         help="what to make: a class, several as in 3,1,4, all (default), or none for samples "
@@ -50,34 +45,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--count", type=whole(1), default=8, metavar="N", help="images of each label (default: 8)"
     )
-    parser.add_argument(
-        "--guidance", type=float, default=2.0, metavar="W",
-        help="how strongly to follow the label (default: 2; 1 is none, see below)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--sampler", default="ddim", metavar="NAME",
-        help=f"{', '.join(SAMPLERS)} (default: ddim, see below)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--steps", type=whole(1), default=50, metavar="N",
-        help="steps from noise to image (default: 50)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--grid", default="trailing", metavar="NAME",
-        help=f"which times the steps visit: {', '.join(GRIDS)} (default: trailing)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--eta", type=float, metavar="ETA",
-        help="with ddim: fresh noise, from 0 (none, the default) to 1 (as much as ddpm)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--variance", metavar="NAME",
-        help=f"with ddpm: the variance of its noise, {' or '.join(VARIANCES)} (default: small)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--no-clip", action="store_true",
-        help="do not keep the estimates of the image within the range of pixels",
-    )  # fmt: skip
+    add_sampling(parser, steps=50)
     add_seed(parser, "of the noise: the same seed, the same images (default: 0)")
     add_backend(parser)
     parser.add_argument(
@@ -116,15 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
     trained = load(arguments.model)
     wanted = labels_of(arguments.label, trained)
     labels = None if wanted is None else np.repeat(wanted, arguments.count)
-    options = {
-        name: value
-        for name in ("eta", "variance")
-        if (value := getattr(arguments, name)) is not None
-    }
-    settings = Settings(
-        sampler=arguments.sampler, steps=arguments.steps, grid=arguments.grid,
-        guidance=arguments.guidance, clip=not arguments.no_clip, options=options,
-    )  # fmt: skip
+    settings = settings_of(arguments)
     rows = 1 if wanted is None else len(wanted)
     few = slice(viewer.SAMPLES) if rows == 1 else slice(None, None, arguments.count)
     watch = None if gif else few if html else slice(1)

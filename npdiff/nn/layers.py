@@ -134,9 +134,12 @@ class Embedding(Module):
 
     @classmethod
     def init(cls, rng: np.random.Generator, symbols: int, width: int) -> "Embedding":
-        """Standard normal vectors divided by the square root of their width."""
-        table = rng.standard_normal((symbols, width)) / np.sqrt(width)
-        return cls(table.astype(np.float32))
+        """Standard normal vectors.
+
+        As large as that: a label has to be heard beside the time from the first step on. Vectors
+        of unit length made a network that had learnt to draw and hardly to listen.
+        """
+        return cls(rng.standard_normal((symbols, width)).astype(np.float32))
 
     @differentiable
     def __call__(self, *, index: Array) -> Traced:

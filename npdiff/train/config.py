@@ -231,7 +231,7 @@ PRESETS: dict[str, Config] = {
     "digits-large": Config(
         data="digits",
         model={**_DIGITS, "width": 40},
-        steps=1800,
+        steps=1200,
         warmup=100,
         ema=0.999,
         sample_every=400,

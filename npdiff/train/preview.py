@@ -1,21 +1,17 @@
 """Pictures of what the averaged network makes at some step of a run."""
 
+from collections import deque
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from npdiff import pictures, tree
-from npdiff.backend import Array, module, to_host
-from npdiff.denoiser import Denoiser, clipped
+from npdiff import pictures
+from npdiff.backend import to_host
 from npdiff.files import explained
-from npdiff.grids import trailing
-from npdiff.parameterisation import ROWS
-from npdiff.random import Key
-from npdiff.samplers import ddim
-from npdiff.schedules import SCHEDULES
 from npdiff.train.config import Config
-from npdiff.train.shards import Workers, forward
+from npdiff.train.shards import Workers
+from npdiff.train.weights import Trained
 
 _STEPS = 25
 _ROWS = 4
@@ -42,16 +38,11 @@ def draw(
     model: Any, config: Config, count: int, labels: np.ndarray | None, workers: Workers
 ) -> np.ndarray:
     """``count`` samples on the host, in [-1, 1]: a function of the weights and the run's seed."""
-    xp = module(config.backend)
-    schedule = SCHEDULES[config.schedule]()
-    beside = None if labels is None else xp.asarray(labels)
+    from npdiff.generate import Settings, trajectory  # it stands on top of training
 
-    def network(x: Array, clock: Array) -> Array:
-        return forward(model, x, clock, workers=workers, size=config.shard_size, labels=beside)
-
-    denoise = clipped(Denoiser(network, schedule, ROWS[config.row]), schedule)
-    x = Key(config.seed, np.arange(count), stream="preview").normal(config.shape, xp)
-    x = x.astype(tree.leaves(model)[0].dtype)
-    for last in ddim(denoise, schedule, x, trailing(schedule, _STEPS)):
-        x = last.x
-    return to_host(x)
+    frames = trajectory(
+        Trained(model, config, 0), labels, np.arange(count), Settings(steps=_STEPS),
+        seed=config.seed, workers=workers, backend=config.backend,
+    )  # fmt: skip
+    (last,) = deque(frames, maxlen=1)
+    return to_host(last.x)

@@ -50,16 +50,16 @@ def test_samples_of_the_exact_network_are_the_data(config):
     schedule = SCHEDULES["cosine"]()
     image = np.linspace(-0.9, 0.9, 64, dtype=np.float32).reshape(8, 8, 1)
 
-    class Exact:
-        dtype, shape = np.dtype(np.float32), ()
+    class Exact(tree.Module):
+        image: np.ndarray
 
         def __call__(self, x, clock, *, labels=None):
             t = clock.astype(np.float64).reshape(-1, 1, 1, 1)
-            v = (schedule.alpha(t) * x - image) / schedule.sigma(t)
+            v = (schedule.alpha(t) * x - self.image) / schedule.sigma(t)
             return v.astype(np.float32), None
 
     with Workers(1) as workers:
-        drawn = draw(Exact(), config, 3, None, workers)
+        drawn = draw(Exact(image), config, 3, None, workers)
     assert np.abs(drawn - image).max() < 1e-3
 
 
