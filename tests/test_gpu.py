@@ -339,7 +339,7 @@ def test_optimiser(device):
 @pytest.fixture
 def as_cupy(device, monkeypatch):
     """The device by the name that configurations give it."""
-    for name in ("train.step", "train.loop", "train.preview", "generate"):
+    for name in ("train.step", "train.loop", "generate"):
         monkeypatch.setattr(
             f"npdiff.{name}.module", lambda name: np if name == "numpy" else device.xp
         )

@@ -115,7 +115,7 @@ class Config:
         0.1, "the share of labels replaced by the null label, for guidance"
     )
 
-    steps: int = integer(600, 1, "optimiser steps", high=2**32 - 1)
+    steps: int = integer(500, 1, "optimiser steps", high=2**32 - 1)
     batch: int = integer(128, 1, "samples in a batch", high=2**20)
     accumulate: int = integer(1, 1, "batches whose gradients make up one step", high=2**12)
     shard: int = integer(32, 1, "samples a thread works on at a time", high=2**20)
