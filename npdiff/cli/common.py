@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -82,10 +83,12 @@ def output(text: str, *endings: str) -> Path:
     folder = path.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):  # permissions do not tell: try it
+            pass
     except OSError as error:
-        raise InputError(f"cannot make the folder {folder}: {error.strerror}") from error
-    if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
-        raise InputError(f"cannot write {path}: no permission; choose another folder")
+        raise InputError(f"cannot write {path}: {error.strerror}; choose another folder") from error
+    if path.exists() and not os.access(path, os.W_OK):
+        raise InputError(f"cannot write {path}: it is write-protected; choose another name")
     return path
 
 

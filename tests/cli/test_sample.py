@@ -148,9 +148,18 @@ def test_folders_without_permission(
     npdiff: Any, tiny_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Said before sampling. (Root may write anywhere, so the system's answer is replaced.)"""
-    monkeypatch.setattr("os.access", lambda *_: False)
+
+    def refuse(**_: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
     monkeypatch.setattr("npdiff.cli.sample.load", None)
-    assert npdiff("sample", tiny_run, "--out", "a.png").failed_with("a.png", "permission")
+    with monkeypatch.context() as system:
+        system.setattr("tempfile.TemporaryFile", refuse)
+        assert npdiff("sample", tiny_run, "--out", "a.png").failed_with("a.png", "Permission")
+    Path("old.png").touch()
+    with monkeypatch.context() as system:
+        system.setattr("os.access", lambda *_: False)
+        assert npdiff("sample", tiny_run, "--out", "old.png").failed_with("write-protected")
 
 
 def test_models_that_cannot_be_used(npdiff: Any, tiny_run: Path, tmp_path: Path) -> None:
