@@ -1,11 +1,14 @@
 """Writing a file so that it is at every moment either the old one or the new one, whole."""
 
+import json
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+import numpy as np
 
 from npdiff.errors import InputError
 
@@ -70,3 +73,19 @@ def _sync_directory(path: Path) -> None:
 def drafts(directory: Path) -> list[Path]:
     """The temporary files that a killed process left in ``directory``."""
     return sorted(directory.glob(f".*{_SUFFIX}"))
+
+
+def tensors(arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> bytes:
+    """The contents of a safetensors file: equal arrays and metadata are equal bytes.
+
+    The library writes the metadata in another order each time; here they are sorted.
+    """
+    from safetensors.numpy import save
+
+    data = save(arrays, metadata)
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(metadata.items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the numbers start at a multiple of eight
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]

@@ -1,10 +1,11 @@
 import errno
 import os
 
+import numpy as np
 import pytest
 
 from npdiff.errors import InputError
-from npdiff.files import atomic, drafts
+from npdiff.files import atomic, drafts, tensors
 
 
 def test_the_file_appears_whole_when_the_block_ends(tmp_path):
@@ -80,3 +81,19 @@ def test_the_file_has_the_permissions_of_any_new_file(tmp_path):
     with atomic(tmp_path / "atomic"):
         pass
     assert (tmp_path / "atomic").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_equal_tensors_are_equal_files_that_the_library_reads(tmp_path):
+    """The library alone orders the metadata anew each time: one in 6! of these would be equal."""
+    from safetensors import safe_open
+
+    arrays = {"b": np.arange(5.0), "a": np.ones((2, 3), np.float32)}
+    metadata = {name: f"\u00e9 {name}" for name in "qwerty"}
+    first = tensors(arrays, metadata)
+    reversed_order = dict(reversed(metadata.items()))
+    assert all(tensors(arrays, reversed_order) == first for _ in range(5))
+    (tmp_path / "x").write_bytes(first)
+    with safe_open(tmp_path / "x", framework="numpy") as file:
+        assert file.metadata() == metadata
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(file.get_tensor(name), array)

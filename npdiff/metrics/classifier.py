@@ -15,6 +15,7 @@ from npdiff import ops, tree
 from npdiff.backend import Array, to_host
 from npdiff.data import to_float
 from npdiff.errors import InputError
+from npdiff.files import atomic, tensors
 from npdiff.nn import Conv, GroupNorm, Linear
 from npdiff.pullback import Cotangents, Traced, differentiable, forward_only
 from npdiff.tree import Module
@@ -177,13 +178,9 @@ def _checked(images: Array) -> np.ndarray:
 
 def save(classifier: DigitClassifier, path: str | Path) -> None:
     """Write the weights to a safetensors file."""
-    from safetensors.numpy import save as to_bytes
-
-    from npdiff.files import atomic
-
     named = {name: np.ascontiguousarray(leaf) for name, leaf in tree.named_leaves(classifier)}
     with atomic(path) as file:
-        file.write(to_bytes(named, {"format": "npdiff", "kind": "digit classifier"}))
+        file.write(tensors(named, {"format": "npdiff", "kind": "digit classifier"}))
 
 
 @lru_cache(maxsize=1)

@@ -11,7 +11,7 @@ import numpy as np
 from npdiff import tree
 from npdiff.backend import Array, namespace, to_host
 from npdiff.errors import InputError
-from npdiff.files import atomic, explained
+from npdiff.files import atomic, explained, tensors
 from npdiff.train.config import Config
 
 T = TypeVar("T")
@@ -39,8 +39,6 @@ class Trained(NamedTuple):
 
 def save(path: str | Path, values: object, header: Header) -> None:
     """Write the arrays of a tree and the header to one file, atomically."""
-    from safetensors.numpy import save as to_bytes
-
     arrays = {
         name: np.asarray(to_host(leaf), order="C") for name, leaf in tree.named_leaves(values)
     }
@@ -52,7 +50,7 @@ def save(path: str | Path, values: object, header: Header) -> None:
         "step": str(header.step),
         "seconds": repr(header.seconds),
     }
-    data = to_bytes(arrays, metadata)
+    data = tensors(arrays, metadata)
     with atomic(path) as file:
         file.write(data)
 
