@@ -81,8 +81,10 @@ def run(arguments: argparse.Namespace) -> int:
     base = Run.open(path).config if existing else PRESETS[arguments.preset]
     config = changed(base, arguments)
     if existing and config == base and finished(path, config):
-        print(f"the run in {path} has finished: {config.steps} steps; its pictures are there")
-        if not album.complete(path):
+        print(f"the run in {path} has finished: {config.steps} steps")
+        if album.complete(path):
+            print("its pictures are there")
+        else:
             draw(path)
         return 0
     steps = training(config, path, resume=arguments.resume)

@@ -183,12 +183,12 @@ def dropout(x: Array, *, rate: float, key: Key | None) -> Traced:
         raise InputError(f"dropout: a key for {len(key.samples)} samples, but x has {x.shape[0]}")
     xp, shape, dtype = namespace(x), x.shape[1:], x.dtype
 
-    def mask() -> Array | float:
+    def masked(a: Array) -> Array:
         if key is None or rate == 0.0:
-            return 1.0
-        return (key.uniform(shape, xp) >= rate).astype(dtype) / (1.0 - rate)
+            return a
+        return a * ((key.uniform(shape, xp) >= rate).astype(dtype) / (1.0 - rate))
 
     def dropout_pullback(dy: Array) -> Cotangents:
-        return (dy * mask(),)
+        return (masked(dy),)
 
-    return x * mask(), dropout_pullback
+    return masked(x), dropout_pullback
