@@ -1,0 +1,99 @@
+"""Examples to train on: a noisy input, what to answer, and how much the answer counts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from npdiff.backend import Array, namespace
+from npdiff.denoiser import clock
+from npdiff.errors import InputError
+from npdiff.objective.weightings import Weighting, simple, weight
+from npdiff.ops.loss import squared_error
+from npdiff.parameterisation import Row
+from npdiff.process import marginal
+from npdiff.pullback import differentiable
+from npdiff.random import Key
+from npdiff.schedules import Schedule
+
+
+class Example(NamedTuple):
+    """One batch of training: what the network sees, should answer, and how much that counts.
+
+    ``x_t`` and ``target`` are (N, ...) arrays, ``clock`` and ``weight`` (N,) arrays beside them;
+    ``t`` and ``eps`` are kept for those who watch.
+    """
+
+    x_t: Array
+    clock: Array
+    target: Array
+    weight: Array
+    t: np.ndarray
+    eps: Array
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a network is trained on.
+
+    Parameters
+    ----------
+    schedule : Schedule
+    row : what the network's output means
+    weighting : of the squared error of eps, a function of log-SNR
+    """
+
+    schedule: Schedule
+    row: Row
+    weighting: Weighting = field(default_factory=lambda: simple)
+
+    def times(self, key: Key) -> np.ndarray:
+        """One time a sample, on the host: uniform on 1..T of a chain, else on (t_min, t_max)."""
+        key = key.fold("time")
+        if self.schedule.steps is not None:
+            return 1.0 + key.integers(self.schedule.steps)
+        return self.schedule.t_min + (self.schedule.t_max - self.schedule.t_min) * key.uniform()
+
+    def example(self, x_0: Array, key: Key) -> Example:
+        """A draw of time and noise for each sample.
+
+        Parameters
+        ----------
+        x_0 : (N, ...) array of data
+        key : with N samples; the draw is a function of it and nothing else
+
+        Raises
+        ------
+        InputError
+            If the key has another number of samples.
+        """
+        if len(key.samples) != x_0.shape[0]:
+            raise InputError(f"{x_0.shape[0]} samples but a key for {len(key.samples)}")
+        xp, t = namespace(x_0), self.times(key)
+        eps = key.fold("noise").normal(x_0.shape[1:], xp).astype(x_0.dtype)
+        return Example(
+            x_t=marginal(self.schedule, x_0, eps, t),
+            clock=clock(self.schedule, x_0, t),
+            target=self.row.target(self.schedule, x_0, eps, t),
+            weight=xp.asarray(weight(self.schedule, self.row, self.weighting, t), dtype=x_0.dtype),
+            t=t,
+            eps=eps,
+        )
+
+
+@differentiable
+def loss(output: Array, *, example: Example) -> tuple[Array, Callable[[Array], tuple[Array]]]:
+    r"""The weighted squared error :eq:`squared-error` of a network's output.
+
+    Parameters
+    ----------
+    output : array of the shape of ``example.target``
+    example : what it was asked
+
+    Returns
+    -------
+    loss : scalar array, the mean over samples and elements
+    pullback : from a scalar to ``(doutput,)``
+    """
+    return squared_error(output, target=example.target, weight=example.weight)
