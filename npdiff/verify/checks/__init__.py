@@ -1,0 +1,1 @@
+"""The checks of the labelled equations, a file for each part of the package."""
