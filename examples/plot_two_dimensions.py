@@ -46,7 +46,7 @@ for step in range(1, steps + 1):
     x_0 = ring.sample(key.fold("data")).astype(np.float32)
     example = objective.example(x_0, key)
 
-    v, network_pullback = network(example.x_t, example.clock)
+    v, network_pullback = network(example.shown, example.clock)
     error, loss_pullback = loss(v, example=example)
 
     (dv,) = loss_pullback(1.0)

@@ -56,7 +56,7 @@ class Denoiser:
         InputError
             If the network's output has another shape than ``x``.
         """
-        output = self.network(x, clock(self.schedule, x, t))
+        output = self.network(self.row.shown(self.schedule, x, t), clock(self.schedule, x, t))
         if output.shape != x.shape:
             raise InputError(
                 f"the network answered with shape {tuple(output.shape)} to an input of shape "

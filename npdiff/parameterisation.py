@@ -60,10 +60,26 @@ class Row:
     ----------
     name : how the command line and a checkpoint call it
     coefficients : from the schedule and the time to (a, b), float64 on the host
+    input_scale : from the schedule and the time to the factor of x_t in the network's input; None
+        where the network is shown x_t itself
     """
 
     name: str
     coefficients: Callable[[Schedule, Times], Coefficients]
+    input_scale: Callable[[Schedule, Times], np.ndarray] | None = None
+
+    def shown(self, schedule: Schedule, x_t: Array, t: Times) -> Array:
+        """What the network is shown of x_t.
+
+        Parameters
+        ----------
+        schedule : Schedule
+        x_t : (N, ...) array
+        t : time, a scalar or (N,)
+        """
+        if self.input_scale is None:
+            return x_t
+        return per_sample(self.input_scale(schedule, t), x_t) * x_t
 
     def target(self, schedule: Schedule, x_0: Array, eps: Array, t: Times) -> Array:
         """What the network should answer at x_t = alpha_t x_0 + sigma_t eps: :eq:`output`.
@@ -188,18 +204,27 @@ def edm(sigma_data: float = 0.5) -> Row:
         \qquad \varsigma = \frac{\sigma_t}{\alpha_t}
 
     EDM itself has alpha = 1; this is the same in the coordinates x_t / alpha_t, for any schedule.
+    The network is shown x_t at unit variance, which is EDM's c_in:
+
+    .. math::
+        :label: edm-input
+
+        \text{input} = \frac{x_t / \alpha_t}{\sqrt{\varsigma^2 + \sigma_d^2}}
+                     = \frac{x_t}{\rho_t}
 
     Notes
     -----
     Karras et al. 2022, Eq. 7 and Table 1.
     """
 
-    def coefficients(schedule: Schedule, t: Times) -> Coefficients:
-        alpha, sigma = schedule.alpha(t), schedule.sigma(t)
-        rho = np.hypot(sigma, alpha * sigma_data)
-        return sigma / (sigma_data * rho), -sigma_data * alpha / rho
+    def rho(schedule: Schedule, t: Times) -> np.ndarray:
+        return np.hypot(schedule.sigma(t), schedule.alpha(t) * sigma_data)
 
-    return Row("edm", coefficients)
+    def coefficients(schedule: Schedule, t: Times) -> Coefficients:
+        alpha, sigma, deviation = schedule.alpha(t), schedule.sigma(t), rho(schedule, t)
+        return sigma / (sigma_data * deviation), -sigma_data * alpha / deviation
+
+    return Row("edm", coefficients, lambda schedule, t: 1.0 / rho(schedule, t))
 
 
 #: Parameterisations by name.

@@ -89,10 +89,12 @@ def posterior_mean(schedule: Schedule, x_0: Array, x_t: Array, s: Times, t: Time
     -----
     Ho et al. 2020, Eq. 7; for any two times VDM, appendix A.
     """
-    ratio = _log_snr_ratio(schedule, s, t)
-    # α_{t|s} σ_s² / σ_t² = (α_s / α_t) SNR_t / SNR_s  and  σ²_{t|s} / σ_t² = 1 - SNR_t / SNR_s
-    of_x_t = np.exp(ratio + schedule.log_alpha(s) - schedule.log_alpha(t))
-    of_x_0 = schedule.alpha(s) * -np.expm1(ratio)
+    # σ²_{t|s} / σ_t² = 1 - SNR_t / SNR_s
+    of_x_0 = schedule.alpha(s) * -np.expm1(_log_snr_ratio(schedule, s, t))
+    of_x_t = np.exp(
+        schedule.log_alpha(t) - schedule.log_alpha(s)
+        + 2.0 * (schedule.log_sigma(s) - schedule.log_sigma(t))
+    )  # fmt: skip
     return per_sample(of_x_t, x_t) * x_t + per_sample(of_x_0, x_t) * x_0
 
 

@@ -118,6 +118,7 @@ def test_a_loss_is_one_number_in_every_unit(schedule, weighting: str) -> None:
             weight(schedule, row, WEIGHTINGS[weighting], t),
             t,
             eps,
+            x_t,
         )
         output = row.target(schedule, x_0_hat, eps_hat, t)
         np.testing.assert_allclose(loss(output, example=example)[0], expected, rtol=1e-7)

@@ -21,16 +21,18 @@ from npdiff.schedules import Schedule
 class Example(NamedTuple):
     """One batch of training: what the network sees, should answer, and how much that counts.
 
-    ``x_t`` and ``target`` are (N, ...) arrays, ``clock`` and ``weight`` (N,) arrays beside them;
-    ``t`` and ``eps`` are kept for those who watch.
+    ``shown`` (x_t in the scale in which the row shows it to the network) and ``target`` are
+    (N, ...) arrays, ``clock`` and ``weight`` (N,) arrays beside them; ``t``, ``eps`` and ``x_t``
+    are kept for those who watch.
     """
 
-    x_t: Array
+    shown: Array
     clock: Array
     target: Array
     weight: Array
     t: np.ndarray
     eps: Array
+    x_t: Array
 
 
 @dataclass(frozen=True)
@@ -72,13 +74,15 @@ class Objective:
             raise InputError(f"{x_0.shape[0]} samples but a key for {len(key.samples)}")
         xp, t = namespace(x_0), self.times(key)
         eps = key.fold("noise").normal(x_0.shape[1:], xp).astype(x_0.dtype)
+        x_t = marginal(self.schedule, x_0, eps, t)
         return Example(
-            x_t=marginal(self.schedule, x_0, eps, t),
+            shown=self.row.shown(self.schedule, x_t, t),
             clock=clock(self.schedule, x_0, t),
             target=self.row.target(self.schedule, x_0, eps, t),
             weight=xp.asarray(weight(self.schedule, self.row, self.weighting, t), dtype=x_0.dtype),
             t=t,
             eps=eps,
+            x_t=x_t,
         )
 
 

@@ -99,7 +99,7 @@ def loss_and_gradient(
         labels = _labels(dataset.labels[rows], key, config)
         if labels is not None:
             labels = xp.asarray(labels)
-        y, model_vjp = model(example.x_t, example.clock, labels=labels, key=key.fold("dropout"))
+        y, model_vjp = model(example.shown, example.clock, labels=labels, key=key.fold("dropout"))
         loss, loss_vjp = objective.loss(y, example=example)
         (dy,) = loss_vjp(count / total)
         return loss * (count / total), model_vjp(dy)[0]

@@ -24,8 +24,10 @@ _LABEL = re.compile(r":label:\s*(\S+)")
 _NAME = r"[A-Z][^\W\d_A-Z]+(?:-?[A-Z][^\W\d_]+)?"
 #: "Ho et al. 2020, Eq. 4", "Song, Meng and Ermon 2021, section 4.2", "Wu and He, ECCV 2018"
 _SOURCE = re.compile(
-    rf"(?P<authors>{_NAME}(?:, {_NAME})*(?: and {_NAME}| et al\.)?)(?:, [A-Z]+)? "
-    r"(?P<year>(?:19|20)\d\d)(?P<place>[^;]*?)(?=;|\.\s|\.$|$|:\s|\)[.,;\s]|, who|, with)"
+    rf"(?P<authors>{_NAME}(?:, {_NAME})*(?: and {_NAME}| et al\.)?)"
+    r"(?:, \*[^*]+\*)?(?:,? \(?[A-Z]{3,})? "
+    r"(?P<year>(?:19|20)\d\d)(?: \([^)]*\))?(?P<place>[^;]*?)"
+    r"(?=;|\.\s|\.$|$|:\s|\)[.,;\s]|, who|, with)"
 )
 
 
@@ -82,7 +84,7 @@ def sources(docstring: str) -> tuple[Source, ...]:
         text = text.replace(f"{short} ", f"{short}~")  # not the end of a sentence
     found = []
     for match in _SOURCE.finditer(text):
-        place = re.sub(r"^\s*\([^)]*\)", "", match["place"]).strip(" ,").replace("~", " ")
+        place = match["place"].strip(" ,").replace("~", " ")
         place += ")" * (place.count("(") - place.count(")"))
         locates = re.match(r"(Eqs?\.|sections?|append|App|Alg|Table|Theorem|Fig|Prop)", place)
         found.append(Source(match["authors"], int(match["year"]), place if locates else ""))
