@@ -1,7 +1,7 @@
 r"""Keyed random numbers: a draw is a function of (seed, stream, step, sample), not of history.
 
-The generator is Philox 4x32-10 (Salmon, Moraes, Dror and Shaw, *Parallel random numbers: as easy
-as 1, 2, 3*, SC 2011): ten rounds of a keyed bijection on a 128-bit counter. Here the key is the
+The generator is Philox 4x32-10, of Salmon, Moraes, Dror and Shaw 2011: ten rounds of a keyed
+bijection on a 128-bit counter. Here the key is the
 seed and the counter is (element block, sample, step, stream), so no two draws share a counter and
 the same sample sees the same noise whatever the batch split, the number of threads or machines, the
 backend, or the place where a run was resumed.
@@ -25,7 +25,16 @@ _MASK = 0xFFFFFFFF
 
 
 def philox(counter: Sequence[Array], key: tuple[int, int], xp: Any = np) -> list[Array]:
-    """Philox 4x32-10: four words of counter to four words of random bits.
+    r"""Philox 4x32-10: four words of counter to four words of random bits.
+
+    .. math::
+        :label: philox
+
+        (c_0, c_1, c_2, c_3) \leftarrow \big(\mathrm{hi}(M_1 c_2) \oplus c_1 \oplus k_0,\;
+            \mathrm{lo}(M_1 c_2),\; \mathrm{hi}(M_0 c_0) \oplus c_3 \oplus k_1,\;
+            \mathrm{lo}(M_0 c_0)\big), \qquad k_i \leftarrow k_i + W_i \bmod 2^{32}
+
+    ten times; hi and lo are the upper and lower 32 bits of a product of two words.
 
     Parameters
     ----------
@@ -98,7 +107,16 @@ class Key:
         return Key(self.seed, self.samples, self.step, f"{self.stream}/{name}")
 
     def bits(self, count: int, xp: Any = np) -> Array:
-        """``(N, count)`` random words, uint64 arrays of numbers below 2**32."""
+        r"""``(N, count)`` random words, uint64 arrays of numbers below 2**32.
+
+        .. math::
+            :label: keyed-words
+
+            w_{n,\, 4 b + j} = \mathrm{Philox}_{\text{seed}}(
+                b, \text{sample}_n, \text{step}, \mathrm{crc32}(\text{stream}))_j
+
+        with the lower half of the seed as the first word of Philox's key.
+        """
         blocks = -(-count // 4)
         samples = xp.asarray(np.asarray(self.samples, dtype=np.uint64))[:, None]
         counter = (
@@ -112,15 +130,29 @@ class Key:
         return xp.stack(words, axis=-1).reshape(samples.shape[0], 4 * blocks)[:, :count]
 
     def uniform(self, shape: tuple[int, ...] = (), xp: Any = np) -> Array:
-        """``(N, *shape)`` numbers uniform on (0, 1), both ends excluded; float64."""
+        r"""``(N, *shape)`` numbers uniform on (0, 1), both ends excluded; float64.
+
+        .. math::
+            :label: keyed-uniform
+
+            u = (w + \tfrac12)\, 2^{-32}
+        """
         bits = self.bits(math.prod(shape), xp)
         return ((bits.astype(xp.float64) + 0.5) * 2.0**-32).reshape(-1, *shape)
 
     def normal(self, shape: tuple[int, ...] = (), xp: Any = np) -> Array:
-        """``(N, *shape)`` standard normal numbers; float64.
+        r"""``(N, *shape)`` standard normal numbers; float64.
 
-        Box and Muller's transform: with u, v uniform, sqrt(-2 ln u) (cos 2 pi v, sin 2 pi v) is a
-        pair of independent standard normal numbers. Half of each row comes from the cosine.
+        .. math::
+            :label: box-muller
+
+            (z, z') = \sqrt{-2 \ln u}\; (\cos 2 \pi v,\; \sin 2 \pi v)
+
+        of the uniform u in the first half of a row and v in the second; the cosines come first.
+
+        Notes
+        -----
+        Box and Muller 1958.
         """
         count = math.prod(shape)
         half = -(-count // 2)
@@ -131,9 +163,14 @@ class Key:
         return pair[:, :count].reshape(-1, *shape)
 
     def integers(self, high: int, xp: Any = np) -> Array:
-        """``(N,)`` integers uniform on 0 .. high - 1; int64.
+        r"""``(N,)`` integers uniform on 0 .. high - 1; int64.
 
-        The product of a 32-bit word with ``high``, shifted down: its bias is below high / 2**32.
+        .. math::
+            :label: keyed-integers
+
+            i = \lfloor w \cdot \text{high} \cdot 2^{-32} \rfloor
+
+        Their bias is below high / 2**32.
 
         Raises
         ------

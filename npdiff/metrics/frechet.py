@@ -30,15 +30,21 @@ def frechet_distance(x: Array, y: Array) -> float:
 
     Notes
     -----
-    Heusel, Ramsauer, Unterthiner, Nessler and Hochreiter, *GANs trained by a two time-scale update
-    rule converge to a local Nash equilibrium* (2017).
+    Heusel et al. 2017, Eq. 6.
     """
     x, y = checked(2, x=x, y=y)
     return frechet_of_gaussians(*fitted_gaussian(x), *fitted_gaussian(y))
 
 
 def fitted_gaussian(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (D,) and unbiased covariance (D, D) of features (N, D), float64."""
+    r"""Mean (D,) and unbiased covariance (D, D) of features (N, D), float64.
+
+    .. math::
+        :label: fitted-gaussian
+
+        \mu = \frac1N \sum_i x_i, \qquad
+        \Sigma = \frac{1}{N - 1} \sum_i (x_i - \mu)(x_i - \mu)^\top
+    """
     mean = x.mean(axis=0)
     centred = x - mean
     return mean, centred.T @ centred / (len(x) - 1)
@@ -74,7 +80,7 @@ def frechet_of_gaussians(
     complex, nothing is added to the diagonal, and no rounding error is magnified by a square root
     near zero.
 
-    Dowson and Landau, *The Fréchet distance between multivariate normal distributions* (1982).
+    Dowson and Landau 1982.
     """
     a, b = _factor(cov_x), _factor(cov_y)
     overlap = np.linalg.svd(a.T @ b, compute_uv=False).sum()

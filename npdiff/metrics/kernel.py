@@ -27,7 +27,15 @@ def kernel_distance(x: Array, y: Array) -> KernelDistance:
         \qquad k(x, y) = \Big( \frac{x^\top y}{D} + 1 \Big)^3 .
 
     Unbiased at every number of samples: between two samples of one distribution its mean is zero,
-    and it may come out negative.
+    and it may come out negative. Its standard error comes from how far each sample alone moves
+    the estimate:
+
+    .. math::
+        :label: kernel-distance-error
+
+        s^2 = \frac{4 \operatorname{var} a}{N} + \frac{4 \operatorname{var} b}{M}, \qquad
+        a_i = \sum_{j \ne i} \frac{k(x_i, x_j)}{N - 1} - \sum_j \frac{k(x_i, y_j)}{M},
+        \qquad b_i = \sum_{j \ne i} \frac{k(y_i, y_j)}{M - 1} - \sum_j \frac{k(x_j, y_i)}{N}
 
     Parameters
     ----------
@@ -36,10 +44,8 @@ def kernel_distance(x: Array, y: Array) -> KernelDistance:
     Returns
     -------
     KernelDistance
-        ``value`` and ``standard_error``. The error comes from how far each sample alone moves the
-        estimate, :math:`a_i = \overline{k(x_i, x_{j \ne i})} - \overline{k(x_i, y_j)}` and
-        :math:`b_j` likewise: its square is :math:`4 \operatorname{var}(a) / N + 4
-        \operatorname{var}(b) / M`. Where the two distributions are equal it errs on the large side.
+        ``value`` and ``standard_error``, which errs on the large side where the two distributions
+        are equal.
 
     Raises
     ------
@@ -48,8 +54,8 @@ def kernel_distance(x: Array, y: Array) -> KernelDistance:
 
     Notes
     -----
-    Bińkowski, Sutherland, Arbel and Gretton, *Demystifying MMD GANs* (2018). They average over
-    random subsets; here all pairs are used, so nothing is drawn.
+    Bińkowski, Sutherland, Arbel and Gretton 2018, section 4. They average over random subsets;
+    here all pairs are used, so nothing is drawn.
     """
     x, y = checked(2, x=x, y=y)
     n, m = len(x), len(y)

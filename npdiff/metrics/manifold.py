@@ -43,8 +43,7 @@ def precision_recall(real: Array, generated: Array, k: int = 3) -> PrecisionReca
 
     Notes
     -----
-    Kynkäänniemi, Karras, Laine, Lehtinen and Aila, *Improved precision and recall metric for
-    assessing generative models* (2019); k = 3 is theirs.
+    Kynkäänniemi et al. 2019, section 2; k = 3 is theirs.
     """
     if k < 1:
         raise InputError(f"expected k of at least 1, got {k}")

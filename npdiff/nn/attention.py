@@ -10,7 +10,13 @@ from npdiff.tree import Module
 
 
 class SelfAttention(Module):
-    """Every token attends to every token: :eq:`attention` with q, k and v affine maps of x."""
+    r"""Every token attends to every token, by affine maps of x.
+
+    .. math::
+        :label: self-attention
+
+        y = W_o\,\mathrm{attention}(W_q x + b_q,\; W_k x + b_k,\; W_v x + b_v) + b_o
+    """
 
     qkv: Linear
     out: Linear
@@ -41,7 +47,13 @@ class SelfAttention(Module):
 
 
 class CrossAttention(Module):
-    """Every token attends to a context: :eq:`attention` with q of x, and k and v of the context."""
+    r"""Every token attends to a context, with q of x, and k and v of the context c.
+
+    .. math::
+        :label: cross-attention
+
+        y = W_o\,\mathrm{attention}(W_q x + b_q,\; W_k c + b_k,\; W_v c + b_v) + b_o
+    """
 
     q: Linear
     kv: Linear
@@ -83,7 +95,13 @@ class CrossAttention(Module):
 
 
 class FeedForward(Module):
-    """Two affine maps of each token with a GELU between them."""
+    r"""Two affine maps of each token with a GELU between them, by :eq:`gelu-tanh`.
+
+    .. math::
+        :label: feed-forward
+
+        y = W_2\,\mathrm{gelu}(W_1 x + b_1) + b_2
+    """
 
     first: Linear
     second: Linear
@@ -110,12 +128,18 @@ class FeedForward(Module):
 
 
 class TransformerBlock(Module):
-    """Self-attention, cross-attention to a context, feed-forward; each normalised, each added.
+    r"""Self-attention, cross-attention to a context, feed-forward; each normalised, each added.
+
+    .. math::
+        :label: transformer-block
+
+        x' = x + \mathrm{self}(\mathrm{norm}_1 x), \qquad
+        x'' = x' + \mathrm{cross}(\mathrm{norm}_2 x', c), \qquad
+        y = x'' + \mathrm{feed}(\mathrm{norm}_3 x'')
 
     Notes
     -----
-    Rombach et al., *High-Resolution Image Synthesis with Latent Diffusion Models* (2022),
-    section 3.3 and the appendix on the attention-based conditioning.
+    Rombach et al. 2022, section 3.3 and the appendix on the attention-based conditioning.
     """
 
     norm1: LayerNorm
@@ -172,7 +196,13 @@ def _tokens(x: Array) -> Array:
 
 
 class AttentionBlock(Module):
-    """Self-attention over the positions of an image, normalised before and added after."""
+    r"""Self-attention over the positions of an image, normalised before and added after.
+
+    .. math::
+        :label: attention-block
+
+        y = x + \mathrm{self}(\mathrm{norm}\,x)
+    """
 
     norm: GroupNorm
     attention: SelfAttention
@@ -198,7 +228,13 @@ class AttentionBlock(Module):
 
 
 class SpatialTransformer(Module):
-    """A transformer block over the positions of an image, attending to a context as well."""
+    r"""A transformer block over the positions of an image, attending to a context as well.
+
+    .. math::
+        :label: spatial-transformer
+
+        y = x + W_2\,\mathrm{block}(W_1\,\mathrm{norm}\,x + b_1,\; c) + b_2
+    """
 
     norm: GroupNorm
     inward: Linear

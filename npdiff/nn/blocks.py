@@ -12,14 +12,23 @@ from npdiff.tree import Module
 
 
 class ResBlock(Module):
-    """Norm, SiLU, convolution, twice; the embedding enters between; the input is added.
+    r"""Norm, SiLU, convolution, twice; the embedding enters between; the input is added.
 
-    With ``adagn`` the embedding scales and shifts the second normalisation (:eq:`modulate`), else
-    it is added before it.
+    .. math::
+        :label: residual-block
+
+        y = W_r x + \mathrm{conv}_2\,\mathrm{drop}\,\mathrm{silu}(h'), \qquad
+        h = \mathrm{conv}_1\,\mathrm{silu}(\mathrm{norm}_1\,x), \qquad
+        h' = \begin{cases}
+        (1 + a) \odot \mathrm{norm}_2\,h + b, \quad (a, b) = W e + w & \text{AdaGN} \\
+        \mathrm{norm}_2\,(h + W e + w) & \text{else}
+        \end{cases}
+
+    with no :math:`W_r` where x has as many channels as y.
 
     Notes
     -----
-    Ho, Jain and Abbeel, *DDPM* (2020), appendix B; Dhariwal and Nichol (2021), section 3.
+    Ho et al. 2020, appendix B; Dhariwal and Nichol 2021, section 3.
     """
 
     norm1: GroupNorm

@@ -24,7 +24,7 @@ def variance_scaling(
 
     Notes
     -----
-    Glorot and Bengio (AISTATS 2010) and He et al. (ICCV 2015); s = 1 is LeCun's choice.
+    Glorot and Bengio 2010; He et al. 2015; s = 1 is LeCun's choice.
     """
     bound = math.sqrt(3.0 * scale / math.prod(shape[:-1]))
     return rng.uniform(-bound, bound, shape).astype(np.float32)

@@ -198,7 +198,15 @@ class Upsample(Module):
 
 
 class TimeEmbedding(Module):
-    """What the network knows of the time: sinusoidal features, then two affine maps."""
+    r"""What the network knows of the time: sinusoidal features, then two affine maps.
+
+    .. math::
+        :label: time-embedding
+
+        e = W_2\,\mathrm{silu}(W_1\,y(t) + b_1) + b_2
+
+    with y of :eq:`sinusoidal`.
+    """
 
     first: Linear
     second: Linear

@@ -13,7 +13,14 @@ from npdiff.tree import Module
 
 
 class MLP(Module):
-    """Residual layers of one width: h becomes h + W silu(h + embedding of the time and label)."""
+    r"""Residual layers of one width, which are told the embedding e of time and label.
+
+    .. math::
+        :label: residual-layers
+
+        h_0 = W_i x + b_i, \qquad h_{l+1} = h_l + W_l\,\mathrm{silu}(h_l + e) + b_l, \qquad
+        y = W_o h_L + b_o
+    """
 
     time: TimeEmbedding
     label: Embedding | None

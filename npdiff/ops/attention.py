@@ -16,9 +16,17 @@ def attention(q: Array, k: Array, v: Array, *, heads: int, mask: Array | None = 
 
         o = \mathrm{softmax}\!\left(\frac{q\,k^\top}{\sqrt d}\right) v
 
-    for each sample and head, with d = E / heads. Queries are taken a block at a time; of the
-    probabilities P only the logarithm of each row's normaliser is kept, from which the pullback
-    makes them again:
+    for each sample and head, with d = E / heads. A mask takes keys away:
+
+    .. math::
+        :label: attention-mask
+
+        o_i = \frac{\sum_j m_j\,e^{s_{ij}}\,v_j}{\sum_j m_j\,e^{s_{ij}}}, \qquad
+        s_{ij} = \frac{q_i \cdot k_j}{\sqrt d}, \qquad
+        o_i = 0 \;\text{ where all } m_j = 0
+
+    Queries are taken a block at a time; of the probabilities P only the logarithm of each row's
+    normaliser is kept, from which the pullback makes them again:
 
     .. math::
         :label: attention-pullback
@@ -49,8 +57,8 @@ def attention(q: Array, k: Array, v: Array, *, heads: int, mask: Array | None = 
 
     Notes
     -----
-    Vaswani et al., *Attention Is All You Need* (2017), section 3.2. Recomputing the probabilities
-    from the normaliser: Dao et al., *FlashAttention* (2022), section 3.1.
+    Vaswani et al. 2017, section 3.2. Recomputing the probabilities from the normaliser:
+    Dao et al. 2022, section 3.1.
     """
     xp = namespace(q)
     (N, L, E), M = q.shape, k.shape[1]

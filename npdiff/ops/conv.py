@@ -45,9 +45,15 @@ def conv(
 
     where o and k run over all spatial axes and x is zero outside of its grid. The patches of a few
     samples at a time are gathered into a matrix that fits the cache, and multiplied. The pullback
-    is the transpose of each step: the same patches give :math:`\bar w`, and
-    :math:`\bar y\,w^\top` is scattered back where the patches came from. The patches are gathered
-    anew rather than kept: they are K times the size of x.
+    is the transpose of each step, with the patches gathered anew rather than kept (they are K
+    times the size of x), and :math:`\bar y\,w^\top` scattered back where they came from:
+
+    .. math::
+        :label: conv-pullback
+
+        \bar x_{n, i, c} = \sum_{k, o:\, s\,o + k - p = i} \sum_f \bar y_{n, o, f}\; w_{k, c, f},
+        \quad \bar w_{k, c, f} = \sum_{n, o} x_{n,\, s\,o + k - p,\, c}\; \bar y_{n, o, f},
+        \quad \bar b_f = \sum_{n, o} \bar y_{n, o, f}
 
     Saves: ``x``, ``w``.
 

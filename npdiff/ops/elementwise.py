@@ -18,7 +18,11 @@ def silu(x: Array) -> Traced:
         \mathrm{silu}(x) = x\,\sigma(x) = v\,(1 + \tanh v), \qquad v = x / 2
 
     The second form cannot overflow, and tanh is a fast function of the array libraries. Pullback:
-    :math:`\bar x = \tfrac12 (1 + \tanh v)\,(1 + v\,(1 - \tanh v))\,\bar y`.
+
+    .. math::
+        :label: silu-pullback
+
+        \bar x = \tfrac12\,(1 + \tanh v)\,(1 + v\,(1 - \tanh v))\,\bar y
 
     Saves: ``x``.
 
@@ -33,8 +37,7 @@ def silu(x: Array) -> Traced:
 
     Notes
     -----
-    Hendrycks and Gimpel, *Gaussian Error Linear Units* (2016); Ramachandran, Zoph and Le,
-    *Searching for Activation Functions* (2017), under the name swish.
+    Hendrycks and Gimpel 2016, section 2; Ramachandran, Zoph and Le 2017, under the name swish.
     """
     xp = namespace(x)
     v = x * 0.5
@@ -73,8 +76,19 @@ def gelu(x: Array, *, approximate: bool = False) -> Traced:
             \left(1 + \tanh\!\left(\sqrt{2/\pi}\,(x + 0.044715\,x^3)\right)\right)
 
     The two differ by up to 5e-4; a network trained with one should be run with that one.
-    Pullbacks: :math:`(\Phi(x) + x\,\varphi(x))\,\bar y` with the normal density
-    :math:`\varphi`, and the derivative of the approximation.
+    Pullbacks, with the normal density :math:`\varphi`, and with
+    :math:`\tilde\Phi(x) = \tfrac12 (1 + \tanh u(x))` where the approximation has its tanh of u:
+
+    .. math::
+        :label: gelu-pullback
+
+        \bar x = (\Phi(x) + x\,\varphi(x))\,\bar y
+
+    .. math::
+        :label: gelu-tanh-pullback
+
+        \bar x = \left( \tilde\Phi + 2 x\,\tilde\Phi\,(1 - \tilde\Phi)\,
+            \sqrt{2/\pi}\,(1 + 3 \cdot 0.044715\,x^2) \right) \bar y
 
     Saves: ``x``.
 
@@ -90,7 +104,7 @@ def gelu(x: Array, *, approximate: bool = False) -> Traced:
 
     Notes
     -----
-    Hendrycks and Gimpel, *Gaussian Error Linear Units* (2016). The exact form needs SciPy.
+    Hendrycks and Gimpel 2016, section 2. The exact form needs SciPy.
     """
     xp = namespace(x)
     slope = math.sqrt(2.0 / math.pi)
@@ -120,7 +134,12 @@ def softmax(x: Array) -> Traced:
 
         p_i = \frac{e^{x_i - m}}{\sum_j e^{x_j - m}}, \qquad m = \max_j x_j
 
-    Pullback: :math:`\bar x_i = p_i\,(\bar p_i - \sum_j \bar p_j\,p_j)`.
+    Pullback:
+
+    .. math::
+        :label: softmax-pullback
+
+        \bar x_i = p_i \left(\bar p_i - \sum_j \bar p_j\,p_j\right)
 
     Saves: ``p``.
 
@@ -150,7 +169,8 @@ def dropout(x: Array, *, rate: float, key: Key | None) -> Traced:
     .. math::
         :label: dropout
 
-        y = \frac{m}{1 - r}\,x, \qquad m \sim \mathrm{Bernoulli}(1 - r)
+        y = \frac{m}{1 - r}\,x, \qquad \bar x = \frac{m}{1 - r}\,\bar y,
+        \qquad m = [u \ge r], \qquad u \sim \mathrm{U}(0, 1)
 
     The mask is drawn from the key again in the pullback, so nothing is kept. Without a key
     (sampling, evaluation) or at rate 0 this is the identity.
@@ -175,7 +195,7 @@ def dropout(x: Array, *, rate: float, key: Key | None) -> Traced:
 
     Notes
     -----
-    Srivastava et al., *Dropout* (JMLR 2014).
+    Srivastava et al. 2014, section 4; inverted: scaled in training instead of in use.
     """
     if not 0.0 <= rate < 1.0:
         raise InputError(f"a dropout rate lies in [0, 1), got {rate}")

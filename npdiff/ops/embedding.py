@@ -14,9 +14,12 @@ VARIANTS = ("ddpm", "adm", "transformer")
 
 @differentiable
 def embedding(table: Array, *, index: Array) -> Traced:
-    r"""Rows of a table: :math:`y_n = W_{i_n}`.
+    r"""Rows of a table, and the pullback.
 
-    Pullback: :math:`\bar W_j = \sum_{n:\,i_n = j} \bar y_n`.
+    .. math::
+        :label: embedding
+
+        y_n = W_{i_n}, \qquad \bar W_j = \sum_{n:\,i_n = j} \bar y_n
 
     Saves: ``index``.
 
@@ -62,8 +65,13 @@ def sinusoidal(t: Array, *, width: int, variant: str = "adm", longest: float = 1
 
     Three layouts are in public use: ``"ddpm"`` is [sin, cos] with :math:`\delta = 1`, ``"adm"``
     (also Stable Diffusion) is [cos, sin] with :math:`\delta = 0`, and ``"transformer"`` alternates
-    sin, cos with :math:`\delta = 0`. An odd width ends in a zero. Pullback:
-    :math:`\bar t = \sum \omega\,(\cos \omega t\,\bar s - \sin \omega t\,\bar c)`.
+    sin, cos with :math:`\delta = 0`. An odd width ends in a zero. Pullback, with the cotangents
+    :math:`\bar s` of the sines and :math:`\bar c` of the cosines:
+
+    .. math::
+        :label: sinusoidal-pullback
+
+        \bar t = \sum_i \omega_i\,(\bar s_i \cos \omega_i t - \bar c_i \sin \omega_i t)
 
     Saves: ``t``.
 
@@ -86,7 +94,7 @@ def sinusoidal(t: Array, *, width: int, variant: str = "adm", longest: float = 1
 
     Notes
     -----
-    Vaswani et al. (2017), section 3.5; Ho, Jain and Abbeel, *DDPM* (2020), appendix B.
+    Vaswani et al. 2017, section 3.5; Ho et al. 2020, appendix B.
     """
     if variant not in VARIANTS:
         raise InputError(f"unknown variant {variant!r}: choose one of {', '.join(VARIANTS)}")

@@ -14,7 +14,11 @@ def linear(x: Array, w: Array, b: Array | None = None) -> Traced:
         y = x\,w + b
 
     Pullback, summing over every axis but the last:
-    :math:`\bar x = \bar y\,w^\top,\ \bar w = \sum x^\top \bar y,\ \bar b = \sum \bar y`.
+
+    .. math::
+        :label: linear-pullback
+
+        \bar x = \bar y\,w^\top, \qquad \bar w = \sum x^\top \bar y, \qquad \bar b = \sum \bar y
 
     Saves: ``x``, ``w``.
 
@@ -49,9 +53,13 @@ def _over_space(e: Array, ndim: int) -> Array:
 
 @differentiable
 def shift(x: Array, e: Array) -> Traced:
-    r"""An embedding added at every position: :math:`y_{n s c} = x_{n s c} + e_{n c}`.
+    r"""An embedding added at every position, and the pullback.
 
-    Pullback: :math:`\bar x = \bar y,\ \bar e = \sum_s \bar y`.
+    .. math::
+        :label: shift
+
+        y_{n s c} = x_{n s c} + e_{n c}, \qquad
+        \bar x = \bar y, \qquad \bar e_{n c} = \sum_s \bar y_{n s c}
 
     Saves: nothing.
 
@@ -81,7 +89,14 @@ def modulate(x: Array, scale: Array, offset: Array) -> Traced:
 
         y_{n s c} = x_{n s c}\,(1 + a_{n c}) + b_{n c}
 
-    Pullback: :math:`\bar x = (1 + a)\,\bar y,\ \bar a = \sum_s x\,\bar y,\ \bar b = \sum_s \bar y`.
+    Pullback:
+
+    .. math::
+        :label: modulate-pullback
+
+        \bar x_{n s c} = (1 + a_{n c})\,\bar y_{n s c}, \qquad
+        \bar a_{n c} = \sum_s x_{n s c}\,\bar y_{n s c}, \qquad
+        \bar b_{n c} = \sum_s \bar y_{n s c}
 
     Saves: ``x``, ``gain``.
 
@@ -98,7 +113,7 @@ def modulate(x: Array, scale: Array, offset: Array) -> Traced:
 
     Notes
     -----
-    Dhariwal and Nichol, *Diffusion Models Beat GANs on Image Synthesis* (2021), section 3, AdaGN.
+    Dhariwal and Nichol 2021, section 3, AdaGN.
     """
     gain = _over_space(1.0 + scale, x.ndim)
     y = x * gain

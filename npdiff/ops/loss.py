@@ -17,7 +17,11 @@ def squared_error(y: Array, *, target: Array, weight: Array | None = None) -> Tr
         L = \frac{1}{N D} \sum_{n=1}^{N} w_n \lVert y_n - \hat y_n \rVert^2
 
     over N samples of D numbers each. Pullback:
-    :math:`\bar y_n = \tfrac{2 w_n}{N D}\,(y_n - \hat y_n)\,\bar L`.
+
+    .. math::
+        :label: squared-error-pullback
+
+        \bar y_n = \frac{2 w_n}{N D}\,(y_n - \hat y_n)\,\bar L
 
     Saves: ``difference``, ``weight``.
 
@@ -62,7 +66,12 @@ def cross_entropy(logits: Array, *, labels: Array) -> Traced:
 
         L = -\frac1N \sum_n \left( z_{n, l_n} - \log \sum_j e^{z_{n j}} \right)
 
-    Pullback: :math:`\bar z = \tfrac1N\,(\mathrm{softmax}(z) - \mathrm{onehot}(l))\,\bar L`.
+    Pullback:
+
+    .. math::
+        :label: cross-entropy-pullback
+
+        \bar z = \frac1N\,(\mathrm{softmax}(z) - \mathrm{onehot}(l))\,\bar L
 
     Saves: ``log_p``, ``chosen``.
 

@@ -47,7 +47,7 @@ def group_norm(x: Array, gamma: Array, beta: Array, *, groups: int, eps: float =
 
     Notes
     -----
-    Wu and He, *Group Normalization* (ECCV 2018). Published networks differ in eps (1e-5 or 1e-6).
+    Wu and He 2018, section 3. Published networks differ in eps (1e-5 or 1e-6).
     """
     xp = namespace(x)
     N, C, shape = x.shape[0], x.shape[-1], x.shape
@@ -95,7 +95,14 @@ def layer_norm(x: Array, gamma: Array, beta: Array, *, eps: float = 1e-5) -> Tra
         \mu = \langle x \rangle
 
     with :math:`\langle\cdot\rangle` the mean over the C channels of one position. The pullback is
-    :eq:`group-norm-pullback` with that mean.
+    :eq:`group-norm-pullback` with that mean: all but scale, a projection.
+
+    .. math::
+        :label: layer-norm-pullback
+
+        \bar x = \frac{1}{\sqrt{\langle (x - \mu)^2 \rangle + \epsilon}}
+            \left(I - \frac{\mathbf 1 \mathbf 1^\top + \hat x\,\hat x^\top}{C}\right)
+            (\gamma \odot \bar y)
 
     Saves: ``x``, ``gamma``, ``mean``, ``rstd``.
 
@@ -112,7 +119,7 @@ def layer_norm(x: Array, gamma: Array, beta: Array, *, eps: float = 1e-5) -> Tra
 
     Notes
     -----
-    Ba, Kiros and Hinton, *Layer Normalization* (2016).
+    Ba, Kiros and Hinton 2016, section 3.
     """
     xp = namespace(x)
     mean = x.mean(axis=-1, keepdims=True)

@@ -29,7 +29,12 @@ def average_pool(x: Array, *, factor: int = 2) -> Traced:
 
         y_{n, o, c} = f^{-d} \sum_{0 \le k < f} x_{n,\, f o + k,\, c}
 
-    Pullback: every position of a cell receives :math:`f^{-d}\,\bar y`.
+    over the d spatial axes. Pullback: every position of a cell receives its share.
+
+    .. math::
+        :label: average-pool-pullback
+
+        \bar x_{n, i, c} = f^{-d}\, \bar y_{n,\, \lfloor i / f \rfloor,\, c}
 
     Saves: nothing.
 
@@ -74,7 +79,12 @@ def upsample(x: Array, *, factor: int = 2, size: Sequence[int] | None = None) ->
 
         y_{n, o, c} = x_{n,\, \lfloor o / f \rfloor,\, c}
 
-    Pullback: :math:`\bar x` is the sum of :math:`\bar y` over each cell.
+    Pullback: the sum over each cell, of what is left of it.
+
+    .. math::
+        :label: upsample-pullback
+
+        \bar x_{n, i, c} = \sum_{0 \le k < f} \bar y_{n,\, f i + k,\, c}
 
     Saves: nothing.
 
@@ -169,6 +179,11 @@ def space_to_depth(x: Array, *, factor: int = 2) -> Traced:
 def depth_to_space(x: Array, *, factor: int = 2) -> Traced:
     r"""Pixel shuffle: channels become positions of a cell; the inverse of :func:`space_to_depth`.
 
+    .. math::
+        :label: depth-to-space
+
+        y_{n,\, f o + k,\, c} = x_{n, o, (k, c)}
+
     Saves: nothing.
 
     Parameters
@@ -188,7 +203,7 @@ def depth_to_space(x: Array, *, factor: int = 2) -> Traced:
 
     Notes
     -----
-    Shi et al., *Real-Time Single Image and Video Super-Resolution* (CVPR 2016).
+    Shi et al. 2016, section 3.2.
     """
 
     def depth_to_space_pullback(dy: Array) -> Cotangents:

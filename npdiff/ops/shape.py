@@ -7,9 +7,12 @@ from npdiff.pullback import Cotangents, Traced, differentiable
 
 @differentiable
 def concat(a: Array, b: Array) -> Traced:
-    r"""Two arrays side by side along the channels: :math:`y = [a, b]`.
+    r"""Two arrays side by side along the channels; the pullback cuts where they were joined.
 
-    Pullback: :math:`\bar y` cut where they were joined.
+    .. math::
+        :label: concat
+
+        y = [a, b], \qquad [\bar a, \bar b] = \bar y
 
     Saves: nothing.
 
@@ -40,9 +43,12 @@ def concat(a: Array, b: Array) -> Traced:
 
 @differentiable
 def split(x: Array, *, parts: int) -> Traced:
-    r"""The channels cut into equal parts: :math:`(y_1, \dots, y_k) = x`.
+    r"""The channels cut into equal parts; the pullback lays them side by side.
 
-    Pullback: :math:`\bar x` is the cotangents side by side.
+    .. math::
+        :label: split
+
+        [y_1, \dots, y_k] = x, \qquad \bar x = [\bar y_1, \dots, \bar y_k]
 
     Saves: nothing.
 

@@ -63,9 +63,8 @@ def adamw(
 
     Notes
     -----
-    Loshchilov and Hutter, *Decoupled weight decay regularization*, ICLR 2019, Algorithm 2, with the
-    decay multiplied by the learning rate; the moments and their bias corrections are Kingma and
-    Ba, *Adam*, ICLR 2015, Algorithm 1.
+    Loshchilov and Hutter 2019, Algorithm 2, with the decay multiplied by the learning rate; the
+    moments and their bias corrections are those of Kingma and Ba 2015, Algorithm 1.
     """
     beta_1, beta_2 = betas
     correction_1, correction_2 = 1.0 - beta_1**step, 1.0 - beta_2**step
@@ -83,7 +82,11 @@ def adamw(
 
 
 def global_norm(gradient: object) -> Array:
-    r"""The length :math:`\lVert g \rVert` of a tree as one vector: a float64 scalar of its backend.
+    r"""The length of a tree as one vector: a float64 scalar of its backend.
+
+    .. math:: :label: global-norm
+
+        \lVert g \rVert = \Big( \sum_{\text{arrays}} \sum_i g_i^2 \Big)^{1/2}
 
     Summed in float64, so that it depends neither on the size of the model nor on a threaded dot
     product.
@@ -104,8 +107,7 @@ def clip(gradient: T, norm: float, limit: float) -> T:
 
     Notes
     -----
-    Pascanu, Mikolov and Bengio, *On the difficulty of training recurrent neural networks*, ICML
-    2013, Algorithm 1.
+    Pascanu, Mikolov and Bengio 2013, Algorithm 1.
     """
     return gradient if norm <= limit else tree.scale(gradient, limit / norm)
 
@@ -128,7 +130,7 @@ def learning_rate(
 
     Notes
     -----
-    The cosine is Loshchilov and Hutter, *SGDR*, ICLR 2017, without restarts.
+    The cosine is that of Loshchilov and Hutter 2017, Eq. 5, without restarts.
     """
     if step <= warmup:
         return peak * step / warmup
