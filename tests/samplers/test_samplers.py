@@ -48,8 +48,9 @@ def test_any_sampler_any_schedule_any_row(way: str, schedule, row: str) -> None:
     exact = DATA.denoiser(schedule)
     unit = schedule.t_max / 1000
 
-    def network(x, clock):
+    def network(shown, clock):
         t = np.minimum(clock * unit, schedule.t_max)
+        x = shown / ROWS[row].shown(schedule, np.ones_like(shown), t)
         return ROWS[row].target(schedule, *exact(x, t), t)
 
     x = np.random.default_rng(0).normal(size=(3, 2))
