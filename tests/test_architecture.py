@@ -19,7 +19,7 @@ LONGEST = 300  # lines; a file is read in one sitting
 # in the same tower below it, and the ground. The towers know nothing of each other.
 CALCULUS = ("backend", "tree", "pullback", "ops", "nn")
 DIFFUSION = ("schedules", "process", "parameterisation", "denoiser")
-AFTER_DENOISER = ("guidance", "grids", "samplers", "objective", "likelihood", "exact")
+AFTER_DENOISER = ("guidance", "grids", "samplers", "objective", "likelihood", "exact", "editing")
 
 GROUND = {"errors", "backend", "random"}
 MAY_IMPORT = {
@@ -36,13 +36,15 @@ MAY_IMPORT = {
     # The diffusion tower: plain arrays, no pullbacks, until the two meet in the denoiser.
     "schedules": GROUND,
     "process": {*GROUND, "schedules"},
+    "variances": {*GROUND, "schedules", "process"},
     "parameterisation": {*GROUND, "schedules", "process"},
     "denoiser": {*GROUND, "tree", "pullback", "schedules", "process", "parameterisation"},
     "guidance": {*GROUND, *DIFFUSION},
     "grids": {*GROUND, *DIFFUSION},
-    "samplers": {*GROUND, "grids", "guidance", *DIFFUSION},
-    "objective": {*GROUND, "pullback", "ops", *DIFFUSION},
-    "likelihood": {*GROUND, "grids", "samplers", *DIFFUSION},
+    "samplers": {*GROUND, "grids", "guidance", "variances", *DIFFUSION},
+    "editing": {*GROUND, "grids", "guidance", "samplers", "variances", *DIFFUSION},
+    "objective": {*GROUND, "pullback", "ops", "variances", *DIFFUSION},
+    "likelihood": {*GROUND, "pullback", "grids", "samplers", "objective", *DIFFUSION},
     "exact": {*GROUND, *DIFFUSION},
 }
 # What carries the commands and knows nobody above it.
