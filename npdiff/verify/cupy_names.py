@@ -52,6 +52,7 @@ FUNCTIONS = {
     "repeat": "repeats axis",
     "reshape": "order",
     "roll": "shift axis",
+    "sort": "axis",
     "squeeze": "axis",
     "stack": "axis out dtype casting",
     "std": "axis dtype out ddof keepdims",

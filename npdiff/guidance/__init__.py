@@ -1,0 +1,38 @@
+r"""Guidance: from denoisers to a denoiser that leans towards a condition.
+
+At a fixed (x_t, t) eps is an affine function of x_0, so guiding either of a denoiser's two
+estimates guides the other alike. Everything here maps denoisers to a denoiser and can be combined:
+
+>>> import numpy as np
+>>> from npdiff.exact import Gaussian
+>>> from npdiff.schedules import linear_table
+>>> schedule = linear_table()
+>>> cond, uncond = (Gaussian(m, 0.5).denoiser(schedule) for m in ([0.8, 0.4], [0.0, 0.0]))
+>>> strong = limited(classifier_free(cond, uncond, w=5.0), cond, schedule, low=0.2, high=5.0)
+>>> denoise = thresholded(rescaled(strong, cond, schedule, phi=0.7), schedule)
+>>> bool(abs(denoise(np.array([[1.0, 0.5]]), 300)[0]).max() <= 1.0)
+True
+"""
+
+from npdiff.guidance.classifier import (
+    LogProbGradient,
+    classifier_guided,
+    label_gradient,
+    mean_shifted,
+)
+from npdiff.guidance.contrast import rescaled, thresholded
+from npdiff.guidance.extrapolation import autoguidance, classifier_free, from_paper_scale
+from npdiff.guidance.interval import limited
+
+__all__ = [
+    "LogProbGradient",
+    "autoguidance",
+    "classifier_free",
+    "classifier_guided",
+    "from_paper_scale",
+    "label_gradient",
+    "limited",
+    "mean_shifted",
+    "rescaled",
+    "thresholded",
+]

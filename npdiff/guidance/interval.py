@@ -1,0 +1,60 @@
+r"""Guidance where it helps, and none elsewhere."""
+
+import math
+
+from npdiff.backend import Array, namespace
+from npdiff.denoiser import Denoise
+from npdiff.errors import InputError
+from npdiff.schedules import Schedule, Times
+
+
+def limited(guided: Denoise, cond: Denoise, schedule: Schedule, low: float, high: float) -> Denoise:
+    r"""Guidance in a limited interval of noise levels.
+
+    .. math::
+        :label: guidance-interval
+
+        w_t = \begin{cases} w & \text{if } \text{low} < \sigma_t / \alpha_t \le \text{high} \\
+        1 & \text{otherwise} \end{cases}
+
+    At high noise guidance takes variety from the samples, and at low noise it does nothing.
+
+    Parameters
+    ----------
+    guided, cond : the denoiser within the interval, and the one outside of it
+    schedule : Schedule
+    low, high : noise levels in units of the data, EDM's sigma; ``math.inf`` for no upper end
+
+    Returns
+    -------
+    Denoise
+        At a scalar time only the one that counts is asked.
+
+    Raises
+    ------
+    InputError
+        If not 0 <= low < high.
+
+    Notes
+    -----
+    Kynkäänniemi et al. 2024, section 3.
+    """
+    if not 0.0 <= low < high:
+        raise InputError(
+            f"guidance is limited to noise levels from low to high, 0 <= low < high, "
+            f"got {low} and {high}"
+        )
+    log_low, log_high = (math.log(level) if level > 0.0 else -math.inf for level in (low, high))
+
+    def denoise(x: Array, t: Times) -> tuple[Array, Array]:
+        log_level = -0.5 * schedule.log_snr(t)
+        inside = (log_low < log_level) & (log_level <= log_high)
+        if inside.ndim == 0:
+            return guided(x, t) if inside else cond(x, t)
+        xp = namespace(x)
+        mask = xp.asarray(inside.reshape(-1, *(1,) * (x.ndim - 1)))
+        both = zip(guided(x, t), cond(x, t), strict=True)
+        x_0, eps = (xp.where(mask, within, outside) for within, outside in both)
+        return x_0, eps
+
+    return denoise
