@@ -1,0 +1,173 @@
+r"""The order of a solver, measured: how fast its error falls as its steps grow finer.
+
+Two test beds with known truth. The data are a mixture of two Gaussians, whose denoiser is exact;
+the probability-flow ODE carries each point along its quantile :eq:`quantile-flow`. Both beds stop
+at a positive sigma: a grid that ends at 0 has a last step of infinite length in log-SNR, whose
+error no number of steps makes smaller.
+
+.. math::
+    :label: observed-order
+
+    p = \log_2 \frac{\lVert x^{(N)} - x^\star \rVert_\infty}{\lVert x^{(2N)} - x^\star \rVert_\infty}
+
+is the slope of the global error under doubling N: p for a solver of order p, once N is large enough.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from npdiff.backend import Array
+from npdiff.exact import Gaussian, Mixture
+from npdiff.samplers import SAMPLERS
+from npdiff.schedules import EDM, LinearVP, Schedule, Times
+
+#: .4 N(-1, .04) + .6 N(.6, .04), the second parameters being variances.
+DATA = Mixture([0.4, 0.6], [Gaussian([-1.0], 0.04), Gaussian([0.6], 0.04)])
+
+#: Where the six points start, in units of the noise.
+STARTS = (-1.7, -0.9, -0.2, 0.1, 0.5, 1.3)
+
+#: How far the slope may be from the order that is claimed.
+TOLERANCE = 0.15
+
+
+@dataclass(frozen=True)
+class Bed:
+    """A problem with a known answer: carry six points from ``start`` to ``end``.
+
+    Attributes
+    ----------
+    name : of the bed
+    schedule : Schedule
+    start, end : times, the end at a positive sigma
+    """
+
+    name: str
+    schedule: Schedule
+    start: float
+    end: float
+
+    @cached_property
+    def x(self) -> np.ndarray:
+        """The points at the start, (6, 1)."""
+        return float(self.schedule.sigma(self.start)) * np.array(STARTS)[:, None]
+
+    @cached_property
+    def truth(self) -> np.ndarray:
+        """Where the ODE carries them, (6, 1)."""
+        return DATA.flow(self.schedule, self.x, self.start, self.end)
+
+    def grid(self, steps: int) -> np.ndarray:
+        """N + 1 times, uniform in log-SNR, both ends exact."""
+        ends = self.schedule.log_snr(self.start), self.schedule.log_snr(self.end)
+        inner = self.schedule.time_at(np.linspace(*ends, steps + 1)[1:-1])
+        return np.concatenate([[self.start], inner, [self.end]])
+
+    def solve(self, sampler: str, steps: int, options: Mapping[str, Any]) -> tuple[float, int]:
+        """The largest error of the six points, and how often the denoiser was asked."""
+        exact, asked = DATA.denoiser(self.schedule), 0
+
+        def denoise(x: Array, t: Times) -> tuple[Array, Array]:
+            nonlocal asked
+            asked += 1
+            return exact(x, t)
+
+        run: Callable[..., Any] = SAMPLERS[sampler]
+        *_, last = run(denoise, self.schedule, self.x, self.grid(steps), **options)
+        return float(np.abs(last.x - self.truth).max()), asked
+
+
+#: Sigma from 20 down to .05 with alpha = 1, and the linear variance-preserving SDE from t = 1.
+BEDS: dict[str, Bed] = {
+    "ve": Bed("ve", EDM(), 20.0, 0.05),
+    "vp": Bed("vp", LinearVP(), 1.0, 0.02),
+}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is said of a deterministic solver.
+
+    Attributes
+    ----------
+    sampler : its name in :data:`npdiff.samplers.SAMPLERS`
+    order : of the global error
+    label : the equation of its step, which the check of its order proves
+    options : the sampler's own
+    evaluations : how often a step asks the denoiser, once it is under way
+    extra : how often it asks beyond N times that
+    steps : the smaller number of steps at which the order is seen on both beds
+    note : what the table adds
+    """
+
+    sampler: str
+    order: float
+    label: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    evaluations: int = 1
+    extra: int = 0
+    steps: int = 96
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """The sampler and its options: ``unipc order=3``."""
+        return " ".join((self.sampler, *(f"{k}={v}" for k, v in self.options.items())))
+
+
+@dataclass(frozen=True)
+class Convergence:
+    """What was measured of a claim on a bed.
+
+    Attributes
+    ----------
+    claim : Claim
+    bed : the name of the bed
+    steps : N, ascending
+    errors : the largest error of the six points at each N
+    asked : how often the denoiser was asked at each N
+    """
+
+    claim: Claim
+    bed: str
+    steps: tuple[int, ...]
+    errors: tuple[float, ...]
+    asked: tuple[int, ...]
+
+    @property
+    def slopes(self) -> tuple[float, ...]:
+        """The observed order between neighbours: :eq:`observed-order`, for any ratio of steps."""
+        log_errors, log_steps = np.log(self.errors), np.log(self.steps)
+        return tuple((-np.diff(log_errors) / np.diff(log_steps)).tolist())
+
+    @property
+    def slope(self) -> float:
+        """The observed order at the largest numbers of steps."""
+        return self.slopes[-1]
+
+
+def measure(claim: Claim, bed: str, steps: Sequence[int] | None = None) -> Convergence:
+    """The global error of a solver on a bed at several numbers of steps.
+
+    Parameters
+    ----------
+    claim : Claim
+    bed : a key of :data:`BEDS`
+    steps : two or more N, ascending; if None the claim's own number and its double
+    """
+    counts = (claim.steps, 2 * claim.steps) if steps is None else tuple(steps)
+    solved = [BEDS[bed].solve(claim.sampler, n, claim.options) for n in counts]
+    errors, asked = zip(*solved, strict=True)
+    return Convergence(claim, bed, counts, errors, asked)
+
+
+#: What the package says of its deterministic solvers; the checks and the documentation read it.
+CLAIMS: tuple[Claim, ...] = (
+    Claim("ddim", 1, "ddim-step"),
+    Claim("euler", 1, "euler-step"),
+    Claim("heun", 2, "heun-step", evaluations=2),
+)
