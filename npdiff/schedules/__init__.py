@@ -8,25 +8,41 @@ logarithms: near the data 1 - alpha_t^2 has lost all its digits, and log alpha_t
 from collections.abc import Callable
 
 from npdiff.schedules.base import Schedule, Times, VariancePreserving
-from npdiff.schedules.continuous import Cosine, LinearVP
-from npdiff.schedules.table import Table, cosine_table, linear_table
+from npdiff.schedules.continuous import Cosine, LinearVP, SubVP
+from npdiff.schedules.exploding import EDM, VE
+from npdiff.schedules.flow import RectifiedFlow
+from npdiff.schedules.table import Table, cosine_table, linear_table, zero_terminal_snr
+from npdiff.schedules.tables import scaled_linear_table, zero_snr_table
 
 __all__ = [
+    "EDM",
     "SCHEDULES",
+    "VE",
     "Cosine",
     "LinearVP",
+    "RectifiedFlow",
     "Schedule",
+    "SubVP",
     "Table",
     "Times",
     "VariancePreserving",
     "cosine_table",
     "linear_table",
+    "scaled_linear_table",
+    "zero_snr_table",
+    "zero_terminal_snr",
 ]
 
 #: Schedules by name.
 SCHEDULES: dict[str, Callable[[], Schedule]] = {
     "linear": linear_table,
     "cosine": cosine_table,
+    "scaled-linear": scaled_linear_table,
+    "zero-snr": zero_snr_table,
     "vp": LinearVP,
     "cosine-continuous": Cosine,
+    "sub-vp": SubVP,
+    "ve": VE,
+    "edm": EDM,
+    "rectified-flow": RectifiedFlow,
 }

@@ -17,6 +17,9 @@ class Schedule(ABC):
     r"""Signal and noise scales, and what follows from them.
 
     A subclass states the two logarithms and their time derivatives; the rest is derived here, once.
+    The ends are limits. At t = 0 there is no noise: log sigma is -inf, log-SNR is inf, and the
+    derivative of log sigma is inf. Where a schedule ends without signal, log alpha, log-SNR and f
+    are -inf at ``t_max`` and g^2 is inf; such a schedule states the derivative of alpha itself.
 
     .. math::
         :label: log-snr
@@ -31,7 +34,8 @@ class Schedule(ABC):
     t_max : float
         The last time: where sampling starts.
     t_min : float
-        The first time at which there is noise to remove: training and grids stay at or above it.
+        The first time at which there is noise to remove: training draws its times from here to
+        ``t_max``, and a grid's last step is from here or from above to 0. On a chain it is row 1.
     steps : int or None
         T, where the schedule is a chain of T steps; None where time is continuous.
 
@@ -47,7 +51,7 @@ class Schedule(ABC):
 
     @abstractmethod
     def log_alpha(self, t: Times) -> np.ndarray:
-        """The logarithm of the signal scale."""
+        """The logarithm of the signal scale; -inf where there is no signal."""
 
     @abstractmethod
     def log_sigma(self, t: Times) -> np.ndarray:
@@ -55,7 +59,7 @@ class Schedule(ABC):
 
     @abstractmethod
     def log_alpha_dot(self, t: Times) -> np.ndarray:
-        """The time derivative of :meth:`log_alpha`."""
+        """The time derivative of :meth:`log_alpha`; -inf where there is no signal."""
 
     @abstractmethod
     def log_sigma_dot(self, t: Times) -> np.ndarray:
@@ -99,7 +103,9 @@ class Schedule(ABC):
         return self.sigma(t) * self.log_sigma_dot(t)
 
     def log_snr(self, t: Times) -> np.ndarray:
-        """The log signal-to-noise ratio, :eq:`log-snr`; inf where there is no noise."""
+        """The log signal-to-noise ratio, :eq:`log-snr`; inf where there is no noise, -inf where
+        there is no signal.
+        """
         return 2.0 * (self.log_alpha(t) - self.log_sigma(t))
 
     def time_at(self, log_snr: Times) -> np.ndarray:
@@ -172,6 +178,8 @@ class VariancePreserving(Schedule):
             return 0.5 * np.log(-np.expm1(2.0 * self.log_alpha(t)))
 
     def log_sigma_dot(self, t: Times) -> np.ndarray:
-        # α² / σ² = 1 / (α⁻² - 1)
-        with np.errstate(divide="ignore"):
-            return -self.log_alpha_dot(t) / np.abs(np.expm1(-2.0 * self.log_alpha(t)))
+        # α² / σ² = 1 / (α⁻² - 1); where α = 0 and its derivative is finite, the limit is 0
+        log_alpha = self.log_alpha(t)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rate = -self.log_alpha_dot(t) / np.abs(np.expm1(-2.0 * log_alpha))
+        return np.where(np.isneginf(log_alpha), 0.0, rate)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from npdiff.errors import InputError
-from npdiff.schedules.base import Times, VariancePreserving
+from npdiff.schedules.base import Schedule, Times, VariancePreserving
 
 
 class LinearVP(VariancePreserving):
@@ -40,6 +40,48 @@ class LinearVP(VariancePreserving):
 
     def clock(self, t: Times) -> np.ndarray:
         return 1000.0 * self.time(t)
+
+
+class SubVP(Schedule):
+    r"""The sub-VP SDE: the signal of the variance-preserving SDE with less noise.
+
+    .. math::
+        :label: sub-vp
+
+        \sigma_t = 1 - \alpha_t^2
+
+    with the signal of :eq:`linear-vp`. It is the square of that SDE's noise scale, so that variance
+    is not preserved.
+
+    Parameters
+    ----------
+    beta_min, beta_max : of :class:`LinearVP`
+
+    Notes
+    -----
+    Song et al. 2021, section 3.4 and appendix B.
+    """
+
+    t_max = LinearVP.t_max
+    t_min = LinearVP.t_min
+
+    def __init__(self, beta_min: float = 0.1, beta_max: float = 20.0) -> None:
+        self._preserving = LinearVP(beta_min, beta_max)
+
+    def log_alpha(self, t: Times) -> np.ndarray:
+        return self._preserving.log_alpha(t)
+
+    def log_alpha_dot(self, t: Times) -> np.ndarray:
+        return self._preserving.log_alpha_dot(t)
+
+    def log_sigma(self, t: Times) -> np.ndarray:
+        return 2.0 * self._preserving.log_sigma(t)
+
+    def log_sigma_dot(self, t: Times) -> np.ndarray:
+        return 2.0 * self._preserving.log_sigma_dot(t)
+
+    def clock(self, t: Times) -> np.ndarray:
+        return self._preserving.clock(t)
 
 
 class Cosine(VariancePreserving):

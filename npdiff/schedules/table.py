@@ -18,11 +18,13 @@ class Table(VariancePreserving):
 
     Row 0 is the data, (alpha, sigma) = (1, 0), so the last step of a sampler needs no special case.
     Between the rows log alpha is interpolated linearly: its rate is constant within a step. At a
-    row, where the rate jumps, the derivatives are those of the step that ends there.
+    row, where the rate jumps, the derivatives are those of the step that ends there. If the last
+    beta is 1, no signal is left at T: in that step it is alpha that is interpolated linearly, so
+    that log-SNR decreases strictly all the way to -inf.
 
     Parameters
     ----------
-    betas : (T,) array, ``betas[0]`` is the paper's beta_1; each in (0, 1)
+    betas : (T,) array, ``betas[0]`` is the paper's beta_1; each in (0, 1), the last in (0, 1]
 
     Attributes
     ----------
@@ -51,22 +53,36 @@ class Table(VariancePreserving):
 
     def __init__(self, betas: np.ndarray) -> None:
         betas = np.asarray(betas, dtype=np.float64)
-        if betas.ndim != 1 or betas.size == 0 or not ((betas > 0.0) & (betas < 1.0)).all():
-            raise InputError("betas must be a non-empty row of numbers strictly between 0 and 1")
+        row = betas.ndim == 1 and betas.size > 0
+        if not (row and (betas > 0.0).all() and (betas[:-1] < 1.0).all() and betas[-1] <= 1.0):
+            raise InputError(
+                "betas must be a non-empty row of numbers strictly between 0 and 1, "
+                "of which the last may be 1"
+            )
         self.betas = np.concatenate([[0.0], betas])
-        self._log_alpha = 0.5 * np.cumsum(np.log1p(-self.betas))
+        with np.errstate(divide="ignore"):
+            self._rates = 0.5 * np.log1p(-self.betas)
+        self._log_alpha = 0.5 * np.cumsum(2.0 * self._rates)
         self.alpha_bar = np.exp(2.0 * self._log_alpha)
         self.steps = betas.size
         self.t_max = float(betas.size)
 
     def log_alpha(self, t: Times) -> np.ndarray:
-        t = self.time(t)
-        row, part = self._step(t)
-        return self._log_alpha[row - 1] + part * self._rate(row)
+        row, part = self._step(self.time(t))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            decay = np.where(self.betas[row] == 1.0, np.log1p(-part), part * self._rates[row])
+        return self._log_alpha[row - 1] + decay
 
     def log_alpha_dot(self, t: Times) -> np.ndarray:
+        row, part = self._step(self.time(t))
+        with np.errstate(divide="ignore"):
+            return np.where(self.betas[row] == 1.0, -1.0 / (1.0 - part), self._rates[row])
+
+    def alpha_dot(self, t: Times) -> np.ndarray:
         row, _ = self._step(self.time(t))
-        return self._rate(row)
+        with np.errstate(invalid="ignore"):
+            inner = super().alpha_dot(t)
+        return np.where(self.betas[row] == 1.0, -np.exp(self._log_alpha[row - 1]), inner)
 
     def clock(self, t: Times) -> np.ndarray:
         return self.time(t)
@@ -76,9 +92,6 @@ class Table(VariancePreserving):
         """The step in which t lies, 1..T, and the part of it that is over, from 0 to 1."""
         row = np.maximum(np.ceil(t), 1.0).astype(np.int64)
         return row, t - (row - 1)
-
-    def _rate(self, row: np.ndarray) -> np.ndarray:
-        return 0.5 * np.log1p(-self.betas[row])
 
 
 def linear_table(steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> Table:
@@ -99,7 +112,40 @@ def linear_table(steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> 
     -----
     Ho et al. 2020, section 4.
     """
-    return Table(np.linspace(first, last, _chain_length(steps)))
+    return Table(np.linspace(first, last, chain_length(steps)))
+
+
+def zero_terminal_snr(table: Table) -> Table:
+    r"""A chain whose signal is shifted and scaled so that none is left at the end.
+
+    .. math::
+        :label: zero-terminal-snr
+
+        \alpha'_t = \alpha_1\, \frac{\alpha_t - \alpha_T}{\alpha_1 - \alpha_T},
+        \qquad t = 1, \dots, T
+
+    The first row is kept, the last beta is 1. At T the noise says nothing of the data and ``eps``
+    nothing of what to do: sample from ``v``, ``x0`` or ``velocity``.
+
+    Parameters
+    ----------
+    table : a chain of two steps or more
+
+    Raises
+    ------
+    InputError
+        If the chain has one step only.
+
+    Notes
+    -----
+    Lin et al. 2024, Algorithm 1.
+    """
+    if table.t_max < 2.0:
+        raise InputError("a chain of one step cannot keep its first row and lose its last")
+    alpha = table.alpha(np.arange(1.0, table.t_max + 1.0))
+    # The share of what is left that a step takes, alpha'_t = alpha'_{t-1} (1 - share).
+    share = alpha[:-1] * -np.expm1(table._rates[2:]) / (alpha[:-1] - alpha[-1])
+    return Table(np.append(table.betas[1], np.append(share[:-1] * (2.0 - share[:-1]), 1.0)))
 
 
 def cosine_table(steps: int = 1000, s: float = 0.008, largest: float = 0.999) -> Table:
@@ -122,12 +168,13 @@ def cosine_table(steps: int = 1000, s: float = 0.008, largest: float = 0.999) ->
     -----
     Nichol and Dhariwal 2021, section 3.2.
     """
-    log_alpha = cosine_log_alpha(np.arange(_chain_length(steps)) / steps, s)
+    log_alpha = cosine_log_alpha(np.arange(chain_length(steps)) / steps, s)
     betas = np.append(-np.expm1(2.0 * np.diff(log_alpha)), 1.0)  # ᾱ(1) = 0
     return Table(np.minimum(betas, largest))
 
 
-def _chain_length(steps: int) -> int:
+def chain_length(steps: int) -> int:
+    """``steps``, checked."""
     if steps < 1:
         raise InputError(f"a chain has at least one step, got {steps}")
     return steps
