@@ -15,8 +15,8 @@ def class_gradient(mixture: Mixture, schedule: Schedule, k: int) -> Callable[[Ar
 
         \nabla_x \log r_k(x_t) = \nabla_x \log q_k(x_t) - \nabla_x \log q(x_t)
 
-    with the responsibilities :eq:`responsibilities`. By it :func:`npdiff.guidance.classifier_guided`
-    turns the denoiser of the mixture into that of the component.
+    with the responsibilities :eq:`responsibilities`. It turns the denoiser of the mixture into that
+    of the component, by :func:`npdiff.guidance.classifier_guided`.
 
     Parameters
     ----------
