@@ -108,7 +108,7 @@ def test_numbers_in_minus_one_to_one_and_colour(tmp_path: Path) -> None:
     np.testing.assert_array_equal(sheet, expected.reshape(12, 3, 3))
 
 
-@pytest.mark.parametrize("name", sorted(SCHEDULES))
+@pytest.mark.parametrize("name", ["linear", "cosine", "vp", "cosine-continuous"])
 def test_the_schedule_at_each_frame(tmp_path: Path, name: str) -> None:
     schedule = SCHEDULES[name]()
     times = schedule.t_max * np.array([1.0, 0.5, 0.0])

@@ -13,7 +13,7 @@ from npdiff.exact import Gaussian
 from npdiff.random import Key
 from npdiff.schedules import SCHEDULES
 
-ALL = {name: make() for name, make in SCHEDULES.items()}
+ALL = {name: SCHEDULES[name]() for name in ("linear", "cosine", "vp", "cosine-continuous")}
 everywhere = pytest.mark.parametrize("schedule", ALL.values(), ids=ALL)
 C = np.array([[0.5, 0.2], [0.2, 0.3]])
 FULL = Gaussian([0.7, -0.4], C)

@@ -10,7 +10,7 @@ from npdiff.random import Key
 from npdiff.samplers import ddim, ddpm, keyed_noise
 from npdiff.schedules import SCHEDULES, linear_table
 
-ALL = {name: make() for name, make in SCHEDULES.items()}
+ALL = {name: SCHEDULES[name]() for name in ("linear", "cosine", "vp", "cosine-continuous")}
 everywhere = pytest.mark.parametrize("schedule", ALL.values(), ids=ALL)
 
 

@@ -9,7 +9,7 @@ from npdiff.samplers import euler, heun
 from npdiff.samplers.ode import velocity
 from npdiff.schedules import SCHEDULES
 
-ALL = {name: make() for name, make in SCHEDULES.items()}
+ALL = {name: SCHEDULES[name]() for name in ("linear", "cosine", "vp", "cosine-continuous")}
 everywhere = pytest.mark.parametrize("schedule", ALL.values(), ids=ALL)
 DATA = Gaussian([0.6, -0.3], np.array([[0.5, 0.2], [0.2, 0.3]]))
 
