@@ -6,7 +6,7 @@ from npdiff.cli.common import whole
 from npdiff.generate import Settings
 from npdiff.grids import GRIDS
 from npdiff.samplers import SAMPLERS
-from npdiff.samplers.ddpm import VARIANCES
+from npdiff.variances import VARIANCES
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from npdiff.backend import Array
 from npdiff.denoiser import Denoise
 from npdiff.errors import InputError
-from npdiff.samplers.ddim import ddim
+from npdiff.samplers.ddim import ddim, ddim_inversion
 from npdiff.samplers.ddpm import ddpm
 from npdiff.samplers.ode import euler, heun
 from npdiff.samplers.step import Noise, Step, Steps, keyed_noise
@@ -26,6 +26,7 @@ __all__ = [
     "Step",
     "Steps",
     "ddim",
+    "ddim_inversion",
     "ddpm",
     "euler",
     "heun",

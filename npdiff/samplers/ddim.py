@@ -66,3 +66,74 @@ def ddim(
         if fresh > 0.0:
             x = x + per_sample(np.sqrt(fresh), x) * draw(noise, i, x)
         yield Step(float(s), x, x_0)
+
+
+def ddim_inversion(
+    denoise: Denoise,
+    schedule: Schedule,
+    x: Array,
+    times: np.ndarray,
+    *,
+    corrections: int = 0,
+) -> Steps:
+    r"""DDIM backwards: from data to the noise that leads to them.
+
+    .. math::
+        :label: ddim-inversion
+
+        x_t = \frac{\alpha_t}{\alpha_s}\, x_s
+        + \left( \sigma_t - \frac{\alpha_t}{\alpha_s}\, \sigma_s \right) \hat\epsilon,
+        \qquad s < t
+
+    is :eq:`ddim-step` at eta = 0, solved for x_t. There eps_hat is the estimate at (x_t, t), which
+    is not known yet; instead it is taken
+
+    - at (x_s, s), where one stands: a step of the ODE in the other direction, of first order as DDIM
+      is, and so is the round trip;
+    - at s = 0, where there is no noise to estimate, at (alpha_t x_0, t), the mean of q(x_t | x_0);
+    - with ``corrections``, again at (x_t, t) with the last x_t: a fixed-point iteration. Where it
+      converges the round trip is exact.
+
+    Parameters
+    ----------
+    denoise : from (x, t) to (x_0_hat, eps_hat); asked 1 + corrections times a step
+    schedule : Schedule
+    x : (N, ...) array, the state at ``times[0]``, data if that is 0
+    times : ascending host array: a sampler's grid reversed
+    corrections : how often to correct each step
+
+    Yields
+    ------
+    Step
+        Its ``x_0`` is the estimate that goes with the last eps_hat.
+
+    Raises
+    ------
+    InputError
+        If the times do not ascend strictly, or there is less than no correction.
+
+    Notes
+    -----
+    Song, Meng and Ermon 2021, section 4.3. A network is asked at the time of the state it is shown.
+    Programs that take the times of a sampler in reverse, without moving them by one, ask it at
+    another, or at a time below 0 in the first step.
+    """
+    times = schedule.time(times)
+    if times.ndim != 1 or times.size < 2 or not (np.diff(times) > 0.0).all():
+        raise InputError(
+            "inversion goes from data to noise: at least two times, ascending strictly"
+        )
+    if corrections < 0:
+        raise InputError(f"there are 0 corrections or more, got {corrections}")
+    for s, t in pairwise(times):
+        start, factor = x, np.exp(schedule.log_alpha(t) - schedule.log_alpha(s))
+        rest = schedule.sigma(t) - factor * schedule.sigma(s)
+        if schedule.sigma(s) == 0.0:
+            x_0, eps = denoise(per_sample(factor, x) * x, t)
+        else:
+            x_0, eps = denoise(x, s)
+        x = per_sample(factor, x) * start + per_sample(rest, x) * eps
+        for _ in range(corrections):
+            x_0, eps = denoise(x, t)
+            x = per_sample(factor, x) * start + per_sample(rest, x) * eps
+        yield Step(float(t), x, x_0)

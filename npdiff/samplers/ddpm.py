@@ -4,14 +4,13 @@ from itertools import pairwise
 
 import numpy as np
 
-from npdiff.backend import Array, per_sample
+from npdiff.backend import Array, namespace, per_sample
 from npdiff.denoiser import Denoise
 from npdiff.errors import InputError
-from npdiff.process import posterior_mean, posterior_variance, transition
+from npdiff.process import posterior_mean
 from npdiff.samplers.step import Noise, Step, Steps, draw
 from npdiff.schedules import Schedule
-
-VARIANCES = ("small", "large")
+from npdiff.variances import VARIANCES, Variance
 
 
 def ddpm(
@@ -20,7 +19,7 @@ def ddpm(
     x: Array,
     times: np.ndarray,
     *,
-    variance: str = "small",
+    variance: str | Variance = "small",
     noise: Noise | None = None,
 ) -> Steps:
     r"""Ancestral sampling.
@@ -34,13 +33,13 @@ def ddpm(
 
     is DDPM's step in its own symbols. It is the posterior mean :eq:`posterior-mean` with the
     estimate of x_0 in the place of x_0, plus noise; in that form, which is the one below, it goes
-    from any t to any s < t. In the equation sigma_t is the standard deviation of the step's noise,
-    one of two:
+    from any t to any s < t. In the equation sigma_t is the standard deviation of the step's noise:
 
     - ``"small"``: the posterior variance :eq:`posterior-variance`, DDPM's beta-tilde_t, which is
       right for data that are a point;
     - ``"large"``: the variance of the forward step :eq:`transition`, DDPM's beta_t, which is right
-      for data that are N(0, I).
+      for data that are N(0, I);
+    - or any other of :mod:`npdiff.variances`, the optimal one and learned ones among them.
 
     No noise is added on arriving at sigma_s = 0, the data.
 
@@ -50,7 +49,7 @@ def ddpm(
     schedule : Schedule
     x : (N, ...) array, the state at ``times[0]``
     times : descending host array
-    variance : ``"small"`` or ``"large"``
+    variance : ``"small"``, ``"large"``, or a function of (x_t, s, t)
     noise : from the index of a step to standard normal noise
 
     Yields
@@ -66,13 +65,24 @@ def ddpm(
     -----
     Ho et al. 2020, section 3.2 and Algorithm 2.
     """
-    if variance not in VARIANCES:
+    if isinstance(variance, str) and variance not in VARIANCES:
         raise InputError(f"unknown variance {variance!r}: choose one of {', '.join(VARIANCES)}")
     for i, (t, s) in enumerate(pairwise(times)):
         x_0, _ = denoise(x, t)
-        x = posterior_mean(schedule, x_0, x, s, t)
-        if schedule.sigma(s) > 0.0:
-            small = posterior_variance(schedule, s, t)
-            step_variance = small if variance == "small" else transition(schedule, s, t)[1]
-            x = x + per_sample(np.sqrt(step_variance), x) * draw(noise, i, x)
+        mean = posterior_mean(schedule, x_0, x, s, t)
+        if schedule.sigma(s) == 0.0:
+            x = mean
+        else:
+            if isinstance(variance, str):
+                of_step: Array = VARIANCES[variance](schedule, s, t)
+            else:
+                of_step = variance(x, float(s), float(t))
+            x = mean + deviation(of_step, x) * draw(noise, i, x)
         yield Step(float(s), x, x_0)
+
+
+def deviation(variance: Array | float, x: Array) -> Array:
+    """The standard deviation of a variance, ready to multiply ``x``."""
+    if np.shape(variance) == x.shape:
+        return namespace(x).sqrt(variance)
+    return per_sample(np.sqrt(variance), x)
