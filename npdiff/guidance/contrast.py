@@ -10,6 +10,9 @@ from npdiff.errors import InputError
 from npdiff.parameterisation import ROWS, Row
 from npdiff.schedules import Schedule, Times
 
+#: A standard deviation below so many units of rounding of the largest element is none.
+_ROUNDING = 16.0
+
 
 def rescaled(
     guided: Denoise, cond: Denoise, schedule: Schedule, phi: float = 0.7, row: Row = ROWS["x0"]
@@ -24,7 +27,7 @@ def rescaled(
         \text{output}_{\text{guided}}
 
     with one standard deviation a sample, over all of its elements. A guided output without any
-    spread is left as it is.
+    spread (beyond rounding) is left as it is.
 
     Parameters
     ----------
@@ -50,7 +53,8 @@ def rescaled(
         output = row.target(schedule, *guided(x, t), t)
         wanted = _std(row.target(schedule, *cond(x, t), t))
         spread, xp = _std(output), namespace(x)
-        some = spread > 0.0
+        size = xp.abs(output).reshape(x.shape[0], -1).max(axis=1).reshape(_column(x))
+        some = spread > _ROUNDING * float(xp.finfo(output.dtype).eps) * size
         factor = xp.where(some, wanted, 1.0) / xp.where(some, spread, 1.0)
         return row.solve(schedule, x, (phi * factor + (1.0 - phi)) * output, t)
 

@@ -26,7 +26,7 @@ from npdiff.verify.registry import Case, check, relative
 @check(
     "classifier-guidance",
     route="complex steps on log q(x_t) + w log p(k | x_t), the classifier's part by Bayes' rule",
-    tolerance=1e-10,
+    tolerance=1e-11,
     cases=24,
 )
 def classifier_guided_score(case: Case) -> float:
@@ -70,7 +70,7 @@ def classes_by_bayes(case: Case) -> float:
 @check(
     "classifier-mean-shift",
     route="the ancestral step in betas, its mean shifted by hand, Algorithm 1 as it is written",
-    tolerance=1e-10,
+    tolerance=1e-11,
     cases=16,
 )
 def shifted_mean_in_betas(case: Case) -> float:

@@ -31,7 +31,7 @@ def _pair(schedule: Schedule) -> tuple[Denoise, Denoise]:
     "classifier-free-guidance",
     "guided-density",
     route="complex steps on the logarithm of the tilted density of two mixtures",
-    tolerance=1e-10,
+    tolerance=1e-11,
     cases=24,
 )
 def guided_score_is_that_of_the_tilted_density(case: Case) -> float:
@@ -72,7 +72,7 @@ def two_conventions_of_w(case: Case) -> float:
 @check(
     "autoguidance",
     route="precision matrices of two Gaussians of one mean, weighted w and 1 - w",
-    tolerance=1e-10,
+    tolerance=1e-11,
     cases=12,
 )
 def autoguidance_of_gaussians(case: Case) -> float:

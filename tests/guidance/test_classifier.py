@@ -1,0 +1,148 @@
+"""Classifier guidance: the two forms of it beside each other, refusals, a network's gradient."""
+
+import numpy as np
+import pytest
+
+from npdiff.errors import InputError
+from npdiff.exact import Gaussian, Mixture
+from npdiff.exact.classifier import class_gradient
+from npdiff.grids import trailing
+from npdiff.guidance import classifier_guided, label_gradient, mean_shifted
+from npdiff.metrics.classifier import DigitClassifier
+from npdiff.process import transition
+from npdiff.samplers import SAMPLERS, sample
+from npdiff.schedules import SCHEDULES, linear_table
+from npdiff.verify import strict
+
+SCHEDULE = linear_table()
+TWO = Mixture([0.3, 0.7], [Gaussian(np.array([-0.6]), 0.2), Gaussian(np.array([0.8]), 0.1)])
+X = np.random.default_rng(0).normal(size=(5, 1))
+
+
+@pytest.mark.parametrize("name", ["ddim", "heun"])
+def test_a_guided_mixture_samples_its_component(name: str) -> None:
+    """Any sampler: the paths are those of the component's own denoiser."""
+    guided = classifier_guided(
+        TWO.denoiser(SCHEDULE), SCHEDULE, class_gradient(TWO, SCHEDULE, 1), 1.0
+    )
+    alone = TWO.components[1].denoiser(SCHEDULE)
+    times = trailing(SCHEDULE, 12)
+    assert name in SAMPLERS
+    (*_, found), (*_, expected) = (sample(name, d, SCHEDULE, X, times) for d in (guided, alone))
+    np.testing.assert_allclose(found.x, expected.x, rtol=1e-8)
+
+
+def large(schedule, s, t):
+    return transition(schedule, s, t)[1]
+
+
+@pytest.mark.parametrize("t", [100.0, 400.0, 900.0])
+def test_how_the_two_forms_differ(t: float) -> None:
+    """One gradient shifts a step's mean by sigma_{t|s}^2 / alpha_{t|s}, or by Sigma."""
+    s = t - 20.0
+    exact = TWO.denoiser(SCHEDULE)
+
+    def ones(x, t):
+        return np.ones_like(x)
+
+    def shift(denoise) -> np.ndarray:
+        still = {"variance": "small", "noise": lambda i: np.zeros_like(X)}
+        (step,), (plain,) = (
+            SAMPLERS["ddpm"](d, SCHEDULE, X, np.array([t, s]), **still) for d in (denoise, exact)
+        )
+        return step.x - plain.x
+
+    times = np.array([t, s])
+    by_score = shift(classifier_guided(exact, SCHEDULE, ones, 2.0))
+    small = shift(mean_shifted(exact, SCHEDULE, ones, 2.0, times))
+    by_beta = shift(mean_shifted(exact, SCHEDULE, ones, 2.0, times, variance=large))
+    factor, variance = transition(SCHEDULE, s, t)
+    np.testing.assert_allclose(by_score, 2.0 * variance / factor, rtol=1e-9)
+    np.testing.assert_allclose(by_beta / by_score, factor, rtol=1e-9)
+    ratio = factor * (SCHEDULE.sigma(s) / SCHEDULE.sigma(t)) ** 2
+    np.testing.assert_allclose(small / by_score, ratio, rtol=1e-9)
+
+
+def test_the_last_step_of_the_small_variance_is_not_shifted() -> None:
+    def never(x, t):
+        raise AssertionError("asked without need")
+
+    exact = TWO.denoiser(SCHEDULE)
+    denoise = mean_shifted(exact, SCHEDULE, never, 5.0, np.array([30.0, 0.0]))
+    np.testing.assert_allclose(denoise(X, 30.0), exact(X, 30.0), rtol=1e-12)
+
+
+def test_mean_shifting_keeps_to_its_grid() -> None:
+    denoise = mean_shifted(TWO.denoiser(SCHEDULE), SCHEDULE, None, 1.0, np.array([30.0, 0.0]))
+    for t in (20.0, 0.0, np.full(5, 30.0)):
+        with pytest.raises(InputError, match="classifier_guided"):
+            denoise(X, t)
+
+
+def test_no_signal_no_class() -> None:
+    """At alpha = 0 the estimate of the data would be infinite."""
+
+    class Silent(type(SCHEDULE)):
+        def __init__(self) -> None:
+            super().__init__(np.full(10, 0.3))
+
+        def alpha(self, t):
+            return np.where(np.asarray(t) >= 10.0, 0.0, super().alpha(t))
+
+    schedule = Silent()
+    denoise = classifier_guided(TWO.denoiser(schedule), schedule, lambda x, t: x, 1.0)
+    assert np.isfinite(denoise(X, 9.0)[0]).all()
+    with pytest.raises(InputError, match="signal"):
+        denoise(X, 10.0)
+
+
+def test_one_scale_a_sample_and_float32() -> None:
+    x, w = X.astype(np.float32), np.array([0.0, 1.0, 2.0, 3.0, 4.0])
+    exact = TWO.denoiser(SCHEDULE)
+    both = [
+        classifier_guided(exact, SCHEDULE, lambda x, t: np.ones_like(x), w)(x, 300.0),
+        mean_shifted(exact, SCHEDULE, lambda x, t: np.ones_like(x), w, np.array([300.0, 200.0]))(
+            x, 300.0
+        ),
+    ]
+    for x_0, eps in both:
+        assert x_0.dtype == eps.dtype == np.float32
+        np.testing.assert_allclose(
+            SCHEDULE.alpha(300.0) * x_0 + SCHEDULE.sigma(300.0) * eps, x, atol=1e-5
+        )
+        np.testing.assert_allclose(np.diff(x_0 - exact(x, 300.0)[0], axis=0).std(), 0.0, atol=1e-5)
+
+
+def test_the_classifier_of_digits_guides() -> None:
+    """The gradient of a convolutional network along a direction, against central differences."""
+    network = DigitClassifier.shipped()
+    rng = np.random.default_rng(3)
+    x, way = rng.normal(size=(2, 2, 32, 32, 1))
+    labels = np.array([3, 7])
+
+    def log_p(x: np.ndarray) -> np.ndarray:
+        logits, _ = network(x)
+        logits = logits - logits.max(axis=1, keepdims=True)
+        return logits[[0, 1], labels] - np.log(np.exp(logits).sum(axis=1))
+
+    found = label_gradient(lambda x, t: network(x), labels)(x, 100.0)
+    h = 1e-4
+    slopes = (log_p(x + h * way) - log_p(x - h * way)) / (2.0 * h)
+    np.testing.assert_allclose((found * way).sum(axis=(1, 2, 3)), slopes, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_on_a_device_without_waiting(name: str) -> None:
+    schedule = SCHEDULES[name]()
+    t = 0.4 * schedule.t_max
+    x = strict.xp.asarray(X.astype(np.float32))
+
+    def classifier(x, t):
+        return strict.xp.concatenate([x, -x], axis=1), lambda d: (d[:, :1] - d[:, 1:],)
+
+    pull = label_gradient(classifier, np.array([0, 1, 1, 0, 1]))
+    with strict.transfers() as moves:
+        classifier_guided(lambda x, t: (x, x), schedule, pull, 2.0)(x, t)
+        mean_shifted(lambda x, t: (x, x), schedule, pull, 2.0, np.array([t, 0.5 * t]))(x, t)
+    assert moves.to_host == []
+    assert moves.to_device == [(5, 2)] * 2  # the labels
