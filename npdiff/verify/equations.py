@@ -26,17 +26,21 @@ _NAME = r"[A-Z][^\W\d_A-Z]+(?:-?[A-Z][^\W\d_]+)?"
 _SOURCE = re.compile(
     rf"(?P<authors>{_NAME}(?:, {_NAME})*(?: and {_NAME}| et al\.)?)"
     r"(?:, \*[^*]+\*)?(?:,? \(?[A-Z]{3,})? "
-    r"(?P<year>(?:19|20)\d\d)(?: \([^)]*\))?(?P<place>[^;]*?)"
+    r"(?P<year>(?:19|20)\d\d)(?: \((?P<name>[^)]*)\))?(?P<place>[^;]*?)"
     r"(?=;|\.\s|\.$|$|:\s|\)[.,;\s]|, who|, with)"
 )
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where an equation is from: ``Source("Ho et al.", 2020, "Eq. 4")``."""
+    """Where an equation is from: ``Source("Ho et al.", 2020, "DDPM", "Eq. 4")``.
+
+    The name, which may be empty, tells papers of the same authors and year apart.
+    """
 
     authors: str
     year: int
+    name: str
     place: str
 
     @property
@@ -87,7 +91,8 @@ def sources(docstring: str) -> tuple[Source, ...]:
         place = match["place"].strip(" ,").replace("~", " ")
         place += ")" * (place.count("(") - place.count(")"))
         locates = re.match(r"(Eqs?\.|sections?|append|App|Alg|Table|Theorem|Fig|Prop)", place)
-        found.append(Source(match["authors"], int(match["year"]), place if locates else ""))
+        year, name = int(match["year"]), match["name"] or ""
+        found.append(Source(match["authors"], year, name, place if locates else ""))
     return tuple(found)
 
 
