@@ -304,13 +304,15 @@ def test_a_step_sends_coefficients_and_nothing_else():
     assert moves.to_device == [(2,)] * 6  # the clock: two networks, three steps
 
 
-@pytest.mark.parametrize("method", ["denoised", "score", "log_density"])
+@pytest.mark.parametrize("method", ["denoised", "score", "log_density", "covariance", "hessian"])
 def test_exact_distributions(device, method):
     covariance = np.array([[2.0, 0.3], [0.3, 0.5]])
     gaussian = exact.Gaussian(np.array([1.0, -2.0]), covariance)
     mixture = exact.Mixture([1.0, 2.0], [gaussian, exact.Gaussian(np.array([0.0, 3.0]), 0.2)])
+    points = exact.FiniteData(np.array([[0.0, 1.0], [2.0, -1.0]]), np.array([1.0, 3.0]))
+    box = exact.Uniform(np.array([-1.0, 0.0]), np.array([2.0, 0.5]))
     schedule, x = SCHEDULES["vp"](), normal(3, 2, dtype=np.float64)
-    for distribution in (gaussian, mixture):
+    for distribution in (gaussian, mixture, points, box):
         for t in (0.4, np.array([0.1, 0.5, 0.9])):
             expected = getattr(distribution, method)(schedule, x, t)
             device.same(

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from npdiff.backend import Array, namespace, to_host
+from npdiff.backend import Array, namespace
 from npdiff.errors import InputError
 from npdiff.exact.distribution import Distribution, beside
+from npdiff.exact.flows import Tails, by_quantiles, by_solver
 from npdiff.exact.gaussian import Gaussian
+from npdiff.exact.quadrature import normal_rule
 from npdiff.random import Key
 from npdiff.schedules import Schedule, Times
 
@@ -34,6 +36,7 @@ class Mixture(Distribution):
         if len({component.mean.size for component in self.components}) != 1:
             raise InputError("the components of a mixture have one dimension")
         self.weights = self.weights / self.weights.sum()
+        self.size = self.components[0].mean.size
 
     def responsibilities(self, schedule: Schedule, x: Array, t: Times) -> Array:
         r"""The probability of each component given a noisy sample, (N, K).
@@ -69,42 +72,49 @@ class Mixture(Distribution):
         top = joint.max(axis=-1)
         return top + xp.log(xp.exp(joint - top[:, None]).sum(axis=-1))
 
-    def flow(self, schedule: Schedule, x: Array, t: float, s: float) -> Array:
-        r"""The map of the probability-flow ODE, in one dimension.
+    def covariance(self, schedule: Schedule, x: Array, t: Times) -> Array:
+        r"""The covariance of the data given a noisy sample, (N, D, D): the law of total variance.
 
         .. math::
-            :label: quantile-flow
+            :label: mixture-covariance
 
-            F_s(x_s) = F_t(x_t)
+            \operatorname{Var}[x_0 \mid x_t] = \sum_k r_k \left(
+            \operatorname{Var}_k[x_0 \mid x_t] + (\mu_k - \mu)(\mu_k - \mu)^{\mathsf T} \right)
 
-        with the distribution functions F of q: the flow moves probability and keeps the order of
-        points, so each stays at its quantile. Solved by bisection on the host.
-
-        Raises
-        ------
-        InputError
-            If the mixture has more than one dimension, where no closed form is known.
+        with :math:`\mu_k = \mathbb E_k[x_0 \mid x_t]` and their mean :math:`\mu`,
+        :eq:`mixture-denoiser`.
         """
-        if self.components[0].mean.size != 1:
-            raise InputError("the flow of a mixture is known in closed form in one dimension only")
-        start = to_host(x).astype(np.float64).reshape(-1)
-        below, above = self._tails(schedule, start, t)
+        xp = namespace(x)
+        r = self.responsibilities(schedule, x, t)
+        rows = (x.shape[0], self.size)
+        mean = self.denoised(schedule, x, t).reshape(rows)
+        total = xp.zeros((*rows, self.size), dtype=x.dtype)
+        for k, component in enumerate(self.components):
+            off = component.denoised(schedule, x, t).reshape(rows) - mean
+            within = component.covariance(schedule, x, t)
+            total += r[:, k, None, None] * (within + off[:, :, None] * off[:, None, :])
+        return total
+
+    def flow(self, schedule: Schedule, x: Array, t: float, s: float) -> Array:
+        """By quantiles, :eq:`quantile-flow`, in one dimension; else by a solver."""
+        if self.size > 1:
+            return by_solver(self.denoiser, schedule, x, t, s)
         alpha, deviations = self._scales(schedule, s)
         means = alpha * np.array([c.mean[0] for c in self.components])
-        low = np.full_like(start, (means - 40.0 * deviations).min())
-        high = np.full_like(start, (means + 40.0 * deviations).max())
-        for _ in range(100):
-            middle = 0.5 * (low + high)
-            below_s, above_s = self._tails(schedule, middle, s)
-            # the smaller tail is the precise one
-            too_low = np.where(below < above, below_s < below, above_s > above)
-            low, high = np.where(too_low, middle, low), np.where(too_low, high, middle)
-        return namespace(x).asarray(high.reshape(x.shape), dtype=x.dtype)
+        low, high = (means - 40.0 * deviations).min(), (means + 40.0 * deviations).max()
+        return by_quantiles(x, self._tails(schedule, t), self._tails(schedule, s), low, high)
 
     def sample(self, key: Key) -> np.ndarray:
         chosen = np.searchsorted(np.cumsum(self.weights)[:-1], key.fold("component").uniform())
         drawn = np.stack([component.sample(key.fold("value")) for component in self.components])
         return drawn[chosen, np.arange(chosen.size)]
+
+    def nodes(self, schedule: Schedule, t: float) -> tuple[np.ndarray, np.ndarray]:
+        if self.size > 2:
+            return super().nodes(schedule, t)
+        z, weights = normal_rule(self.size)
+        x = [component.at(schedule, z, t) for component in self.components]
+        return np.concatenate(x), np.concatenate([w * weights for w in self.weights])
 
     def _log_joint(self, schedule: Schedule, x: Array, t: Times) -> Array:
         columns = [component.log_density(schedule, x, t) for component in self.components]
@@ -116,11 +126,14 @@ class Mixture(Distribution):
         variances = np.array([c.variances[0] for c in self.components])
         return float(alpha), np.sqrt(alpha**2 * variances + variance)
 
-    def _tails(self, schedule: Schedule, x: np.ndarray, t: float) -> tuple[np.ndarray, np.ndarray]:
-        """The probabilities below and above each of the points x, (N,)."""
-        from scipy.special import ndtr
-
+    def _tails(self, schedule: Schedule, t: float) -> Tails:
         alpha, deviations = self._scales(schedule, t)
         means = alpha * np.array([component.mean[0] for component in self.components])
-        z = (x[:, None] - means) / deviations
-        return ndtr(z) @ self.weights, ndtr(-z) @ self.weights
+
+        def tails(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            from scipy.special import ndtr
+
+            z = (x[..., None] - means) / deviations
+            return ndtr(z) @ self.weights, ndtr(-z) @ self.weights
+
+        return tails

@@ -167,5 +167,16 @@ def test_refusals() -> None:
             Mixture(weights, components)
     with pytest.raises(InputError, match="have one dimension"):
         Mixture([1, 1], [one, Gaussian([0, 0], 1.0)])
-    with pytest.raises(InputError, match="in one dimension only"):
-        PLANE.flow(LinearVP(), np.zeros((1, 2)), 1.0, 0.5)
+
+
+def test_the_entropy_and_the_spread_in_more_dimensions_than_have_a_rule() -> None:
+    """In three dimensions by draws: near what the quadrature gives where the third is nothing."""
+    space = Mixture(
+        [0.2, 0.8], [Gaussian([1, 0, 0], [0.1, 0.1, 0.3]), Gaussian([-1, -1, 0], [0.2, 0.3, 0.3])]
+    )
+    plane = Mixture([0.2, 0.8], [Gaussian([1, 0], 0.1), Gaussian([-1, -1], [0.2, 0.3])])
+    third, schedule = Gaussian([0.0], 0.3), LinearVP()
+    entropy = plane.entropy() + third.entropy()
+    assert abs(space.entropy() - entropy) < 0.03
+    spread = (2 * plane.spread(schedule, 0.3) + third.spread(schedule, 0.3)) / 3
+    assert abs(space.spread(schedule, 0.3) / spread - 1) < 0.03
