@@ -183,3 +183,20 @@ class VariancePreserving(Schedule):
         with np.errstate(divide="ignore", invalid="ignore"):
             rate = -self.log_alpha_dot(t) / np.abs(np.expm1(-2.0 * log_alpha))
         return np.where(np.isneginf(log_alpha), 0.0, rate)
+
+
+def level_clock(schedule: Schedule, t: Times) -> np.ndarray:
+    r"""A clock that tells the noise level, for schedules whose time is crowded at an end.
+
+    .. math::
+        :label: level-clock
+
+        \text{clock}_t = 1000\, \frac{\log(1 + \varsigma_t / \varsigma_{t_{\min}})}
+                                  {\log(1 + \varsigma_{t_{\max}} / \varsigma_{t_{\min}})},
+        \qquad \varsigma_t = \frac{\sigma_t}{\alpha_t}
+
+    It is linear in log-SNR above the noise of ``t_min`` and bends to 0 below it.
+    """
+    levels = (np.exp(-0.5 * schedule.log_snr(u)) for u in (t, schedule.t_min, schedule.t_max))
+    level, lowest, highest = levels
+    return 1000.0 * np.log1p(level / lowest) / np.log1p(highest / lowest)

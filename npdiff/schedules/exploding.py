@@ -3,21 +3,11 @@
 import numpy as np
 
 from npdiff.errors import InputError
-from npdiff.schedules.base import Schedule, Times
+from npdiff.schedules.base import Schedule, Times, level_clock
 
 
 class VarianceExploding(Schedule):
-    r"""A schedule whose signal scale stays 1: x_t = x_0 + sigma_t eps.
-
-    .. math::
-        :label: exploding-clock
-
-        \text{clock}_t = 1000\, \frac{\log(1 + \sigma_t / \sigma_{\min})}
-                                      {\log(1 + \sigma_{\max} / \sigma_{\min})}
-
-    What the network is told is a function of log sigma, for time itself is crowded where there is
-    little noise: the logarithm above sigma_min, the noise of ``t_min``, bending to 0 below it.
-    """
+    """A schedule whose signal scale stays 1: x_t = x_0 + sigma_t eps."""
 
     def log_alpha(self, t: Times) -> np.ndarray:
         return np.zeros_like(self.time(t))
@@ -26,8 +16,7 @@ class VarianceExploding(Schedule):
         return np.zeros_like(self.time(t))
 
     def clock(self, t: Times) -> np.ndarray:
-        sigma, lowest, highest = (self.sigma(u) for u in (t, self.t_min, self.t_max))
-        return 1000.0 * np.log1p(sigma / lowest) / np.log1p(highest / lowest)
+        return level_clock(self, t)
 
 
 class VE(VarianceExploding):

@@ -2,56 +2,92 @@
 
 import numpy as np
 
+from npdiff.errors import InputError
 from npdiff.schedules.base import Schedule, Times
 
 
 class RectifiedFlow(Schedule):
-    r"""The straight path from data to noise.
+    r"""The straight path from data to noise, walked evenly or with more time for the noise.
 
     .. math::
         :label: rectified-flow
 
-        \alpha_t = 1 - t, \qquad \sigma_t = t, \qquad 0 \le t \le 1
+        \alpha_t = 1 - u_t, \qquad \sigma_t = u_t, \qquad 0 \le t \le 1
+
+    where u = t, or Stable Diffusion 3's shift of it:
+
+    .. math::
+        :label: flow-shift
+
+        u_t = \frac{k\, t}{1 + (k - 1)\, t}
+        \quad\Leftrightarrow\quad
+        \lambda_t = 2 \log \frac{1 - t}{t} - 2 \log k
+
+    The shift makes up for a higher resolution, at which the same noise hides less: it is the same
+    path with log-SNR lower by 2 log k. The network is told u, so one network serves every shift.
 
     At t = 1 there is no signal: log alpha and log-SNR are -inf, f is -inf and g^2 is inf, while the
-    derivatives of alpha and sigma are -1 and 1 throughout.
+    derivatives of alpha and sigma are finite throughout.
+
+    Parameters
+    ----------
+    shift : k; 1 is none, 3 is Stable Diffusion 3's
+
+    Raises
+    ------
+    InputError
+        Unless the shift is positive.
 
     Notes
     -----
-    Liu et al. 2023, section 2; Lipman et al. 2023, Eq. 20 with sigma_min = 0. Both papers put the
-    data at t = 1; here they are at t = 0, as everywhere.
+    Liu et al. 2023, section 2; Lipman et al. 2023, Eq. 20 with sigma_min = 0; the shift is from
+    Esser et al. 2024, section 5. The first two have the data at t = 1; here they are at t = 0, as
+    everywhere.
     """
 
     t_max = 1.0
     t_min = 1e-3
 
+    def __init__(self, shift: float = 1.0) -> None:
+        if not 0.0 < shift < np.inf:
+            raise InputError(f"a shift is a positive number, got {shift}")
+        self.shift = shift
+
     def log_alpha(self, t: Times) -> np.ndarray:
         with np.errstate(divide="ignore"):
-            return np.log1p(-self.time(t))
+            return np.log1p(-self.time(t)) - np.log(self._stretch(t))
 
     def log_sigma(self, t: Times) -> np.ndarray:
         with np.errstate(divide="ignore"):
-            return np.log(self.time(t))
+            return np.log(self.sigma(t))
 
     def log_alpha_dot(self, t: Times) -> np.ndarray:
         with np.errstate(divide="ignore"):
-            return -1.0 / (1.0 - self.time(t))
+            return self.alpha_dot(t) / self.alpha(t)
 
     def log_sigma_dot(self, t: Times) -> np.ndarray:
         with np.errstate(divide="ignore"):
-            return 1.0 / self.time(t)
+            return self.sigma_dot(t) / self.sigma(t)
 
     def alpha(self, t: Times) -> np.ndarray:
-        return 1.0 - self.time(t)
+        return (1.0 - self.time(t)) / self._stretch(t)
 
     def sigma(self, t: Times) -> np.ndarray:
-        return self.time(t).copy()
+        return self.shift * self.time(t) / self._stretch(t)
 
     def alpha_dot(self, t: Times) -> np.ndarray:
-        return -np.ones_like(self.time(t))
+        return -self.sigma_dot(t)
 
     def sigma_dot(self, t: Times) -> np.ndarray:
-        return np.ones_like(self.time(t))
+        return self.shift / self._stretch(t) ** 2
 
     def clock(self, t: Times) -> np.ndarray:
-        return 1000.0 * self.time(t)
+        return 1000.0 * self.sigma(t)
+
+    def _stretch(self, t: Times) -> np.ndarray:
+        return 1.0 + (self.shift - 1.0) * self.time(t)
+
+
+def shifted_flow(shift: float = 3.0) -> RectifiedFlow:
+    """Stable Diffusion 3's schedule, :eq:`flow-shift`."""
+    return RectifiedFlow(shift)

@@ -168,7 +168,19 @@ def cosine_table(steps: int = 1000, s: float = 0.008, largest: float = 0.999) ->
     -----
     Nichol and Dhariwal 2021, section 3.2.
     """
-    log_alpha = cosine_log_alpha(np.arange(chain_length(steps)) / steps, s)
+    return alpha_bar_table(cosine_log_alpha(np.arange(chain_length(steps)) / steps, s), largest)
+
+
+def alpha_bar_table(log_alpha: np.ndarray, largest: float) -> Table:
+    """The chain whose rows 0..T - 1 have this log alpha and row T none; no beta over ``largest``.
+
+    Raises
+    ------
+    InputError
+        If ``largest`` lies outside of (0, 1].
+    """
+    if not 0.0 < largest <= 1.0:
+        raise InputError(f"betas are clipped at a number in (0, 1], got {largest}")
     betas = np.append(-np.expm1(2.0 * np.diff(log_alpha)), 1.0)  # ᾱ(1) = 0
     return Table(np.minimum(betas, largest))
 
