@@ -24,7 +24,7 @@ from npdiff.backend import Array, module, namespace, per_sample, to_host
 from npdiff.denoiser import Denoise, Denoiser, clipped
 from npdiff.errors import InputError
 from npdiff.grids import GRIDS
-from npdiff.guidance import classifier_free
+from npdiff.guidance import classifier_free, limited, rescaled, thresholded
 from npdiff.parameterisation import ROWS
 from npdiff.random import Key
 from npdiff.samplers import Steps, keyed_noise, sample
@@ -67,6 +67,12 @@ class Settings:
     grid : a key of :data:`npdiff.grids.GRIDS`, which times the steps visit
     guidance : w of classifier-free guidance: 0 ignores the label, 1 is the model as it was trained,
         above 1 leans towards the label
+    rescale : phi of :func:`npdiff.guidance.rescaled`, from 0 (none) to 1: the guided estimate of
+        the data gets the contrast of the unguided one
+    threshold : quantile of :func:`npdiff.guidance.thresholded`, which then takes the place of
+        ``clip``; None for none
+    interval : the noise levels sigma / alpha, from low to high, where guidance acts
+        (:func:`npdiff.guidance.limited`); None for all
     clip : keep every estimate of the data within [-1, 1]
     options : the sampler's own: ``{"eta": 0.5}`` for ddim, ``{"variance": "large"}`` for ddpm
     """
@@ -75,6 +81,9 @@ class Settings:
     steps: int = 50
     grid: str = "trailing"
     guidance: float = 1.0
+    rescale: float = 0.0
+    threshold: float | None = None
+    interval: tuple[float, float] | None = None
     clip: bool = True
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -83,6 +92,12 @@ class Settings:
             raise InputError(f"unknown grid {self.grid!r}: choose one of {', '.join(GRIDS)}")
         if not math.isfinite(self.guidance):
             raise InputError(f"guidance is a finite number, 1 for none, got {self.guidance}")
+        for name, share in (("rescale", self.rescale), ("threshold", self.threshold)):
+            if share is not None and not 0.0 <= share <= 1.0:
+                raise InputError(f"{name} is a number from 0 to 1, got {share}")
+        low, high = self.interval or (0.0, 1.0)
+        if not 0.0 <= low < high < math.inf:
+            raise InputError(f"interval LOW HIGH: expected 0 <= LOW < HIGH, got {low} and {high}")
 
 
 class Frame(NamedTuple):
@@ -260,20 +275,32 @@ def denoiser(
         denoise = unguided(labels)
     else:
         null = np.full_like(labels, trained.config.model["classes"])
-        denoise = unguided(null) if w == 0.0 else paired(unguided(np.append(labels, null)), w)
+        if w == 0.0 and settings.rescale == 0.0:
+            denoise = unguided(null)
+        else:
+            denoise = paired(unguided(np.append(labels, null)), schedule, w, settings.rescale)
+        if settings.interval:
+            denoise = limited(denoise, unguided(labels), schedule, *settings.interval)
+    if settings.threshold is not None:
+        return thresholded(denoise, schedule, settings.threshold)
     return clipped(denoise, schedule) if settings.clip else denoise
 
 
-def paired(both: Denoise, w: float) -> Denoise:
+def paired(both: Denoise, schedule: Schedule, w: float, rescale: float = 0.0) -> Denoise:
     """Guidance from a denoiser of 2N rows, the first N of them with the condition."""
 
     def guided(x: Array, t: Times) -> tuple[Array, Array]:
         n = x.shape[0]
         t_both = t if np.ndim(t) == 0 else np.concatenate([t, t])
         x_0, eps = both(namespace(x).concatenate([x, x]), t_both)
-        return classifier_free(lambda x, t: (x_0[:n], eps[:n]), lambda x, t: (x_0[n:], eps[n:]), w)(
-            x, t
-        )
+
+        def cond(x: Array, t: Times) -> tuple[Array, Array]:
+            return x_0[:n], eps[:n]
+
+        denoise = classifier_free(cond, lambda x, t: (x_0[n:], eps[n:]), w)
+        if rescale > 0.0:
+            denoise = rescaled(denoise, cond, schedule, rescale)
+        return denoise(x, t)
 
     return guided
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from npdiff.backend import namespace
+from npdiff.denoiser import Denoise
 from npdiff.errors import InputError
 from npdiff.generate import Settings, denoiser, film, generate, paired, places, trajectory
-from npdiff.guidance import classifier_free
+from npdiff.guidance import classifier_free, limited, rescaled, thresholded
 from npdiff.nn import UNet
 from npdiff.samplers import Step
 from npdiff.schedules import SCHEDULES
@@ -82,9 +83,44 @@ def test_paired_takes_the_first_half_for_the_condition() -> None:
         xp = namespace(x)
         return xp.concatenate([x[:1] + 10.0, x[1:] + 1.0]), xp.concatenate([x[:1], x[1:] * 3.0])
 
-    x_0, eps = paired(both, 2.0)(np.ones((1, 1)), 5.0)
+    x_0, eps = paired(both, SCHEDULES["linear"](), 2.0)(np.ones((1, 1)), 5.0)
     assert x_0.item() == 2.0 + 2.0 * (11.0 - 2.0)
     assert eps.item() == 3.0 + 2.0 * (1.0 - 3.0)
+
+
+@pytest.mark.parametrize("w", [0.0, 3.0])
+def test_remedies_in_one_batch_are_the_remedies(trained: Trained, w: float) -> None:
+    """Rescale, interval and threshold of settings against the functions of the guidance package."""
+    schedule = SCHEDULES["cosine"]()
+    labels = np.array([2, 0])
+    x = np.random.default_rng(0).standard_normal((2, 8, 8, 1)).astype(np.float32)
+    with Workers(1) as workers:
+
+        def at(**settings: object) -> Denoise:
+            how = Settings(clip=False, **settings)
+            return denoiser(trained, labels, how, schedule, workers=workers)
+
+        cond, guided = at(guidance=1.0), at(guidance=w)
+        rescale = rescaled(guided, cond, schedule, 0.6)
+        interval = limited(rescale, cond, schedule, 0.2, 2.0)
+        for expected, settings in (
+            (rescale, {"rescale": 0.6}),
+            (interval, {"rescale": 0.6, "interval": (0.2, 2.0)}),
+            (limited(guided, cond, schedule, 0.2, 2.0), {"interval": (0.2, 2.0)}),
+            (thresholded(rescale, schedule, 0.9), {"rescale": 0.6, "threshold": 0.9}),
+        ):
+            found = at(guidance=w, **settings)
+            for t in (50.0, 400.0, 980.0):
+                for ours, theirs in zip(found(x, t), expected(x, t), strict=True):
+                    np.testing.assert_allclose(ours, theirs, atol=2e-4)
+        assert np.abs(rescale(x, 400.0)[0] - guided(x, 400.0)[0]).max() > 1e-3
+
+
+def test_thresholding_needs_no_label(trained: Trained) -> None:
+    settings = {"count": 2, "steps": 2}
+    images = generate(trained, threshold=0.9, clip=False, **settings)
+    assert np.abs(images).max() <= 1.0
+    assert np.abs(images - generate(trained, **settings)).max() > 1e-3
 
 
 def test_clipping(trained: Trained) -> None:
@@ -144,6 +180,10 @@ def test_places(trained: Trained) -> None:
         ({"sampler": "plms"}, "ddim"),
         ({"grid": "even"}, "trailing"),
         ({"guidance": float("inf")}, "guidance"),
+        ({"rescale": 1.5}, "rescale"),
+        ({"threshold": -0.1}, "threshold"),
+        ({"interval": (2.0, 1.0)}, "interval"),
+        ({"interval": (0.1, float("inf"))}, "interval"),
         ({"steps": 0}, "at least one step"),
         ({"options": {"colour": 1}}, "colour"),
         ({"options": {"eta": 2.0}}, "eta"),

@@ -93,9 +93,13 @@ def table(facts: dict[str, Any]) -> str:
     """The numbers for a reader, samples beside the floor."""
     samples, floor = facts["generated"], facts["floor"]
     options = "".join(f", {name} {value}" for name, value in facts["options"].items())
+    guidance = f"guidance {facts['guidance']:g}"
+    guidance += "".join(
+        f", {k} {facts[k]}" for k in ("rescale", "threshold", "interval") if facts[k]
+    )
     lines = [
         f"{facts['count']} samples of {facts['model']}: {facts['sampler']}{options}, "
-        f"{facts['steps']} steps, guidance {facts['guidance']:g}, seed {facts['seed']}",
+        f"{facts['steps']} steps, {guidance}, seed {facts['seed']}",
         "",
         f"{'':12}{'samples':>10}{'floor':>10}",
     ]

@@ -23,7 +23,8 @@ examples:
   npdiff sample --label 3,1,4 --sampler ddpm --steps 250 --strip three.png --html watch.html
 
 Guidance w: eps = eps_uncond + w (eps_cond - eps_uncond). 0 ignores the label, 1 is the model as it
-was trained, 2 to 4 gives clearer and less varied samples. It costs two evaluations a step.
+was trained, 2 to 4 gives clearer and less varied samples. It costs two evaluations a step. Where
+much guidance makes images glaring: --rescale 0.7, --threshold 0.995 or --interval 0.3 5.
 
 Samplers: ddim is deterministic at --eta 0 and good from 20 steps on; ddpm adds noise at every step
 and wants a few hundred; euler and heun solve the same ODE as ddim (heun evaluates twice a step).

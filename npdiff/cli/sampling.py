@@ -24,6 +24,18 @@ def add_sampling(parser: argparse.ArgumentParser, steps: int) -> None:
         help="how strongly to follow the label (default: 2; 1 is none)",
     )  # fmt: skip
     parser.add_argument(
+        "--rescale", type=float, default=0.0, metavar="PHI",
+        help="give guided images the contrast of unguided ones: 0 not at all (default), 1 wholly",
+    )  # fmt: skip
+    parser.add_argument(
+        "--threshold", type=float, metavar="P",
+        help="instead of clipping pixels, scale each image by the P-quantile of theirs, 0.995 say",
+    )  # fmt: skip
+    parser.add_argument(
+        "--interval", type=float, nargs=2, metavar=("LOW", "HIGH"),
+        help="guide only at noise levels sigma / alpha from LOW to HIGH (default: at all)",
+    )  # fmt: skip
+    parser.add_argument(
         "--sampler", default="ddim", metavar="NAME",
         help=f"{', '.join(SAMPLERS)} (default: ddim)",
     )  # fmt: skip
@@ -58,5 +70,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
     }
     return Settings(
         sampler=arguments.sampler, steps=arguments.steps, grid=arguments.grid,
-        guidance=arguments.guidance, clip=not arguments.no_clip, options=options,
+        guidance=arguments.guidance, rescale=arguments.rescale, threshold=arguments.threshold,
+        interval=arguments.interval and tuple(arguments.interval),
+        clip=not arguments.no_clip, options=options,
     )  # fmt: skip

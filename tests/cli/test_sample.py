@@ -105,6 +105,7 @@ def test_count_and_company_do_not_matter(npdiff: Any, tiny_run: Path) -> None:
         ("--sampler", "heun", "--grid", "linspace"),
         ("--eta", "0.5", "--guidance", "0"),
         ("--guidance", "1", "--no-clip"),
+        ("--guidance", "6", "--rescale", "0.7", "--threshold", "0.9", "--interval", "0.1", "9"),
         ("--label", "none", "--grid", "leading"),
     ],
 )
@@ -128,6 +129,10 @@ def test_settings(npdiff: Any, tiny_run: Path, options: tuple[str, ...]) -> None
         (("--eta", "1.5"), ("eta", "1.5")),
         (("--sampler", "euler", "--eta", "0.5"), ("euler", "eta")),
         (("--guidance", "nan"), ("guidance", "nan")),
+        (("--rescale", "2"), ("rescale", "0 to 1", "2")),
+        (("--threshold", "nan"), ("threshold", "nan")),
+        (("--interval", "3", "2"), ("LOW < HIGH", "3", "2")),
+        (("--interval", "3"), ("--interval", "2 arguments")),
         (("--out", "a.bmp"), ("a.bmp", ".png")),
         (("--out", "."), (".png",)),
         (("--out", "file/a.png"), ("file",)),
