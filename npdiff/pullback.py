@@ -2,7 +2,10 @@ r"""The protocol of a derivative: every function returns its value and its *pull
 
 The pullback of :math:`y = f(x)` is the transposed Jacobian as a function of a cotangent,
 
-.. math:: \bar x = \left(\frac{\partial f}{\partial x}\right)^{\!\top} \bar y .
+.. math::
+    :label: pullback
+
+    \bar x = \left(\frac{\partial f}{\partial x}\right)^{\!\top} \bar y .
 
 A function ``f(x, w, *, option)`` returns ``(y, pullback)``, and ``pullback(dy)`` returns
 ``(dx, dw)``: one cotangent for each positional argument, in order. Options are keyword arguments

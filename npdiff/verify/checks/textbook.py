@@ -1,0 +1,84 @@
+"""The textbook forms of ops that layers are made of, for real and for complex arrays.
+
+Written for clarity and for another route than the package takes: one position, one group, one query
+at a time, on the host. What is analytic in the definition is analytic here.
+"""
+
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+
+def silu(x: np.ndarray) -> np.ndarray:
+    """x times the logistic function."""
+    return x / (1.0 + np.exp(-x))
+
+
+def gelu_tanh(x: np.ndarray) -> np.ndarray:
+    """The tanh form of GELU, as a logistic function of twice its argument."""
+    return x / (1.0 + np.exp(-np.sqrt(8.0 / np.pi) * (x + 0.044715 * x**3)))
+
+
+def group_norm(
+    x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, groups: int, eps: float
+) -> np.ndarray:
+    """One sample and one group at a time."""
+    y = np.zeros(x.shape, dtype=np.result_type(x, gamma, beta))
+    channels = np.split(np.arange(x.shape[-1]), groups)
+    for n, own in product(range(x.shape[0]), channels):
+        numbers = x[n][..., own].ravel()
+        mean = sum(numbers) / numbers.size
+        variance = sum((number - mean) ** 2 for number in numbers) / numbers.size
+        for c in own:
+            y[n, ..., c] = gamma[c] * (x[n, ..., c] - mean) / (variance + eps) ** 0.5 + beta[c]
+    return y
+
+
+def layer_norm(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float) -> np.ndarray:
+    """One position at a time."""
+    y = np.zeros(x.shape, dtype=np.result_type(x, gamma, beta))
+    for at in np.ndindex(*x.shape[:-1]):
+        mean = sum(x[at]) / x.shape[-1]
+        variance = sum((number - mean) ** 2 for number in x[at]) / x.shape[-1]
+        y[at] = gamma * (x[at] - mean) / (variance + eps) ** 0.5 + beta
+    return y
+
+
+def conv(
+    x: np.ndarray,
+    w: np.ndarray,
+    b: np.ndarray,
+    stride: int = 1,
+    pads: Sequence[tuple[int, int]] | None = None,
+) -> np.ndarray:
+    """One output position at a time: the window of x against the kernel."""
+    kernel, dims = w.shape[:-2], x.ndim - 2
+    if pads is None:
+        pads = [((k - 1) // 2, k - 1 - (k - 1) // 2) for k in kernel]
+    padded = np.pad(x, [(0, 0), *pads, (0, 0)])
+    sizes = [
+        len(range(0, n - k + 1, stride)) for n, k in zip(padded.shape[1:-1], kernel, strict=True)
+    ]
+    y: Any = np.zeros((x.shape[0], *sizes, w.shape[-1]), dtype=np.result_type(x, w, b))
+    for o in product(*map(range, sizes)):
+        window = tuple(slice(stride * i, stride * i + k) for i, k in zip(o, kernel, strict=True))
+        axes = (range(1, dims + 2), range(dims + 1))
+        y[(slice(None), *o)] = np.tensordot(padded[(slice(None), *window)], w, axes) + b
+    return y
+
+
+def attention(
+    q: np.ndarray, k: np.ndarray, v: np.ndarray, heads: int, mask: np.ndarray | None = None
+) -> np.ndarray:
+    """One query of one head at a time, over the keys that it may see."""
+    o = np.zeros(q.shape, dtype=np.result_type(q, k, v))
+    d = q.shape[-1] // heads
+    for n, i, head in product(range(q.shape[0]), range(q.shape[1]), range(heads)):
+        own = slice(head * d, (head + 1) * d)
+        seen = [j for j in range(k.shape[1]) if mask is None or mask[n, j]]
+        weights = [np.exp(np.sum(q[n, i, own] * k[n, j, own]) / d**0.5) for j in seen]
+        for j, weight in zip(seen, weights, strict=True):
+            o[n, i, own] += weight / sum(weights) * v[n, j, own]
+    return o
