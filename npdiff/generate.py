@@ -20,15 +20,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npdiff import tree
-from npdiff.backend import Array, module, namespace, per_sample, to_host
+from npdiff.backend import Array, module, per_sample, to_host
 from npdiff.denoiser import Denoise, Denoiser, clipped
 from npdiff.errors import InputError
 from npdiff.grids import GRIDS
-from npdiff.guidance import classifier_free, limited, rescaled, thresholded
+from npdiff.guidance import limited, paired, thresholded
 from npdiff.parameterisation import ROWS
 from npdiff.random import Key
 from npdiff.samplers import Steps, keyed_noise, sample
-from npdiff.schedules import SCHEDULES, Schedule, Times
+from npdiff.schedules import SCHEDULES, Schedule
 from npdiff.train.run import load_model
 from npdiff.train.shards import Workers, forward
 from npdiff.train.weights import Trained
@@ -284,25 +284,6 @@ def denoiser(
     if settings.threshold is not None:
         return thresholded(denoise, schedule, settings.threshold)
     return clipped(denoise, schedule) if settings.clip else denoise
-
-
-def paired(both: Denoise, schedule: Schedule, w: float, rescale: float = 0.0) -> Denoise:
-    """Guidance from a denoiser of 2N rows, the first N of them with the condition."""
-
-    def guided(x: Array, t: Times) -> tuple[Array, Array]:
-        n = x.shape[0]
-        t_both = t if np.ndim(t) == 0 else np.concatenate([t, t])
-        x_0, eps = both(namespace(x).concatenate([x, x]), t_both)
-
-        def cond(x: Array, t: Times) -> tuple[Array, Array]:
-            return x_0[:n], eps[:n]
-
-        denoise = classifier_free(cond, lambda x, t: (x_0[n:], eps[n:]), w)
-        if rescale > 0.0:
-            denoise = rescaled(denoise, cond, schedule, rescale)
-        return denoise(x, t)
-
-    return guided
 
 
 def sharded(model: Any, workers: Workers, shard: int, backend: str, **conditions: Any) -> Any:

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from npdiff.backend import namespace
 from npdiff.denoiser import Denoise
 from npdiff.errors import InputError
-from npdiff.generate import Settings, denoiser, film, generate, paired, places, trajectory
+from npdiff.generate import Settings, denoiser, film, generate, places, trajectory
 from npdiff.guidance import classifier_free, limited, rescaled, thresholded
 from npdiff.nn import UNet
 from npdiff.samplers import Step
@@ -76,16 +75,6 @@ def test_guidance_in_one_batch_is_guidance(trained: Trained) -> None:
             for ours, theirs in zip(guided(x, t), expected, strict=True):
                 np.testing.assert_allclose(ours, theirs, atol=1e-4)
         assert np.abs(cond(x, 400.0)[0] - uncond(x, 400.0)[0]).max() > 1e-3
-
-
-def test_paired_takes_the_first_half_for_the_condition() -> None:
-    def both(x: np.ndarray, t: object) -> tuple[np.ndarray, np.ndarray]:
-        xp = namespace(x)
-        return xp.concatenate([x[:1] + 10.0, x[1:] + 1.0]), xp.concatenate([x[:1], x[1:] * 3.0])
-
-    x_0, eps = paired(both, SCHEDULES["linear"](), 2.0)(np.ones((1, 1)), 5.0)
-    assert x_0.item() == 2.0 + 2.0 * (11.0 - 2.0)
-    assert eps.item() == 3.0 + 2.0 * (1.0 - 3.0)
 
 
 @pytest.mark.parametrize("w", [0.0, 3.0])

@@ -14,6 +14,7 @@ estimates guides the other alike. Everything here maps denoisers to a denoiser a
 True
 """
 
+from npdiff.guidance.batch import paired
 from npdiff.guidance.classifier import (
     LogProbGradient,
     classifier_guided,
@@ -33,6 +34,7 @@ __all__ = [
     "label_gradient",
     "limited",
     "mean_shifted",
+    "paired",
     "rescaled",
     "thresholded",
 ]

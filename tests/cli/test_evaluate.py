@@ -53,8 +53,6 @@ def test_real_digits_reach_the_floor(
 
 def test_it_says_how_the_samples_were_made(npdiff: Any, digits_run: Path) -> None:
     options = ("--count", "10", "--steps", "1", "--rescale", "0.5", "--interval", "0.1", "4")
-    facts = json.loads(npdiff("eval", digits_run, *options, "--json").out)
-    assert (facts["rescale"], facts["interval"], facts["threshold"]) == (0.5, [0.1, 4.0], None)
     assert (
         ", guidance 2, rescale 0.5, interval (0.1, 4.0), seed 0"
         in npdiff("eval", digits_run, *options).out
