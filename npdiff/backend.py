@@ -94,11 +94,20 @@ def per_sample(a: float | np.ndarray, x: Array) -> Any:
 
 def erf(x: Array) -> Array:
     """The error function of every element, on the array's own backend."""
+    return _special(x).erf(x)
+
+
+def log_ndtr(x: Array) -> Array:
+    """The logarithm of the standard normal distribution function, on the array's own backend."""
+    return _special(x).log_ndtr(x)
+
+
+def _special(x: Array) -> Any:
     if type(x).__module__.partition(".")[0] == "cupy":
         from cupyx.scipy import special
     else:
         from scipy import special
-    return special.erf(x)
+    return special
 
 
 def blocks(n: int, elements: int, xp: Any) -> list[slice]:

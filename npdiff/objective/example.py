@@ -9,7 +9,9 @@ import numpy as np
 from npdiff.backend import Array, namespace
 from npdiff.denoiser import clock
 from npdiff.errors import InputError
-from npdiff.objective.weightings import Weighting, simple, weight
+from npdiff.objective.times import Sampling, Uniform
+from npdiff.objective.units import Scheduled, weight
+from npdiff.objective.weightings import Weighting, simple
 from npdiff.ops.loss import squared_error
 from npdiff.parameterisation import Row
 from npdiff.process import marginal
@@ -43,19 +45,25 @@ class Objective:
     ----------
     schedule : Schedule
     row : what the network's output means
-    weighting : of the squared error of eps, a function of log-SNR
+    weighting : of the squared error of eps, a function of log-SNR or a Scheduled
+    sampling : how times are drawn
     """
 
     schedule: Schedule
     row: Row
-    weighting: Weighting = field(default_factory=lambda: simple)
+    weighting: Weighting | Scheduled = field(default_factory=lambda: simple)
+    sampling: Sampling = field(default_factory=Uniform)
 
     def times(self, key: Key) -> np.ndarray:
-        """One time a sample, on the host: uniform on 1..T of a chain, else on (t_min, t_max)."""
-        key = key.fold("time")
-        if self.schedule.steps is not None:
-            return 1.0 + key.integers(self.schedule.steps)
-        return self.schedule.t_min + (self.schedule.t_max - self.schedule.t_min) * key.uniform()
+        """One time a sample, on the host."""
+        return self.sampling(self.schedule, key.fold("time"))
+
+    def weights(self, t: np.ndarray) -> np.ndarray:
+        """How much a sample's error counts at time t, importance sampling accounted for."""
+        weights = weight(self.schedule, self.row, self.weighting, t)
+        if self.sampling.importance:
+            weights = weights / self.sampling.density(self.schedule, t)
+        return weights
 
     def example(self, x_0: Array, key: Key) -> Example:
         """A draw of time and noise for each sample.
@@ -79,7 +87,7 @@ class Objective:
             shown=self.row.shown(self.schedule, x_t, t),
             clock=clock(self.schedule, x_0, t),
             target=self.row.target(self.schedule, x_0, eps, t),
-            weight=xp.asarray(weight(self.schedule, self.row, self.weighting, t), dtype=x_0.dtype),
+            weight=xp.asarray(self.weights(t), dtype=x_0.dtype),
             t=t,
             eps=eps,
             x_t=x_t,
@@ -101,3 +109,9 @@ def loss(output: Array, *, example: Example) -> tuple[Array, Callable[[Array], t
     pullback : from a scalar to ``(doutput,)``
     """
     return squared_error(output, target=example.target, weight=example.weight)
+
+
+def sample_losses(output: Array, example: Example) -> Array:
+    """The loss of each sample, (N,), of which :func:`loss` is the mean."""
+    squares = (output - example.target) ** 2
+    return example.weight * squares.reshape(squares.shape[0], -1).mean(axis=1)

@@ -1,11 +1,8 @@
-"""Weightings: how much an error counts at each log-SNR, stated once for all parameterisations."""
+"""Weightings: how much the error of eps counts, as functions of log-SNR alone."""
 
 from collections.abc import Callable
 
 import numpy as np
-
-from npdiff.parameterisation import Row
-from npdiff.schedules import Schedule, Times
 
 #: From log-SNR to the weight of the squared error of eps, both float64 on the host.
 Weighting = Callable[[np.ndarray], np.ndarray]
@@ -85,35 +82,54 @@ def edm(log_snr: np.ndarray, sigma_data: float = 0.5) -> np.ndarray:
     return 1.0 + np.exp(-log_snr) / sigma_data**2
 
 
-#: Weightings by name.
-WEIGHTINGS: dict[str, Weighting] = {
-    "simple": simple,
-    "x0": data,
-    "v": v,
-    "min-snr": min_snr,
-    "p2": p2,
-    "edm": edm,
-}
-
-
-def weight(schedule: Schedule, row: Row, weighting: Weighting, t: Times) -> np.ndarray:
-    r"""A weighting in the units of a row's output.
+def soft_min_snr(log_snr: np.ndarray, gamma: float = 4.0) -> np.ndarray:
+    r"""Min-SNR with a rounded corner; gamma times the weighting of P2 with k = gamma.
 
     .. math::
-        :label: output-weight
+        :label: soft-min-snr
 
-        w_{\text{output}} = w(\lambda_t)\, \frac{\alpha_t^2}{\Delta_t^2}
+        w(\lambda) = \frac{\gamma}{e^{\lambda} + \gamma}
 
-    Parameters
-    ----------
-    schedule : Schedule
-    row : the parameterisation whose squared error is to be weighted
-    weighting : from log-SNR to the weight of the squared error of eps
-    t : time, a scalar or (N,)
+    As a weight of F, of which its authors speak, it is
+    :math:`(\varsigma \sigma_d)^2 / (\varsigma^2 + \sigma_d^2)^2` with
+    :math:`\gamma = 1 / \sigma_d^2`.
 
-    Returns
-    -------
-    float64 of the shape of ``t``
+    Notes
+    -----
+    Crowson et al. 2024, section 3.
     """
-    units = schedule.alpha(t) / row.determinant(schedule, t)
-    return weighting(schedule.log_snr(t)) * units**2
+    return gamma / (np.exp(log_snr) + gamma)
+
+
+def truncated_snr(log_snr: np.ndarray) -> np.ndarray:
+    r"""Progressive distillation: the larger of the errors of data and of noise.
+
+    .. math::
+        :label: truncated-snr
+
+        w(\lambda) = \frac{\max(e^{\lambda}, 1)}{e^{\lambda}}
+
+    so that the error of the data still counts where there is no signal.
+
+    Notes
+    -----
+    Salimans and Ho 2022, section 4.
+    """
+    return np.maximum(1.0, np.exp(-log_snr))
+
+
+def sigmoid(log_snr: np.ndarray, bias: float = 2.0) -> np.ndarray:
+    r"""A weight that only falls with log-SNR, for the integral :eq:`weighted-loss`.
+
+    .. math::
+        :label: sigmoid-weight
+
+        w(\lambda) = \frac{1}{1 + e^{\lambda - b}}
+
+    A weight that falls makes the loss a bound on the likelihood of noisy data.
+
+    Notes
+    -----
+    Kingma and Gao 2023, section 4.
+    """
+    return 1.0 / (1.0 + np.exp(log_snr - bias))

@@ -105,7 +105,7 @@ METHODS = {
 ATTRIBUTES = "dtype itemsize nbytes ndim shape size strides"
 
 #: Functions of cupyx.scipy.special that carry the names of scipy.special.
-SPECIAL = ("erf",)
+SPECIAL = ("erf", "log_ndtr")
 
 #: Operators on one array, on two operands (with r... and i...), and comparisons.
 UNARY = "abs invert neg pos"
