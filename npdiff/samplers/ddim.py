@@ -88,8 +88,8 @@ def ddim_inversion(
     is :eq:`ddim-step` at eta = 0, solved for x_t. There eps_hat is the estimate at (x_t, t), which
     is not known yet; instead it is taken
 
-    - at (x_s, s), where one stands: a step of the ODE in the other direction, of first order as DDIM
-      is, and so is the round trip;
+    - at (x_s, s), where one stands: a step of the ODE in the other direction, of first order as
+      DDIM is, and so is the round trip;
     - at s = 0, where there is no noise to estimate, at (alpha_t x_0, t), the mean of q(x_t | x_0);
     - with ``corrections``, again at (x_t, t) with the last x_t: a fixed-point iteration. Where it
       converges the round trip is exact.

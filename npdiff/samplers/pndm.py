@@ -1,0 +1,143 @@
+r"""Pseudo numerical methods: classical formulas for the slope, DDIM's step to follow it.
+
+The slope is eps_hat and the step is :eq:`flow-in-sigma`: exact, where the mean of eps_hat over the
+step is known. The formulas for that mean take the steps to be of one length. In sigma / alpha they
+are not, and so the methods are of second order; on a grid that is even in sigma / alpha they are
+of the order of their formulas.
+
+Liu et al. 2022 (PNDM). As in every sampler here the step that reaches the data returns x_0_hat; in
+the paper's programs it is no different from the others.
+"""
+
+from collections import deque
+from itertools import pairwise
+
+import numpy as np
+
+from npdiff.backend import Array, per_sample
+from npdiff.denoiser import Denoise
+from npdiff.samplers.scaled import PURE_NOISE, advance, noise_ratio
+from npdiff.samplers.step import Noise, Step, Steps
+from npdiff.schedules import Schedule
+
+#: Adams and Bashforth's weights of the last 2, 3 and 4 slopes, the newest first.
+ADAMS_BASHFORTH = {
+    2: (3 / 2, -1 / 2),
+    3: (23 / 12, -16 / 12, 5 / 12),
+    4: (55 / 24, -59 / 24, 37 / 24, -9 / 24),
+}
+
+
+def plms(
+    denoise: Denoise,
+    schedule: Schedule,
+    x: Array,
+    times: np.ndarray,
+    *,
+    noise: Noise | None = None,
+) -> Steps:
+    r"""Pseudo linear multistep: a first step with two evaluations, then one a step.
+
+    .. math::
+        :label: plms-step
+
+        \bar\epsilon = \tfrac{1}{24} \left( 55\, \hat\epsilon_0 - 59\, \hat\epsilon_{1}
+        + 37\, \hat\epsilon_{2} - 9\, \hat\epsilon_{3} \right)
+
+    from the estimates at the last four times, the newest first. The first step takes the mean of
+    the slopes at its two ends, the second and the third have the shorter formulas
+    :math:`\tfrac12 (3, -1)` and :math:`\tfrac1{12} (23, -16, 5)`.
+
+    Parameters
+    ----------
+    denoise : from (x, t) to (x_0_hat, eps_hat); asked once a step and once more: N + 1 times
+    schedule : Schedule
+    x : (N, ...) array, the state at ``times[0]``
+    times : descending host array
+    noise : accepted as by every sampler, and not used
+
+    Yields
+    ------
+    Step
+
+    Notes
+    -----
+    Liu et al. 2022 (PNDM), Eq. 9 and 12; the first steps are those of the program of Stable
+    Diffusion.
+    """
+    slopes: deque[Array] = deque(maxlen=4)
+    for t, s in pairwise(times):
+        x_0, eps = denoise(x, t)
+        u, u_s = noise_ratio(schedule, t), noise_ratio(schedule, s)
+        alpha_s = per_sample(schedule.alpha(s), x)
+        slope = None
+        if u_s > 0.0 and u <= PURE_NOISE:
+            slopes.appendleft(eps)
+            if len(slopes) == 1:
+                _, ahead = denoise(alpha_s * advance(x_0, eps, u, u_s), s)
+                slope = 0.5 * (eps + ahead)
+            else:
+                slope = adams_bashforth(slopes)
+        x = alpha_s * advance(x_0, eps, u, u_s, slope)
+        yield Step(float(s), x, x_0)
+
+
+def pndm(
+    denoise: Denoise,
+    schedule: Schedule,
+    x: Array,
+    times: np.ndarray,
+    *,
+    noise: Noise | None = None,
+) -> Steps:
+    r"""PNDM: three pseudo Runge-Kutta steps of four evaluations, then PLMS.
+
+    .. math::
+        :label: pseudo-runge-kutta
+
+        \bar\epsilon = \tfrac16 \left( e_1 + 2 e_2 + 2 e_3 + e_4 \right)
+
+    where :math:`e_1` is the estimate at t; :math:`e_2` and :math:`e_3` are those at the time in the
+    middle, reached with the slopes :math:`e_1` and :math:`e_2`; and :math:`e_4` is that at s,
+    reached with :math:`e_3`. From the fourth step on it is :eq:`plms-step`.
+
+    Parameters
+    ----------
+    denoise : from (x, t) to (x_0_hat, eps_hat); asked N + 9 times
+    schedule : Schedule
+    x : (N, ...) array, the state at ``times[0]``
+    times : descending host array
+    noise : accepted as by every sampler, and not used
+
+    Yields
+    ------
+    Step
+
+    Notes
+    -----
+    Liu et al. 2022 (PNDM), Eq. 9, 12 and 13.
+    """
+    slopes: deque[Array] = deque(maxlen=4)
+    for t, s in pairwise(times):
+        x_0, eps = denoise(x, t)
+        u, u_s = noise_ratio(schedule, t), noise_ratio(schedule, s)
+        alpha_s = per_sample(schedule.alpha(s), x)
+        slope = None
+        if u_s > 0.0 and u <= PURE_NOISE:
+            slopes.appendleft(eps)
+            if len(slopes) < 4:
+                middle = 0.5 * float(t + s)
+                u_m, alpha_m = noise_ratio(schedule, middle), per_sample(schedule.alpha(middle), x)
+                _, e_2 = denoise(alpha_m * advance(x_0, eps, u, u_m), middle)
+                _, e_3 = denoise(alpha_m * advance(x_0, eps, u, u_m, e_2), middle)
+                _, e_4 = denoise(alpha_s * advance(x_0, eps, u, u_s, e_3), s)
+                slope = (eps + 2.0 * e_2 + 2.0 * e_3 + e_4) / 6.0
+            else:
+                slope = adams_bashforth(slopes)
+        x = alpha_s * advance(x_0, eps, u, u_s, slope)
+        yield Step(float(s), x, x_0)
+
+
+def adams_bashforth(slopes: deque[Array]) -> Array:
+    """The mean slope over the next step from the last two, three or four, the newest first."""
+    return sum(w * e for w, e in zip(ADAMS_BASHFORTH[len(slopes)], slopes, strict=True))

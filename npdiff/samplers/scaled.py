@@ -1,0 +1,52 @@
+r"""The coordinates of EDM and of the samplers named after it: x / alpha over sigma / alpha.
+
+.. math::
+    :label: flow-in-sigma
+
+    z = \frac{x_t}{\alpha_t}, \quad u = \frac{\sigma_t}{\alpha_t}
+    \qquad\Rightarrow\qquad
+    \frac{\mathrm d z}{\mathrm d u} = \hat\epsilon(x_t, t),
+    \qquad \hat x_0 = z - u\, \hat\epsilon
+
+is the probability-flow ODE :eq:`probability-flow` with everything that belongs to the schedule
+taken out of it (Song, Meng and Ermon 2021, section 4.3; Karras et al. 2022, section 2). To a solver
+is left the integral of eps_hat over u, and any schedule will do.
+
+The coordinates have an end: where no signal is left, u is infinite. A step that starts there, or
+from beyond ``PURE_NOISE``, is taken with the one eps_hat at its start: it is DDIM's.
+"""
+
+import math
+
+from npdiff.backend import Array
+from npdiff.schedules import Schedule
+
+#: The sigma / alpha beyond which x_t is taken for noise alone. A chain that was clipped to keep a
+#: trace of signal in its last row (cosine: 20 291) has nothing to say there, and a correction of
+#: the step from there, being extrapolated over that length, would be all that is left of x.
+PURE_NOISE = 1000.0
+
+
+def noise_ratio(schedule: Schedule, t: float) -> float:
+    """u = sigma / alpha: 0 at the data, infinite where there is no signal."""
+    return math.exp(-0.5 * float(schedule.log_snr(t)))
+
+
+def time_of(schedule: Schedule, u: float) -> float:
+    """The time at which sigma / alpha is ``u``."""
+    return float(schedule.time_at(-2.0 * math.log(u)))
+
+
+def advance(x_0: Array, eps: Array, u: float, u_s: float, slope: Array | None = None) -> Array:
+    """z at ``u_s``, from the estimates at ``u`` and the mean slope between, :eq:`flow-in-sigma`.
+
+    Parameters
+    ----------
+    x_0, eps : the estimates at ``u``
+    u, u_s : where the step starts and ends
+    slope : the mean of eps_hat over the step; None, and in steps from pure noise: ``eps``
+    """
+    z = x_0 + u_s * eps
+    if slope is None or u > PURE_NOISE:
+        return z
+    return z + (u_s - u) * (slope - eps)
