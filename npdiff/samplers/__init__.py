@@ -5,7 +5,6 @@ networks and draws no random numbers of its own; whether time is discrete or con
 property of the schedule and the grid. The last step's ``x`` is the sample.
 """
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -14,9 +13,19 @@ import numpy as np
 from npdiff.backend import Array
 from npdiff.denoiser import Denoise
 from npdiff.errors import InputError
+from npdiff.samplers.adaptive import adaptive_ode
+from npdiff.samplers.ancestral import dpm2_ancestral, euler_ancestral
 from npdiff.samplers.ddim import ddim, ddim_inversion
 from npdiff.samplers.ddpm import ddpm
+from npdiff.samplers.dpm_solver import dpm_solver, dpm_solver_multistep
+from npdiff.samplers.dpmpp import dpmpp_2s, dpmpp_multistep
+from npdiff.samplers.edm import edm
+from npdiff.samplers.guard import check_options, check_state, checked_times, defaults, watched
+from npdiff.samplers.langevin import predictor_corrector
+from npdiff.samplers.lms import lms
 from npdiff.samplers.ode import euler, heun
+from npdiff.samplers.pndm import plms, pndm
+from npdiff.samplers.sde import euler_maruyama
 from npdiff.samplers.step import Noise, Step, Steps, keyed_noise
 from npdiff.schedules import Schedule
 
@@ -25,13 +34,26 @@ __all__ = [
     "Noise",
     "Step",
     "Steps",
+    "adaptive_ode",
     "ddim",
     "ddim_inversion",
     "ddpm",
+    "dpm2_ancestral",
+    "dpm_solver",
+    "dpm_solver_multistep",
+    "dpmpp_2s",
+    "dpmpp_multistep",
+    "edm",
     "euler",
+    "euler_ancestral",
+    "euler_maruyama",
     "heun",
     "keyed_noise",
+    "lms",
     "options_of",
+    "plms",
+    "pndm",
+    "predictor_corrector",
     "sample",
 ]
 
@@ -41,16 +63,27 @@ SAMPLERS: dict[str, Callable[..., Steps]] = {
     "ddim": ddim,
     "euler": euler,
     "heun": heun,
+    "edm": edm,
+    "dpm-solver": dpm_solver,
+    "dpm-solver-multistep": dpm_solver_multistep,
+    "dpmpp-2s": dpmpp_2s,
+    "dpmpp-multistep": dpmpp_multistep,
+    "plms": plms,
+    "pndm": pndm,
+    "lms": lms,
+    "euler-ancestral": euler_ancestral,
+    "dpm2-ancestral": dpm2_ancestral,
+    "predictor-corrector": predictor_corrector,
+    "euler-maruyama": euler_maruyama,
+    "ode": adaptive_ode,
 }
 
-_COMMON = ("denoise", "schedule", "x", "times", "noise")
 
-
-def options_of(name: str) -> tuple[str, ...]:
-    """The options that are a sampler's own.
+def options_of(name: str) -> dict[str, Any]:
+    """The options that are a sampler's own, with their defaults.
 
     >>> options_of("ddim")
-    ('eta',)
+    {'eta': 0.0}
 
     Raises
     ------
@@ -59,7 +92,7 @@ def options_of(name: str) -> tuple[str, ...]:
     """
     if name not in SAMPLERS:
         raise InputError(f"unknown sampler {name!r}: choose one of {', '.join(SAMPLERS)}")
-    return tuple(p for p in inspect.signature(SAMPLERS[name]).parameters if p not in _COMMON)
+    return defaults(SAMPLERS[name])
 
 
 def sample(
@@ -78,10 +111,10 @@ def sample(
     name : a key of :data:`SAMPLERS`
     denoise : from (x, t) to (x_0_hat, eps_hat)
     schedule : Schedule
-    x : (N, ...) array, the state at ``times[0]``
+    x : (N, ...) floating-point array, the state at ``times[0]``
     times : strictly descending host array within the schedule, two times or more
-    noise : from the index of a step to standard normal noise, for stochastic samplers
-    options : the sampler's own: ``variance`` for ddpm, ``eta`` for ddim
+    noise : from the index of a draw to standard normal noise, for stochastic samplers
+    options : the sampler's own, as :func:`options_of` lists them
 
     Returns
     -------
@@ -90,16 +123,12 @@ def sample(
     Raises
     ------
     InputError
-        Before the first step, if the name, an option's name or the times cannot be used.
+        Before the first step, if the name, an option's name or kind, the state or the times cannot
+        be used. At the first step, if an option is out of its range or noise is missing. Later, if
+        a step leads to numbers that are not finite: at once on NumPy, at the end on a device.
     """
-    known = options_of(name)
-    foreign = sorted(options.keys() - set(known))
-    if foreign:
-        has = f"its options are {', '.join(known)}" if known else "it has none"
-        raise InputError(f"sampler {name!r} has no option {foreign[0]!r}: {has}")
-    times = schedule.time(times)
-    if times.ndim != 1 or times.size < 2:
-        raise InputError("a grid is a row of at least two times")
-    if not (np.diff(times) < 0.0).all():
-        raise InputError("a grid's times descend strictly, from noise to data")
-    return SAMPLERS[name](denoise, schedule, x, times, noise=noise, **options)
+    check_options(name, options_of(name), options)
+    times = checked_times(schedule, times)
+    check_state(x)
+    steps = SAMPLERS[name](denoise, schedule, x, times, noise=noise, **options)
+    return watched(steps, times)

@@ -4,13 +4,6 @@ Two test beds with known truth. The data are a mixture of two Gaussians, whose d
 the probability-flow ODE carries each point along its quantile :eq:`quantile-flow`. Both beds stop
 at a positive sigma: a grid that ends at 0 has a last step of infinite length in log-SNR, whose
 error no number of steps makes smaller.
-
-.. math::
-    :label: observed-order
-
-    p = \log_2 \frac{\lVert x^{(N)} - x^\star \rVert_\infty}{\lVert x^{(2N)} - x^\star \rVert_\infty}
-
-is the slope of the global error under doubling N: p for a solver of order p, once N is large enough.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +19,7 @@ from npdiff.samplers import SAMPLERS
 from npdiff.schedules import EDM, LinearVP, Schedule, Times
 
 #: .4 N(-1, .04) + .6 N(.6, .04), the second parameters being variances.
-DATA = Mixture([0.4, 0.6], [Gaussian([-1.0], 0.04), Gaussian([0.6], 0.04)])
+DATA = Mixture([0.4, 0.6], [Gaussian(np.array([-1.0]), 0.04), Gaussian(np.array([0.6]), 0.04)])
 
 #: Where the six points start, in units of the noise.
 STARTS = (-1.7, -0.9, -0.2, 0.1, 0.5, 1.3)
@@ -140,7 +133,16 @@ class Convergence:
 
     @property
     def slopes(self) -> tuple[float, ...]:
-        """The observed order between neighbours: :eq:`observed-order`, for any ratio of steps."""
+        r"""The observed order, between neighbouring numbers of steps N < M.
+
+        .. math::
+            :label: observed-order
+
+            p = \frac{\log \lVert x^{(N)} - x^\star \rVert_\infty
+                     - \log \lVert x^{(M)} - x^\star \rVert_\infty}{\log M - \log N}
+
+        with the truth :math:`x^\star`: p for a solver of order p, once N is large enough.
+        """
         log_errors, log_steps = np.log(self.errors), np.log(self.steps)
         return tuple((-np.diff(log_errors) / np.diff(log_steps)).tolist())
 
@@ -165,9 +167,22 @@ def measure(claim: Claim, bed: str, steps: Sequence[int] | None = None) -> Conve
     return Convergence(claim, bed, counts, errors, asked)
 
 
+_START = {"start": "singlestep"}
+
 #: What the package says of its deterministic solvers; the checks and the documentation read it.
 CLAIMS: tuple[Claim, ...] = (
     Claim("ddim", 1, "ddim-step"),
     Claim("euler", 1, "euler-step"),
     Claim("heun", 2, "heun-step", evaluations=2),
+    Claim("dpm-solver", 1, "dpm-solver-1", {"order": 1}),
+    Claim("dpm-solver", 2, "dpm-solver-2", {"order": 2}, evaluations=2),
+    Claim("dpm-solver", 3, "dpm-solver-3", {"order": 3}, evaluations=3),
+    Claim("dpm-solver-multistep", 2, "dpm-solver-multistep", {"order": 2}),
+    Claim("dpm-solver-multistep", 2, "dpm-solver-multistep", {"order": 2, "midpoint": False}),
+    Claim("dpm-solver-multistep", 3, "dpm-solver-multistep", {"order": 3, **_START}, extra=1),
+    Claim("dpmpp-2s", 2, "dpmpp-2s", evaluations=2),
+    Claim("dpmpp-multistep", 2, "dpmpp-2m", {"order": 2}),
+    Claim("dpmpp-multistep", 2, "dpmpp-2m", {"order": 2, "midpoint": False}),
+    Claim("dpmpp-multistep", 3, "dpmpp-3m", {"order": 3, **_START}, extra=1, steps=384),
+    Claim("dpmpp-multistep", 2, "dpmpp-3m", {"order": 3, "published": True}, steps=384),
 )

@@ -1,0 +1,133 @@
+r"""DPM-Solver++: exponential integrators of the probability-flow ODE, by the estimate of the data.
+
+What is taken for smooth is x_0_hat, which guidance and clipping keep within bounds.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+
+from npdiff.backend import Array
+from npdiff.denoiser import Denoise
+from npdiff.samplers.exponential import DATA, half_log_snr
+from npdiff.samplers.multistep import multistep
+from npdiff.samplers.singlestep import intermediate_times, singlestep
+from npdiff.samplers.step import Noise, Step, Steps
+from npdiff.schedules import Schedule
+
+
+def dpmpp_2s(
+    denoise: Denoise,
+    schedule: Schedule,
+    x: Array,
+    times: np.ndarray,
+    *,
+    noise: Noise | None = None,
+) -> Steps:
+    r"""DPM-Solver++(2S), singlestep and of order 2.
+
+    .. math::
+        :label: dpmpp-2s
+
+        u &= \frac{\sigma_{s_1}}{\sigma_t} x_t
+        - \alpha_{s_1} \left( e^{-h/2} - 1 \right) \hat x_0(x_t, t)
+        \\
+        x_s &= \frac{\sigma_s}{\sigma_t} x_t
+        - \alpha_s \left( e^{-h} - 1 \right) \hat x_0(u, s_1)
+
+    with s_1 half way in log-SNR. Steps to sigma = 0, which return x_0_hat, and from alpha = 0 are
+    of order 1 and ask the denoiser once.
+
+    Parameters
+    ----------
+    denoise : from (x, t) to (x_0_hat, eps_hat); asked twice a step
+    schedule : Schedule
+    x : (N, ...) array, the state at ``times[0]``
+    times : descending host array
+    noise : accepted as by every sampler, and not used
+
+    Yields
+    ------
+    Step
+        Its ``x_0`` is the estimate at the start of the step.
+
+    Notes
+    -----
+    Lu et al. 2022 (DPM-Solver++), Algorithm 1.
+    """
+    places = half_log_snr(schedule, times)
+    between = intermediate_times(schedule, places, [2] * (len(times) - 1))
+    steps = zip(pairwise(times), pairwise(places), between, strict=True)
+    for (t, s), (place, place_s), inner in steps:
+        x_0, eps = denoise(x, t)
+        x = singlestep(DATA, denoise, schedule, x_0, eps, inner, s, place_s - place)
+        yield Step(float(s), x, x_0)
+
+
+def dpmpp_multistep(
+    denoise: Denoise,
+    schedule: Schedule,
+    x: Array,
+    times: np.ndarray,
+    *,
+    order: int = 2,
+    midpoint: bool = True,
+    start: str = "low",
+    published: bool = False,
+    noise: Noise | None = None,
+) -> Steps:
+    r"""DPM-Solver++(2M) and (3M), multistep.
+
+    Of order 2, with :math:`r = (\ell_t - \ell_{t'}) / h` for the step before, from t' to t,
+
+    .. math::
+        :label: dpmpp-2m
+
+        x_s = \frac{\sigma_s}{\sigma_t} x_t - \alpha_s \left( e^{-h} - 1 \right)
+        \left[ \Big( 1 + \frac{1}{2r} \Big) \hat x_0(x_t, t)
+        - \frac{1}{2r}\, \hat x_0(x_{t'}, t') \right]
+
+    and of order 3, with :eq:`divided-differences` for the derivatives,
+
+    .. math::
+        :label: dpmpp-3m
+
+        x_s = \frac{\sigma_s}{\sigma_t} x_t
+        - \alpha_s \left( e^{-h} - 1 \right) \hat x_0
+        + \alpha_s \left( e^{-h} - 1 + h \right) \hat x_0'
+        - \alpha_s \left( e^{-h} - 1 + h - \tfrac12 h^2 \right) \hat x_0''
+
+    How it starts is an option (:mod:`npdiff.samplers.multistep`). Steps to sigma = 0, which return
+    x_0_hat, and from alpha = 0 are of order 1.
+
+    Parameters
+    ----------
+    denoise : from (x, t) to (x_0_hat, eps_hat); asked once a step
+    schedule : Schedule
+    x : (N, ...) array, the state at ``times[0]``
+    times : descending host array
+    order : 1 (DDIM), 2 (2M) or 3 (3M)
+    midpoint : with order 2, integrate the slope by :eq:`midpoint-rule`, as published; else exactly
+    start : ``"low"``, with lower orders, as published: order 3 is then seen from nearly pure noise
+        only; or ``"singlestep"``, with a step of order 2 that asks twice
+    published : with order 3, leave out the factor 2 of the second derivative, as public code does:
+        of order 2 then
+    noise : accepted as by every sampler, and not used
+
+    Yields
+    ------
+    Step
+
+    Raises
+    ------
+    InputError
+        If the order or the start is none of these.
+
+    Notes
+    -----
+    Lu et al. 2022 (DPM-Solver++), Algorithm 2 for order 2 and the appendix for order 3.
+    """
+    yield from multistep(
+        denoise, schedule, x, times, DATA,
+        order=order, midpoint=midpoint, start=start, published=published,
+    )  # fmt: skip

@@ -1,0 +1,181 @@
+r"""Multistep exponential integrators: derivatives from the estimates of earlier steps.
+
+What is remembered is a list, latest first, of the places in half log-SNR and the estimates there.
+A method of order p needs p of them, and while there are fewer its order is lower. The first step,
+of order one, leaves an error of order h^2 for good, in proportion to how fast the estimate changes
+there. From nearly pure noise it hardly changes, and order 3 is what is seen until errors are small;
+from the midst of things the order is 2 at most. Where that matters the first step can be a
+singlestep one of order 2, for one evaluation more.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from math import isfinite
+
+import numpy as np
+
+from npdiff.backend import Array
+from npdiff.denoiser import Denoise
+from npdiff.errors import InputError
+from npdiff.samplers.exponential import (
+    Form,
+    added,
+    first_order,
+    half_log_snr,
+    order_among,
+    phi,
+    taylor,
+)
+from npdiff.samplers.singlestep import intermediate_times, singlestep
+from npdiff.samplers.step import Step, Steps
+from npdiff.schedules import Schedule
+
+STARTS = ("low", "singlestep")
+
+#: Places in half log-SNR and the estimates there, latest first.
+History = list[tuple[float, Array]]
+
+
+def remembered(history: History, place: float, estimate: Array, order: int) -> History:
+    """The history with one more estimate, no longer than the order needs.
+
+    A place at infinity, alpha = 0, is no place to take a difference to: it is left out.
+    """
+    return [(place, estimate), *history][:order] if isfinite(place) else []
+
+
+def derivatives(history: History, h: float, *, published: bool = False) -> Sequence[Array]:
+    r"""The derivatives of the polynomial through two or three estimates, at the latest.
+
+    .. math::
+        :label: divided-differences
+
+        m'_0 \approx m_{01} + (\ell_0 - \ell_1)\, m_{012},
+        \qquad
+        m''_0 \approx 2\, m_{012},
+        \qquad
+        m_{01} = \frac{m_0 - m_1}{\ell_0 - \ell_1},
+        \quad
+        m_{012} = \frac{m_{01} - m_{12}}{\ell_0 - \ell_2}
+
+    of which two estimates give the first, with m_012 = 0. The 2 is missing from the third-order
+    multistep formulas of public code, which are of second order without it.
+
+    Parameters
+    ----------
+    history : at distinct places, latest first
+    h : the length of the step to come
+    published : leave out the 2
+
+    Returns
+    -------
+    h m' and, of three estimates, h^2 m''
+
+    Notes
+    -----
+    Lu et al. 2022 (DPM-Solver++), appendix, for two and three estimates of the data.
+    """
+    if len(history) < 2:
+        return ()
+    slopes = [(m - n) * (1.0 / (a - b)) for (a, m), (b, n) in pairwise(history)]
+    if len(slopes) == 1:
+        return (h * slopes[0],)
+    (a, _), (b, _), (c, _) = history
+    second = (slopes[0] - slopes[1]) * (1.0 / (a - c))
+    first = slopes[0] + (a - b) * second
+    return h * first, ((1.0 if published else 2.0) * h**2) * second
+
+
+def extrapolated(
+    x: Array,
+    scale: float,
+    z: float,
+    h: float,
+    history: History,
+    *,
+    midpoint: bool = False,
+    published: bool = False,
+) -> Array:
+    r"""A step of order one raised to that of its history.
+
+    By :eq:`exponential-taylor` with the derivatives :eq:`divided-differences`; or, of two
+    estimates, by the midpoint rule, which is of the same order and does without
+    :math:`\varphi_2`:
+
+    .. math::
+        :label: midpoint-rule
+
+        z\, \varphi_2(z)\; h m' \;\approx\; \tfrac12\, z\, \varphi_1(z)\; h m'
+
+    Parameters
+    ----------
+    x : (N, ...) array, the step of order one
+    scale, z : as :func:`npdiff.samplers.exponential.taylor` takes them
+    h : the finite length of the step in half log-SNR
+    history : at distinct places, latest first
+    midpoint : with two estimates, the midpoint rule
+    published : with three estimates, the form published in code
+
+    Returns
+    -------
+    (N, ...) array
+    """
+    terms = derivatives(history, h, published=published)
+    if midpoint and len(terms) == 1:
+        return added(x, scale, [(0.5 * z * phi(1, z), terms[0])])
+    return taylor(x, scale, z, terms)
+
+
+def multistep(
+    denoise: Denoise,
+    schedule: Schedule,
+    x: Array,
+    times: np.ndarray,
+    form: Form,
+    *,
+    order: int,
+    midpoint: bool,
+    start: str,
+    published: bool,
+) -> Steps:
+    """The multistep solver of DPM-Solver, by either form; its callers say which equation it is.
+
+    Parameters
+    ----------
+    denoise : from (x, t) to (x_0_hat, eps_hat); asked once a step
+    schedule : Schedule
+    x : (N, ...) array, the state at ``times[0]``
+    times : descending host array
+    form : Form
+    order : 1, 2 or 3
+    midpoint : of two estimates, use the midpoint rule
+    start : ``"low"``, or ``"singlestep"``: with order 3 the first step asks twice and is of order 2
+    published : of three estimates, the form published in code
+
+    Yields
+    ------
+    Step
+
+    Raises
+    ------
+    InputError
+        If the order or the start is another.
+    """
+    order_among((1, 2, 3), order)
+    if start not in STARTS:
+        raise InputError(f"unknown start {start!r}: choose one of {', '.join(STARTS)}")
+    places = half_log_snr(schedule, times)
+    (inner,) = intermediate_times(schedule, places[:2], [2 if start == "singlestep" else 1])
+    history: History = []
+    for (t, s), (place, place_s) in zip(pairwise(times), pairwise(places), strict=True):
+        x_0, eps = denoise(x, t)
+        history = remembered(history, place, form.estimate(x_0, eps), order)
+        x, h = first_order(schedule, x_0, eps, s), place_s - place
+        if order == 3 and inner and t == times[0]:
+            x = singlestep(form, denoise, schedule, x_0, eps, inner, s, h)
+        elif isfinite(h):
+            x = extrapolated(
+                x, form.scale(schedule, s), form.sign * h, h, history,
+                midpoint=midpoint, published=published,
+            )  # fmt: skip
+        yield Step(float(s), x, x_0)
