@@ -55,7 +55,7 @@ class RectifiedFlow(Schedule):
 
     def log_alpha(self, t: Times) -> np.ndarray:
         with np.errstate(divide="ignore"):
-            return np.log1p(-self.time(t)) - np.log(self._stretch(t))
+            return np.log1p(-self.time(t)) - np.log1p((self.shift - 1.0) * self.time(t))
 
     def log_sigma(self, t: Times) -> np.ndarray:
         with np.errstate(divide="ignore"):

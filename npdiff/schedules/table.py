@@ -85,7 +85,7 @@ class Table(VariancePreserving):
         return np.where(self.betas[row] == 1.0, -np.exp(self._log_alpha[row - 1]), inner)
 
     def clock(self, t: Times) -> np.ndarray:
-        return self.time(t)
+        return self.time(t).copy()
 
     @staticmethod
     def _step(t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

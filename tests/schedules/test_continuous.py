@@ -5,7 +5,15 @@ import pytest
 from scipy.integrate import quad
 
 from npdiff.errors import InputError
-from npdiff.schedules import Cosine, LinearVP, cosine_table, linear_table
+from npdiff.schedules import (
+    Cosine,
+    LinearVP,
+    SubVP,
+    VariancePreserving,
+    cosine_table,
+    exponential_table,
+    invariant_linear_table,
+)
 
 
 def test_linear_vp_constants() -> None:
@@ -45,7 +53,8 @@ def test_chains_approach_their_continuous_schedules() -> None:
     """A chain of T steps is the continuous schedule up to O(1 / T)."""
     t = np.array([0.1, 0.5, 0.9])
     for chain, continuous in (
-        (lambda T: linear_table(T, 0.1 / T, 20 / T), LinearVP()),
+        (invariant_linear_table, LinearVP()),
+        (exponential_table, LinearVP(12.0, 12.0)),
         (cosine_table, Cosine(end=1 - 1e-12)),
     ):
         errors = [
@@ -55,10 +64,20 @@ def test_chains_approach_their_continuous_schedules() -> None:
         assert errors[1] < errors[0] / 4 or errors[1] < 1e-9
 
 
+def test_sub_vp_has_less_noise_and_preserves_nothing() -> None:
+    t = np.linspace(0.01, 1, 50)
+    sub, vp = SubVP(), LinearVP()
+    np.testing.assert_array_equal(sub.alpha(t), vp.alpha(t))
+    assert (sub.sigma(t) < vp.sigma(t)).all()
+    assert not isinstance(sub, VariancePreserving)
+
+
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (2.0, 1.0), (-1.0, 1.0), (np.nan, 1.0)])
 def test_impossible_betas_are_refused(low: float, high: float) -> None:
     with pytest.raises(InputError, match="beta_min <= beta_max"):
         LinearVP(low, high)
+    with pytest.raises(InputError, match="beta_min <= beta_max"):
+        SubVP(low, high)
 
 
 @pytest.mark.parametrize(("s", "end"), [(-0.1, 0.9), (0.008, 1.0), (0.008, 0.0)])

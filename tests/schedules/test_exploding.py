@@ -1,0 +1,45 @@
+"""Schedules that only add noise: their ends, their clocks, their refusals."""
+
+import numpy as np
+import pytest
+
+from npdiff.errors import InputError
+from npdiff.schedules import EDM, VE
+
+
+def test_ve_counts_the_noise_that_was_added() -> None:
+    """The paper's sigma is sigma_min more, in squares; far from the data there is no difference."""
+    schedule, t = VE(), np.linspace(0.1, 1, 10)
+    published = 0.01 * 5000**t
+    np.testing.assert_allclose(schedule.sigma(t) ** 2 + 0.01**2, published**2, rtol=1e-12)
+    assert schedule.sigma(schedule.t_min) == pytest.approx(0.01, rel=1e-13)
+    assert schedule.sigma(1) == pytest.approx(50, rel=1e-7)
+    assert schedule.t_min == pytest.approx(0.0406910566)
+
+
+def test_edm_is_its_own_time() -> None:
+    schedule, t = EDM(), np.array([0, 0.002, 0.5, 80])
+    np.testing.assert_array_equal(schedule.sigma(t), t)
+    np.testing.assert_array_equal(schedule.sigma_dot(t), 1)
+    np.testing.assert_array_equal(schedule.alpha(t), 1)
+    np.testing.assert_array_equal(schedule.drift(t), 0)
+    assert (schedule.t_min, schedule.t_max) == (0.002, 80)
+
+
+@pytest.mark.parametrize("make", [EDM, VE])
+def test_the_clock_gives_equal_ticks_to_equal_factors_of_noise(make) -> None:
+    schedule = make()
+    level = schedule.sigma(schedule.t_min) * np.array([20, 40, 80, 160])
+    strides = np.diff(schedule.clock(schedule.time_at(-2 * np.log(level))))
+    np.testing.assert_allclose(strides, strides[-1], rtol=0.05)
+    assert strides[0] > 30
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (2, 1), (-1, 1), (np.nan, 1), (1, np.inf)])
+def test_impossible_noise_is_refused(low: float, high: float) -> None:
+    with pytest.raises(InputError, match="expected 0 <"):
+        VE(low, high)
+    with pytest.raises(InputError, match="expected 0 < sigma_min < sigma_max"):
+        EDM(sigma_max=high, sigma_min=low)
+    with pytest.raises(InputError, match=r"sqrt\(2\) sigma_min"):
+        VE(1.0, 1.4)
