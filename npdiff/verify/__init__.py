@@ -1,5 +1,26 @@
-"""The laboratory: tools that prove a gradient or a program, npdiff's own or yours."""
+"""The laboratory: tools that prove a gradient or a program, npdiff's own or yours.
 
+Each takes plain callables on arrays and returns a report that prints as a table; ``report.passed``
+is the verdict and ``report.check()`` raises.
+"""
+
+from npdiff.verify import adapters
+from npdiff.verify.denoiser import denoiser
+from npdiff.verify.marginals import marginals
 from npdiff.verify.pullback import PullbackReport, pullback
+from npdiff.verify.report import Finding, Findings, Report
+from npdiff.verify.sampler import sampler
+from npdiff.verify.schedule import schedule
 
-__all__ = ["PullbackReport", "pullback"]
+__all__ = [
+    "Finding",
+    "Findings",
+    "PullbackReport",
+    "Report",
+    "adapters",
+    "denoiser",
+    "marginals",
+    "pullback",
+    "sampler",
+    "schedule",
+]

@@ -9,6 +9,7 @@ import numpy as np
 
 from npdiff import tree
 from npdiff.backend import to_host
+from npdiff.verify.report import Report
 
 #: Steps and weights of the fourth-order central difference.
 _STENCIL = ((1, 8 / 12), (-1, -8 / 12), (2, -1 / 12), (-2, 1 / 12))
@@ -25,7 +26,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class PullbackReport:
+class PullbackReport(Report):
     """The verdict on one pullback; prints as a table, ``check()`` raises."""
 
     name: str
@@ -42,12 +43,6 @@ class PullbackReport:
     def passed(self) -> bool:
         """Whether every gradient is there, the right one, and the pullback is pure."""
         return not self.faults and self.worst <= self.tolerance
-
-    def check(self) -> "PullbackReport":
-        """Raise AssertionError unless passed; else the report itself."""
-        if not self.passed:
-            raise AssertionError(str(self))
-        return self
 
     def __str__(self) -> str:
         lines = [f"{'relative error':>14}  {'norm':>9}  array"]

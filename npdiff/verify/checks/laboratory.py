@@ -1,67 +1,33 @@
-"""Checks of the checker of pullbacks: errors of a known size, and where it is exact."""
+"""The check of what the laboratory itself computes: the moments of an affine sampler."""
 
-from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from npdiff.pullback import checkpoint
-from npdiff.verify.complex_step import cotangents
-from npdiff.verify.pullback import pullback
-from npdiff.verify.registry import Case, check, relative
+from npdiff.schedules import LinearVP
+from npdiff.verify.moments import exact_moments
+from npdiff.verify.registry import Case, check
+from npdiff.verify.trial import NORMAL, Trial
 
 
-def _cubic(planted: Any = 0.0, power: int = 3) -> Callable[[np.ndarray], Any]:
-    """A power of every number, its gradient off by ``planted``."""
+@check("affine-moments", route="the recursion of mean and variance", tolerance=1e-12, cases=3)
+def moments_of_a_recursion(case: Case) -> float:
+    """An autoregression with two draws a step: its impulses, and its moments step by step."""
+    schedule, times = LinearVP(), np.linspace(1.0, 0.2, 6 + case.index)
+    size = times.size - 1
+    a, b, c, d = case.rng.uniform(0.3, 1.4, (4, size)) * case.rng.choice([-1, 1], (4, size))
 
-    def f(x: np.ndarray) -> Any:
-        return x**power, lambda dy: (power * x ** (power - 1) * dy + planted,)
+    def walk(denoise: Any, schedule: Any, x: np.ndarray, times: np.ndarray, *, noise: Any) -> Any:
+        for k, _ in enumerate(pairwise(times)):
+            x = a[k] * x + b[k] + c[k] * noise(2 * k) + d[k] * noise(2 * k + 1)
+        return x
 
-    return f
-
-
-@check("pullback-check", route="an error of known size is planted", tolerance=1e-9)
-def a_planted_error_is_reported(case: Case) -> float:
-    """What is reported is |<error, u>| / |gradient| for the largest u, to the size of the error."""
-    x, size = 1.0 + case.rng.uniform(0.0, 1.0, (3, 4)), case.choose([1e-1, 1e-3, 1e-5, 1.0])
-    planted = np.zeros((3, 4))
-    planted[1, 2] = size
-    report = pullback(_cubic(planted), x, seed=case.index, directions=3)
-    draws = np.random.default_rng(case.index)
-    dy = draws.standard_normal((3, 4))
-    directions = [draws.standard_normal((3, 4)) for _ in range(3)]
-    length = np.linalg.norm(3.0 * x**2 * dy + planted)
-    expected = max(abs(size * u[1, 2]) for u in directions) / length
-    return max(abs(report.worst - expected), abs(report.rows[0].norm / length - 1.0))
-
-
-@check("pullback-check", route="polynomials: exact to degree 4, then known", tolerance=1e-10)
-def the_difference_is_of_fourth_order(case: Case) -> float:
-    """No error of a quartic; that of a quintic is 4 h^4 u^5, from its fifth derivative."""
-    x, h = case.rng.uniform(1.0, 2.0, (1,)), 0.02
-    quartic = pullback(_cubic(power=4), x, step=h, directions=1, seed=case.index).worst
-    quintic = pullback(_cubic(power=5), x, step=h, directions=1, seed=case.index).worst
-    draws = np.random.default_rng(case.index)
-    dy, u = draws.standard_normal(1), draws.standard_normal(1)
-    step = h / max(1.0, abs(u[0]))
-    expected = abs(4.0 * step**4 * u[0] ** 5 * dy[0]) / abs(5.0 * x[0] ** 4 * dy[0])
-    return max(quartic, abs(quintic - expected))
-
-
-@check("pullback", route="complex step, number by number", tolerance=1e-14)
-def transposed_jacobian(case: Case) -> float:
-    """A chain of two functions with pullbacks, as it is and recomputed by ``checkpoint``."""
-    x, w = case.rng.uniform(0.5, 1.5, (3,)), case.rng.standard_normal((3, 2))
-
-    def f(x: np.ndarray, w: np.ndarray) -> Any:
-        h, cubic_vjp = _cubic()(x)
-
-        def f_pullback(dy: np.ndarray) -> Any:
-            return cubic_vjp(w @ dy)[0], h[:, None] * dy
-
-        return h @ w, f_pullback
-
-    dy = case.rng.standard_normal(2)
-    right = cotangents(lambda x, w: (x * x * x) @ w, (x, w), [dy])
-    found = [run(x, w)[1](dy) for run in (f, checkpoint(f))]
-    return max(relative(a, b) for pair in found for a, b in zip(pair, right, strict=True))
+    alpha, sigma = float(schedule.alpha(1.0)), float(schedule.sigma(1.0))
+    mean, variance = alpha * 1.5, alpha**2 * 0.25 + sigma**2
+    for k in range(size):
+        mean = float(a[k] * mean + b[k])
+        variance = float(a[k] ** 2 * variance + c[k] ** 2 + d[k] ** 2)
+    found = exact_moments(walk, Trial(NORMAL, schedule), times, seed=case.index)
+    apart = max(abs(found[0] - mean), abs(found[1] - variance)) / max(1.0, abs(mean), variance)
+    return max(apart, found[2], float(found[3]))
