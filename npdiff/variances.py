@@ -117,7 +117,7 @@ def spread_from_error(x_0: Array, x_0_hat: Array) -> float:
     r"""The spread of the data given x_t, estimated from a denoiser's errors.
 
     .. math::
-        :label: spread
+        :label: spread-from-error
 
         c_t = \frac1D\, \mathbb E \operatorname{tr} \operatorname{Var}[x_0 \mid x_t]
         = \frac1D\, \mathbb E \left\lVert x_0 - \mathbb E[x_0 \mid x_t] \right\rVert^2
