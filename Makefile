@@ -11,4 +11,4 @@ lint:    ; $(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
 types:   ; $(PYTHON) -m mypy
 docs:    ; $(PYTHON) -m sphinx -n -W --keep-going -b html docs docs/_build/html
 bench:   ; $(PYTHON) -m benchmarks
-clean:   ; rm -rf build dist docs/_build docs/api docs/gallery .pytest_cache .hypothesis .mypy_cache .ruff_cache
+clean:   ; rm -rf build dist docs/_build docs/api docs/equations docs/gallery .pytest_cache .hypothesis .mypy_cache .ruff_cache

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
+import proofs  # noqa: E402
+
 import npdiff  # noqa: E402
 
 project = "npdiff"
@@ -111,6 +113,11 @@ def write_commands(app: Any) -> None:
     (Path(app.srcdir) / "api" / "commands.md").write_text("\n".join(lines), encoding="utf-8")
 
 
+def write_proofs(app: Any) -> None:
+    """Every equation with its proof, paper by paper; errata; orders: computed in this build."""
+    proofs.write(Path(app.srcdir) / "equations")
+
+
 def home_of(name: str) -> str | None:
     """Where an object is defined that ``name`` reaches through a package that re-exports it."""
     parts = name.split(".")
@@ -148,4 +155,5 @@ def setup(app: Any) -> None:
     app.connect("autodoc-skip-member", skip_aliases)
     app.connect("builder-inited", write_reference)
     app.connect("builder-inited", write_commands)
+    app.connect("builder-inited", write_proofs)
     app.connect("missing-reference", resolve_reexport)
