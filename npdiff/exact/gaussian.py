@@ -1,6 +1,7 @@
 """Normal data."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from npdiff.backend import Array, namespace
 from npdiff.errors import InputError
@@ -29,7 +30,7 @@ class Gaussian(Distribution):
         If the shapes differ or the covariance has a negative eigenvalue.
     """
 
-    def __init__(self, mean: np.ndarray, covariance: np.ndarray | float) -> None:
+    def __init__(self, mean: ArrayLike, covariance: ArrayLike) -> None:
         self.mean = np.atleast_1d(np.asarray(mean, dtype=np.float64))
         C = np.asarray(covariance, dtype=np.float64)
         self.size = D = self.mean.size
@@ -138,7 +139,7 @@ class Gaussian(Distribution):
         alpha, variance = self._marginal(schedule, t)
         return self._placed(z * np.sqrt(variance), alpha, z)
 
-    def given(self, known: np.ndarray, values: np.ndarray) -> "Gaussian":
+    def given(self, known: ArrayLike, values: ArrayLike) -> "Gaussian":
         r"""The distribution of the other numbers of a sample, some of which are known.
 
         .. math::

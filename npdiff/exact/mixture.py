@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from npdiff.backend import Array, namespace
 from npdiff.errors import InputError
@@ -28,7 +29,7 @@ class Mixture(Distribution):
         If a weight is not positive, or numbers or dimensions differ.
     """
 
-    def __init__(self, weights: Sequence[float], components: Sequence[Gaussian]) -> None:
+    def __init__(self, weights: ArrayLike, components: Sequence[Gaussian]) -> None:
         self.weights = np.asarray(weights, dtype=np.float64)
         self.components = tuple(components)
         if self.weights.shape != (len(self.components),) or not (self.weights > 0.0).all():
@@ -67,6 +68,13 @@ class Mixture(Distribution):
         return sum(parts, namespace(x).zeros_like(x))
 
     def log_density(self, schedule: Schedule, x: Array, t: Times) -> Array:
+        r"""The log-density of a noisy sample in nats; at t = 0 the likelihood of data.
+
+        .. math::
+            :label: mixture-density
+
+            q(x_t) = \sum_k \pi_k\, q_k(x_t)
+        """
         xp = namespace(x)
         joint = self._log_joint(schedule, x, t)
         top = joint.max(axis=-1)

@@ -1,6 +1,7 @@
 """Data that are a finite set of points: what a network learns that learns its data by heart."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from npdiff.backend import Array, blocks, namespace
 from npdiff.errors import InputError
@@ -34,7 +35,7 @@ class FiniteData(Distribution):
         If there is no point, or a number is not finite, or a weight is not positive.
     """
 
-    def __init__(self, points: np.ndarray, weights: np.ndarray | None = None) -> None:
+    def __init__(self, points: ArrayLike, weights: ArrayLike | None = None) -> None:
         points = np.asarray(points, dtype=np.float64)
         if points.ndim < 2 or points.size == 0 or not np.isfinite(points).all():
             raise InputError(f"expected finite points (K, D), K >= 1, got shape {points.shape}")
@@ -104,6 +105,13 @@ class FiniteData(Distribution):
         return (r * distances).sum(axis=-1).astype(x.dtype)
 
     def log_density(self, schedule: Schedule, x: Array, t: Times) -> Array:
+        r"""The log-density of a noisy sample in nats; for t > 0.
+
+        .. math::
+            :label: finite-density
+
+            q(x_t) = \sum_i w_i\, \mathcal N(x_t;\, \alpha_t p_i,\, \sigma_t^2 I)
+        """
         xp = namespace(x)
         (sigma,) = columns(noisy(schedule, t, "the density of a set of points"))
         nearest, others = self._log_joint(schedule, x, t)

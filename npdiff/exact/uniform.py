@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from npdiff.backend import Array, namespace
 from npdiff.errors import InputError
@@ -50,7 +51,7 @@ class Uniform(Distribution):
         If the shapes differ, an end is not finite, or low is not below high.
     """
 
-    def __init__(self, low: np.ndarray | float, high: np.ndarray | float) -> None:
+    def __init__(self, low: ArrayLike, high: ArrayLike) -> None:
         self.low, self.high = (np.atleast_1d(np.asarray(e, dtype=np.float64)) for e in (low, high))
         if self.low.ndim != 1 or self.low.shape != self.high.shape:
             raise InputError(

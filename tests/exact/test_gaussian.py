@@ -158,3 +158,47 @@ def test_what_is_no_gaussian_is_refused(mean, covariance, match: str) -> None:
 def test_data_of_another_size_are_refused() -> None:
     with pytest.raises(InputError, match="samples of 2 numbers, got 3"):
         FULL.denoised(ALL["vp"], np.zeros((1, 3)), 0.5)
+
+
+@everywhere
+def test_data_that_do_not_vary_along_one_axis(schedule) -> None:
+    flat, x = Gaussian([0.5, -0.2], [0.3, 0.0]), np.array([[1.0, 0.4]])
+    t = 0.3 * schedule.t_max
+    assert flat.denoised(schedule, x, t)[0, 1] == pytest.approx(-0.2)
+    np.testing.assert_allclose(flat.denoised(schedule, x, 0.0), [[1.0, -0.2]], rtol=1e-14)
+    assert (flat.covariance(schedule, x, t)[0, 1] == 0).all()
+    assert flat.flow(schedule, x, t, 0.0)[0, 1] == pytest.approx(-0.2)
+    assert flat.entropy() == -np.inf
+    with pytest.raises(InputError, match="no density"):
+        flat.log_density(schedule, x, 0.0)
+    with pytest.raises(InputError, match="no flow leaves"):
+        flat.flow(schedule, x, 0.0, t)
+
+
+@pytest.mark.parametrize("name", ["rectified-flow", "zero-snr"])
+def test_without_signal_the_mean_is_the_answer(name: str) -> None:
+    schedule, x = SCHEDULES[name](), np.array([[3.0, -2.0]])
+    T = schedule.t_max
+    x_0, eps = FULL.denoiser(schedule)(x, T)
+    np.testing.assert_allclose(x_0, [FULL.mean], rtol=1e-14)
+    np.testing.assert_allclose(eps, x, rtol=1e-14)
+    np.testing.assert_allclose(FULL.covariance(schedule, x, T)[0], C, rtol=1e-13)
+    there = FULL.flow(schedule, x, T, 0.0)
+    np.testing.assert_allclose(FULL.flow(schedule, there, 0.0, T), x, rtol=1e-12)
+
+
+def test_what_cannot_be_given() -> None:
+    for known, values in (
+        ([True], 1.0),
+        ([True, True], [0, 0]),
+        ([False, False], []),
+        ([True, False], [1, 2]),
+    ):
+        with pytest.raises(InputError, match="expected 2 booleans"):
+            FULL.given(known, values)
+    rest = FULL.given([False, True], 0.1)
+    assert rest.mean == pytest.approx(0.7 + 0.2 / 0.3 * 0.5)
+    assert rest.variances == pytest.approx(0.5 - 0.2**2 / 0.3)
+    alone = Gaussian([1.0, 2.0, 3.0], [0.1, 0.2, 0.3]).given([True, False, True], [0.0, 0.0])
+    assert alone.mean == pytest.approx(2.0)
+    assert alone.entropy() == pytest.approx(0.5 * np.log(2 * np.pi * np.e * 0.2))
