@@ -17,8 +17,10 @@ from npdiff.samplers.adaptive import adaptive_ode
 from npdiff.samplers.ancestral import dpm2_ancestral, euler_ancestral
 from npdiff.samplers.ddim import ddim, ddim_inversion
 from npdiff.samplers.ddpm import ddpm
+from npdiff.samplers.deis import deis
 from npdiff.samplers.dpm_solver import dpm_solver, dpm_solver_multistep
 from npdiff.samplers.dpmpp import dpmpp_2s, dpmpp_multistep
+from npdiff.samplers.dpmpp_sde import dpmpp_sde
 from npdiff.samplers.edm import edm
 from npdiff.samplers.guard import check_options, check_state, checked_times, defaults, watched
 from npdiff.samplers.langevin import predictor_corrector
@@ -27,6 +29,7 @@ from npdiff.samplers.ode import euler, heun
 from npdiff.samplers.pndm import plms, pndm
 from npdiff.samplers.sde import euler_maruyama
 from npdiff.samplers.step import Noise, Step, Steps, keyed_noise
+from npdiff.samplers.unipc import unipc
 from npdiff.schedules import Schedule
 
 __all__ = [
@@ -38,11 +41,13 @@ __all__ = [
     "ddim",
     "ddim_inversion",
     "ddpm",
+    "deis",
     "dpm2_ancestral",
     "dpm_solver",
     "dpm_solver_multistep",
     "dpmpp_2s",
     "dpmpp_multistep",
+    "dpmpp_sde",
     "edm",
     "euler",
     "euler_ancestral",
@@ -55,6 +60,7 @@ __all__ = [
     "pndm",
     "predictor_corrector",
     "sample",
+    "unipc",
 ]
 
 #: Samplers by name.
@@ -68,6 +74,9 @@ SAMPLERS: dict[str, Callable[..., Steps]] = {
     "dpm-solver-multistep": dpm_solver_multistep,
     "dpmpp-2s": dpmpp_2s,
     "dpmpp-multistep": dpmpp_multistep,
+    "dpmpp-sde": dpmpp_sde,
+    "unipc": unipc,
+    "deis": deis,
     "plms": plms,
     "pndm": pndm,
     "lms": lms,

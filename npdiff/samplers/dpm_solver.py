@@ -121,7 +121,7 @@ def dpm_solver_multistep(
     order : 1, 2 or 3
     midpoint : with order 2, integrate the slope by :eq:`midpoint-rule`, as published; else exactly
     start : ``"low"``, with lower orders, as published: order 3 is then seen from nearly pure noise
-        only; or ``"singlestep"``, with a step of order 2 that asks twice
+        only; or ``"singlestep"``, with order 3 by a step of order 2, which asks twice
     published : with order 3, leave out the factor 2 of the second derivative, as public code does:
         of order 2 then
     noise : accepted as by every sampler, and not used

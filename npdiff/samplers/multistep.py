@@ -4,8 +4,8 @@ What is remembered is a list, latest first, of the places in half log-SNR and th
 A method of order p needs p of them, and while there are fewer its order is lower. The first step,
 of order one, leaves an error of order h^2 for good, in proportion to how fast the estimate changes
 there. From nearly pure noise it hardly changes, and order 3 is what is seen until errors are small;
-from the midst of things the order is 2 at most. Where that matters the first step can be a
-singlestep one of order 2, for one evaluation more.
+from the midst of things (of an image that was given some noise, say) the order is 2 at most. Where
+that matters the first step can be a singlestep one of order 2, for one evaluation more.
 """
 
 from collections.abc import Sequence
@@ -86,6 +86,29 @@ def derivatives(history: History, h: float, *, published: bool = False) -> Seque
     return h * first, ((1.0 if published else 2.0) * h**2) * second
 
 
+def starting_times(
+    schedule: Schedule, places: Sequence[float], start: str, order: int
+) -> list[float]:
+    """The times in between of a first step that is of that order, and singlestep if so asked.
+
+    Parameters
+    ----------
+    schedule : Schedule
+    places : of the whole grid
+    start : ``"low"``, and there are none, or ``"singlestep"``
+    order : 1, for which there are none either, 2 or 3
+
+    Raises
+    ------
+    InputError
+        If the start is another.
+    """
+    if start not in STARTS:
+        raise InputError(f"unknown start {start!r}: choose one of {', '.join(STARTS)}")
+    (inner,) = intermediate_times(schedule, places[:2], [order if start == "singlestep" else 1])
+    return inner
+
+
 def extrapolated(
     x: Array,
     scale: float,
@@ -149,7 +172,7 @@ def multistep(
     form : Form
     order : 1, 2 or 3
     midpoint : of two estimates, use the midpoint rule
-    start : ``"low"``, or ``"singlestep"``: with order 3 the first step asks twice and is of order 2
+    start : ``"low"``, or ``"singlestep"``: the first step is of one order less than the whole
     published : of three estimates, the form published in code
 
     Yields
@@ -162,17 +185,15 @@ def multistep(
         If the order or the start is another.
     """
     order_among((1, 2, 3), order)
-    if start not in STARTS:
-        raise InputError(f"unknown start {start!r}: choose one of {', '.join(STARTS)}")
     places = half_log_snr(schedule, times)
-    (inner,) = intermediate_times(schedule, places[:2], [2 if start == "singlestep" else 1])
+    inner = starting_times(schedule, places, start, order - 1)
     history: History = []
     for (t, s), (place, place_s) in zip(pairwise(times), pairwise(places), strict=True):
         x_0, eps = denoise(x, t)
         history = remembered(history, place, form.estimate(x_0, eps), order)
         x, h = first_order(schedule, x_0, eps, s), place_s - place
-        if order == 3 and inner and t == times[0]:
-            x = singlestep(form, denoise, schedule, x_0, eps, inner, s, h)
+        if inner:
+            x, inner = singlestep(form, denoise, schedule, x_0, eps, inner, s, h), []
         elif isfinite(h):
             x = extrapolated(
                 x, form.scale(schedule, s), form.sign * h, h, history,

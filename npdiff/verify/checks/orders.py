@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from npdiff.verify.orders import BEDS, CLAIMS, TOLERANCE, Claim, Convergence, measure
+from npdiff.verify.orders import CLAIMS, TOLERANCE, Claim, Convergence, measure
 from npdiff.verify.registry import Case, check, relative
 
 
@@ -20,7 +20,7 @@ def slope_of_a_power_law(case: Case) -> float:
 
 def _register(claim: Claim) -> None:
     def order(case: Case) -> float:
-        found = measure(claim, case.choose(list(BEDS)))
+        found = measure(claim, case.choose(claim.beds))
         expected = [claim.evaluations * n + claim.extra for n in found.steps]
         return abs(found.slope - claim.order) if list(found.asked) == expected else np.inf
 
@@ -28,7 +28,7 @@ def _register(claim: Claim) -> None:
     order.__doc__ = f"The global error of {claim.name} falls with order {claim.order:g}."
     check(
         claim.label, route="exact mixture ODE by quantiles, steps doubled",
-        tolerance=TOLERANCE, cases=len(BEDS),
+        tolerance=TOLERANCE, cases=len(claim.beds),
     )(order)  # fmt: skip
 
 
