@@ -8,12 +8,14 @@ import numpy as np
 from npdiff.backend import Array, per_sample
 from npdiff.denoiser import Denoise
 from npdiff.errors import InputError
-from npdiff.samplers.scaled import PURE_NOISE, advance, noise_ratio
+from npdiff.samplers.scaled import PURE_NOISE, advance, noise_ratio, runge_kutta, time_of
 from npdiff.samplers.step import Noise, Step, Steps
 from npdiff.schedules import Schedule
 
 #: Beyond this the method is of no use: its weights grow, and so does what they make of errors.
 HIGHEST = 6
+
+STARTS = ("low", "runge-kutta")
 
 
 def lms(
@@ -23,6 +25,7 @@ def lms(
     times: np.ndarray,
     *,
     order: int = 4,
+    start: str = "low",
     noise: Noise | None = None,
 ) -> Steps:
     r"""Linear multistep (Adams and Bashforth's method on a grid of any spacing).
@@ -35,18 +38,21 @@ def lms(
         \ell_j(v) = \prod_{i \ne j} \frac{v - u_i}{u_j - u_i}
 
     in the coordinates :eq:`flow-in-sigma`: the polynomial through eps_hat at the last k times is
-    integrated exactly. The first steps use as many times as there are: 1, 2, ... Seen from far the
-    error of these few would make the method one of second order; but sampling starts where eps_hat
-    hardly changes, and at the numbers of steps that are in use order k is what is observed. The
-    step that reaches the data returns x_0_hat.
+    integrated exactly. The step that reaches the data returns x_0_hat.
+
+    How it starts is an option. By default the first steps use as many times as there are: 1, 2, ...
+    The first of them, Euler's, leaves an error of second order. From nearly pure noise, where
+    eps_hat hardly changes, it is not seen and the order is k; from the midst of things it is 2.
 
     Parameters
     ----------
-    denoise : from (x, t) to (x_0_hat, eps_hat); asked once a step
+    denoise : from (x, t) to (x_0_hat, eps_hat); asked once a step, with a Runge-Kutta start three
+        times more in each of the first k - 1
     schedule : Schedule
     x : (N, ...) array, the state at ``times[0]``
     times : descending host array
     order : k, from 1 (Euler's method) to 6
+    start : ``"low"``, with lower orders, or ``"runge-kutta"``, with steps of fourth order
     noise : accepted as by every sampler, and not used
 
     Yields
@@ -56,15 +62,17 @@ def lms(
     Raises
     ------
     InputError
-        If the order lies outside of 1 to 6.
+        If the order lies outside of 1 to 6, or the start is another.
 
     Notes
     -----
-    Crowson 2022 (k-diffusion), where the integrals are numerical and the last step is no different
-    from the others.
+    Crowson 2022 (k-diffusion), where the integrals are numerical, the start is low, and the last
+    step is no different from the others.
     """
     if not 1 <= order <= HIGHEST:
         raise InputError(f"the order of lms is 1 to {HIGHEST}, got {order}")
+    if start not in STARTS:
+        raise InputError(f"unknown start {start!r}: choose one of {', '.join(STARTS)}")
     nodes: deque[float] = deque(maxlen=order)
     slopes: deque[Array] = deque(maxlen=order)
     for t, s in pairwise(times):
@@ -74,8 +82,12 @@ def lms(
         if u_s > 0.0 and u <= PURE_NOISE:
             nodes.appendleft(u)
             slopes.appendleft(eps)
-            weights = lagrange_means(np.array(nodes), u, u_s)
-            slope = sum(w * e for w, e in zip(weights.tolist(), slopes, strict=True))
+            if start == "runge-kutta" and len(nodes) < order:
+                visited = (float(t), time_of(schedule, 0.5 * (u + u_s)), float(s))
+                slope = runge_kutta(denoise, schedule, x_0, eps, visited)
+            else:
+                weights = lagrange_means(np.array(nodes), u, u_s).tolist()
+                slope = sum(w * e for w, e in zip(weights, slopes, strict=True))
         x = per_sample(schedule.alpha(s), x) * advance(x_0, eps, u, u_s, slope)
         yield Step(float(s), x, x_0)
 

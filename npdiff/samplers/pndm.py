@@ -16,7 +16,7 @@ import numpy as np
 
 from npdiff.backend import Array, per_sample
 from npdiff.denoiser import Denoise
-from npdiff.samplers.scaled import PURE_NOISE, advance, noise_ratio
+from npdiff.samplers.scaled import PURE_NOISE, advance, noise_ratio, runge_kutta
 from npdiff.samplers.step import Noise, Step, Steps
 from npdiff.schedules import Schedule
 
@@ -90,16 +90,9 @@ def pndm(
     *,
     noise: Noise | None = None,
 ) -> Steps:
-    r"""PNDM: three pseudo Runge-Kutta steps of four evaluations, then PLMS.
+    """PNDM: three steps of :eq:`pseudo-runge-kutta`, four evaluations each, then :eq:`plms-step`.
 
-    .. math::
-        :label: pseudo-runge-kutta
-
-        \bar\epsilon = \tfrac16 \left( e_1 + 2 e_2 + 2 e_3 + e_4 \right)
-
-    where :math:`e_1` is the estimate at t; :math:`e_2` and :math:`e_3` are those at the time in the
-    middle, reached with the slopes :math:`e_1` and :math:`e_2`; and :math:`e_4` is that at s,
-    reached with :math:`e_3`. From the fourth step on it is :eq:`plms-step`.
+    The middle of a step is that of its times.
 
     Parameters
     ----------
@@ -121,20 +114,15 @@ def pndm(
     for t, s in pairwise(times):
         x_0, eps = denoise(x, t)
         u, u_s = noise_ratio(schedule, t), noise_ratio(schedule, s)
-        alpha_s = per_sample(schedule.alpha(s), x)
         slope = None
         if u_s > 0.0 and u <= PURE_NOISE:
             slopes.appendleft(eps)
             if len(slopes) < 4:
-                middle = 0.5 * float(t + s)
-                u_m, alpha_m = noise_ratio(schedule, middle), per_sample(schedule.alpha(middle), x)
-                _, e_2 = denoise(alpha_m * advance(x_0, eps, u, u_m), middle)
-                _, e_3 = denoise(alpha_m * advance(x_0, eps, u, u_m, e_2), middle)
-                _, e_4 = denoise(alpha_s * advance(x_0, eps, u, u_s, e_3), s)
-                slope = (eps + 2.0 * e_2 + 2.0 * e_3 + e_4) / 6.0
+                visited = (float(t), 0.5 * float(t + s), float(s))
+                slope = runge_kutta(denoise, schedule, x_0, eps, visited)
             else:
                 slope = adams_bashforth(slopes)
-        x = alpha_s * advance(x_0, eps, u, u_s, slope)
+        x = per_sample(schedule.alpha(s), x) * advance(x_0, eps, u, u_s, slope)
         yield Step(float(s), x, x_0)
 
 

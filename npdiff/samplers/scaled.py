@@ -18,7 +18,8 @@ from beyond ``PURE_NOISE``, is taken with the one eps_hat at its start: it is DD
 
 import math
 
-from npdiff.backend import Array
+from npdiff.backend import Array, per_sample
+from npdiff.denoiser import Denoise
 from npdiff.schedules import Schedule
 
 #: The sigma / alpha beyond which x_t is taken for noise alone. A chain that was clipped to keep a
@@ -50,3 +51,40 @@ def advance(x_0: Array, eps: Array, u: float, u_s: float, slope: Array | None = 
     if slope is None or u > PURE_NOISE:
         return z
     return z + (u_s - u) * (slope - eps)
+
+
+def runge_kutta(
+    denoise: Denoise,
+    schedule: Schedule,
+    x_0: Array,
+    eps: Array,
+    times: tuple[float, float, float],
+) -> Array:
+    r"""The mean slope of a step by Runge and Kutta's classical formula.
+
+    .. math::
+        :label: pseudo-runge-kutta
+
+        \bar\epsilon = \tfrac16 \left( e_1 + 2 e_2 + 2 e_3 + e_4 \right)
+
+    where :math:`e_1` is the estimate at t; :math:`e_2` and :math:`e_3` are those in the middle,
+    reached with the slopes :math:`e_1` and :math:`e_2`; and :math:`e_4` is that at s, reached with
+    :math:`e_3`. Of fourth order where the middle is that of sigma / alpha.
+
+    Parameters
+    ----------
+    denoise : from (x, t) to (x_0_hat, eps_hat); asked three times
+    schedule : Schedule
+    x_0, eps : the estimates at t
+    times : t, the middle, and s > 0
+
+    Notes
+    -----
+    Liu et al. 2022 (PNDM), Eq. 13.
+    """
+    u, u_m, u_s = (noise_ratio(schedule, time) for time in times)
+    alpha_m, alpha_s = (per_sample(schedule.alpha(time), eps) for time in times[1:])
+    _, e_2 = denoise(alpha_m * advance(x_0, eps, u, u_m), times[1])
+    _, e_3 = denoise(alpha_m * advance(x_0, eps, u, u_m, e_2), times[1])
+    _, e_4 = denoise(alpha_s * advance(x_0, eps, u, u_s, e_3), times[2])
+    return (eps + 2.0 * e_2 + 2.0 * e_3 + e_4) / 6.0

@@ -170,6 +170,7 @@ def measure(claim: Claim, bed: str, steps: Sequence[int] | None = None) -> Conve
 
 
 _START = {"start": "singlestep"}
+_ALL_ALONG = {"start": "runge-kutta"}
 
 #: What the package says of its deterministic solvers; the checks and the documentation read it.
 CLAIMS: tuple[Claim, ...] = (
@@ -202,4 +203,13 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("deis", 3, "deis-step", {"order": 3, "variable": "rho", **_START}, extra=1, steps=192),
     Claim("deis", 2, "deis-step", {"order": 2, "variable": "log-rho"}),
     Claim("deis", 3, "deis-step", {"order": 3, "variable": "log-rho", **_START}, extra=1),
+    Claim("edm", 2, "edm-step", evaluations=2),
+    Claim("plms", 2, "plms-step", extra=1, steps=192),
+    Claim("pndm", 2, "pseudo-runge-kutta", extra=9, steps=192),
+    Claim("lms", 1, "lms-step", {"order": 1}),
+    Claim("lms", 2, "lms-step", {"order": 2}),
+    Claim("lms", 3, "lms-step", {"order": 3, **_ALL_ALONG}, extra=6, steps=192),
+    Claim("lms", 4, "lms-step", {"order": 4, **_ALL_ALONG}, extra=9, steps=192),
+    Claim("euler-ancestral", 1, "euler-ancestral-step", {"eta": 0.0}),
+    Claim("dpm2-ancestral", 2, "dpm2-ancestral-step", {"eta": 0.0}, evaluations=2),
 )
