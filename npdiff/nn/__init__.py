@@ -20,6 +20,7 @@ from npdiff.nn.layers import (
     Upsample,
 )
 from npdiff.nn.mlp import MLP
+from npdiff.nn.monotone import MonotoneNetwork
 from npdiff.nn.unet import UNet
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "GroupNorm",
     "LayerNorm",
     "Linear",
+    "MonotoneNetwork",
     "ResBlock",
     "SelfAttention",
     "SpatialTransformer",
