@@ -79,8 +79,7 @@ def optimal(schedule: Schedule, s: Times, t: Times, spread: Times) -> np.ndarray
 
     with the spread c_t of :eq:`spread`: what x_0 leaves open once x_t is known adds its variance to
     the posterior's, through the coefficient of x_0 in :eq:`posterior-mean`. On isotropic Gaussian
-    data ancestral sampling is then exact for any number of steps. At s = 0 it is c_t itself, but a
-    sampler adds no noise there.
+    data ancestral sampling is then exact for any number of steps. At s = 0 it is c_t itself.
 
     Parameters
     ----------

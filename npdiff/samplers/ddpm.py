@@ -39,9 +39,11 @@ def ddpm(
       right for data that are a point;
     - ``"large"``: the variance of the forward step :eq:`transition`, DDPM's beta_t, which is right
       for data that are N(0, I);
-    - or any other of :mod:`npdiff.variances`, the optimal one and learned ones among them.
+    - or what a function says: the optimal variance of :mod:`npdiff.variances`, a learned one.
 
-    No noise is added on arriving at sigma_s = 0, the data.
+    With a name no noise is added on arriving at sigma_s = 0, the data. A function is asked there
+    too: the optimal variance is that of the data which the last estimate leaves open, and with it
+    the samples have theirs.
 
     Parameters
     ----------
@@ -70,14 +72,12 @@ def ddpm(
     for i, (t, s) in enumerate(pairwise(times)):
         x_0, _ = denoise(x, t)
         mean = posterior_mean(schedule, x_0, x, s, t)
-        if schedule.sigma(s) == 0.0:
-            x = mean
+        if not isinstance(variance, str):
+            x = mean + deviation(variance(x, float(s), float(t)), x) * draw(noise, i, x)
+        elif schedule.sigma(s) > 0.0:
+            x = mean + deviation(VARIANCES[variance](schedule, s, t), x) * draw(noise, i, x)
         else:
-            if isinstance(variance, str):
-                of_step: Array = VARIANCES[variance](schedule, s, t)
-            else:
-                of_step = variance(x, float(s), float(t))
-            x = mean + deviation(of_step, x) * draw(noise, i, x)
+            x = mean
         yield Step(float(s), x, x_0)
 
 
