@@ -1,0 +1,172 @@
+"""Checks of what the bound is made of: divergences between Gaussians and the odds of bytes."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from npdiff.backend import to_host
+from npdiff.objective.bound import decoder_loss
+from npdiff.objective.decoder import categorical, discretised_gaussian
+from npdiff.objective.divergence import gaussian_kl
+from npdiff.verify.checks.process import a_schedule
+from npdiff.verify.pullback import PullbackReport, pullback
+from npdiff.verify.registry import Case, check, relative
+
+#: Mean and variance.
+Moments = tuple[np.ndarray | float, np.ndarray | float]
+
+
+def expectation(
+    mean: np.ndarray, variance: np.ndarray, f: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """E f(x) under a Gaussian, number by number, exact for polynomials up to degree 9."""
+    nodes, shares = np.polynomial.hermite_e.hermegauss(5)
+    values = f(mean[..., None] + np.sqrt(variance)[..., None] * nodes)
+    return np.asarray((values * shares).sum(axis=-1) / np.sqrt(2.0 * np.pi))
+
+
+def log_normal_density(x: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """log N(x; mean, variance), one more axis on x."""
+    mean, variance = mean[..., None], variance[..., None]
+    return -0.5 * ((x - mean) ** 2 / variance + np.log(2.0 * np.pi * variance))
+
+
+def divergence(p: Moments, q: Moments) -> np.ndarray:
+    """KL(p || q) of Gaussians, number by number, as an integral."""
+    mean, variance, *other = np.broadcast_arrays(*map(np.asarray, (*p, *q)))
+    return expectation(
+        mean,
+        variance,
+        lambda x: log_normal_density(x, mean, variance) - log_normal_density(x, *other),
+    )
+
+
+@check("gaussian-kl", route="Gauss-Hermite quadrature of log p - log q", tolerance=1e-11)
+def kl_by_quadrature(case: Case) -> float:
+    """The divergence in closed form against its integral."""
+    mean, log_v, true_mean, true_log_v = (case.normal((3, 4)) for _ in range(4))
+    kl, _ = gaussian_kl(mean, log_v, true_mean=true_mean, true_log_variance=true_log_v)
+    host = [to_host(a) for a in (mean, log_v, true_mean, true_log_v)]
+    return relative(kl, divergence((host[2], np.exp(host[3])), (host[0], np.exp(host[1]))))
+
+
+def worst(report: PullbackReport) -> float:
+    """What a report on a pullback found, infinite if it is not one at all."""
+    return report.worst if not report.faults else np.inf
+
+
+@check("gaussian-kl-pullback", route="central differences", tolerance=1e-8)
+def kl_pullback_by_differences(case: Case) -> float:
+    """The gradient by mean and log-variance."""
+    mean, log_v, true_mean, true_log_v = case.rng.standard_normal((4, 3, 2))
+    return worst(
+        pullback(gaussian_kl, mean, log_v, true_mean=true_mean, true_log_variance=true_log_v)
+    )
+
+
+#: Gauss and Legendre's nodes on [-1, 1] and their shares.
+RULE = np.polynomial.legendre.leggauss(200)
+
+#: Standard deviations of a step from far below to far above the width of a bin.
+DEVIATIONS = (1e-4, 2e-3, 0.02, 0.15, 0.4, 3.0, 1e3)
+
+
+def bin_mass(mean: float, deviation: float, x: float, half: float) -> float:
+    """log of a Gaussian's mass on [x - half, x + half], by quadrature from its highest point."""
+    nodes, shares = RULE
+    low, high = (x - half - mean) / deviation, (x + half - mean) / deviation
+    top = min(max(0.0, low), high)
+    low, high = max(low, top - 12.0), min(high, top + 12.0)
+    if top > 0.0:
+        high = min(high, top + 40.0 / top)
+    if top < 0.0:
+        low = max(low, top + 40.0 / top)
+    u = 0.5 * (low + high) + 0.5 * (high - low) * nodes
+    mass = 0.5 * (high - low) * (shares * np.exp(-0.5 * (u**2 - top**2))).sum()
+    return -0.5 * top**2 - 0.5 * np.log(2.0 * np.pi) + np.log(mass)
+
+
+@check(
+    "discretised-gaussian",
+    route="Gauss-Legendre quadrature of the density over the bin; the sum over all bytes",
+    tolerance=1e-12,
+    cases=14,
+)
+def decoder_by_quadrature(case: Case) -> float:
+    """Log-probabilities of bytes, near and far from the mean, under narrow and wide Gaussians."""
+    from scipy.special import log_ndtr, logsumexp
+
+    deviation = case.choose(DEVIATIONS)
+    mean = case.rng.uniform(-0.9, 0.9, 12)
+    byte = case.rng.integers(1, 255, 12)
+    byte[:6] = np.clip(np.round(127.5 * (mean[:6] + 1.0)) + case.rng.integers(-3, 4, 6), 1, 254)
+    x = byte / 127.5 - 1.0
+    log_v = np.full(12, 2.0 * np.log(deviation))
+    found, _ = discretised_gaussian(case.array(mean), case.array(log_v), x=case.array(x))
+    expected = [bin_mass(m, deviation, b, 1 / 255) for m, b in zip(mean, x, strict=True)]
+    ends, _ = discretised_gaussian(
+        case.array(np.repeat(mean[:2], 2)), case.array(log_v[:4]), x=case.array([-1.0, 1, -1, 1])
+    )
+    edges = [s * (s * (1 - 1 / 255) - m) / deviation for m in mean[:2] for s in (-1, 1)]
+    every = np.linspace(-1.0, 1.0, 256)
+    log_p, _ = discretised_gaussian(
+        case.array(np.full(256, mean[0])), case.array(np.full(256, log_v[0])), x=case.array(every)
+    )
+    return max(
+        *(relative(f, e) for f, e in zip(to_host(found), np.array(expected), strict=True)),
+        *(relative(f, log_ndtr(-e)) for f, e in zip(to_host(ends), np.array(edges), strict=True)),
+        abs(float(logsumexp(to_host(log_p)))),
+    )
+
+
+@check("discretised-gaussian-pullback", route="central differences", tolerance=1e-7, cases=14)
+def decoder_pullback_by_differences(case: Case) -> float:
+    """The gradient by mean and log-variance: in the bin, beside it and far off, and at the ends."""
+    deviation = case.choose([0.002, 0.02, 0.1, 0.19, 0.21, 0.7, 30.0])
+    x = np.array([-1.0, 1.0, 51 / 127.5 - 1, 51 / 127.5 - 1, 150 / 127.5 - 1])
+    off = np.array([0.4, -0.7, 0.2, -1.3, 1.9 + case.index])
+    log_v = np.full(5, 2.0 * np.log(deviation))
+    return worst(
+        pullback(
+            discretised_gaussian, x + off * deviation, log_v, x=x, step=1e-4 * min(1, deviation)
+        )
+    )
+
+
+@check("categorical-decoder", route="the softmax over all 256 values", tolerance=1e-11, cases=8)
+def categorical_by_softmax(case: Case) -> float:
+    """VDM's decoder against SciPy's log-softmax of its logits."""
+    from scipy.special import log_softmax
+
+    schedule = a_schedule(case)
+    t = np.array([schedule.t_min, 2.0 * schedule.t_min, 0.3 * schedule.t_max])
+    byte = case.rng.integers(0, 256, (3, 4))
+    x_0 = byte / 127.5 - 1.0
+    alpha, sigma = schedule.alpha(t)[:, None], schedule.sigma(t)[:, None]
+    x_t = alpha * x_0 + sigma * case.rng.standard_normal((3, 4))
+    every = np.arange(256) / 127.5 - 1.0
+    logits = -0.5 * ((x_t[..., None] - alpha[..., None] * every) / sigma[..., None]) ** 2
+    expected = np.take_along_axis(log_softmax(logits, axis=-1), byte[..., None], -1)[..., 0]
+    return relative(categorical(schedule, case.array(x_0), case.array(x_t), t), expected)
+
+
+def end_mass(mean: float, deviation: float, end: float) -> float:
+    """log of a Gaussian's mass beyond the inner edge of the lowest or the highest bin."""
+    from scipy.special import log_ndtr
+
+    edge = end * (1.0 - 1 / 255)
+    return float(log_ndtr(-end * (edge - mean) / deviation))
+
+
+@check("bound-decoder", route="the sum over numbers of log-probabilities", tolerance=1e-12)
+def decoder_loss_by_loop(case: Case) -> float:
+    """L_0 against a loop over bins."""
+    x_0 = case.rng.integers(1, 255, (2, 2, 2)) / 127.5 - 1.0
+    x_0_hat = x_0 + 0.02 * case.rng.standard_normal(x_0.shape)
+    log_v = 2.0 * np.log(case.rng.uniform(0.003, 0.05, x_0.shape))
+    expected = np.zeros(2)
+    for i in np.ndindex(2, 2, 2):
+        expected[i[0]] -= bin_mass(
+            *map(float, (x_0_hat[i], np.exp(0.5 * log_v[i]), x_0[i])), 1 / 255
+        )
+    return relative(decoder_loss(x_0, x_0_hat, log_v), expected)
