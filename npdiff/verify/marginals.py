@@ -207,7 +207,7 @@ def _way_back(
         step = float(schedule.sigma(t) ** 2 - a**2 * schedule.sigma(s) ** 2)
         prior, likelihood = float(schedule.sigma(s)) ** -2, a**2 / step
         right = 1.0 / (prior + likelihood)
-        weights = right * prior * float(schedule.alpha(s)), right * likelihood / a
+        weights = right * prior * float(schedule.alpha(s)), right * a / step
         rows.append((of_x_0, weights[0], of_x_t, weights[1], found, right))
     x_0, right_0, x_t, right_t, variance, wanted = (np.array(c) for c in zip(*rows, strict=True))
     loose = max(tolerance, 1e-7)  # the step's variance is a difference

@@ -106,7 +106,7 @@ def schedule(
             f"{shapes[0]}(t) has shape {values[shapes[0]].shape} for {times.shape} times"
         )
     found = levels(known, values, times, span, clean, noisy, variance_preserving)
-    found += digits(known, span, tolerance)
+    found += digits(known, span)
     found += rates(known, values, times, span, steps, tolerance)
     if "time_at" in known:
         levels_ = values["log_snr"] if "log_snr" in known else log_snr_of(known, times)

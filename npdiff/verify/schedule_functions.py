@@ -11,6 +11,8 @@ Function = Callable[[Any], Any]
 
 #: Weights of the sixth-order central difference.
 _STENCIL = ((1, 3 / 4), (2, -3 / 20), (3, 1 / 60))
+#: What rounding may do to log-SNR near the data: single precision does more.
+_DIGITS = 1e-8
 _PRECISION_HINT = "float32, or 1 - alpha^2 where it cancels: use expm1 of 2 log alpha"
 
 
@@ -72,9 +74,7 @@ def levels(
     return found
 
 
-def digits(
-    known: dict[str, Function], span: tuple[float, float], tolerance: float
-) -> list[Finding]:
+def digits(known: dict[str, Function], span: tuple[float, float]) -> list[Finding]:
     """Rounding near the data: the third differences of log-SNR over a very short stretch."""
     start = max(span[0], 1e-3 * span[1]) * 1.01
     t = start * (1.0 + 1e-5 * np.arange(24))
@@ -82,7 +82,7 @@ def digits(
     log_snr = np.asarray(stated, dtype=np.float64)
     noise = float(np.sqrt(np.mean(np.diff(log_snr, 3) ** 2) / 20.0))
     name = f"log-SNR has its digits near the data (t = {start:.3g})"
-    return [Finding(name, noise if np.isfinite(noise) else np.inf, tolerance, _PRECISION_HINT)]
+    return [Finding(name, noise if np.isfinite(noise) else np.inf, _DIGITS, _PRECISION_HINT)]
 
 
 def rates(

@@ -56,9 +56,8 @@ def of_table(
     if like is not None:
         found.append(_like(levels, like, tolerance))
     T = levels.size
-    notes = [
-        f"{T} steps; first sigma {np.sqrt(1 - levels[0]):.6g}, last alpha {levels[-1] ** 0.5:.6g}"
-    ]
+    sigma, alpha = np.sqrt(np.maximum(0.0, [1.0 - levels[0], levels[-1]]))
+    notes = [f"{T} steps; first sigma {sigma:.6g}, last alpha {alpha:.6g}"]
     return found, notes
 
 
@@ -128,23 +127,22 @@ def _digits(given: np.ndarray, levels: np.ndarray, cancels: bool, tolerance: flo
 def _like(levels: np.ndarray, like: Schedule, tolerance: float) -> Finding:
     """log-SNR beside that of another schedule at the same share of the way."""
     T = levels.size
+    if like.steps not in (None, T):
+        name = f"it has the {like.steps} steps of {called(like)}"
+        return Finding(name, float(abs(T - (like.steps or 0))), 0.0)
 
     def off(shift: int) -> float:
         rows = np.arange(1, T + 1) + shift
         inside = (rows >= 1) & (rows <= T)
-        t = rows[inside] * (like.t_max / T)
+        t = np.minimum(rows[inside] * (like.t_max / T), like.t_max)
         with np.errstate(divide="ignore", invalid="ignore"):
             here = np.log(levels[inside]) - np.log1p(-levels[inside])
             there = like.log_snr(t)
-            gap = np.where(np.isneginf(here) & np.isneginf(there), 0.0, np.abs(here - there))
+            gap = np.where(here == there, 0.0, np.abs(here - there))  # both may be -inf
         worst = float(gap.max())
         return worst if np.isfinite(worst) else np.inf
 
     error, hint = off(0), "other constants, or another number of steps than it is made for"
-    if like.steps not in (None, T):
-        return Finding(
-            f"it has the {like.steps} steps of {called(like)}", abs(T - (like.steps or 0)), 0
-        )
     for shift, words in ((1, "later"), (-1, "earlier")):
         if error > tolerance and off(shift) <= 1e-6:
             hint = f"entry by entry it is that of one step {words}"

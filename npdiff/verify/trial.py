@@ -30,10 +30,11 @@ EXACT_FOR = {"point": POINT, "gaussian": NORMAL, "standard": Gaussian(np.array([
 
 @dataclass
 class Record:
-    """When the denoiser was asked, and first for what."""
+    """When the denoiser was asked, first for what, and what became of the state given."""
 
     times: list[float] = field(default_factory=list)
     several: int = 0
+    written: int = 0
     first: np.ndarray | None = None
 
 
@@ -106,11 +107,14 @@ class Trial:
         **more: Any,
     ) -> np.ndarray:
         """Where the sampler ends, a host array in its own dtype."""
-        end = my(self.denoise(record), self.schedule, x.copy(), times.copy(), **more)
+        given = x.copy()
+        end = my(self.denoise(record), self.schedule, given, times.copy(), **more)
         if isinstance(end, Iterator):
             for step in end:
                 last = step
             end = last.x
+        if record is not None:
+            record.written = int((given != x).sum())
         found = np.asarray(end)
         if found.shape != x.shape:
             raise InputError(

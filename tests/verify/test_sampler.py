@@ -1,0 +1,228 @@
+"""The proof of samplers is itself proved: what is right passes, each known mistake is caught."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from npdiff import samplers
+from npdiff.errors import InputError
+from npdiff.process import posterior_mean, posterior_variance
+from npdiff.schedules import EDM, Cosine, LinearVP, linear_table
+from npdiff.verify import sampler
+
+QUICK = {"steps": (24, 48, 96)}
+
+
+def ddim(sign=1.0, square=False, asked=0, level=0, left_out=0, first_level=0.0):
+    """DDIM with one mistake, or none.
+
+    The sign before the noise; alpha-bar for its root; the index of the time that is asked about and
+    of the one that is gone to; steps left out at the end; the level taken for clean data.
+    """
+
+    def my(denoise, schedule, x, times):
+        size = len(times) - 1
+        for i in range(size - left_out):
+            x_0, eps = denoise(x, times[min(i + asked, size)])
+            s = max(times[min(i + 1 + level, size)], first_level)
+            alpha, sigma = schedule.alpha(s), schedule.sigma(s)
+            x = (alpha**2 if square else alpha) * x_0 + sign * sigma * eps
+        return x
+
+    return my
+
+
+def test_the_right_one_passes():
+    report = sampler(ddim(), order=1, exact="point", like="ddim", **QUICK)
+    assert report.check() is report
+    assert "passed" in str(report)
+    assert len(report.findings) == 10
+
+
+@pytest.mark.parametrize(
+    ("my", "found"),
+    [
+        (ddim(sign=-1.0), "the error falls"),
+        (ddim(square=True), "the error falls"),
+        (ddim(asked=1), "the denoiser is first asked"),
+        (ddim(level=1), "two short unequal steps"),
+        (ddim(level=-1), "two short unequal steps"),
+        (ddim(left_out=1), "two short unequal steps"),
+        (ddim(first_level=1e-3), "at t = 0 it ends"),
+    ],
+    ids=["sign", "square", "time", "ahead", "behind", "last step", "not clean"],
+)
+def test_mistakes_in_ddim_are_caught(my, found):
+    report = sampler(my, order=1, **QUICK)
+    assert not report[found].passed, report
+    with pytest.raises(AssertionError, match="FAILED"):
+        report.check()
+
+
+def test_point_data_show_every_coefficient():
+    for mistake in ({"sign": -1.0}, {"level": 1}, {"asked": 1}, {"square": True}):
+        assert not sampler(ddim(**mistake), exact="point", **QUICK)["three unequal"].passed
+    assert not sampler("euler", exact="point", **QUICK)["three unequal"].passed  # it never claimed
+
+
+def heun(denoise, schedule, x, times, wrong=False):
+    """EDM's second-order step in sigma; wrong divides the second stage by the first sigma."""
+    sigma = np.exp(-0.5 * schedule.log_snr(times))
+    x = x / schedule.alpha(times[0])
+    for (t, s), (a, b) in zip(pairwise(times), pairwise(sigma), strict=True):
+        slope = (x - denoise(schedule.alpha(t) * x, t)[0]) / a
+        if b == 0.0:
+            return x - a * slope
+        ahead = x + (b - a) * slope
+        again = (ahead - denoise(schedule.alpha(s) * ahead, s)[0]) / (a if wrong else b)
+        x = x + 0.5 * (b - a) * (slope + again)
+    return schedule.alpha(times[-1]) * x
+
+
+def test_a_second_order_that_is_one_only_in_name():
+    assert sampler(heun, order=2).passed
+    report = sampler(heun, order=2, wrong=True)
+    assert [finding.name[:15] for finding in report.failures] == ["the error falls"]
+    assert not sampler("ddim", order=2, **QUICK)["the error falls"].passed
+    assert sampler("heun", order=1, **QUICK).passed  # better than it says
+
+
+def test_samples_do_not_meet():
+    def position(denoise, schedule, x, times):
+        """The place in the batch in the place of the time."""
+        for t, s in pairwise(times):
+            places = np.linspace(times[-1], times[0], len(x))
+            x_0, eps = denoise(x, places)
+            x = schedule.alpha(s) * x_0 + schedule.sigma(s) * eps + 0 * t
+        return x
+
+    def normalised(denoise, schedule, x, times):
+        (end,) = (step.x for step in list(samplers.ddim(denoise, schedule, x, times))[-1:])
+        return end + 1e-6 * np.arange(len(end))[:, None]
+
+    assert not sampler(position, **QUICK)["it is asked at one time"].passed
+    assert not sampler(position, **QUICK)["samples do not see"].passed
+    assert not sampler(normalised, **QUICK)["samples do not see"].passed
+
+
+def test_what_a_sampler_does_to_its_argument():
+    def in_place(denoise, schedule, x, times):
+        for t, s in pairwise(times):
+            x_0, eps = denoise(x, t)
+            x[...] = schedule.alpha(s) * x_0 + schedule.sigma(s) * eps
+        return x
+
+    report = sampler(in_place, **QUICK)
+    assert [finding.name for finding in report.failures] == ["x itself is not written to"]
+
+
+def test_what_is_not_a_number_fails():
+    report = sampler(lambda denoise, schedule, x, times: x * np.nan, **QUICK)
+    assert not report["the answer is finite"].passed
+    assert not report["the error falls"].passed
+    assert not report["two short"].passed
+
+
+def ancestral(power=0.5, last=False, again=False, shift=0, factor=1.0):
+    """DDPM with one mistake: the power of the variance, noise in the last step, one draw for two
+    steps, the variance of another step, a factor."""
+
+    def my(denoise, schedule, x, times, noise=None):
+        rng = np.random.default_rng(7)
+        size = len(times) - 1
+        for i, (t, s) in enumerate(pairwise(times)):
+            x = posterior_mean(schedule, denoise(x, t)[0], x, s, t)
+            k = min(max(i + shift, 0), size - 1)
+            variance = posterior_variance(schedule, times[k + 1], times[k])
+            if last and s == 0.0:
+                variance = posterior_variance(schedule, times[-2], times[-3])
+            if variance > 0.0:
+                z = rng.standard_normal(x.shape) if noise is None else noise(i // 2 if again else i)
+                x = x + factor * variance**power * z
+        return x
+
+    return my
+
+
+def test_ancestral_sampling():
+    report = sampler(ancestral(), noise="given", exact="point", like="ddpm")
+    assert report.passed, report
+    assert sampler("ddpm", noise="given", variance="large", exact="standard").passed
+    assert sampler("ddim", noise="given", eta=0.6, exact="point").passed
+    own = sampler(ancestral(), noise="own", steps=(400,), samples=4000)
+    assert own.passed, own
+    assert "false alarm in 1e+06 tests" in str(own)
+
+
+@pytest.mark.parametrize(
+    ("my", "found"),
+    [
+        (ancestral(power=1.0), "the variance's error"),
+        (ancestral(power=0.25), "the variance's error"),
+        (ancestral(factor=0.0), "the variance's error"),
+        (ancestral(factor=1.4), "the variance's error"),
+        (ancestral(last=True), "at t = 0 it ends"),
+        (ancestral(again=True), "every draw is used once"),
+        (ancestral(shift=-1), "mean and variance are exact"),
+        (ancestral(shift=1), "mean and variance are exact"),
+    ],
+    ids=["variance", "root", "none", "factor", "last", "again", "behind", "ahead"],
+)
+def test_mistakes_in_the_noise_are_caught(my, found):
+    report = sampler(my, noise="given", exact="point")
+    assert not report[found].passed, report
+
+
+@pytest.mark.parametrize("mistake", [{"power": 1.0}, {"factor": 0.0}, {"factor": 1.4}])
+def test_mistakes_are_caught_by_their_moments(mistake):
+    report = sampler(ancestral(**mistake), noise="own", steps=(100,), samples=2000)
+    assert not report["the standard deviation"].passed
+
+
+def test_a_mean_that_is_wrong_is_caught_by_the_test():
+    def shifted(denoise, schedule, x, times):
+        return ancestral()(denoise, schedule, x, times) + 0.2 * (times[-1] > 0)
+
+    report = sampler(shifted, noise="own", steps=(100,), samples=2000)
+    assert [finding.name[:17] for finding in report.failures[:1]] == ["the mean is right"]
+
+
+def test_noise_that_is_not_affine_is_said_so():
+    def clipping(denoise, schedule, x, times, noise):
+        return np.clip(ancestral()(denoise, schedule, x, times, noise), 1.0, 2.0)
+
+    assert not sampler(clipping, noise="given")["the end is affine"].passed
+
+
+def test_images_float32_and_other_schedules():
+    def single(denoise, schedule, x, times):
+        x = x.astype(np.float32)
+        for t, s in pairwise(times.astype(np.float32)):
+            x_0, eps = (part.astype(np.float32) for part in denoise(x, float(t)))
+            x = np.float32(schedule.alpha(s)) * x_0 + np.float32(schedule.sigma(s)) * eps
+        return x
+
+    assert sampler(single, **QUICK).passed
+    assert sampler("ddim", shape=(2, 3, 1), **QUICK).passed
+    for schedule in (EDM(), Cosine(), linear_table()):
+        assert sampler("ddim", schedule=schedule, exact="point", **QUICK).passed
+    assert sampler("ddim", order=None, steps=(4000,), schedule=LinearVP()).passed
+    assert not sampler("ddim", order=None, steps=(10,)).passed
+
+
+def test_what_cannot_be_used_is_refused():
+    with pytest.raises(InputError, match="unknown sampler 'dimm'"):
+        sampler("dimm")
+    with pytest.raises(InputError, match="noise is None, 'given' or 'own'"):
+        sampler("ddpm", noise="mine")
+    with pytest.raises(InputError, match="exact is one of point"):
+        sampler("ddpm", exact="images")
+    with pytest.raises(InputError, match="steps ascend"):
+        sampler("ddim", steps=(10, 5))
+    with pytest.raises(InputError, match="an end between 0 and 1"):
+        sampler("ddim", end=2.0)
+    with pytest.raises(InputError, match="returned shape"):
+        sampler(lambda denoise, schedule, x, times: x[0], **QUICK)
+    with pytest.raises(InputError, match="asked its denoiser for samples of shape"):
+        sampler(lambda denoise, schedule, x, times: denoise(x[:, None], 1.0)[0], **QUICK)
