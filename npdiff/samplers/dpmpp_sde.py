@@ -66,12 +66,12 @@ def dpmpp_sde(
         \left( \hat x_0 + \tfrac12 h\, \hat x_0' \right)
         + \sigma_s \sqrt{1 - e^{-2 \eta h}}\; z
 
-    At eta = 0 it is :func:`npdiff.samplers.dpmpp.dpmpp_multistep`. With noise "order" is what the
-    deterministic solver has; in law the samples converge with order 1 whatever the order asked for,
-    because the slope between two states knows nothing of the noise that enters within a step.
+    At eta = 0 it is :func:`npdiff.samplers.dpmpp.dpmpp_multistep`. With noise it is the law of the
+    samples that converges: on Gaussian data, where that law is known, the variance does so with
+    order 1 for order 1, and with order 2 for orders 2 and 3.
 
-    A step to sigma = 0 returns x_0_hat; one from alpha = 0, after which nothing is known of x_t but
-    its noise, is of order 1.
+    A step to sigma = 0 returns x_0_hat; one from alpha = 0 is of order 1, and for eta > 0 all of
+    its noise is fresh.
 
     Parameters
     ----------
