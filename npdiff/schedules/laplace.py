@@ -34,7 +34,7 @@ class Laplace(VariancePreserving):
 
     Notes
     -----
-    Hang et al. 2024, section 3.
+    Hang et al. 2024.
     """
 
     def __init__(self, mean: float = 0.0, scale: float = 0.5, reach: float = 10.0) -> None:

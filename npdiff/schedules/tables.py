@@ -101,7 +101,7 @@ def sigmoid_table(
 
     Notes
     -----
-    Jabri et al. 2023, appendix; tau after Chen 2023.
+    Jabri et al. 2023, Figure 8; tau after Chen 2023.
     """
     if not (start < end and tau > 0.0):
         raise InputError(f"expected start < end and tau > 0, got {start}, {end} and {tau}")

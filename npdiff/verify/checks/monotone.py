@@ -70,7 +70,8 @@ def monotone_derivative_by_the_complex_step(case: Case) -> float:
     *fixed, times = arrays
 
     def of_time(t: Any) -> Any:
-        return gamma(*fixed, t)
+        low, gap, weight, slope, bias = fixed
+        return gamma(low, gap, weight, slope, bias, t)
 
     (expected,) = cotangents(of_time, [times], [np.ones(6)])
     return relative(found, expected)
