@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import npdiff
-from npdiff.cli import evaluate, info, sample, train
+from npdiff.cli import evaluate, info, sample, train, verify
 from npdiff.cli.common import VERBATIM
 from npdiff.errors import InputError, TrainingError
 
 #: The commands by name.
-COMMANDS = {"train": train, "sample": sample, "eval": evaluate, "info": info}
+COMMANDS = {"train": train, "sample": sample, "eval": evaluate, "info": info, "verify": verify}
 
 #: Exit statuses: what was given cannot be used, training failed, interrupted.
 USAGE, FAILED, INTERRUPTED = 2, 1, 130
@@ -24,6 +24,7 @@ examples:
   npdiff sample --label 7 --guidance 3 --out sevens.png
   npdiff eval runs/digits                           how good its samples are, beside the floor
   npdiff info runs/digits                           what it is and how far it got
+  npdiff verify                                     prove every equation it is made of
 
 `npdiff COMMAND --help` explains every option."""
 

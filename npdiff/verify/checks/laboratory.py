@@ -1,4 +1,4 @@
-"""The check of what the laboratory itself computes: the moments of an affine sampler."""
+"""Checks of what the laboratory itself computes: moments of a sampler, errors of a gradient."""
 
 from itertools import pairwise
 from typing import Any
@@ -7,6 +7,7 @@ import numpy as np
 
 from npdiff.schedules import LinearVP
 from npdiff.verify.moments import exact_moments
+from npdiff.verify.pullback import pullback
 from npdiff.verify.registry import Case, check
 from npdiff.verify.trial import NORMAL, Trial
 
@@ -31,3 +32,19 @@ def moments_of_a_recursion(case: Case) -> float:
     found = exact_moments(walk, Trial(NORMAL, schedule), times, seed=case.index)
     apart = max(abs(found[0] - mean), abs(found[1] - variance)) / max(1.0, abs(mean), variance)
     return max(apart, found[2], float(found[3]))
+
+
+@check("pullback-check", route="pullbacks wrong by a known factor", tolerance=1e-8, cases=3)
+def error_of_a_known_mistake(case: Case) -> float:
+    """The error of a gradient too large by c is c / (1 + c) times the same number for every c."""
+    w = case.rng.standard_normal((4, 3))
+    x = case.rng.standard_normal((2, 4))
+
+    def error(c: float) -> float:
+        def cubed(x: np.ndarray) -> tuple[np.ndarray, Any]:
+            return x**3 @ w, lambda dy: ((1.0 + c) * 3.0 * x**2 * (dy @ w.T),)
+
+        return pullback(cubed, x, seed=case.index).worst
+
+    scaled = [error(c) * (1.0 + c) / c for c in (0.5, 3.0)]
+    return max(error(0.0), abs(scaled[0] / scaled[1] - 1.0), float(scaled[0] < 1e-3))

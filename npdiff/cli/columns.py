@@ -1,0 +1,80 @@
+"""Tables that fit a terminal: wide cells are elided, and what finds no room is left out."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_BETWEEN = 2
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes
+    ----------
+    title : its heading
+    least : how narrow it may become; 0 if its cells are never shortened
+    drop : when it is left out for lack of room: 1 first, 2 next; 0 never
+    end : whether the end of a cell says more than its beginning
+    right : whether its cells stand at the right
+    """
+
+    title: str
+    least: int = 0
+    drop: int = 0
+    end: bool = False
+    right: bool = False
+
+
+def terminal_width() -> int:
+    """The columns of the terminal, or COLUMNS; 100 where there is neither."""
+    return shutil.get_terminal_size((100, 24)).columns
+
+
+def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None) -> str:
+    """The lines of a table.
+
+    Parameters
+    ----------
+    columns : from left to right
+    rows : of cells, one for each column
+    width : the most characters of a line; None for as many as it takes
+    """
+    shown = list(range(len(columns)))
+    widths = [
+        max(len(column.title), *(len(row[k]) for row in rows)) if rows else len(column.title)
+        for k, column in enumerate(columns)
+    ]
+    if width is not None:
+        for k in sorted(
+            (k for k, c in enumerate(columns) if c.drop), key=lambda k: columns[k].drop
+        ):
+            least = sum(_least(columns[j], widths[j]) for j in shown) + _BETWEEN * (len(shown) - 1)
+            if least > width:
+                shown.remove(k)
+        _squeeze(columns, widths, shown, width)
+    lines = [[column.title for column in columns], *rows]
+    return "\n".join(
+        (" " * _BETWEEN).join(_cell(line[k], widths[k], columns[k]) for k in shown).rstrip()
+        for line in lines
+    )
+
+
+def _least(column: Column, width: int) -> int:
+    return min(width, max(column.least, len(column.title))) if column.least else width
+
+
+def _squeeze(columns: Sequence[Column], widths: list[int], shown: list[int], width: int) -> None:
+    """Take what is too much from the widest of the columns that can give."""
+    while sum(widths[k] for k in shown) + _BETWEEN * (len(shown) - 1) > width:
+        giving = [k for k in shown if widths[k] > _least(columns[k], widths[k])]
+        if not giving:
+            return
+        widths[max(giving, key=lambda k: widths[k])] -= 1
+
+
+def _cell(text: str, width: int, column: Column) -> str:
+    if len(text) > width:
+        text = "…" + text[1 - width :] if column.end else text[: width - 1] + "…"
+    return text.rjust(width) if column.right else text.ljust(width)
