@@ -114,5 +114,6 @@ def dpmpp_sde(
         x = first_order(schedule, x_0, eps, s)
         if math.isfinite(h):
             scale, z = DATA.scale(schedule, s), -(1.0 + eta) * h
-            x = extrapolated(x, scale, z, h, history, midpoint=midpoint, published=published)
+            half = midpoint and order == 2
+            x = extrapolated(x, scale, z, h, history, midpoint=half, published=published)
         yield Step(float(s), x, x_0)

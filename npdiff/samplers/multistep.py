@@ -171,7 +171,7 @@ def multistep(
     times : descending host array
     form : Form
     order : 1, 2 or 3
-    midpoint : of two estimates, use the midpoint rule
+    midpoint : with order 2, use the midpoint rule
     start : ``"low"``, or ``"singlestep"``: the first step is of one order less than the whole
     published : of three estimates, the form published in code
 
@@ -197,6 +197,6 @@ def multistep(
         elif isfinite(h):
             x = extrapolated(
                 x, form.scale(schedule, s), form.sign * h, h, history,
-                midpoint=midpoint, published=published,
+                midpoint=midpoint and order == 2, published=published,
             )  # fmt: skip
         yield Step(float(s), x, x_0)

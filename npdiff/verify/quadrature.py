@@ -26,20 +26,20 @@ def integral(f: Callable[[np.ndarray], np.ndarray], a: float, b: float) -> float
     return float(half * (_WEIGHTS @ f(middle + half * _NODES)))
 
 
-def known(schedule: Schedule, form: str, estimate: Callable[[Times], Any]) -> Denoise:
+def known(schedule: Schedule, smooth: str, estimate: Callable[[Times], Any]) -> Denoise:
     """A denoiser one of whose two estimates is a function of time alone.
 
     Parameters
     ----------
     schedule : Schedule
-    form : which: ``"x0"`` or ``"eps"``
+    smooth : which: ``"x0"`` or ``"eps"``
     estimate : from time to a number, or to an (N,) array for x of (N, ...)
     """
 
     def denoise(x: Array, t: Times) -> tuple[Array, Array]:
         alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
         m = 0.0 * x + per_sample(estimate(t), x)
-        if form == "x0":
+        if smooth == "x0":
             return m, (x - alpha * m) / sigma
         return (x - sigma * m) / alpha, m
 
@@ -50,7 +50,7 @@ def quadrature_error(
     sampler: str,
     places: Sequence[float],
     integrand: Callable[[np.ndarray], np.ndarray],
-    form: str = "x0",
+    smooth: str = "x0",
     **options: Any,
 ) -> float:
     r"""How far off the last of several steps is, for an estimate that is a function of time alone.
@@ -72,7 +72,7 @@ def quadrature_error(
     sampler : a key of :data:`npdiff.samplers.SAMPLERS`
     places : half log-SNR of the grid, ascending; the last step is judged
     integrand : m, from half log-SNR to the estimate
-    form : which estimate it is, ``"x0"`` or ``"eps"``
+    smooth : which estimate it is, ``"x0"`` or ``"eps"``
     options : the sampler's own
 
     Returns
@@ -95,12 +95,12 @@ def quadrature_error(
     """
     schedule = EDM()
     times = np.exp(-np.asarray(places, dtype=np.float64))
-    denoise = known(schedule, form, lambda t: integrand(-np.log(t)))
+    denoise = known(schedule, smooth, lambda t: integrand(-np.log(t)))
     steps = list(SAMPLERS[sampler](denoise, schedule, np.zeros((1, 1)), times, **options))
     t, s = times[-2:]
     x_t = float(steps[-2].x[0, 0]) if len(steps) > 1 else 0.0
     x_s = float(steps[-1].x[0, 0])
-    if form == "x0":
+    if smooth == "x0":
         added = x_s - s / t * x_t
         return added - integral(lambda u: np.exp(u - places[-1]) * integrand(u), *places[-2:])
     added = (x_t - x_s) / s

@@ -10,7 +10,7 @@ from npdiff.backend import to_host
 from npdiff.samplers.exponential import DATA, NOISE, first_order, phi, taylor
 from npdiff.samplers.multistep import History, derivatives, extrapolated
 from npdiff.schedules import EDM, VE, Cosine, LinearVP, RectifiedFlow, Schedule, SubVP
-from npdiff.verify.quadrature import integral, quadrature_error
+from npdiff.verify.quadrature import integral
 from npdiff.verify.registry import Case, check, relative
 
 SCHEDULES: tuple[Schedule, ...] = (
@@ -119,19 +119,3 @@ def midpoint_holds_the_middle(case: Case) -> float:
     middle = m + 0.5 * h * (m - n) / (a - b)
     held = -scale * (math.exp(form.sign * h) - 1.0) * (middle - m)
     return relative(to_host(found) - to_host(x), held)
-
-
-@check("quadrature-error", route="antiderivatives by hand", tolerance=1e-12, cases=4)
-def quadrature_error_by_hand(case: Case) -> float:
-    """What DDIM's step lacks for a linear estimate against its integral in closed form."""
-    c, d = case.rng.standard_normal(2)
-    *_, a, b = (float(place) for place in places(case, case.choose((1, 3))))
-
-    def line(u: np.ndarray) -> np.ndarray:
-        return c + d * u
-
-    grid = [a - 0.7, a, b] if case.index % 2 else [a, b]
-    h = b - a
-    lacks = {"x0": -d * (math.exp(-h) - 1.0 + h), "eps": -d * (math.exp(h) - 1.0 - h)}
-    found = [quadrature_error("ddim", grid, line, form) for form in lacks]
-    return relative(np.array(found), np.array(list(lacks.values())))
