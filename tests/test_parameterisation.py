@@ -9,7 +9,7 @@ from npdiff.parameterisation import ROWS, edm
 from npdiff.process import marginal
 from npdiff.schedules import SCHEDULES
 
-ALL = {name: make() for name, make in SCHEDULES.items()}
+ALL = {name: SCHEDULES[name]() for name in ("linear", "cosine", "vp", "cosine-continuous")}
 rows = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 everywhere = pytest.mark.parametrize("schedule", ALL.values(), ids=ALL)
 

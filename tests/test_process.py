@@ -11,7 +11,7 @@ from npdiff.process import marginal, posterior_mean, posterior_variance, transit
 from npdiff.schedules import SCHEDULES, Table, cosine_table, linear_table
 
 TABLES = {"linear": linear_table(), "cosine": cosine_table()}
-ALL = {name: make() for name, make in SCHEDULES.items()}
+ALL = {name: SCHEDULES[name]() for name in ("linear", "cosine", "vp", "cosine-continuous")}
 PARTS = ((0.0, 0.001), (0.001, 0.002), (0.1, 0.3), (0.499, 0.5), (0.2, 1.0), (0.9, 0.901))
 tables = pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
 everywhere = pytest.mark.parametrize("name", ALL)
