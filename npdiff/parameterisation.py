@@ -47,6 +47,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from npdiff.backend import Array, per_sample
+from npdiff.errors import InputError
 from npdiff.schedules import Schedule, Times
 
 Coefficients = tuple[Times, Times]
@@ -126,10 +127,21 @@ class Row:
         Returns
         -------
         x_0_hat, eps_hat : (N, ...) arrays
+
+        Raises
+        ------
+        InputError
+            If the determinant vanishes or is infinite: the output does not settle them.
         """
         a, b = self.coefficients(schedule, t)
         det = self.determinant(schedule, t)
         alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+        if not (np.isfinite(det) & (det != 0.0)).all():
+            end = "there is no signal" if (alpha == 0.0).any() else "there is no noise"
+            raise InputError(
+                f"the output {self.name!r} does not tell data and noise where {end}: "
+                "sample from a time short of that, or choose another output"
+            )
         x_0 = per_sample(b / det, x_t) * x_t - per_sample(sigma / det, x_t) * output
         eps = per_sample(alpha / det, x_t) * output - per_sample(a / det, x_t) * x_t
         return x_0, eps
