@@ -174,10 +174,10 @@ def learned_log_variance(
 
 @dataclass(frozen=True)
 class LearnedVariance:
-    """A network trained by :func:`hybrid_loss`, for a sampler: a denoiser and its variances.
+    """A network trained by :func:`hybrid_loss`, as the bound sees it: estimates and variances.
 
-    ``ddpm(learned, schedule, x, times, variance=learned.variance, ...)`` asks the network twice a
-    step.
+    The last step, to the data, has a variance too, :func:`learned_log_variance`; samplers, which
+    add no noise there, have :func:`npdiff.samplers.learned.with_variance`.
 
     Parameters
     ----------

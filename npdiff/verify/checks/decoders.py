@@ -166,7 +166,6 @@ def decoder_loss_by_loop(case: Case) -> float:
     log_v = 2.0 * np.log(case.rng.uniform(0.003, 0.05, x_0.shape))
     expected = np.zeros(2)
     for i in np.ndindex(2, 2, 2):
-        expected[i[0]] -= bin_mass(
-            *map(float, (x_0_hat[i], np.exp(0.5 * log_v[i]), x_0[i])), 1 / 255
-        )
+        mean, deviation, x = float(x_0_hat[i]), float(np.exp(0.5 * log_v[i])), float(x_0[i])
+        expected[i[0]] -= bin_mass(mean, deviation, x, 1 / 255)
     return relative(decoder_loss(x_0, x_0_hat, log_v), expected)

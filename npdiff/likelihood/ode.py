@@ -1,0 +1,220 @@
+r"""The likelihood of the probability-flow ODE, by the change of variables along its path.
+
+The ODE :eq:`probability-flow` is solved in coordinates in which it is regular from end to end, for
+every schedule. With :math:`\tan \theta = \sigma / \alpha` and :math:`\rho^2 = \alpha^2 + \sigma^2`,
+
+.. math::
+    :label: likelihood-flow
+
+    y = \frac{x_t}{\rho_t},
+    \qquad
+    \tau = \log \tan \frac{\theta_t}{2} = -\operatorname{arsinh} e^{\lambda_t / 2},
+    \qquad
+    \frac{\mathrm d y}{\mathrm d \tau} = \cos \theta\; y - \hat x_0
+
+Near the data tau is half of minus log-SNR; where there is no signal at all it is 0, and no more
+happens there than anywhere.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from npdiff.backend import Array, namespace, to_host
+from npdiff.errors import InputError
+from npdiff.likelihood.trace import Linearise, trace
+from npdiff.objective.bound import prior_variance
+from npdiff.schedules import Schedule
+
+
+class Moment(NamedTuple):
+    """How far a solution has come.
+
+    Attributes
+    ----------
+    t : the time reached
+    x : the state there
+    log_density : (N,) array, nats: of the data, if the state is taken for the noise that sampling
+        starts from. That of the last moment is the answer
+    """
+
+    t: float
+    x: Array
+    log_density: Array
+
+
+def flow_log_density(
+    linearise: Linearise,
+    schedule: Schedule,
+    x: Array,
+    *,
+    steps: int = 32,
+    along: Sequence[Array] | None = None,
+) -> Iterator[Moment]:
+    r"""The log-density of data under the probability-flow ODE.
+
+    .. math::
+        :label: change-of-variables
+
+        \log p_{t_0}(x_{t_0}) = \log p_T(x_T) + D \log \frac{\rho_T}{\rho_{t_0}}
+        + \int_{\tau_0}^{\tau_T} \left( D \cos \theta
+        - \rho \operatorname{tr} \frac{\partial \hat x_0}{\partial x} \right) \mathrm d \tau
+
+    Solved by Runge and Kutta's classical method of fourth order in even steps of tau, four calls of
+    ``linearise`` each, from the first time at which there is noise, t_min. The data stand there as
+    alpha x, so that what is returned is a density of x itself, of the model that ends at t_min.
+
+    Parameters
+    ----------
+    linearise : from (x, t) to x_0_hat and its Jacobian, of :mod:`npdiff.likelihood.trace`
+    schedule : Schedule
+    x : (N, ...) array of data
+    steps : of the method
+    along : probes for :func:`~npdiff.likelihood.trace.trace`, the same along the whole path; the
+        trace is exact, if not given
+
+    Yields
+    ------
+    Moment
+
+    Raises
+    ------
+    InputError
+        If there is no step.
+
+    Notes
+    -----
+    Chen et al. 2018, section 4; Song et al. 2021, section 4.3 and appendix D.2.
+    """
+    if steps < 1:
+        raise InputError(f"a solution takes at least one step, got {steps}")
+    return _solution(linearise, schedule, x, steps, along)
+
+
+def _solution(
+    linearise: Linearise,
+    schedule: Schedule,
+    x: Array,
+    steps: int,
+    along: Sequence[Array] | None,
+) -> Iterator[Moment]:
+    start, end = clock_of(schedule, schedule.t_min), clock_of(schedule, schedule.t_max)
+    nodes = np.linspace(start, end, 2 * steps + 1)
+    times = [schedule.t_min, *time_of(schedule, nodes[1:-1]).tolist(), schedule.t_max]
+    h = (end - start) / steps
+    alpha, sigma = float(schedule.alpha(schedule.t_min)), float(schedule.sigma(schedule.t_min))
+    D = int(np.prod(x.shape[1:]))
+    to_data = D * (math.log(alpha) - math.log(math.hypot(alpha, sigma)))
+    y = x * (alpha / math.hypot(alpha, sigma))
+    volume = namespace(x).zeros(x.shape[0], dtype=x.dtype)
+
+    def slope(y: Array, i: int) -> tuple[Array, Array]:
+        return along_the_flow(linearise, schedule, y, times[i], along)
+
+    for k in range(steps):
+        i = 2 * k
+        y_1, v_1 = slope(y, i)
+        y_2, v_2 = slope(y + 0.5 * h * y_1, i + 1)
+        y_3, v_3 = slope(y + 0.5 * h * y_2, i + 1)
+        y_4, v_4 = slope(y + h * y_3, i + 2)
+        y = y + h / 6.0 * (y_1 + 2.0 * (y_2 + y_3) + y_4)
+        volume = volume + h / 6.0 * (v_1 + 2.0 * (v_2 + v_3) + v_4)
+        t = times[i + 2]
+        rho = math.hypot(float(schedule.alpha(t)), float(schedule.sigma(t)))
+        density = log_noise(schedule, rho * y) + D * math.log(rho) + volume + to_data
+        yield Moment(t, rho * y, density)
+
+
+def along_the_flow(
+    linearise: Linearise,
+    schedule: Schedule,
+    y: Array,
+    t: float,
+    along: Sequence[Array] | None = None,
+) -> tuple[Array, Array]:
+    """The right-hand side of :eq:`likelihood-flow` and its divergence, (N,)."""
+    alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
+    rho = math.hypot(alpha, sigma)
+    cosine, D = alpha / rho, int(np.prod(y.shape[1:]))
+    x_0, jacobian = linearise(rho * y, t)
+    return cosine * y - x_0, D * cosine - rho * trace(jacobian, y, along)
+
+
+def adaptive_log_density(
+    linearise: Linearise,
+    schedule: Schedule,
+    x: Array,
+    *,
+    tolerance: float = 1e-5,
+    along: Sequence[Array] | None = None,
+    method: str = "RK45",
+) -> tuple[Array, int]:
+    """The same by SciPy's adaptive solvers, on the host.
+
+    Parameters
+    ----------
+    linearise, schedule, x, along : as for :func:`flow_log_density`
+    tolerance : relative and absolute, of every number of the state
+    method : of ``scipy.integrate.solve_ivp``
+
+    Returns
+    -------
+    log_density : (N,) array, nats
+    calls : how often ``linearise`` was called
+
+    Notes
+    -----
+    Song et al. 2021, appendix D.2, with RK45 and a tolerance of 1e-5.
+    """
+    from scipy.integrate import solve_ivp
+
+    xp, shape, N = namespace(x), x.shape, x.shape[0]
+    D = int(np.prod(shape[1:]))
+    t_0, T = schedule.t_min, schedule.t_max
+    alpha, sigma = float(schedule.alpha(t_0)), float(schedule.sigma(t_0))
+
+    def slope(tau: float, state: np.ndarray) -> np.ndarray:
+        t = float(np.clip(time_of(schedule, np.array(tau)), t_0, T))
+        y = xp.asarray(state[:-N].reshape(shape), dtype=x.dtype)
+        parts = along_the_flow(linearise, schedule, y, t, along)
+        return np.concatenate([to_host(part).ravel() for part in parts])
+
+    y = to_host(x).astype(np.float64) * (alpha / math.hypot(alpha, sigma))
+    solved = solve_ivp(
+        slope,
+        (clock_of(schedule, t_0), clock_of(schedule, T)),
+        np.concatenate([y.ravel(), np.zeros(N)]),
+        method=method,
+        rtol=tolerance,
+        atol=tolerance,
+    )
+    if not solved.success:
+        raise InputError(f"the solver gave up: {solved.message}")
+    last, rho = solved.y[:, -1], math.hypot(float(schedule.alpha(T)), float(schedule.sigma(T)))
+    scales = math.log(alpha) - math.log(math.hypot(alpha, sigma)) + math.log(rho)
+    density = log_noise(schedule, rho * last[:-N].reshape(shape)) + last[-N:] + D * scales
+    return xp.asarray(density), int(solved.nfev)
+
+
+def log_noise(schedule: Schedule, x: Array) -> Array:
+    """The log-density of what sampling starts from, N(0, pi^2 I) as in :eq:`bound-prior`; (N,)."""
+    variance = prior_variance(schedule)
+    rows = x.reshape(x.shape[0], -1)
+    constant = rows.shape[1] * math.log(2.0 * math.pi * variance)
+    return -0.5 * ((rows * rows).sum(axis=1) / variance + constant)
+
+
+def clock_of(schedule: Schedule, t: float) -> float:
+    """The tau of :eq:`likelihood-flow` at time t."""
+    return -math.asinh(math.exp(0.5 * float(schedule.log_snr(t))))
+
+
+def time_of(schedule: Schedule, tau: np.ndarray) -> np.ndarray:
+    """The time at which tau is reached: the inverse of :func:`clock_of`."""
+    with np.errstate(divide="ignore"):
+        log_snr = 2.0 * np.log(np.sinh(-np.minimum(tau, 0.0)))
+    return schedule.time_at(
+        np.clip(log_snr, schedule.log_snr(schedule.t_max), schedule.log_snr(0.0))
+    )
