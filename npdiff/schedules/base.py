@@ -1,5 +1,6 @@
 r"""What a schedule is: signal and noise scales over time, and all that follows from them."""
 
+import math
 from abc import ABC, abstractmethod
 
 import numpy as np
@@ -9,8 +10,9 @@ from npdiff.errors import InputError
 #: A time or a number for each time: a scalar, or an ``(N,)`` array with one number a sample.
 Times = float | np.ndarray
 
-#: Halvings of an interval until its ends are neighbouring float64 numbers, whatever their scale.
-_BISECTIONS = 100
+#: Halvings of an interval until its ends are neighbouring float64 numbers, whatever their scale,
+#: and at how many numbers at once a schedule is asked about as quickly as at one.
+_BITS, _NUMBERS = 100, 64
 
 
 class Schedule(ABC):
@@ -111,7 +113,7 @@ class Schedule(ABC):
     def time_at(self, log_snr: Times) -> np.ndarray:
         """The time with this log signal-to-noise ratio: the inverse of :meth:`log_snr`.
 
-        By bisection, which needs nothing but that log-SNR decreases.
+        By cutting an interval to pieces, which needs nothing but that log-SNR decreases.
 
         Raises
         ------
@@ -126,12 +128,15 @@ class Schedule(ABC):
                 f"log-SNR {wanted[~inside].flat[0]:g} lies outside of this schedule: "
                 f"it falls from {cleanest:g} to {noisiest:g}"
             )
+        # A call costs more than a number does, so that a few numbers are sought in many parts.
+        parts = max(2, _NUMBERS // max(1, wanted.size))
+        inner = (np.arange(1, parts) / parts).reshape(-1, *(1,) * wanted.ndim)
         clean, noisy = np.zeros_like(wanted), np.full_like(wanted, self.t_max)
-        for _ in range(_BISECTIONS):
-            middle = 0.5 * (clean + noisy)
-            too_clean = self.log_snr(middle) > wanted
-            clean = np.where(too_clean, middle, clean)
-            noisy = np.where(too_clean, noisy, middle)
+        for _ in range(math.ceil(_BITS / math.log2(parts))):
+            edges = np.concatenate([clean[None], clean + inner * (noisy - clean), noisy[None]])
+            too_clean = (self.log_snr(edges[1:-1]) > wanted).sum(axis=0, keepdims=True)
+            clean = np.take_along_axis(edges, too_clean, axis=0)[0]
+            noisy = np.take_along_axis(edges, too_clean + 1, axis=0)[0]
         return np.where(wanted == cleanest, 0.0, noisy)
 
     def drift(self, t: Times) -> np.ndarray:

@@ -49,7 +49,8 @@ def scaled_linear_table(steps: int = 1000, first: float = 0.00085, last: float =
         \sqrt{\beta_t} = \sqrt{\beta_1}
         + \frac{t - 1}{T - 1} \left(\sqrt{\beta_T} - \sqrt{\beta_1}\right), \qquad t = 1, \dots, T
 
-    The defaults are those of Stable Diffusion. Much signal is left at T: alpha_T = 0.068.
+    The defaults are those of Stable Diffusion. Much signal is left at T: alpha_T = 0.068. With the
+    ends of DDPM it is elsewhere called the quadratic schedule.
 
     Parameters
     ----------
@@ -63,9 +64,9 @@ def scaled_linear_table(steps: int = 1000, first: float = 0.00085, last: float =
     return Table(np.linspace(first**0.5, last**0.5, chain_length(steps)) ** 2)
 
 
-def zero_snr_table() -> Table:
-    """Stable Diffusion's chain, rescaled by :eq:`zero-terminal-snr`."""
-    return zero_terminal_snr(scaled_linear_table())
+def zero_snr_table(steps: int = 1000, first: float = 0.00085, last: float = 0.012) -> Table:
+    """The chain of :func:`scaled_linear_table`, rescaled by :eq:`zero-terminal-snr`."""
+    return zero_terminal_snr(scaled_linear_table(steps, first, last))
 
 
 def sigmoid_table(
