@@ -141,6 +141,7 @@ MODULES = {
     "LayerNorm": (nn.LayerNorm.init(6), (normal(2, 4, 6),)),
     "Linear": (nn.Linear.init(RNG, 4, 3), (normal(2, 4),)),
     "MLP": (nn.MLP.init(0, width=8, classes=2), (normal(2, 2), CLOCK)),
+    "MonotoneNetwork": (nn.MonotoneNetwork.init(0, width=5), (np.float32([0.2, 0.7]),)),
     "ResBlock": (nn.ResBlock.init(RNG, 32, 64, 8), (normal(2, 3, 3, 32), normal(2, 8))),
     "SelfAttention": (nn.SelfAttention.init(RNG, 8), (normal(2, 4, 8),)),
     "SpatialTransformer": (

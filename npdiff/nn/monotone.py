@@ -87,7 +87,7 @@ class MonotoneNetwork(Module):
         pullback
         """
         xp, dtype = namespace(t), t.dtype
-        u = xp.concatenate([t, xp.asarray([0.0, 1.0], dtype=dtype)])
+        u = xp.concatenate([t, xp.arange(2, dtype=dtype)])  # and 0 and 1
         gap, weight, slope = (xp.logaddexp(r, 0 * r) for r in (self.gap, self.weight, self.slope))
         s = _logistic(u[:, None] * slope + self.bias)
         s_1 = s * (1.0 - s)
