@@ -9,6 +9,7 @@ from typing import Any
 from npdiff.cli import album
 from npdiff.cli.common import add_backend, add_seed, bar, command, said, whole
 from npdiff.errors import InputError
+from npdiff.objective import TIMES
 from npdiff.train import PRESETS, Config, Progress, Run, load_model
 from npdiff.train import train as training
 
@@ -64,6 +65,10 @@ def add(commands: Any) -> None:
         help="steps of the optimiser; the warm-up is at most a quarter of them",
     )
     parser.add_argument("--batch", type=whole(1), metavar="N", help="images in a step")
+    parser.add_argument(
+        "--times", choices=TIMES,
+        help="how the times of the images are drawn (default: uniform)",
+    )  # fmt: skip
     add_seed(parser, "of every draw: weights, order of the images, times, noise", None)
     add_backend(parser, None)
     parser.add_argument(
@@ -137,7 +142,7 @@ def changed(config: Config, arguments: argparse.Namespace) -> Config:
     """
     changes: dict[str, Any] = {
         name: getattr(arguments, name)
-        for name in ("data", "steps", "batch", "seed", "backend")
+        for name in ("data", "steps", "batch", "times", "seed", "backend")
         if getattr(arguments, name) is not None
     }
     if arguments.steps is not None:

@@ -11,7 +11,7 @@ from typing import Any, Self
 from npdiff.backend import BACKENDS
 from npdiff.errors import InputError
 from npdiff.nn import UNet
-from npdiff.objective import WEIGHTINGS
+from npdiff.objective import TIMES, WEIGHTINGS
 from npdiff.parameterisation import ROWS
 from npdiff.schedules import SCHEDULES
 from npdiff.train.fields import (
@@ -111,6 +111,7 @@ class Config:
     schedule: str = choice("cosine", SCHEDULES, "the noise schedule")
     row: str = choice("v", ROWS, "what the network's output means")
     weighting: str = choice("v", WEIGHTINGS, "how much the error at each time counts")
+    times: str = choice("uniform", TIMES, "how the times of the samples are drawn")
     label_drop: float = fraction(
         0.1, "the share of labels replaced by the null label, for guidance"
     )

@@ -87,7 +87,10 @@ def loss_and_gradient(
     total = config.batch * config.accumulate
     chosen = data.batch_indices(config.seed, step - 1, total, len(dataset.images))
     target = Objective(
-        SCHEDULES[config.schedule](), ROWS[config.row], objective.WEIGHTINGS[config.weighting]
+        SCHEDULES[config.schedule](),
+        ROWS[config.row],
+        objective.WEIGHTINGS[config.weighting],
+        objective.TIMES[config.times],
     )
     xp, dtype = module(config.backend), tree.leaves(model)[0].dtype.type
 

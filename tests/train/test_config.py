@@ -47,6 +47,7 @@ WRONG = {
     "schedule": ["nope", 1, None],
     "row": ["x_0", []],
     "weighting": ["heavy"],
+    "times": ["noon", 0.5],
     "label_drop": [1.0, -0.1, "0.1", math.nan],
     "steps": [0, -1, 2.5, "10", True, None, 2**32],
     "batch": [0, 1.0],

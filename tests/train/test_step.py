@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from npdiff import tree
-from npdiff.objective import Objective, weight
+from npdiff.objective import TIMES, Objective, weight
 from npdiff.parameterisation import ROWS
 from npdiff.random import Key
 from npdiff.schedules import SCHEDULES
@@ -65,6 +65,22 @@ def test_loss_and_gradient_are_those_of_the_objective_over_the_whole_batch(confi
     slope = (w[:, None, None, None] * 2 * residual).mean()
     assert gradient.value.item() == pytest.approx(slope, rel=1e-9)
     assert norm == pytest.approx(abs(slope), rel=1e-9)
+
+
+@pytest.mark.parametrize("times", sorted(TIMES))
+def test_times_are_drawn_as_the_configuration_says(config, dataset, times):
+    """Over all shards of a batch: what a sample sees does not depend on its shard."""
+    config, seen = config.replace(batch=8, shard=3, times=times), []
+    with Workers(1) as workers:
+        loss_and_gradient(Constant(np.array([0.3]), seen), dataset, 4, config, workers)
+    schedule = SCHEDULES[config.schedule]()
+    key = Key(config.seed, np.arange(8), 4, "train")
+    expected = Objective(schedule, ROWS["v"], sampling=TIMES[times]).times(key)
+    ticks = np.concatenate([clock for clock, *_ in seen])
+    np.testing.assert_array_equal(ticks, schedule.clock(expected))
+    if times == "low-discrepancy":  # one in every eighth
+        parts = np.sort(np.ceil(expected / schedule.t_max * 8))
+        np.testing.assert_array_equal(parts, np.arange(1, 9))
 
 
 @pytest.mark.parametrize("row", ["v", "eps"])

@@ -1,0 +1,150 @@
+"""How times are drawn: keyed, within the schedule, and refused where they cannot be."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from npdiff.errors import InputError
+from npdiff.objective import (
+    TIMES,
+    WEIGHTINGS,
+    LogitNormal,
+    LogNormal,
+    LossHistory,
+    LowDiscrepancy,
+    Objective,
+    SecondMoment,
+    sample_losses,
+)
+from npdiff.parameterisation import ROWS
+from npdiff.random import Key
+from npdiff.schedules import SCHEDULES, LinearVP, linear_table
+
+everywhere = pytest.mark.parametrize("name", SCHEDULES)
+draws = pytest.mark.parametrize("sampling", [*TIMES.values(), LowDiscrepancy(LogNormal())])
+
+
+@everywhere
+@draws
+def test_draws_lie_within_the_schedule_and_belong_to_their_sample(name, sampling) -> None:
+    schedule = SCHEDULES[name]()
+    t = sampling(schedule, Key(3, range(64), step=2, stream="t"))
+    assert t.shape == (64,)
+    assert t.dtype == np.float64
+    assert (t >= schedule.t_min).all()
+    assert (t <= schedule.t_max).all()
+    if schedule.steps is not None:
+        np.testing.assert_array_equal(t, np.round(t))
+    part = sampling(schedule, Key(3, (5, 17), step=2, stream="t"))
+    np.testing.assert_array_equal(part, t[[5, 17]])
+    assert (t != sampling(schedule, Key(3, range(64), step=3, stream="t"))).any()
+    density = sampling.density(schedule, t)
+    assert density.shape == (64,)
+    assert (density > 0.0).all()
+
+
+@everywhere
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+def test_every_weighting_trains_every_row(name: str, weighting: str) -> None:
+    """Finite weights for every named schedule, draw and row that has some signal everywhere."""
+    schedule = SCHEDULES[name]()
+    x_0 = np.random.default_rng(0).normal(size=(16, 2))
+    for row in ROWS.values():
+        for sampling in TIMES.values():
+            objective = Objective(schedule, row, WEIGHTINGS[weighting], sampling)
+            example = objective.example(x_0, Key(1, range(16)))
+            assert np.isfinite(example.weight).all()
+            assert (example.weight >= 0.0).all()
+
+
+def test_an_infinite_weight_is_refused() -> None:
+    schedule = SCHEDULES["zero-snr"]()
+    objective = Objective(schedule, ROWS["eps"], WEIGHTINGS["likelihood"])
+    with pytest.raises(InputError, match="no finite value"):
+        objective.weights(np.array([schedule.t_max]))
+
+
+@pytest.mark.parametrize("deviation", [0.0, -1.0, np.inf, np.nan])
+def test_a_deviation_is_positive(deviation: float) -> None:
+    for draw in (LogitNormal, LogNormal):
+        with pytest.raises(InputError, match="standard deviation"):
+            draw(deviation=deviation)
+
+
+def test_logit_normal_times_crowd_the_middle() -> None:
+    t = LogitNormal()(SCHEDULES["rectified-flow"](), Key(0, range(2000)))
+    assert abs(np.median(t) - 0.5) < 0.03
+    assert abs(np.mean((t > 0.2689) & (t < 0.7311)) - 0.6827) < 0.04  # one standard deviation
+
+
+def test_low_discrepancy_averages_better_than_chance() -> None:
+    """The mean loss of a batch wanders less from step to step than with independent times."""
+    schedule = LinearVP()
+
+    def spread(sampling) -> float:
+        return float(
+            np.std([np.sqrt(sampling(schedule, Key(0, range(32), k))).mean() for k in range(200)])
+        )
+
+    assert spread(LowDiscrepancy()) < 0.3 * spread(TIMES["uniform"])
+
+
+def test_the_loss_aware_draw_learns_and_stays_unbiased() -> None:
+    schedule = linear_table(20)
+    rng = np.random.default_rng(1)
+    objective = Objective(schedule, ROWS["eps"])
+    history = LossHistory.empty(20, 3)
+    x_0 = rng.normal(size=(30, 2))
+
+    def wrong(example) -> np.ndarray:
+        """An estimate that is worse at late times."""
+        return example.target + 0.01 * example.t[:, None] ** 2
+
+    for step in range(12):
+        drawn = replace(objective, sampling=SecondMoment(history))
+        example = drawn.example(x_0, Key(2, range(30), step))
+        undivided = sample_losses(wrong(example), example) * drawn.sampling.density(
+            schedule, example.t
+        )
+        history = history.add(example.t, undivided)
+    assert history.counts.min() >= 3
+    p = history.probabilities()
+    np.testing.assert_allclose(p.sum(), 1.0)
+    expected = np.arange(1.0, 21.0) ** 4
+    np.testing.assert_allclose(p, 0.999 * expected / expected.sum() + 0.001 / 20, rtol=1e-9)
+    # the mean of the divided losses is the uniform mean, with less scatter
+    drawn = replace(objective, sampling=SecondMoment(history))
+    many = np.zeros((4000, 2))
+    losses = {}
+    for name, one in (("uniform", objective), ("aware", drawn)):
+        example = one.example(many, Key(5, range(4000)))
+        losses[name] = sample_losses(wrong(example), example)
+    truth = 1e-4 * expected.mean()
+    assert abs(losses["aware"].mean() - truth) < 1e-2 * truth
+    assert losses["aware"].std() < 0.1 * losses["uniform"].std()
+
+
+def test_a_history_is_a_value() -> None:
+    """It resumes bit for bit: what was seen is all there is."""
+    before = LossHistory.empty(4, 2)
+    after = before.add(np.array([2.0, 2.0, 2.0, 4.0]), np.array([1.0, 2.0, 3.0, 4.0]))
+    assert not before.counts.any()
+    np.testing.assert_array_equal(after.losses, [[0, 0], [3, 2], [0, 0], [4, 0]])
+    np.testing.assert_array_equal(after.counts, [0, 3, 0, 1])
+    resumed = LossHistory(after.losses.copy(), after.counts.copy())
+    for history in (after, resumed):
+        np.testing.assert_array_equal(history.probabilities(), np.full(4, 0.25))
+
+
+def test_what_a_history_refuses() -> None:
+    history = LossHistory.empty(4)
+    for t in (0.0, 5.0, 1.5):
+        with pytest.raises(InputError, match="from 1 to 4"):
+            history.add(np.array([t]), np.array([1.0]))
+    for loss in (-1.0, np.nan):
+        with pytest.raises(InputError, match="from 0 up"):
+            history.add(np.array([1.0]), np.array([loss]))
+    for schedule in (linear_table(5), LinearVP()):
+        with pytest.raises(InputError, match="does not fit"):
+            SecondMoment(history).density(schedule, np.array([1.0]))
