@@ -1,11 +1,10 @@
-"""Any sampler with any schedule and any row: laws, orders of convergence, and refusals."""
+"""Any sampler with any schedule and any row; the limits that all keep, and the law of samples."""
 
 import numpy as np
 import pytest
 from scipy.special import ndtr
 
 from npdiff.denoiser import Denoiser
-from npdiff.errors import InputError
 from npdiff.exact import Gaussian, Mixture
 from npdiff.grids import log_snr, trailing
 from npdiff.parameterisation import ROWS
@@ -13,20 +12,24 @@ from npdiff.random import Key
 from npdiff.samplers import SAMPLERS, keyed_noise, options_of, sample
 from npdiff.schedules import SCHEDULES
 
-ALL = {name: SCHEDULES[name]() for name in ("linear", "cosine", "vp", "cosine-continuous")}
+ALL = {name: make() for name, make in SCHEDULES.items()}
 DATA = Gaussian([0.7, -0.4], np.array([[0.5, 0.2], [0.2, 0.3]]))
 TWO = Mixture([0.4, 0.6], [Gaussian([-1.0], 0.04), Gaussian([0.6], 0.04)])
-#: Every way to sample: the name and its options.
-WAYS = {
-    "ddpm-small": ("ddpm", {"variance": "small"}),
-    "ddpm-large": ("ddpm", {"variance": "large"}),
-    "ddim": ("ddim", {}),
-    "ddim-half": ("ddim", {"eta": 0.5}),
-    "euler": ("euler", {}),
-    "heun": ("heun", {}),
+#: Ways to sample that differ from a sampler's defaults.
+OPTIONS = {
+    "ddpm": {"variance": "large"},
+    "ddim": {"eta": 0.5},
+    "edm": {"s_churn": 2.0},
+    "predictor-corrector": {"corrections": 2},
+}
+#: Options that make a test quick.
+QUICK = {"ode": {"rtol": 1e-2, "atol": 1e-2}}
+WAYS = {name: (name, QUICK.get(name, {})) for name in SAMPLERS} | {
+    f"{name}, {', '.join(options)}": (name, options) for name, options in OPTIONS.items()
 }
 ways = pytest.mark.parametrize("way", WAYS)
 everywhere = pytest.mark.parametrize("schedule", ALL.values(), ids=ALL)
+samplers = pytest.mark.parametrize("name", SAMPLERS)
 
 
 def last(way: str, denoise, schedule, x, times) -> np.ndarray:
@@ -36,100 +39,79 @@ def last(way: str, denoise, schedule, x, times) -> np.ndarray:
     return step.x
 
 
-def test_every_sampler_is_tried() -> None:
-    assert {name for name, _ in WAYS.values()} == set(SAMPLERS)
+def perfect(schedule, row: str):
+    """A network that answers as the exact denoiser of the data does, in the row's terms."""
+    exact, scale, asked = DATA.denoiser(schedule), ROWS[row].input_scale, [0.0]
 
-
-@ways
-@everywhere
-@pytest.mark.parametrize("row", ROWS)
-def test_any_sampler_any_schedule_any_row(way: str, schedule, row: str) -> None:
-    """A perfect network answers alike in every parameterisation; the samples do not differ."""
-    exact = DATA.denoiser(schedule)
-    unit = schedule.t_max / 1000
-
-    def network(shown, clock):
-        t = np.minimum(clock * unit, schedule.t_max)
-        x = shown / ROWS[row].shown(schedule, np.ones_like(shown), t)
+    def network(shown: np.ndarray, ticks: np.ndarray) -> np.ndarray:
+        t = asked[0]
+        np.testing.assert_array_equal(ticks, schedule.clock(t))
+        x = shown if scale is None else shown / scale(schedule, t)
         return ROWS[row].target(schedule, *exact(x, t), t)
 
-    x = np.random.default_rng(0).normal(size=(3, 2))
-    times = trailing(schedule, 8)
+    denoiser = Denoiser(network, schedule, ROWS[row])
+
+    def denoise(x: np.ndarray, t: float) -> tuple[np.ndarray, np.ndarray]:
+        asked[0] = float(t)
+        return denoiser(x, t)
+
+    return denoise
+
+
+@everywhere
+@ways
+def test_any_sampler_any_schedule_any_row(way: str, schedule) -> None:
+    """A perfect network answers alike in every parameterisation; the samples do not differ."""
+    x = np.random.default_rng(0).normal(size=(2, 2))
+    times = np.append(schedule.time_at(np.array([-1.0, 0.7, 3.0])), 0.0)
+    exact = DATA.denoiser(schedule)
     expected = last(way, exact, schedule, x, times)
-    value = last(way, Denoiser(network, schedule, ROWS[row]), schedule, x, times)
-    np.testing.assert_allclose(value, expected, rtol=1e-8, atol=1e-10)
+    assert np.isfinite(expected).all()
+    for row in ROWS:
+        value = last(way, perfect(schedule, row), schedule, x, times)
+        np.testing.assert_allclose(value, expected, rtol=1e-8, atol=1e-9, err_msg=row)
+
+
+@everywhere
+@samplers
+def test_from_pure_noise_and_to_the_data(name: str, schedule) -> None:
+    """In one step or in two from the schedule's very end, and on arrival it is the estimate."""
+    x = float(schedule.sigma(schedule.t_max)) * np.random.default_rng(1).normal(size=(2, 2))
+    denoise, quick = DATA.denoiser(schedule), QUICK.get(name, {})
+
+    def noise(i: int) -> np.ndarray:
+        return np.full(x.shape, 0.3)
+
+    for times in ([1.0, 0.0], [1.0, 0.5, 0.0], [1.0, 0.6, 0.2]):
+        steps = list(sample(name, denoise, schedule, x, schedule.t_max * np.array(times), noise, **quick))
+        assert len(steps) == len(times) - 1
+    times = np.array([schedule.t_min, 0.0])
+    (step,) = sample(name, denoise, schedule, x, times)  # and it needs no noise
+    np.testing.assert_allclose(step.x, step.x_0, rtol=1e-12)
+    assert step.t == 0.0
 
 
 @ways
-@everywhere
-def test_the_law_of_gaussian_samples(way: str, schedule) -> None:
-    """Mean and covariance within five standard errors of the data's, and the method's own bias.
-
-    The bias allowed, 1 % of a standard deviation in the mean and 3 % in the covariance, covers a
-    thousand steps of every method; it is measured exactly in the tests of each.
-    """
-    M = 2000
-    x = Key(11, range(M), stream="start").normal((2,))
-    value = last(way, DATA.denoiser(schedule), schedule, x, trailing(schedule, 500))
-    covariance = DATA.axes @ np.diag(DATA.variances) @ DATA.axes.T
-    np.testing.assert_allclose(covariance, [[0.5, 0.2], [0.2, 0.3]])  # what was asked for
-    deviation = np.sqrt(np.diag(covariance))
-    np.testing.assert_array_less(
-        np.abs(value.mean(axis=0) - DATA.mean), deviation * (5 / np.sqrt(M) + 0.01)
-    )
-    scale = np.outer(deviation, deviation)
-    np.testing.assert_array_less(
-        np.abs(np.cov(value.T) - covariance), scale * (5 * np.sqrt(2 / M) + 0.03)
-    )
-
-
-@ways
-@everywhere
-def test_the_law_of_samples_of_a_mixture(way: str, schedule) -> None:
+def test_the_law_of_samples_of_a_mixture(way: str) -> None:
     """Kolmogorov and Smirnov's distance to the distribution function of the data.
 
-    1.95 / sqrt(M) is exceeded by chance once in a thousand draws; 0.02 is left to the method.
+    1.95 / sqrt(M) is exceeded by chance once in a thousand draws; 0.02 is left to the method, whose
+    own bias is measured exactly elsewhere.
     """
-    M = 2000
+    M, schedule = 500, ALL["vp"]
     x = Key(12, range(M), stream="start").normal((1,))
-    value = np.sort(last(way, TWO.denoiser(schedule), schedule, x, trailing(schedule, 300))[:, 0])
+    value = np.sort(last(way, TWO.denoiser(schedule), schedule, x, log_snr(schedule, 80))[:, 0])
     F = 0.4 * ndtr((value + 1) / 0.2) + 0.6 * ndtr((value - 0.6) / 0.2)
     distance = max((np.arange(1, M + 1) / M - F).max(), (F - np.arange(M) / M).max())
     assert distance < 1.95 / np.sqrt(M) + 0.02
 
 
-@pytest.mark.parametrize(("name", "order"), [("ddim", 1), ("euler", 1), ("heun", 2)])
-@pytest.mark.parametrize("grid", ["time", "log-snr"])
-@pytest.mark.parametrize("schedule", ["vp", "cosine-continuous"])
-@pytest.mark.parametrize("data", [DATA, TWO], ids=["gaussian", "mixture"])
-def test_order_of_convergence(name: str, order: int, grid: str, schedule: str, data) -> None:
-    """The error against the exact solution falls by 2^order when the steps are doubled.
-
-    Stopped where sigma is positive, at log-SNR 4: the step to 0 would leave a floor of its own.
-    """
-    schedule = ALL[schedule]
-    end = float(schedule.time_at(4.0))
-    D = 2 if data is DATA else 1
-    x = np.linspace(-1.7, 1.6, 6 * D).reshape(6, D)
-    truth = data.flow(schedule, x, 1.0, end)
-    errors = []
-    for steps in (128, 256, 512):
-        if grid == "time":
-            times = np.linspace(1.0, end, steps + 1)
-        else:
-            times = schedule.time_at(np.linspace(schedule.log_snr(1.0), 4.0, steps + 1))
-            times[0], times[-1] = 1.0, end
-        *_, step = sample(name, data.denoiser(schedule), schedule, x, times)
-        errors.append(np.abs(step.x - truth).max())
-    slopes = np.log2(np.array(errors[:-1]) / errors[1:])
-    np.testing.assert_allclose(slopes, order, atol=0.12)
-
-
+@pytest.mark.parametrize("schedule", ["cosine", "edm", "rectified-flow"])
 @ways
-@everywhere
-def test_float32_stays_float32_and_every_step_is_told(way: str, schedule) -> None:
+def test_float32_stays_float32_and_every_step_is_told(way: str, schedule: str) -> None:
+    schedule = ALL[schedule]
     x = np.random.default_rng(3).normal(size=(2, 2)).astype(np.float32)
-    times = log_snr(schedule, 5)
+    times = trailing(schedule, 5)
     name, options = WAYS[way]
 
     def noise(i: int) -> np.ndarray:
@@ -150,42 +132,40 @@ def test_a_sample_does_not_depend_on_its_neighbours(way: str) -> None:
     both = []
     for rows in ([0, 1, 2, 3], [2]):
         noise = keyed_noise(Key(5, rows), x[rows])
-        *_, step = sample(
-            name,
-            DATA.denoiser(schedule),
-            schedule,
-            x[rows],
-            trailing(schedule, 9),
-            noise,
-            **options,
-        )
+        times, denoise = trailing(schedule, 9), DATA.denoiser(schedule)
+        *_, step = sample(name, denoise, schedule, x[rows], times, noise, **options)
         both.append(step.x)
-    np.testing.assert_allclose(both[0][2:3], both[1], rtol=1e-12)
+    adaptive = {"ode": 0.05}  # steps are chosen for the batch: up to the tolerance
+    np.testing.assert_allclose(both[0][2:3], both[1], rtol=adaptive.get(name, 1e-12))
+
+
+@everywhere
+@pytest.mark.parametrize("eta", [0.0, 0.4, 1.0])
+def test_one_method_by_three_names(schedule, eta: float) -> None:
+    """DDIM is Euler's ancestral sampler, and at eta = 1 DDPM."""
+    x = np.random.default_rng(1).normal(size=(3, 2))
+    denoise, times = DATA.denoiser(schedule), trailing(schedule, 12)
+    noise = keyed_noise(Key(3, range(3)), x)
+    one = list(sample("ddim", denoise, schedule, x, times, noise, eta=eta))
+    other = list(sample("euler-ancestral", denoise, schedule, x, times, noise, eta=eta))
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_allclose(a.x, b.x, rtol=1e-7, atol=1e-9)
+    if eta == 1.0:
+        for a, b in zip(one, sample("ddpm", denoise, schedule, x, times, noise), strict=True):
+            np.testing.assert_allclose(a.x, b.x, rtol=1e-7, atol=1e-9)
+
+
+def test_heun_is_edm_where_time_is_sigma() -> None:
+    schedule, x = ALL["edm"], 80.0 * np.random.default_rng(1).normal(size=(3, 2))
+    denoise, times = DATA.denoiser(schedule), np.array([80.0, 30.0, 5.0, 0.7, 0.0])
+    steps = (sample(name, denoise, schedule, x, times) for name in ("edm", "heun"))
+    for a, b in zip(*steps, strict=True):
+        np.testing.assert_allclose(a.x, b.x, rtol=1e-10)
 
 
 def test_options() -> None:
-    assert {name: options_of(name) for name in SAMPLERS} == {
-        "ddpm": ("variance",),
-        "ddim": ("eta",),
-        "euler": (),
-        "heun": (),
-    }
-
-
-def refuse(match: str, name: str = "ddim", times=(1000.0, 500.0, 0.0), **options) -> None:
-    """Before the first step: the call itself raises."""
-    schedule = ALL["linear"]
-    with pytest.raises(InputError, match=match):
-        sample(name, DATA.denoiser(schedule), schedule, np.ones((1, 2)), times, **options)
-
-
-def test_refusals() -> None:
-    refuse("unknown sampler 'plms': choose one of ddpm, ddim, euler, heun", name="plms")
-    refuse("'ddim' has no option 'variance': its options are eta", variance="small")
-    refuse("'heun' has no option 'eta': it has none", name="heun", eta=1.0)
-    refuse("descend strictly", times=(0.0, 500.0, 1000.0))
-    refuse("descend strictly", times=(500.0, 500.0, 0.0))
-    refuse("at least two times", times=(1000.0,))
-    refuse("at least two times", times=((1000.0, 0.0),))
-    refuse("lies outside of this schedule", times=(1001.0, 0.0))
-    refuse("lies outside of this schedule", times=(1000.0, -1.0))
+    assert options_of("ddpm") == {"variance": "small"}
+    assert options_of("heun") == {}
+    assert options_of("lms") == {"order": 4, "start": "low"}
+    for name in SAMPLERS:  # the command line reads their kinds off their defaults
+        assert all(isinstance(v, bool | int | float | str) for v in options_of(name).values())

@@ -1,0 +1,156 @@
+"""What samplers refuse, and when they say so."""
+
+import math
+
+import numpy as np
+import pytest
+
+from npdiff.denoiser import Denoiser
+from npdiff.errors import InputError
+from npdiff.exact import Gaussian
+from npdiff.grids import GRIDS
+from npdiff.parameterisation import ROWS
+from npdiff.samplers import SAMPLERS, sample
+from npdiff.schedules import SCHEDULES
+from npdiff.verify import strict
+
+LINEAR = SCHEDULES["linear"]()
+DATA = Gaussian([0.7, -0.4], 0.3)
+
+
+def refuse(match: str, name: str = "ddim", times=(1000.0, 500.0, 0.0), x=None, **options) -> None:
+    """Before the first step: the call itself raises."""
+    x = np.ones((1, 2)) if x is None else x
+    with pytest.raises(InputError, match=match):
+        sample(name, DATA.denoiser(LINEAR), LINEAR, x, times, **options)
+
+
+def test_names_times_and_states() -> None:
+    refuse("unknown sampler 'plm': choose one of ddpm, ddim, euler, heun", name="plm")
+    refuse("'ddim' has no option 'variance': its options are eta", variance="small")
+    refuse("'heun' has no option 'eta': it has none", name="heun", eta=1.0)
+    refuse("descend strictly", times=(0.0, 500.0, 1000.0))
+    refuse("descend strictly", times=(500.0, 500.0, 0.0))
+    refuse("at least two times", times=(1000.0,))
+    refuse("at least two times", times=((1000.0, 0.0),))
+    refuse("lies outside of this schedule", times=(1001.0, 0.0))
+    refuse("lies outside of this schedule", times=(1000.0, -1.0))
+    refuse("lies outside of this schedule", times=(1000.0, math.nan, 0.0))
+    refuse("floating-point numbers, got int64", x=np.ones((1, 2), dtype=int))
+    refuse("floating-point numbers", x=np.ones(()))
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value", "wanted"),
+    [
+        ("ddim", "eta", "much", "a number"),
+        ("ddim", "eta", True, "a number"),
+        ("ddim", "eta", math.nan, "a number"),
+        ("lms", "order", 2.0, "an integer"),
+        ("lms", "order", True, "an integer"),
+        ("lms", "start", 3, "a name"),
+        ("ddpm", "variance", 0.1, "a name"),
+        ("dpmpp-multistep", "published", 1, "true or false"),
+    ],
+)
+def test_the_kinds_of_options(name: str, option: str, value: object, wanted: str) -> None:
+    refuse(f"the option '{option}' of '{name}' is {wanted}, got", name=name, **{option: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("ddim", {"eta": 1.1}, "eta lies between 0"),
+        ("ddim", {"eta": -0.1}, "eta lies between 0"),
+        ("ddpm", {"variance": "tiny"}, "unknown variance 'tiny': choose one of small, large"),
+        ("edm", {"s_churn": -1.0}, "s_churn is a number from 0 up"),
+        ("edm", {"s_noise": math.inf}, "s_noise is a number from 0 up"),
+        ("edm", {"s_min": 2.0, "s_max": 1.0}, "s_min is at most s_max"),
+        ("lms", {"order": 0}, "order of lms is 1 to 6"),
+        ("lms", {"order": 7}, "order of lms is 1 to 6"),
+        ("lms", {"start": "slow"}, "unknown start 'slow': choose one of low, runge-kutta"),
+        ("euler-ancestral", {"eta": 2.0}, "eta lies between 0"),
+        ("dpm2-ancestral", {"eta": -1.0}, "eta lies between 0"),
+        ("predictor-corrector", {"snr": 0.0}, "snr lies between 0 and 1"),
+        ("predictor-corrector", {"corrections": -1}, "0 corrections or more"),
+        ("ode", {"method": "Euler"}, "unknown method 'Euler': choose one of RK23, RK45, DOP853"),
+        ("ode", {"rtol": 0.0}, "rtol and atol lie between 0 and 1"),
+    ],
+)
+def test_the_ranges_of_options(name: str, options: dict[str, object], words: str) -> None:
+    """Said at the first step."""
+    times = np.array([1000.0, 500.0, 0.0])
+    x = np.ones((1, 2))
+    steps = sample(name, DATA.denoiser(LINEAR), LINEAR, x, times, lambda i: x, **options)
+    with pytest.raises(InputError, match=words):
+        next(steps)
+
+
+STOCHASTIC = (
+    ("ddpm", {}), ("ddim", {"eta": 0.5}), ("edm", {"s_churn": 3.0}), ("euler-ancestral", {}),
+    ("dpm2-ancestral", {}), ("predictor-corrector", {}), ("euler-maruyama", {}),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "options"), STOCHASTIC)
+def test_noise_is_needed(name: str, options: dict[str, object]) -> None:
+    times, x = np.array([900.0, 500.0, 0.0]), np.ones((1, 2))
+    with pytest.raises(InputError, match="given no noise"):
+        next(sample(name, DATA.denoiser(LINEAR), LINEAR, x, times, **options))
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_numbers_that_are_not_finite(name: str) -> None:
+    """Found at once on the host, with the step and the time."""
+    exact, x, took = DATA.denoiser(LINEAR), np.ones((1, 2)), 0
+
+    def denoise(x: np.ndarray, t: float) -> tuple[np.ndarray, np.ndarray]:
+        x_0, eps = exact(x, t)
+        return (x_0, eps) if t > 450.0 else (np.full_like(x_0, np.nan), np.full_like(eps, np.nan))
+
+    times = np.array([1000.0, 800.0, 600.0, 400.0, 200.0, 0.0])
+    with pytest.raises(InputError, match=r"t = |from t = (600|400) to (400|200)") as found:  # noqa: PT012
+        for step in sample(name, denoise, LINEAR, x, times, lambda i: 0.0 * x):
+            assert np.isfinite(step.x).all()
+            took += 1
+    assert took <= 3
+    assert "not finite" in str(found.value)
+
+
+def test_on_a_device_only_the_last_step_is_looked_at() -> None:
+    """A look makes the program wait."""
+
+    def denoise(x, t):
+        return x * (math.nan if t < 700.0 else 1.0), x
+
+    times, x = np.array([1000.0, 800.0, 600.0, 400.0, 0.0]), strict.xp.asarray(np.ones((1, 2)))
+    steps = sample("ddim", denoise, LINEAR, x, times)
+    with strict.transfers() as moves:
+        for _ in range(3):
+            next(steps)
+        assert not moves.to_host
+        with pytest.raises(InputError, match="a step up to 4 of 4.*not finite"):
+            next(steps)
+        assert moves.to_host == [()]
+
+
+@pytest.mark.parametrize("row", ["eps", "score"])
+@pytest.mark.parametrize("schedule", ["zero-snr", "rectified-flow"])
+def test_an_output_that_says_nothing_of_pure_noise(schedule: str, row: str) -> None:
+    schedule = SCHEDULES[schedule]()
+    denoise = Denoiser(lambda x, clock: 0.1 * x, schedule, ROWS[row])
+    times = np.array([1.0, 0.5, 0.0]) * schedule.t_max
+    with pytest.raises(InputError, match=f"'{row}' does not tell .* where there is no signal"):
+        next(sample("ddim", denoise, schedule, np.ones((1, 2)), times))
+    assert len(list(sample("ddim", denoise, schedule, np.ones((1, 2)), 0.9 * times))) == 2
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_one_step_or_as_many_as_the_chain_has_and_no_more(grid: str) -> None:
+    """N = 1 is a grid like any other; N > T is none."""
+    chain, x = SCHEDULES["linear"](), np.ones((1, 2))
+    (step,) = sample("ddim", DATA.denoiser(chain), chain, x, GRIDS[grid](chain, 1))
+    assert step.t == 0.0
+    if grid in ("trailing", "leading", "linspace"):
+        with pytest.raises(InputError, match="do not fit a chain of 1000"):
+            GRIDS[grid](chain, 1001)
