@@ -9,7 +9,7 @@ import numpy as np
 
 from npdiff.backend import Array
 from npdiff.denoiser import Denoise
-from npdiff.samplers.exponential import NOISE, half_log_snr, order_among
+from npdiff.samplers.exponential import NOISE, form_named, half_log_snr, order_among
 from npdiff.samplers.multistep import multistep
 from npdiff.samplers.singlestep import intermediate_times, singlestep
 from npdiff.samplers.step import Noise, Step, Steps
@@ -24,6 +24,7 @@ def dpm_solver(
     *,
     order: int = 2,
     budget: bool = False,
+    form: str = "eps",
     noise: Noise | None = None,
 ) -> Steps:
     r"""DPM-Solver-1, -2 and -3, the singlestep solvers.
@@ -41,10 +42,11 @@ def dpm_solver(
     times : descending host array
     order : 1, 2 or 3
     budget : take the grid's N steps for the number of times that the denoiser may be asked: a step
-        of order p then covers p steps of the grid. With order 3 the last ones are of orders 2, 1
-        where N is a multiple of 3, else of order N mod 3, and with order 2 the last is of order 1
-        where N is odd. Where N is a multiple of 3 this is worse than one evaluation less: the
-        single step of order 1 makes the whole one of order 2
+        of order p then covers p steps of the grid. With order 2 the last step is of order 1 where N
+        is odd. With order 3 the last is of order N mod 3; where N is a multiple of 3 the last two
+        are of orders 2 and 1, and by that single step the whole is of order 2 in the end. Public
+        code makes all steps equally long in log-SNR, that of order 1 too, and loses more by it
+    form : what is taken for smooth, ``"eps"``; or ``"x0"``, as DPM-Solver++ does
     noise : accepted as by every sampler, and not used
 
     Yields
@@ -55,13 +57,14 @@ def dpm_solver(
     Raises
     ------
     InputError
-        If the order is none of these.
+        If the order or the form is none of these.
 
     Notes
     -----
     Lu et al. 2022 (DPM-Solver), section 3.2 and appendix; the budget is their "DPM-Solver-fast".
     """
     order_among((1, 2, 3), order)
+    smooth = form_named(form)
     N = len(times) - 1
     orders = budget_orders(N, order) if budget else [order] * N
     stops = np.cumsum([0, *orders]) if budget else np.arange(N + 1)
@@ -71,7 +74,7 @@ def dpm_solver(
     steps = zip(pairwise(times), pairwise(places), between, strict=True)
     for (t, s), (place, place_s), inner in steps:
         x_0, eps = denoise(x, t)
-        x = singlestep(NOISE, denoise, schedule, x_0, eps, inner, s, place_s - place)
+        x = singlestep(smooth, denoise, schedule, x_0, eps, inner, s, place_s - place)
         yield Step(float(s), x, x_0)
 
 

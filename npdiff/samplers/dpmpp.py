@@ -3,16 +3,14 @@ r"""DPM-Solver++: exponential integrators of the probability-flow ODE, by the es
 What is taken for smooth is x_0_hat, which guidance and clipping keep within bounds.
 """
 
-from itertools import pairwise
-
 import numpy as np
 
 from npdiff.backend import Array
 from npdiff.denoiser import Denoise
-from npdiff.samplers.exponential import DATA, half_log_snr
+from npdiff.samplers.dpm_solver import dpm_solver
+from npdiff.samplers.exponential import DATA
 from npdiff.samplers.multistep import multistep
-from npdiff.samplers.singlestep import intermediate_times, singlestep
-from npdiff.samplers.step import Noise, Step, Steps
+from npdiff.samplers.step import Noise, Steps
 from npdiff.schedules import Schedule
 
 
@@ -53,15 +51,10 @@ def dpmpp_2s(
 
     Notes
     -----
-    Lu et al. 2022 (DPM-Solver++), Algorithm 1.
+    Lu et al. 2022 (DPM-Solver++), Algorithm 1; it is :func:`npdiff.samplers.dpm_solver.dpm_solver`
+    of order 2 in the data's form.
     """
-    places = half_log_snr(schedule, times)
-    between = intermediate_times(schedule, places, [2] * (len(times) - 1))
-    steps = zip(pairwise(times), pairwise(places), between, strict=True)
-    for (t, s), (place, place_s), inner in steps:
-        x_0, eps = denoise(x, t)
-        x = singlestep(DATA, denoise, schedule, x_0, eps, inner, s, place_s - place)
-        yield Step(float(s), x, x_0)
+    yield from dpm_solver(denoise, schedule, x, times, order=2, form="x0")
 
 
 def dpmpp_multistep(

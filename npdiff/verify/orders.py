@@ -180,6 +180,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("dpm-solver", 1, "dpm-solver-1", {"order": 1}),
     Claim("dpm-solver", 2, "dpm-solver-2", {"order": 2}, evaluations=2),
     Claim("dpm-solver", 3, "dpm-solver-3", {"order": 3}, evaluations=3),
+    Claim("dpm-solver", 3, "dpm-solver-3", {"order": 3, "form": "x0"}, evaluations=3),
     Claim("dpm-solver-multistep", 2, "dpm-solver-multistep", {"order": 2}),
     Claim("dpm-solver-multistep", 2, "dpm-solver-multistep", {"order": 2, "midpoint": False}),
     Claim("dpm-solver-multistep", 3, "dpm-solver-multistep", {"order": 3, **_START}, extra=1),

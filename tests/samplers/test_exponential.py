@@ -1,0 +1,264 @@
+"""Exponential integrators: their two infinite ends, counts of evaluations, identities, refusals."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from npdiff.errors import InputError
+from npdiff.exact import Gaussian
+from npdiff.grids import trailing
+from npdiff.samplers import SAMPLERS, ddim, sample
+from npdiff.samplers.dpm_solver import budget_orders
+from npdiff.samplers.exponential import FORMS, half_log_snr, phi
+from npdiff.samplers.singlestep import intermediate_times, singlestep
+from npdiff.schedules import SCHEDULES
+from npdiff.verify import orders, strict
+
+LATE = {"start": "singlestep"}
+#: Every solver with the options that lead through another line of its code; and what it asks of N
+#: steps beyond 1, 2 or 3 for each.
+WAYS = {
+    f"{name} {' '.join(map(str, options.values()))}": (name, options, each, extra)
+    for name, options, each, extra in (
+        ("dpm-solver", {"order": 1}, 1, 0),
+        ("dpm-solver", {"order": 2}, 2, 0),
+        ("dpm-solver", {"order": 3}, 3, 0),
+        ("dpm-solver", {"order": 3, "form": "x0"}, 3, 0),
+        ("dpm-solver-multistep", {"order": 1}, 1, 0),
+        ("dpm-solver-multistep", {"order": 2}, 1, 0),
+        ("dpm-solver-multistep", {"order": 3}, 1, 0),
+        ("dpm-solver-multistep", {"order": 3, **LATE}, 1, 1),
+        ("dpmpp-2s", {}, 2, 0),
+        ("dpmpp-multistep", {"order": 2}, 1, 0),
+        ("dpmpp-multistep", {"order": 2, "midpoint": False}, 1, 0),
+        ("dpmpp-multistep", {"order": 3}, 1, 0),
+        ("dpmpp-multistep", {"order": 3, "published": True}, 1, 0),
+        ("dpmpp-multistep", {"order": 3, **LATE}, 1, 1),
+        ("dpmpp-sde", {"order": 1, "eta": 1.0}, 1, 0),
+        ("dpmpp-sde", {"order": 3, "eta": 0.4}, 1, 0),
+        ("dpmpp-sde", {"order": 2, "eta": 0.0}, 1, 0),
+        ("unipc", {"order": 1}, 1, 0),
+        ("unipc", {"order": 2, "variant": "bh1"}, 1, 0),
+        ("unipc", {"order": 3, "variant": "exact", "form": "eps"}, 1, 0),
+        ("unipc", {"order": 3, **LATE}, 1, 2),
+        ("unipc", {"order": 3, "corrector": False}, 1, 0),
+        ("deis", {"order": 1}, 1, 0),
+        ("deis", {"order": 2, "variable": "rho"}, 1, 0),
+        ("deis", {"order": 3, "variable": "log-rho"}, 1, 0),
+        ("deis", {"order": 3}, 1, 0),
+        ("deis", {"order": 3, **LATE}, 1, 1),
+    )
+}
+ways = pytest.mark.parametrize("way", WAYS)
+DATA = Gaussian([0.6, -0.3], np.array([[0.5, 0.2], [0.2, 0.3]]))
+
+
+def solve(way: str, denoise, schedule, x, times, noise=None):
+    name, options, _, _ = WAYS[way]
+    noise = noise or (lambda i: np.full(x.shape, 0.3 - 0.2 * i))
+    return list(sample(name, denoise, schedule, x, np.asarray(times), noise, **options))
+
+
+def test_phi_at_its_ends() -> None:
+    for n in range(5):
+        assert phi(n, -math.inf) == 0.0
+        assert phi(n, 0.0) == 1.0 / math.factorial(n)
+        for z in (-2.0, 2.0):  # where the series hands over
+            below, above = phi(n, np.nextafter(z, 0.0)), phi(n, np.nextafter(z, 2 * z))
+            assert below == pytest.approx(above, rel=1e-14)
+
+
+@pytest.mark.parametrize("schedule", ["vp", "edm", "rectified-flow", "zero-snr"])
+@ways
+def test_both_ends_are_infinitely_far(way: str, schedule: str) -> None:
+    """To sigma = 0 a step returns its estimate; from alpha = 0 it is DDIM's, or all fresh noise.
+
+    Warnings are errors here: no infinity meets another.
+    """
+    schedule = SCHEDULES[schedule]()
+    x = float(schedule.sigma(schedule.t_max)) * np.array([[0.4, -1.2], [0.1, 0.9]])
+    denoise = DATA.denoiser(schedule)
+    for times in ([1.0, 0.0], [1.0, 0.4, 0.0], [1.0, 0.7, 0.4, 0.2, 0.0]):
+        steps = solve(way, denoise, schedule, x, schedule.t_max * np.array(times))
+        assert all(np.isfinite(step.x).all() for step in steps)
+        np.testing.assert_array_equal(steps[-1].x, steps[-1].x_0)
+    if schedule.alpha(schedule.t_max) == 0.0:
+        times = schedule.t_max * np.array([1.0, 0.6])
+        (step,) = solve(way, denoise, schedule, x, times)
+        (expected,) = ddim(denoise, schedule, x, times)
+        fresh = expected.x_0 * schedule.alpha(times[1]) + schedule.sigma(times[1]) * 0.3
+        stochastic = WAYS[way][1].get("eta", 0.0) > 0.0
+        np.testing.assert_allclose(step.x, fresh if stochastic else expected.x, rtol=1e-14)
+
+
+@ways
+def test_how_often_the_denoiser_is_asked(way: str) -> None:
+    """So often a step and so many times more; where a step is of infinite length, once."""
+    schedule, asked = SCHEDULES["vp"](), []
+    exact = DATA.denoiser(schedule)
+
+    def denoise(x, t):
+        asked.append(t)
+        return exact(x, t)
+
+    _, _, each, extra = WAYS[way]
+    solve(way, denoise, schedule, np.ones((1, 2)), np.linspace(1.0, 0.1, 7))
+    assert len(asked) == 6 * each + extra
+    asked.clear()
+    solve(way, denoise, schedule, np.ones((1, 2)), np.linspace(1.0, 0.0, 7))
+    assert len(asked) == 5 * each + 1 + extra
+    assert min(asked) > 0.0
+
+
+@pytest.mark.parametrize("way", [w for w, (_, o, _, _) in WAYS.items() if o.get("eta", 0) == 0])
+def test_a_point_is_reached_along_its_line(way: str) -> None:
+    """With both estimates constant no solver can be wrong, on any grid."""
+    schedule = SCHEDULES["cosine-continuous"]()
+    point, eps = np.array([[0.4, -0.9]]), np.array([[1.1, 0.3]])
+    denoise = Gaussian(point[0], 0.0).denoiser(schedule)
+    times = np.array([0.97, 0.9, 0.55, 0.5, 0.2, 0.03])
+    x = schedule.alpha(times[0]) * point + schedule.sigma(times[0]) * eps
+    for step in solve(way, denoise, schedule, x, times):
+        expected = schedule.alpha(step.t) * point + schedule.sigma(step.t) * eps
+        np.testing.assert_allclose(step.x, expected, rtol=1e-9, atol=1e-12)
+
+
+@ways
+def test_on_a_device_as_on_the_host(way: str) -> None:
+    """No waiting, nothing but the noise moves, and float32 stays what it is."""
+    schedule = SCHEDULES["linear"]()
+    host = np.random.default_rng(0).normal(size=(2, 3)).astype(np.float32)
+    times = trailing(schedule, 5)
+
+    def denoise(x, t):
+        a, b = float(schedule.alpha(t)), float(schedule.sigma(t))
+        x_0 = 0.3 * x * x - 0.2
+        return x_0, (x - a * x_0) / b
+
+    def noise(i: int):
+        return strict.xp.asarray(np.full(host.shape, 0.1 * i, np.float32))
+
+    expected = solve(way, denoise, schedule, host, times, lambda i: noise(i).get())
+    found = solve(way, denoise, schedule, strict.xp.asarray(host), times, noise)
+    for a, b in zip(found, expected, strict=True):
+        assert b.x.dtype == np.float32
+        np.testing.assert_array_equal(a.x.get(), b.x)
+
+
+def test_solvers_that_are_one() -> None:
+    """Order 1 is DDIM; DEIS in log rho, UniP and the multistep solvers share their integrals."""
+    schedule = SCHEDULES["vp"]()
+    bent = orders.DATA.denoiser(schedule)
+    x, times = np.array([[0.4], [-1.2]]), np.array([0.9, 0.8, 0.5, 0.45, 0.3, 0.1])
+
+    def end(name: str, **options) -> np.ndarray:
+        *_, last = SAMPLERS[name](bent, schedule, x, times, **options)
+        return last.x
+
+    def same(*results: np.ndarray) -> None:
+        for one, other in pairwise(results):
+            np.testing.assert_allclose(one, other, rtol=1e-12)
+
+    same(
+        end("ddim"), end("dpm-solver", order=1), end("dpm-solver", order=1, form="x0"),
+        end("dpm-solver-multistep", order=1), end("dpmpp-multistep", order=1),
+        end("dpmpp-sde", order=1, eta=0.0), end("unipc", order=1, corrector=False),
+        end("unipc", order=1, corrector=False, form="eps"), end("deis", order=1),
+    )  # fmt: skip
+    predictor = {"variant": "exact", "corrector": False}
+    for order in (2, 3):
+        same(
+            end("dpm-solver-multistep", order=order, midpoint=False),
+            end("deis", order=order, variable="log-rho"),
+            end("unipc", order=order, form="eps", **predictor),
+        )
+        same(
+            end("dpmpp-multistep", order=order, midpoint=False),
+            end("unipc", order=order, **predictor),
+            end("dpmpp-sde", order=order, midpoint=False, eta=0.0),
+        )
+    same(end("dpmpp-multistep"), end("unipc", corrector=False), end("dpmpp-sde", eta=0.0))
+    same(end("dpmpp-2s"), end("dpm-solver", form="x0"))
+    edm = SCHEDULES["edm"]()
+    results = [
+        list(SAMPLERS["deis"](orders.DATA.denoiser(edm), edm, x, 9.0 * times, variable=name))[-1].x
+        for name in ("t", "rho")
+    ]
+    same(*results)  # where time is rho
+
+
+def test_the_budget() -> None:
+    """A step of order p covers p steps of the grid and asks p times."""
+    schedule, asked = SCHEDULES["vp"](), []
+
+    def denoise(x, t):
+        asked.append(float(t))
+        return DATA.denoiser(schedule)(x, t)
+
+    times = np.linspace(1.0, 0.04, 13)
+    for order in (1, 2, 3):
+        for N in range(1, 13):
+            asked.clear()
+            grid = times[: N + 1]
+            steps = list(
+                sample("dpm-solver", denoise, schedule, np.ones((1, 2)), grid, order=order,
+                       budget=True)
+            )  # fmt: skip
+            assert len(asked) == N
+            assert [step.t for step in steps] == grid[np.cumsum(budget_orders(N, order))].tolist()
+            assert steps[-1].t == grid[-1]
+
+
+@pytest.mark.parametrize(
+    ("N", "error"),
+    [(23, 3.9e-3), (24, 2.0e-2), (95, 4.5e-4), (96, 9.8e-4), (383, 9.3e-6), (384, 7.1e-5)],
+)
+def test_steps_of_all_orders_equally_long(N: int, error: float) -> None:
+    """What public code's third-order singlestep solver was measured to do on its log-SNR grid.
+
+    One evaluation more is worse where N is a multiple of 3: the closing step of order 1 is as long
+    as those of order 3. Where it is as long as its one evaluation, most of that is gone.
+    """
+    bed, form = orders.BEDS["vp"], FORMS["x0"]
+    denoise = orders.DATA.denoiser(bed.schedule)
+    sizes = budget_orders(N, 3)
+    times, x = bed.grid(len(sizes)), bed.x
+    places = half_log_snr(bed.schedule, times)
+    between = intermediate_times(bed.schedule, places, sizes)
+    for (t, s), (a, b), inner in zip(pairwise(times), pairwise(places), between, strict=True):
+        x = singlestep(form, denoise, bed.schedule, *denoise(x, t), inner, s, b - a)
+    assert np.abs(x - bed.truth).max() == pytest.approx(error, rel=0.02)
+    if N % 3 == 0:
+        budgeted, _ = bed.solve("dpm-solver", N, {"order": 3, "form": "x0", "budget": True})
+        assert budgeted < error / 2
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("dpm-solver", {"order": 4}, "unknown order 4: choose one of 1, 2, 3"),
+        ("dpm-solver", {"form": "v"}, "unknown form 'v': choose one of eps, x0"),
+        ("dpm-solver-multistep", {"order": 0}, "unknown order 0"),
+        ("dpmpp-multistep", {"order": 5}, "unknown order 5"),
+        ("dpmpp-multistep", {"start": "high"}, "unknown start 'high': choose one of low, single"),
+        ("dpmpp-sde", {"order": 4}, "unknown order 4"),
+        ("dpmpp-sde", {"eta": -0.1}, r"eta is 0 \(deterministic\) or more .* got -0.1"),
+        ("dpmpp-sde", {"eta": math.nan}, "eta is 0"),
+        ("dpmpp-sde", {"eta": math.inf}, "eta is 0"),
+        ("dpmpp-sde", {}, "given no noise"),
+        ("unipc", {"order": 4}, "unknown order 4"),
+        ("unipc", {"variant": "bh3"}, "unknown variant 'bh3': choose one of bh1, bh2, exact"),
+        ("unipc", {"form": "v"}, "unknown form 'v'"),
+        ("unipc", {"start": ""}, "unknown start ''"),
+        ("deis", {"order": 0}, "unknown order 0"),
+        ("deis", {"variable": "u"}, "unknown variable 'u': choose one of t, rho, log-rho"),
+        ("deis", {"start": "x"}, "unknown start 'x'"),
+    ],
+)
+def test_refusals(name: str, options: dict, message: str) -> None:
+    schedule = SCHEDULES["vp"]()
+    with pytest.raises(InputError, match=message):
+        list(SAMPLERS[name](DATA.denoiser(schedule), schedule, np.ones((1, 2)),
+                            np.array([1.0, 0.5, 0.0]), **options))  # fmt: skip
