@@ -168,7 +168,7 @@ def variance_by_pythagoras(case: Case) -> float:
     "log-snr", route="its two scales, its inverse, its ends", tolerance=1e-9, cases=len(VARIANTS)
 )
 def log_snr_by_its_scales(case: Case) -> float:
-    """log(alpha^2 / sigma^2), which decreases from inf at (1, 0); :meth:`time_at` undoes it."""
+    """log(alpha^2 / sigma^2), which decreases from inf at (1, 0); ``time_at`` undoes it."""
     schedule = VARIANTS[case.choose(list(VARIANTS))]()
     t = inner_times(case, schedule)
     level = np.log(schedule.alpha(t) ** 2 / schedule.sigma(t) ** 2)
