@@ -8,12 +8,20 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import npdiff
-from npdiff.cli import evaluate, info, sample, train, verify
+from npdiff.cli import edit, errata, evaluate, info, sample, train, verify
 from npdiff.cli.common import VERBATIM
 from npdiff.errors import InputError, TrainingError
 
 #: The commands by name.
-COMMANDS = {"train": train, "sample": sample, "eval": evaluate, "info": info, "verify": verify}
+COMMANDS = {
+    "train": train,
+    "sample": sample,
+    "edit": edit,
+    "eval": evaluate,
+    "info": info,
+    "verify": verify,
+    "errata": errata,
+}
 
 #: Exit statuses: what was given cannot be used, training failed, interrupted.
 USAGE, FAILED, INTERRUPTED = 2, 1, 130
@@ -22,8 +30,10 @@ EPILOG = """\
 examples:
   npdiff train --preset digits --out runs/digits    a model of handwritten digits in minutes
   npdiff sample --label 7 --guidance 3 --out sevens.png
+  npdiff edit inpaint --index 0 --box 0 0 16 32     the upper half of a digit, painted anew
   npdiff eval runs/digits                           how good its samples are, beside the floor
   npdiff info runs/digits                           what it is and how far it got
+  npdiff errata                                     formulas that are wrong, and how wrong
   npdiff verify                                     prove every equation it is made of
 
 `npdiff COMMAND --help` explains every option."""

@@ -1,11 +1,15 @@
 """How a model is named and how samples are made: what `npdiff sample` and `npdiff eval` share."""
 
 import argparse
+import inspect
+import json
+from typing import Any
 
 from npdiff.cli.common import whole
+from npdiff.errors import InputError
 from npdiff.generate import Settings
 from npdiff.grids import GRIDS
-from npdiff.samplers import SAMPLERS
+from npdiff.samplers import SAMPLERS, options_of
 from npdiff.variances import VARIANCES
 
 
@@ -17,7 +21,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def add_sampling(parser: argparse.ArgumentParser, steps: int) -> None:
+def add_sampling(parser: argparse.ArgumentParser, steps: int, sampler: str = "ddim") -> None:
     """The options that make up :class:`~npdiff.generate.Settings`."""
     parser.add_argument(
         "--guidance", type=float, default=2.0, metavar="W",
@@ -36,8 +40,8 @@ def add_sampling(parser: argparse.ArgumentParser, steps: int) -> None:
         help="guide only at noise levels sigma / alpha from LOW to HIGH (default: at all)",
     )  # fmt: skip
     parser.add_argument(
-        "--sampler", default="ddim", metavar="NAME",
-        help=f"{', '.join(SAMPLERS)} (default: ddim)",
+        "--sampler", default=sampler, metavar="NAME",
+        help=f"how to get from noise to image, see below (default: {sampler})",
     )  # fmt: skip
     parser.add_argument(
         "--steps", type=whole(1), default=steps, metavar="N",
@@ -49,11 +53,15 @@ def add_sampling(parser: argparse.ArgumentParser, steps: int) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--eta", type=float, metavar="ETA",
-        help="with ddim: fresh noise, from 0 (none, the default) to 1 (as much as ddpm)",
+        help="with ddim and others: fresh noise, from 0 (none) to 1 (as much as ddpm)",
     )  # fmt: skip
     parser.add_argument(
         "--variance", metavar="NAME",
         help=f"with ddpm: the variance of its noise, {' or '.join(VARIANCES)} (default: small)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="KEY=VALUE", dest="options",
+        help="any option of the sampler, as often as you like: order=2, s_churn=10",
     )  # fmt: skip
     parser.add_argument(
         "--no-clip", action="store_true",
@@ -63,14 +71,52 @@ def add_sampling(parser: argparse.ArgumentParser, steps: int) -> None:
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
     """The settings that the options of :func:`add_sampling` ask for."""
-    options = {
-        name: value
-        for name in ("eta", "variance")
-        if (value := getattr(arguments, name)) is not None
-    }
+    options = sampler_options(arguments.sampler, arguments.options)
+    for name in ("eta", "variance"):
+        if (value := getattr(arguments, name)) is not None:
+            options[name] = value
     return Settings(
         sampler=arguments.sampler, steps=arguments.steps, grid=arguments.grid,
         guidance=arguments.guidance, rescale=arguments.rescale, threshold=arguments.threshold,
         interval=arguments.interval and tuple(arguments.interval),
         clip=not arguments.no_clip, options=options,
     )  # fmt: skip
+
+
+def sampler_options(sampler: str, settings: list[str]) -> dict[str, Any]:
+    """The sampler's options that ``--option`` gives, as values.
+
+    Raises
+    ------
+    InputError
+        If one is not of the form KEY=VALUE, or the sampler has no such option.
+    """
+    known, options = options_of(sampler), {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals or not name:
+            raise InputError(f"--option {setting}: expected KEY=VALUE, as in --option order=2")
+        if name not in known:
+            has = f"its options are {', '.join(known)}" if known else "it has none"
+            raise InputError(f"--option {setting}: sampler {sampler!r} has no {name!r}, {has}")
+        try:
+            options[name] = float(text) if isinstance(known[name], float) else json.loads(text)
+        except ValueError:
+            options[name] = text  # a name needs no quotes; what else it may be is refused later
+    return options
+
+
+def list_of_samplers() -> str:
+    """All samplers for a help text: a line about each, and its options with their defaults."""
+    lines = []
+    for name, run in SAMPLERS.items():
+        lines.append(f"  {name:21} {(inspect.getdoc(run) or '').splitlines()[0]}")
+        if own := options_of(name):
+            shown = ", ".join(f"{key}={spelled(value)}" for key, value in own.items())
+            lines.append(f"  {'':21} {shown}")
+    return "\n".join(lines)
+
+
+def spelled(value: Any) -> str:
+    """A default as one would give it to ``--option``."""
+    return value if isinstance(value, str) else str(value).lower()

@@ -93,6 +93,24 @@ def npz(path: str | Path) -> Dataset:
     return Dataset(images, labels, tuple(names.tolist()))
 
 
+def picture(path: str | Path, shape: tuple[int, ...]) -> np.ndarray:
+    """One image of a given shape (H, W, C): its largest centred part of that form, resized.
+
+    Raises
+    ------
+    InputError
+        If there is no such image, it cannot be read, or H and W differ and are not its own.
+    """
+    height, width, channels = shape
+    size = height if height == width else None
+    image = _read(Path(path), size, channels)
+    if image.shape != tuple(shape):
+        raise InputError(
+            f"{path} is {_pixels(image)} and has to be {width} x {height}: resize it first"
+        )
+    return image
+
+
 def _checked_images(path: str | Path, images: np.ndarray) -> np.ndarray:
     if images.dtype != np.uint8:
         raise InputError(

@@ -1,0 +1,157 @@
+"""What ``npdiff edit`` does: a trained model, images and labels to the rows of a picture."""
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from npdiff import data, editing, pictures
+from npdiff.backend import Array, module, to_host
+from npdiff.cli.common import bar
+from npdiff.cli.originals import unknown
+from npdiff.cli.sampling import settings_of
+from npdiff.denoiser import Denoise
+from npdiff.errors import InputError
+from npdiff.generate import Settings, denoiser, start
+from npdiff.grids import GRIDS
+from npdiff.random import Key
+from npdiff.samplers import Steps, keyed_noise
+from npdiff.schedules import SCHEDULES, Schedule
+from npdiff.train import Trained, Workers
+
+#: Rows of images, bytes (rows, columns, H, W, C), and a line about them.
+Result = tuple[np.ndarray, str]
+
+
+@contextmanager
+def model(
+    arguments: argparse.Namespace, trained: Trained, labels: np.ndarray, settings: Settings
+) -> Iterator[tuple[Denoise, Schedule, np.ndarray]]:
+    """The model as a denoiser, its schedule and the grid of times."""
+    schedule = SCHEDULES[trained.config.schedule]()
+    times = GRIDS[settings.grid](schedule, settings.steps)
+    with Workers(1 if arguments.backend == "cupy" else None) as workers:
+        yield (
+            denoiser(
+                trained, labels if labels.size else None, settings, schedule,
+                workers=workers, backend=arguments.backend,
+            ),
+            schedule,
+            times,
+        )  # fmt: skip
+
+
+def placed(images: np.ndarray, arguments: argparse.Namespace) -> Array:
+    """Bytes as the numbers a model works with, where it works."""
+    return module(arguments.backend).asarray(data.to_float(images))
+
+
+def watched(steps: Steps, total: int, about: str) -> Array:
+    """The last state, under a progress bar that counts what asks the model."""
+    x, t = None, np.inf
+    with bar(total, "step", about) as progress:
+        for step in steps:
+            progress.update(step.t < t)
+            x, t = step.x, step.t
+    return x
+
+
+def inpaint(
+    arguments: argparse.Namespace, trained: Trained, images: np.ndarray, labels: np.ndarray
+) -> Result:
+    """Each row: the image, what is known of it, the results."""
+    settings, count = settings_of(arguments), arguments.count
+    anew = unknown(arguments, trained.config.shape)
+    known = placed(np.repeat(images, count, axis=0), arguments)
+    key = Key(arguments.seed, np.arange(len(known)), stream="inpaint")
+    wanted = np.repeat(labels, count)
+    with model(arguments, trained, wanted, settings) as (denoise, schedule, times):
+        x = start(key, schedule, trained, times[0], module(arguments.backend))
+        how = {"jump": arguments.jump, "resamplings": arguments.resamplings}
+        steps = editing.inpaint(
+            denoise, schedule, x, times, known=known, mask=~anew,
+            noise=keyed_noise(key.fold("move"), x), sampler=settings.sampler,
+            **how, **settings.options,
+        )  # fmt: skip
+        end = watched(steps, editing.evaluations(len(times) - 1, **how), "inpainting")
+    results = pictures.to_uint8(end).reshape(len(images), count, *images.shape[1:])
+    shown = np.where(anew, np.uint8(128), images)
+    rows = np.concatenate([images[:, None], shown[:, None], results], axis=1)
+    return rows, f"the image, what is known of it, {count} results, in {len(rows)} rows"
+
+
+def sdedit(
+    arguments: argparse.Namespace, trained: Trained, images: np.ndarray, labels: np.ndarray
+) -> Result:
+    """Each row: the image, then its edits from the weakest on."""
+    settings, strengths = settings_of(arguments), _strengths(arguments.strength)
+    x_0 = placed(images, arguments)
+    noise = keyed_noise(Key(arguments.seed, np.arange(len(images)), stream="sdedit"), x_0)
+    rows = [images]
+    with model(arguments, trained, labels, settings) as (denoise, schedule, times):
+        for strength in strengths:
+            steps = editing.sdedit(
+                denoise, schedule, x_0, times, noise=noise, strength=strength,
+                sampler=settings.sampler, **settings.options,
+            )  # fmt: skip
+            total = len(times) - 1 - editing.start_of(times, strength)
+            rows.append(pictures.to_uint8(watched(steps, total, f"strength {strength:g}")))
+    words = ", ".join(f"{s:g}" for s in strengths)
+    return np.stack(rows, axis=1), f"the image, then strength {words}, in {len(images)} rows"
+
+
+def _strengths(text: str) -> list[float]:
+    try:
+        return sorted(float(word) for word in text.split(","))
+    except ValueError:
+        raise InputError(f"--strength {text}: expected numbers above 0 and up to 1") from None
+
+
+def invert(
+    arguments: argparse.Namespace, trained: Trained, images: np.ndarray, labels: np.ndarray
+) -> Result:
+    """Each row: the image, the noise that leads to it, the image again."""
+    x_0 = placed(images, arguments)
+    with model(arguments, trained, labels, inversion(arguments)) as (denoise, schedule, times):
+        noise = editing.encode(denoise, schedule, x_0, times, corrections=arguments.corrections)
+        back = editing.decode(denoise, schedule, noise, times)
+    error = np.sqrt(((to_host(back) - to_host(x_0)) ** 2).mean())
+    # noise at half of its size: two deviations are black and white
+    rows = [images, pictures.to_uint8(0.5 * noise), pictures.to_uint8(back)]
+    about = f"the image, its noise, the image again; off by {127.5 * error:.2f} of 255 levels"
+    return np.stack(rows, axis=1), f"{about} (root mean square)"
+
+
+def interpolate(
+    arguments: argparse.Namespace, trained: Trained, images: np.ndarray, labels: np.ndarray
+) -> Result:
+    """One row: from the first image to the second."""
+    if len(images) != 2:
+        raise InputError(f"an interpolation goes from one image to another: got {len(images)}")
+    w = np.linspace(0.0, 1.0, arguments.count)
+    x_0 = placed(images, arguments)
+    settings = inversion(arguments)
+    with model(arguments, trained, labels, settings) as (denoise, schedule, times):
+        ends = editing.encode(denoise, schedule, x_0, times, corrections=arguments.corrections)
+    a, b = (ends[i : i + 1].repeat(w.size, axis=0) for i in (0, 1))
+    between = labels[np.round(w).astype(int)] if labels.size else labels
+    with model(arguments, trained, between, settings) as (denoise, schedule, times):
+        row = editing.decode(denoise, schedule, editing.slerp(a, b, w), times)
+    return pictures.to_uint8(row)[None], f"{w.size} images from the first to the second"
+
+
+def inversion(arguments: argparse.Namespace) -> Settings:
+    """DDIM both ways. What is clipped cannot be undone."""
+    return Settings(
+        steps=arguments.steps, grid=arguments.grid, guidance=arguments.guidance, clip=False
+    )
+
+
+#: The ways to edit, by name.
+EDITS: dict[str, Callable[[argparse.Namespace, Trained, np.ndarray, np.ndarray], Result]] = {
+    "inpaint": inpaint,
+    "sdedit": sdedit,
+    "invert": invert,
+    "interpolate": interpolate,
+}

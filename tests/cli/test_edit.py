@@ -1,0 +1,138 @@
+"""``npdiff edit``: what its pictures hold, and what it refuses."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+
+def tiles(path: str, columns: int) -> np.ndarray:
+    """The images of a picture drawn with --scale 1: (rows, columns, 8, 8)."""
+    from PIL import Image
+
+    sheet = np.asarray(Image.open(path))[2:, 2:]
+    rows = sheet.shape[0] // 10
+    assert sheet.shape == (10 * rows, 10 * columns)
+    return sheet.reshape(rows, 10, columns, 10).swapaxes(1, 2)[:, :, :8, :8]
+
+
+@pytest.fixture
+def edit(npdiff: Any, tiny_run: Path) -> Any:
+    def call(way: str, *words: object, which: tuple[object, ...] = ("--index", "0,3")) -> Any:
+        return npdiff("edit", way, tiny_run, *which, "--scale", "1", "--steps", "4", *words)
+
+    return call
+
+
+def test_inpaint(edit: Any) -> None:
+    words = ("--box", "0", "2", "4", "8", "--count", "3", "--jump", "2", "--resamplings", "2")
+    result = edit("inpaint", *words, "--out", "new/a.png")
+    assert result.code == 0
+    assert "new/a.png: the image, what is known of it, 3 results, in 2 rows" in result.out
+    found = tiles("new/a.png", 5)
+    anew = np.zeros((8, 8), dtype=bool)
+    anew[:4, 2:] = True
+    assert (found[:, 1, anew] == 128).all()
+    for column in range(1, 5):
+        np.testing.assert_array_equal(found[:, column, ~anew], found[:, 0, ~anew])
+    assert (found[:, 2:, anew] != found[:, :1, anew]).any(axis=-1).all()
+    assert (found[:, 2, anew] != found[:, 3, anew]).any()
+    # the same seed, the same pixels; another seed, others
+    edit("inpaint", *words, "--out", "b.png")
+    edit("inpaint", *words, "--seed", "1", "--out", "c.png")
+    assert Path("b.png").read_bytes() == Path("new/a.png").read_bytes()
+    assert (tiles("c.png", 5)[:, 2, anew] != found[:, 2, anew]).any()
+
+
+def test_a_mask_of_ones_own_and_ones_own_images(edit: Any) -> None:
+    from PIL import Image
+
+    hole = np.zeros((8, 8), dtype=np.uint8)
+    hole[2:5, 3:6] = 255
+    Image.fromarray(hole).save("hole.png")
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (8, 8), dtype=np.uint8)).save("mine.png")
+    Image.fromarray(rng.integers(0, 256, (24, 16, 3), dtype=np.uint8)).save("large.png")
+    own = ("--image", "mine.png", "large.png")
+    assert edit("inpaint", "--mask", "hole.png", "--count", "1", which=own).code == 0
+    found = tiles("inpaint.png", 3)
+    np.testing.assert_array_equal(found[0, 0], np.asarray(Image.open("mine.png")))
+    assert (found[:, 1][:, hole > 0] == 128).all()
+    np.testing.assert_array_equal(found[:, 2][:, hole == 0], found[:, 0][:, hole == 0])
+
+
+def test_sdedit(edit: Any) -> None:
+    result = edit("sdedit", "--strength", "0.9,0.25", "--label", "low", "--sampler", "heun")
+    assert result.code == 0
+    assert "sdedit.png: the image, then strength 0.25, 0.9, in 2 rows" in result.out
+    found = tiles("sdedit.png", 3).astype(float)
+    changed = np.abs(found[:, 1:] - found[:, :1]).mean(axis=(0, 2, 3))
+    assert 0 < changed[0] < changed[1]
+
+
+def test_invert(edit: Any) -> None:
+    off = []
+    for corrections in ("0", "30"):
+        result = edit("invert", "--corrections", corrections, "--label", "none")
+        assert result.code == 0
+        off.append(float(result.out.split("off by ")[1].split()[0]))
+        found = tiles("invert.png", 3).astype(float)
+        shown = np.sqrt(((found[:, 2] - found[:, 0]) ** 2).mean())
+        assert shown < off[-1] + 0.5
+    assert off[1] < 0.5 * off[0]
+
+
+def test_interpolate(edit: Any) -> None:
+    result = edit("interpolate", "--count", "5", "--corrections", "30")
+    assert result.code == 0
+    found = tiles("interpolate.png", 5).astype(float)
+    assert found.shape[0] == 1
+    edit("sdedit", "--strength", "0.1")
+    ends = tiles("sdedit.png", 2)[:, 0]
+    for column, end, other in ((0, *ends), (4, *ends[::-1])):
+        off = [np.abs(found[0, column] - image).mean() for image in (end, other)]
+        assert off[0] < 0.7 * off[1]
+    assert edit("interpolate", "--label", "own", "--count", "2").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [
+        (("inpaint", "--index", "6", "--box", "0", "0", "4", "4"), "images 0 to 5"),
+        (("inpaint", "--index", "x", "--box", "0", "0", "4", "4"), "--index x"),
+        (("inpaint", "--index", "0"), "--box --mask is required"),
+        (("inpaint", "--index", "0", "--box", "0", "0", "4", "9"), "RIGHT <= 8"),
+        (("inpaint", "--index", "0", "--box", "4", "0", "4", "8"), "TOP < BOTTOM"),
+        (("inpaint", "--index", "0", "--box", "0", "0", "8", "8"), "npdiff sample"),
+        (("inpaint", "--index", "0", "--mask", "none.png"), "none.png"),
+        (("inpaint", "--index", "0", "--mask", "black.png"), "no pixel is white"),
+        (("inpaint", "--box", "0", "0", "4", "4"), "--index --image is required"),
+        (("inpaint", "--image", "gone.png", "--box", "0", "0", "4", "4"), "gone.png"),
+        (("sdedit", "--index", "0", "--strength", "0"), "strength is a number above 0"),
+        (("sdedit", "--index", "0", "--strength", "much"), "--strength much"),
+        (("sdedit", "--index", "0", "--label", "high"), "--label high"),
+        (("sdedit", "--index", "0", "--label", "all"), "--label all"),
+        (("sdedit", "--index", "0,1,2", "--label", "0,1"), "2 labels for 3 images"),
+        (("sdedit", "--index", "0", "--sampler", "magic"), "unknown sampler 'magic'"),
+        (("invert", "--index", "0", "--steps", "2000"), "2000 steps do not fit"),
+        (("interpolate", "--index", "0"), "from one image to another"),
+        (("invert", "--index", "0", "--out", "a.gif"), "should end in .png"),
+        (("paint", "--index", "0"), "invalid choice"),
+        ((), "WAY"),
+    ],
+)
+def test_what_cannot_be_edited(npdiff: Any, tiny_run: Path, words: tuple, match: str) -> None:
+    from PIL import Image
+
+    Image.fromarray(np.zeros((8, 8), dtype=np.uint8)).save("black.png")
+    result = npdiff("edit", *words[:1], *([tiny_run] if words else []), *words[1:])
+    assert result.failed_with(match), result.err
+
+
+def test_help_of_every_way(npdiff: Any) -> None:
+    assert "inpaint" in npdiff("edit", "--help").out
+    for way in ("inpaint", "sdedit", "invert", "interpolate"):
+        result = npdiff("edit", way, "--help")
+        assert result.code == 0
+        assert "--index" in result.out
