@@ -11,7 +11,7 @@ from npdiff.verify import campaign, orders
 from npdiff.verify.equations import equations
 from npdiff.verify.registry import checks
 
-FEW = ("posterior-mean", "transition", "ddim-step")
+FEW = ("posterior-mean", "transition", "clipping")
 
 
 @pytest.fixture
@@ -117,14 +117,14 @@ def test_a_check_that_breaks_down(npdiff: Any, monkeypatch: pytest.MonkeyPatch) 
     def broken(case: object) -> float:
         raise ZeroDivisionError("as if")
 
-    name = only_check("ddim-step")
+    name = only_check("clipping")
     monkeypatch.setitem(checks(), name, dataclasses.replace(checks()[name], run=broken))
     result = npdiff("verify", "--jobs", "1")
     assert result.code == 1
     assert "FAILED" in result.out
     assert "broke down:\nTraceback" in result.out
     assert "ZeroDivisionError: as if" in result.out
-    told = json.loads(npdiff("verify", "ddim-step", "--json", "--jobs", "1").out)
+    told = json.loads(npdiff("verify", "clipping", "--json", "--jobs", "1").out)
     assert "inf" in [check["worst"] for check in told["equations"][0]["checks"]]
     assert not told["proved"]
 

@@ -1,0 +1,84 @@
+"""A problem that is stated to the last digit, and its answer."""
+
+import inspect
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from npdiff.verify.equations import equations
+
+#: Significant decimal digits of what is written.
+DIGITS = 12
+
+_CITED = re.compile(r":eq:`([^`]+)`")
+_ROLE = re.compile(r":(?:func|class|mod|meth|data):`~?\.?([^`]+)`")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is to be computed, from what, and what comes out.
+
+    Attributes
+    ----------
+    name : ``"schedule/cosine"``
+    statement : the task in words
+    given : its numbers, by name
+    values : the answers, by name
+    uses : functions, classes and modules whose docstrings define what is meant
+    """
+
+    name: str
+    statement: str
+    given: Mapping[str, Any]
+    values: Mapping[str, Any]
+    uses: tuple[Any, ...] = ()
+
+
+def wave(phase: float, shape: tuple[int, ...]) -> np.ndarray:
+    """sin(i + phase) at row-major flat index i: numbers that anybody can make."""
+    return np.sin(np.arange(int(np.prod(shape))) + phase).reshape(shape)
+
+
+def plain(value: Any) -> Any:
+    """Arrays as nested lists; floats with 12 digits; what JSON cannot say as a word."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, bool | str) or value is None:
+        return value
+    if isinstance(value, int | np.integer):
+        return int(value)
+    value = float(value)
+    return float(f"{value:.{DIGITS}g}") if np.isfinite(value) else str(value)
+
+
+def definition(f: Any) -> str:
+    """The docstring of a function, a class or a module."""
+    return inspect.getdoc(f) or ""
+
+
+def key_of(f: Any) -> str:
+    """How the file refers to a definition: ``npdiff.samplers.ddim.ddim``."""
+    return f.__name__ if inspect.ismodule(f) else f"{f.__module__}.{f.__qualname__}"
+
+
+def cited(texts: list[str]) -> dict[str, str]:
+    """The equations that the texts cite, and those that these cite in turn, by label."""
+    known, found, queue = equations(), {}, list(texts)
+    while queue:
+        for label in _CITED.findall(queue.pop()):
+            if label in known and label not in found:
+                found[label] = known[label].latex
+                queue.append(known[label].latex)
+    return dict(sorted(found.items()))
+
+
+def readable(text: str) -> str:
+    """A docstring without the marks of its markup that say nothing to a reader."""
+    return _ROLE.sub(r"\1", text).replace("``", "`")

@@ -1,0 +1,85 @@
+"""``npdiff golden``: written, listed, and checked against files right, wrong and partial."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from npdiff import __version__
+
+
+def test_written_and_checked(npdiff: Any) -> None:
+    result = npdiff("golden", "--out", "all.json")
+    assert result.code == 0
+    assert "problems" in result.out
+    document = json.loads(Path("all.json").read_text(encoding="utf-8"))
+    assert document["npdiff"] == __version__
+    assert b"\r" not in Path("all.json").read_bytes()
+    checked = npdiff("golden", "--check", "all.json", "--complete")
+    assert checked.code == 0
+    assert "0 wrong, 0 missing, 0 unknown; worst of those that are ok 0.0e+00" in checked.out
+    wrong = document["problems"]["sampler/ddim"]["values"]["x"]
+    wrong[3][2] *= 1.0 + 1e-7
+    Path("all.json").write_text(json.dumps(document), encoding="utf-8")
+    checked = npdiff("golden", "--check", "all.json")
+    assert checked.code == 1
+    assert "sampler/ddim x  wrong" in checked.out
+    assert "1.0e-07" in checked.out
+    assert "at [3, 2]: found" in checked.out
+    assert npdiff("golden", "--check", "all.json", "--tolerance", "1e-5").code == 0
+
+
+@pytest.fixture
+def one(npdiff: Any) -> dict[str, Any]:
+    """The chain of DDPM, as a program prints it."""
+    problems: dict[str, Any] = json.loads(npdiff("golden", "schedule/linear").out)["problems"]
+    assert list(problems) == ["schedule/linear"]
+    return problems
+
+
+def test_part_of_a_file(npdiff: Any, one: dict[str, Any]) -> None:
+    values = one["schedule/linear"]["values"]
+    part = {"problems": {"schedule/linear": {"values": {"alpha_bar": values["alpha_bar"]}}}}
+    Path("part.json").write_text(json.dumps(part), encoding="utf-8")
+    result = npdiff("golden", "schedule/linear", "--check", "part.json")
+    assert result.code == 0
+    assert "missing (--complete lists them all): schedule/linear" in result.out
+    assert "1 ok, 0 wrong, 3 missing, 0 unknown" in result.out
+    result = npdiff("golden", "schedule/linear", "--check", "part.json", "--complete")
+    assert result.code == 1
+    assert "schedule/linear beta_tilde  missing" in result.out
+    whole = npdiff("golden", "--check", "part.json")
+    assert whole.code == 0
+    assert "..." in whole.out
+
+
+def test_unknown_names_fail(npdiff: Any, one: dict[str, Any]) -> None:
+    one["schedule/linear"]["values"]["alphabar"] = [1.0]
+    Path("mine.json").write_text(json.dumps({"problems": one}), encoding="utf-8")
+    result = npdiff("golden", "schedule/linear", "--check", "mine.json")
+    assert result.code == 1
+    assert "schedule/linear alphabar  unknown" in result.out
+
+
+def test_nothing_in_common_is_no_success(npdiff: Any) -> None:
+    Path("empty.json").write_text('{"problems": {}}', encoding="utf-8")
+    assert npdiff("golden", "weights", "--check", "empty.json").code == 1
+
+
+def test_listed(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "90")
+    out = npdiff("golden", "--list", "layer/").out
+    assert all(len(line) <= 90 for line in out.splitlines())
+    assert "layer/attention" in out
+
+
+def test_what_cannot_be_used_is_refused(npdiff: Any) -> None:
+    assert npdiff("golden", "colour").failed_with("'colour'", "--list")
+    assert npdiff("golden", "--check", "nowhere.json").failed_with("nowhere.json", "No such file")
+    Path("bad.json").write_text("{", encoding="utf-8")
+    assert npdiff("golden", "--check", "bad.json").failed_with("bad.json", "not JSON")
+    Path("binary.json").write_bytes(b"\xff\xfe\x00")
+    assert npdiff("golden", "--check", "binary.json").failed_with("binary.json", "not text")
+    assert npdiff("golden", "--out", "golden.txt").failed_with(".json")
+    assert npdiff("golden", "--check", "x", "--tolerance", "0").failed_with("positive number")
