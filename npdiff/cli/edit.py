@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from npdiff import pictures
-from npdiff.cli.common import VERBATIM, add_backend, add_seed, command, output, said, whole
+from npdiff.cli.common import add_backend, add_seed, command, output, said, whole
 from npdiff.cli.edits import EDITS
 from npdiff.cli.originals import add_originals, originals
 from npdiff.cli.sampling import add_model, add_sampling
@@ -49,14 +49,11 @@ WAYS: dict[str, tuple[str, str]] = {
 
 def add(commands: Any) -> None:
     """Declare the command."""
-    about = "change images with a trained model"
-    top = commands.add_parser(
-        "edit", help=about, description=f"{about[0].upper()}{about[1:]}.", epilog=DETAILS,
-        formatter_class=VERBATIM, allow_abbrev=False,
-    )  # fmt: skip
+    top = command(commands, "edit", "change images with a trained model", DETAILS)
     ways = top.add_subparsers(metavar="WAY", required=True)
     for name, (short, long) in WAYS.items():
         parser = command(ways, name, short, long)
+        parser.set_defaults(debug=argparse.SUPPRESS)  # or it would undo `npdiff edit --debug`
         add_model(parser)
         add_originals(parser, label="none" if name == "interpolate" else "own")
         _OPTIONS[name](parser)

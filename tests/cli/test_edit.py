@@ -136,3 +136,10 @@ def test_help_of_every_way(npdiff: Any) -> None:
         result = npdiff("edit", way, "--help")
         assert result.code == 0
         assert "--index" in result.out
+
+
+def test_debug_is_heard_on_either_side_of_the_way(npdiff: Any) -> None:
+    gone = ("invert", "--image", "gone.png")
+    assert "Traceback" not in npdiff("edit", *gone).err
+    for words in (("--debug", *gone), (*gone, "--debug")):
+        assert "Traceback" in npdiff("edit", *words).err
