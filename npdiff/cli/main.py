@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import npdiff
-from npdiff.cli import edit, errata, evaluate, info, sample, train, verify
+from npdiff.cli import edit, errata, evaluate, golden, info, sample, train, verify
 from npdiff.cli.common import VERBATIM
 from npdiff.errors import InputError, TrainingError
 
@@ -20,6 +20,7 @@ COMMANDS = {
     "eval": evaluate,
     "info": info,
     "verify": verify,
+    "golden": golden,
     "errata": errata,
 }
 
@@ -35,6 +36,7 @@ examples:
   npdiff info runs/digits                           what it is and how far it got
   npdiff errata                                     formulas that are wrong, and how wrong
   npdiff verify                                     prove every equation it is made of
+  npdiff golden --out golden.json                   reference values to port against
 
 `npdiff COMMAND --help` explains every option."""
 
