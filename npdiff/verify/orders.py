@@ -6,6 +6,7 @@ at a positive sigma: a grid that ends at 0 has a last step of infinite length in
 error no number of steps makes smaller.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,19 +14,52 @@ from typing import Any
 
 import numpy as np
 
-from npdiff.backend import Array
+from npdiff.backend import Array, namespace
+from npdiff.denoiser import Denoise
 from npdiff.exact import Gaussian, Mixture
 from npdiff.samplers import SAMPLERS
 from npdiff.schedules import EDM, LinearVP, Schedule, Times
 
 #: .4 N(-1, .04) + .6 N(.6, .04), the second parameters being variances.
-DATA = Mixture([0.4, 0.6], [Gaussian(np.array([-1.0]), 0.04), Gaussian(np.array([0.6]), 0.04)])
+WEIGHTS, MEANS, VARIANCE = (0.4, 0.6), (-1.0, 0.6), 0.04
+DATA = Mixture(WEIGHTS, [Gaussian(np.array([mean]), VARIANCE) for mean in MEANS])
 
 #: Where the six points start, in units of the noise.
 STARTS = (-1.7, -0.9, -0.2, 0.1, 0.5, 1.3)
 
 #: How far the slope may be from the order that is claimed.
 TOLERANCE = 0.15
+
+
+def denoiser(schedule: Schedule) -> Denoise:
+    r"""The exact denoiser of the data, written out for two components of one variance.
+
+    .. math::
+        :label: two-component-denoiser
+
+        \mathbb E[x_0 \mid x_t] = \kappa\, x_t
+        + (1 - \kappa\, \alpha_t) \Big( \frac{m_1 + m_2}{2}
+        + \frac{m_2 - m_1}{2} \tanh \frac{u}{2} \Big),
+        \qquad
+        u = \log \frac{\pi_2}{\pi_1}
+        + \frac{\alpha_t (m_2 - m_1)}{v} \Big( x_t - \alpha_t \frac{m_1 + m_2}{2} \Big)
+
+    with :math:`v = \alpha_t^2 c + \sigma_t^2` and :math:`\kappa = \alpha_t c / v`. An order takes
+    thousands of evaluations, and this is many times faster than a mixture of any kind.
+    """
+    middle, half = 0.5 * (MEANS[0] + MEANS[1]), 0.5 * (MEANS[1] - MEANS[0])
+    log_odds = math.log(WEIGHTS[1] / WEIGHTS[0])
+
+    def denoise(x: Array, t: Times) -> tuple[Array, Array]:
+        alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
+        v = alpha**2 * VARIANCE + sigma**2
+        kappa = alpha * VARIANCE / v
+        u = log_odds + (2.0 * alpha * half / v) * (x - alpha * middle)
+        between = middle + half * namespace(x).tanh(0.5 * u)
+        x_0 = kappa * x + (1.0 - kappa * alpha) * between
+        return x_0, (x - alpha * x_0) * (1.0 / sigma)
+
+    return denoise
 
 
 @dataclass(frozen=True)
@@ -62,7 +96,7 @@ class Bed:
 
     def solve(self, sampler: str, steps: int, options: Mapping[str, Any]) -> tuple[float, int]:
         """The largest error of the six points, and how often the denoiser was asked."""
-        exact, asked = DATA.denoiser(self.schedule), 0
+        exact, asked = denoiser(self.schedule), 0
 
         def denoise(x: Array, t: Times) -> tuple[Array, Array]:
             nonlocal asked
