@@ -163,7 +163,8 @@ def summary(judged: Sequence[Verdict], found: Sequence[Outcome], seconds: float)
     bad = [verdict.equation.label for verdict in judged if not verdict.proved]
     told = ", ".join(bad[:5]) + (", ..." if len(bad) > 5 else "")
     verb = f"{len(bad)} NOT PROVED: {told}" if bad else "all proved"
-    counts = f"{len(judged)} equations, {len(found)} checks, {cases} cases"
+    pairs = ((len(judged), "equation"), (len(found), "check"), (cases, "case"))
+    counts = ", ".join(f"{n} {noun}{'' if n == 1 else 's'}" for n, noun in pairs)
     return f"{counts} in {seconds:.1f} s: {verb}"
 
 

@@ -16,6 +16,10 @@ from npdiff.verify.equations import Equation, equations
 from npdiff.verify.registry import Check, Outcome, checks, checks_of, prove
 
 
+#: So many checks take longer than processes take to start.
+_WORTH_PROCESSES = 12
+
+
 @dataclass(frozen=True)
 class Verdict:
     """An equation and what its checks found.
@@ -96,7 +100,8 @@ def outcomes(
     on : the backend's name
     jobs : processes
     """
-    if jobs == 1 or len(chosen) < 2 or on != "numpy":
+    soon_done = len(chosen) < (_WORTH_PROCESSES if cases is None else 2)
+    if jobs == 1 or soon_done or on != "numpy":
         xp = backend.module(on)
         for check in chosen:
             yield prove(check, cases=cases, seed=seed, xp=xp)
