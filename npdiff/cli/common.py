@@ -14,15 +14,18 @@ from npdiff.errors import InputError
 VERBATIM = argparse.RawDescriptionHelpFormatter
 
 
-def command(commands: Any, name: str, about: str, details: str) -> argparse.ArgumentParser:
-    """A new command with the options that every command has."""
+def command(
+    commands: Any, name: str, about: str, details: str, *, within: bool = False
+) -> argparse.ArgumentParser:
+    """A new command with the options that every command has, or one ``within`` such a command."""
     parser: argparse.ArgumentParser = commands.add_parser(
         name, help=about, description=f"{about[0].upper()}{about[1:]}.", epilog=details,
         formatter_class=VERBATIM, allow_abbrev=False,
     )  # fmt: skip
     parser.add_argument(
-        "--debug", action="store_true", help="after an error, show where it came from"
-    )
+        "--debug", action="store_true", help="after an error, show where it came from",
+        default=argparse.SUPPRESS if within else False,  # or it would undo that of the outer one
+    )  # fmt: skip
     parser.set_defaults(parser=parser)
     return parser
 

@@ -52,8 +52,7 @@ def add(commands: Any) -> None:
     top = command(commands, "edit", "change images with a trained model", DETAILS)
     ways = top.add_subparsers(metavar="WAY", required=True)
     for name, (short, long) in WAYS.items():
-        parser = command(ways, name, short, long)
-        parser.set_defaults(debug=argparse.SUPPRESS)  # or it would undo `npdiff edit --debug`
+        parser = command(ways, name, short, long, within=True)
         add_model(parser)
         add_originals(parser, label="none" if name == "interpolate" else "own")
         _OPTIONS[name](parser)
