@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import npdiff
-from npdiff.cli import edit, errata, evaluate, golden, info, sample, train, verify
+from npdiff.cli import edit, errata, evaluate, golden, info, likelihood, sample, train, verify
 from npdiff.cli.common import VERBATIM
 from npdiff.errors import InputError, TrainingError
 
@@ -18,6 +18,7 @@ COMMANDS = {
     "sample": sample,
     "edit": edit,
     "eval": evaluate,
+    "likelihood": likelihood,
     "info": info,
     "verify": verify,
     "golden": golden,
@@ -33,6 +34,7 @@ examples:
   npdiff sample --label 7 --guidance 3 --out sevens.png
   npdiff edit inpaint --index 0 --box 0 0 16 32     the upper half of a digit, painted anew
   npdiff eval runs/digits                           how good its samples are, beside the floor
+  npdiff likelihood runs/digits                     bits for each pixel of an unseen digit
   npdiff info runs/digits                           what it is and how far it got
   npdiff errata                                     formulas that are wrong, and how wrong
   npdiff verify                                     prove every equation it is made of
