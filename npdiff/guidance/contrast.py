@@ -114,8 +114,8 @@ def _std(x: Array) -> Array:
 
 def _quantile(rows: Array, p: float) -> Array:
     """The p-quantile of each row, (N,), interpolated between neighbours."""
-    place = p * (rows.shape[1] - 1)
-    below = min(int(place), rows.shape[1] - 2) if rows.shape[1] > 1 else 0
-    part, ordered = place - below, namespace(rows).sort(rows, axis=1)
-    above = ordered[:, min(below + 1, rows.shape[1] - 1)]
-    return ordered[:, below] + part * (above - ordered[:, below])
+    last = rows.shape[1] - 1
+    below = int(p * last)
+    ordered = namespace(rows).sort(rows, axis=1)
+    low, high = ordered[:, below], ordered[:, min(below + 1, last)]
+    return low + (p * last - below) * (high - low)

@@ -26,7 +26,7 @@ from npdiff.verify.registry import Case, check, relative
 @check(
     "classifier-guidance",
     route="complex steps on log q(x_t) + w log p(k | x_t), the classifier's part by Bayes' rule",
-    tolerance=1e-11,
+    tolerance=1e-10,
     cases=24,
 )
 def classifier_guided_score(case: Case) -> float:
@@ -56,7 +56,7 @@ def classifier_guided_score(case: Case) -> float:
 @check(
     "class-gradient",
     route="complex steps on the logarithm of Bayes' rule",
-    tolerance=1e-11,
+    tolerance=1e-10,
     cases=12,
 )
 def classes_by_bayes(case: Case) -> float:
@@ -114,7 +114,8 @@ def shifted_mean_in_betas(case: Case) -> float:
 )
 def gradient_of_a_label(case: Case) -> float:
     """The gradient of a network's log-probabilities against complex steps."""
-    inner, outer = case.normal((3, 5)), 2.0 * case.normal((5, 4))
+    size = (2.0, 500.0)[case.index % 2]  # at the second the exponentials would overflow
+    inner, outer = case.normal((3, 5)), size * case.normal((5, 4))
     x, labels = case.normal((6, 3)), case.rng.integers(0, 4, 6)
 
     def classifier(x: Array, t: Times) -> object:
@@ -126,8 +127,9 @@ def gradient_of_a_label(case: Case) -> float:
 
     def log_probability(x: np.ndarray) -> np.ndarray:
         logits = np.tanh(x @ to_host(inner)) @ to_host(outer)
+        logits = logits - logits.real.max(axis=1, keepdims=True)
         odds = np.exp(logits)
-        return np.log(odds[np.arange(6), labels] / odds.sum(axis=1))
+        return logits[np.arange(6), labels] - np.log(odds.sum(axis=1))
 
     found = guidance.label_gradient(classifier, labels)(x, 0.5)
     return relative(found, gradient(log_probability, to_host(x)))

@@ -9,7 +9,7 @@ from npdiff.backend import Array, to_host
 from npdiff.denoiser import Denoise
 from npdiff.exact import Gaussian
 from npdiff.parameterisation import ROWS
-from npdiff.schedules import Schedule
+from npdiff.schedules import RectifiedFlow, Schedule, Times
 from npdiff.verify.checks.tilted import (
     BROAD,
     NARROW,
@@ -31,7 +31,7 @@ def _pair(schedule: Schedule) -> tuple[Denoise, Denoise]:
     "classifier-free-guidance",
     "guided-density",
     route="complex steps on the logarithm of the tilted density of two mixtures",
-    tolerance=1e-11,
+    tolerance=1e-10,
     cases=24,
 )
 def guided_score_is_that_of_the_tilted_density(case: Case) -> float:
@@ -53,7 +53,7 @@ def guided_score_is_that_of_the_tilted_density(case: Case) -> float:
     "paper-guidance-scale",
     route="both conventions written out, on arbitrary estimates",
     tolerance=1e-13,
-    cases=6,
+    cases=8,
 )
 def two_conventions_of_w(case: Case) -> float:
     """Guidance by the paper's scale against (1 + w) cond - w uncond."""
@@ -72,7 +72,7 @@ def two_conventions_of_w(case: Case) -> float:
 @check(
     "autoguidance",
     route="precision matrices of two Gaussians of one mean, weighted w and 1 - w",
-    tolerance=1e-11,
+    tolerance=1e-10,
     cases=12,
 )
 def autoguidance_of_gaussians(case: Case) -> float:
@@ -106,13 +106,18 @@ def _answers(case: Case, shape: tuple[int, ...], scales: tuple[float, float]) ->
 def rescale_by_loops(case: Case) -> float:
     """Rescaled estimates against standard deviations summed in a loop and a 2 x 2 system."""
     schedule, t, (alpha, sigma) = moment(case)
-    x, *estimates = _answers(case, (3, 2, 4), (alpha, sigma))
+    x, *estimates = _answers(case, (4, 2, 3), (alpha, sigma))
     name = ("x0", "v", "eps")[case.index // 2 % 3]
     a, b = {"x0": (1.0, 0.0), "v": (-sigma, alpha), "eps": (0.0, 1.0)}[name]
-    phi = (1.0, float(case.rng.uniform(0.2, 0.8)))[case.index % 2]
+    phi = (1.0, float(case.rng.uniform(0.2, 0.8)), 0.0, 0.7)[case.index % 4]
     guided, cond = ((estimates[i], estimates[i + 1]) for i in (0, 2))
+    if name == "x0":  # a sample without spread stays, one with little is rescaled
+        column = case.array([0.0, 1e-9, 1.0, 1.0]).reshape(4, 1, 1)
+        flat = 3.0 + column * guided[0]
+        guided = (flat, (x - alpha * flat) / sigma)
+    rest = {} if phi == 0.7 else {"phi": phi}
     found = guidance.rescaled(
-        lambda x, t: guided, lambda x, t: cond, schedule, phi, row=ROWS[name]
+        lambda x, t: guided, lambda x, t: cond, schedule, row=ROWS[name], **rest
     )(x, t)
 
     def spread(values: np.ndarray) -> float:
@@ -122,7 +127,8 @@ def rescale_by_loops(case: Case) -> float:
     outputs = [a * to_host(x_0) + b * to_host(eps) for x_0, eps in (guided, cond)]
     expected = np.empty((2, *x.shape))
     for n, (strong, plain) in enumerate(zip(*outputs, strict=True)):
-        output = phi * strong * spread(plain) / spread(strong) + (1.0 - phi) * strong
+        ratio = spread(plain) / spread(strong) if spread(strong) > 0.0 else 1.0
+        output = phi * strong * ratio + (1.0 - phi) * strong
         system = np.array([[alpha, sigma], [a, b]])
         rhs = np.stack([to_host(x)[n].ravel(), output.ravel()])
         expected[:, n] = np.linalg.solve(system, rhs).reshape(2, *output.shape)
@@ -140,8 +146,10 @@ def thresholding_by_sorting(case: Case) -> float:
     schedule, t, (alpha, sigma) = moment(case)
     p = float(case.choose([0.5, 0.9, 0.995, 1.0, 0.0, 0.77]))
     size = 2.5 if case.index % 3 else 0.3
-    x, x_0 = case.normal((3, 3, 7)), size * case.normal((3, 3, 7))
-    found = guidance.thresholded(lambda x, t: (x_0, x), schedule, p)(x, t)
+    shape = (4, 3, 7) if case.index % 5 else (4, 1)
+    x, x_0 = case.normal(shape), size * case.normal(shape)
+    rest = {} if p == 0.995 else {"quantile": p}
+    found = guidance.thresholded(lambda x, t: (x_0, x), schedule, **rest)(x, t)
     expected = np.empty((2, *x.shape))
     for n, sample in enumerate(to_host(x_0)):
         ordered = sorted(abs(float(v)) for v in sample.flat)
@@ -166,6 +174,10 @@ def interval_by_cases(case: Case) -> float:
     t = schedule.t_max * np.linspace(0.05, 0.95, 12)
     level = schedule.sigma(t) / schedule.alpha(t)
     low, high = (0.5 * (level[i] + level[i + 1]) for i in (2, 7))
+    if case.index % 2:  # the ends themselves: no noise is outside of (0, ...], no signal inside
+        schedule, low, high = RectifiedFlow(), 0.0, math.inf
+        t = np.linspace(0.0, 1.0, 12)
+        level = np.concatenate([t[:-1] / (1.0 - t[:-1]), [math.inf]])
     x, a, b, c, d = (case.normal((12, 2)) for _ in range(5))
     denoise = guidance.limited(lambda x, t: (a, b), lambda x, t: (c, d), schedule, low, high)
     inside = np.array([low < of_sample <= high for of_sample in level])
@@ -173,3 +185,34 @@ def interval_by_cases(case: Case) -> float:
     together = max(relative(f, e) for f, e in zip(denoise(x, t), expected, strict=True))
     alone = [to_host(denoise(x, float(one))[0])[n] for n, one in enumerate(t)]
     return max(together, relative(np.stack(alone), expected[0]))
+
+
+@check(
+    "classifier-free-guidance",
+    "guidance-rescale",
+    route="both halves of the batch asked one by one, in a loop",
+    tolerance=1e-12,
+    cases=12,
+)
+def guidance_in_one_batch(case: Case) -> float:
+    """Guidance from a batch of 2N rows, each with a time of its own or not, against a loop."""
+    schedule, t, _ = moment(case)
+    x, shift = case.normal((3, 5)), case.normal((6, 5))
+    times = schedule.t_max * case.rng.uniform(0.2, 0.8, 3) if case.index % 2 else t
+    phi, w = float(case.choose([0.0, 0.6, 1.0])), float(case.rng.uniform(1.5, 6.0))
+
+    def both(x: Array, t: Times) -> tuple[Array, Array]:
+        alpha, sigma = (np.reshape(c, (-1, 1)) for c in (schedule.alpha(t), schedule.sigma(t)))
+        x_0 = shift * (1.0 + 0.0 * x) + x * x * case.array(1.0 / (1.0 + alpha))
+        return x_0, (x - case.array(alpha) * x_0) / case.array(sigma)
+
+    found = guidance.paired(both, schedule, w, phi)(x, times)
+    each = np.broadcast_to(times, (3,))
+    expected = np.empty((2, 3, 5))
+    for n, row in enumerate(to_host(x)):
+        alpha, sigma = float(schedule.alpha(each[n])), float(schedule.sigma(each[n]))
+        cond, uncond = (to_host(shift)[i] + row * row / (1.0 + alpha) for i in (n, n + 3))
+        strong = uncond + w * (cond - uncond)
+        expected[0, n] = (phi * np.std(cond) / np.std(strong) + 1.0 - phi) * strong
+        expected[1, n] = (row - alpha * expected[0, n]) / sigma
+    return max(relative(f, e) for f, e in zip(found, expected, strict=True))
