@@ -79,7 +79,22 @@ def dpm_solver(
 
 
 def budget_orders(evaluations: int, order: int) -> list[int]:
-    """The orders of the steps that add up to a number of evaluations.
+    r"""The orders of the steps that add up to a number of evaluations.
+
+    .. math::
+        :label: budget-orders
+
+        N = 3 + \dots + 3 + \begin{cases}
+            2 + 1 & N \equiv 0 \pmod 3 \\
+            1 & N \equiv 1 \\
+            2 & N \equiv 2
+        \end{cases}
+
+    for order 3; for order 2 it is 2 + ... + 2, and 1 where N is odd.
+
+    Notes
+    -----
+    Lu et al. 2022 (DPM-Solver), appendix.
 
     >>> budget_orders(9, 3), budget_orders(8, 3), budget_orders(7, 3), budget_orders(5, 2)
     ([3, 3, 2, 1], [3, 3, 2], [3, 3, 1], [2, 2, 1])

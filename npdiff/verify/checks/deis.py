@@ -110,7 +110,7 @@ def solution_by_the_ode_in_time(case: Case) -> float:
         return schedule.alpha_dot(u) * x_0 + schedule.sigma_dot(u) * eps
 
     denoise = known(schedule, "eps", noise)
-    _, before, after = deis(denoise, schedule, x, times, order=3, variable="rho")
+    _, before, after = deis(denoise, schedule, x, times, variable="rho")
     ends = (float(times[2]), float(times[3]))
     truth = solve_ivp(slope, ends, to_host(before.x), method="DOP853", rtol=1e-12, atol=1e-13)
     return relative(after.x, truth.y[:, -1])
