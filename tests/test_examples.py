@@ -116,3 +116,16 @@ def test_guidance(run: Run) -> None:
     assert certainty["w = 3"] > 0.99
     assert spread["w = 1"] == pytest.approx(spread["the class itself"], abs=0.03)
     assert spread["w = 0"] > spread["w = 1"] > spread["w = 3"] + 0.1
+
+
+def test_prove_your_own_sampler(run: Run) -> None:
+    left = run("prove_your_own_sampler")
+    standard, drawn, reports = (
+        list(left[name].values()) for name in ("standard", "drawn", "reports")
+    )
+    assert standard[0] < 0.5
+    assert abs(standard[1] - 1.0) < abs(standard[2] - 1.0) < 0.05  # the blind test prefers it
+    assert drawn[0].std() < 0.1
+    assert drawn[1].mean() < 1.0
+    assert (drawn[2].mean(), drawn[2].std()) == pytest.approx((2.0, 0.5), abs=0.04)
+    assert [report.passed for report in reports] == [False, False, True]

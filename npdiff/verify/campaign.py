@@ -15,7 +15,6 @@ from npdiff.errors import InputError
 from npdiff.verify.equations import Equation, equations
 from npdiff.verify.registry import Check, Outcome, checks, checks_of, prove
 
-
 #: So many checks take longer than processes take to start.
 _WORTH_PROCESSES = 12
 

@@ -74,8 +74,8 @@ def given_noise(
     order: float | None,
     exact: str | None,
     seed: int,
-) -> tuple[list[Finding], list[str]]:
-    """The findings on a sampler that is given its noise."""
+) -> tuple[list[Finding], dict[str, tuple[float, ...]]]:
+    """The findings on a sampler that is given its noise, and the errors of its moments."""
     here = Trial(NORMAL, trial.schedule, trial.shape)
     truth = _truth(here, end)
     moments = [exact_moments(run, here, here.grid(here.start, end, n), seed) for n in counts]
@@ -102,10 +102,7 @@ def given_noise(
         name = f"mean and variance are exact for {exact} data"
         hint = "a coefficient is that of another time, or the variance is another one"
         found.append(Finding(name, residual, 1e-9, hint))
-    notes = ["steps     " + "".join(f"{n:>10d}" for n in counts)]
-    for name, error in zip(("mean    ", "variance"), errors, strict=True):
-        notes.append(f"{name}  " + "".join(f"{e:10.2e}" for e in error))
-    return found, notes
+    return found, {"steps": tuple(counts), "mean": tuple(errors[0]), "variance": tuple(errors[1])}
 
 
 def _falls(
@@ -117,7 +114,7 @@ def _falls(
         return Finding(f"the {name} is right at {counts[-1]} steps", last, _BIAS)
     slope = math.log2(errors[-2] / last) / math.log2(counts[-1] / counts[-2])
     return Finding(
-        f"the {name}'s error falls with order {slope:.2f}, at least {order:g}",
+        f"the {name}'s error falls with order {slope:z.2f}, at least {order:g}",
         short_of(order, slope), TOLERANCE,
         "order 0 is another distribution: a sign, a scale, the square root of a variance",
     )  # fmt: skip

@@ -1,8 +1,10 @@
 """What a proof returns: a frozen report that prints as a table and raises on request."""
 
 import math
+import textwrap
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Self
 
 
@@ -52,12 +54,14 @@ class Findings(Report):
     ----------
     name : what was looked at
     findings : what was found, in the order of the checks
-    notes : lines for the reader: measured orders, what was not checked and why
+    notes : lines for the reader
+    measured : rows of numbers behind the findings, by name: errors at each number of steps
     """
 
     name: str
     findings: tuple[Finding, ...]
     notes: tuple[str, ...] = ()
+    measured: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @property
     def failures(self) -> tuple[Finding, ...]:
@@ -86,7 +90,9 @@ class Findings(Report):
             numbers = f"{_number(finding.residual)}  {_number(finding.tolerance)}"
             lines.append(f"{mark:6}  {numbers}  {finding.name}")
             if not finding.passed and finding.hint:
-                lines.append(f"{'':30}{finding.hint}")
+                lines += [f"{'':30}{line}" for line in textwrap.wrap(finding.hint, 66)]
+        for name, row in self.measured.items():
+            lines.append(f"{name:8}" + "".join(f"  {_number(value)}" for value in row))
         lines += [f"note: {note}" for note in self.notes]
         failed = len(self.failures)
         verdict = (
@@ -98,9 +104,8 @@ class Findings(Report):
 
 def _number(value: float) -> str:
     """Nine columns; a count or a zero as what it is."""
-    if value == int(value) if math.isfinite(value) else False:
-        return f"{int(value):9d}" if abs(value) < 1e8 else f"{value:9.2e}"
-    return f"{value:9.2e}"
+    whole = math.isfinite(value) and value == int(value) and abs(value) < 1e8
+    return f"{int(value):9d}" if whole else f"{value:9.2e}"
 
 
 def deviation(found: object, expected: object) -> float:

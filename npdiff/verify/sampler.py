@@ -97,24 +97,25 @@ def sampler(
     if not 0.0 < end < trial.start:
         raise InputError(f"expected an end between 0 and {trial.start:g}, got {end:g}")
     name = f"sampler {called(my) if callable(my) else my}"
+    measured: dict[str, tuple[float, ...]] = {}
+    notes: list[str] = []
     if noise == "own":
         found, notes = own_noise(run, trial, end, counts[-1], samples, false_alarm)
     elif noise == "given":
-        found, notes = given_noise(run, trial, end, counts, order, exact, seed)
+        found, measured = given_noise(run, trial, end, counts, order, exact, seed)
     else:
         found, notes = _conduct(run, trial, end)
         found += [] if getattr(run, "ends_at_data", False) else [_short_walk(run, trial)]
         errors, floor = _errors(run, trial, end, counts)
         found.append(_converges(counts, errors, floor, order))
-        notes.append("steps  " + "".join(f"{n:>10d}" for n in counts))
-        notes.append("error  " + "".join(f"{e:10.2e}" for e in errors))
+        measured = {"steps": counts, "error": tuple(errors)}
         if exact is not None:
             found.append(_exact(run, trial, end, exact))
     if to_data:
         found.append(_lands(run, trial, noise, seed))
     if like is not None and noise != "own":
         found.append(_agrees(run, _bound(like, {}), trial, end, noise, seed))
-    return Findings(name, tuple(found), tuple(notes))
+    return Findings(name, tuple(found), tuple(notes), measured)
 
 
 def _bound(my: Sampler | str, options: dict[str, Any]) -> Sampler:
@@ -180,9 +181,9 @@ def _short_walk(run: Sampler, trial: Trial) -> Finding:
         errors.append(deviation(there, trial.flow(x, float(times[0]), float(times[2]))))
     slope = _slope((1, 2), errors, 0.0)
     return Finding(
-        f"two short unequal steps have an error of order {slope:.2f}, at least 2",
+        f"two short unequal steps have an error of order {slope:z.2f}, at least 2",
         short_of(2.0, slope), TOLERANCE,
-        "it does not end at the last time: a step too few, too many, or of the wrong length",
+        "a step too few, too many or of the wrong length; a sign, a scale",
     )  # fmt: skip
 
 
@@ -218,10 +219,10 @@ def _converges(
         return Finding(f"the error at {counts[-1]} steps", errors[-1], 1e-3)
     slope = _slope(counts, errors, floor)
     return Finding(
-        f"the error falls with order {slope:.2f}, at least {order:g}",
+        f"the error falls with order {slope:z.2f}, at least {order:g}",
         short_of(order, slope), TOLERANCE,
-        "order 0 is another equation: a sign, a scale, a time; an order too low is a stage or a "
-        "term of history",
+        "at order 0 it solves another equation: a sign, a scale, a time; where the order is only "
+        "too low, look at a stage or at a term of history",
     )  # fmt: skip
 
 
