@@ -1,5 +1,7 @@
 """Checks of what is applied to every number: activations, softmax, dropout."""
 
+from typing import Any
+
 import numpy as np
 
 from npdiff import ops
@@ -54,10 +56,22 @@ def softmax_by_exponentials(case: Case) -> dict[str, float]:
         return ops.softmax(x + shift)
 
     def f(x: np.ndarray) -> np.ndarray:
-        return np.stack([np.exp(row) / sum(np.exp(a) for a in row) for row in x])
+        y = np.zeros(x.shape, dtype=complex)
+        for at in np.ndindex(*x.shape[:-1]):
+            y[at] = np.exp(x[at]) / sum(np.exp(a) for a in x[at])
+        return y
 
-    value, slope = compare(case, op, f, 2.0 * case.rng.standard_normal((3, 5)) + 1.0)
+    shape = case.choose([(3, 5), (2, 3, 4), (4,), (2, 3, 2)])
+    value, slope = compare(case, op, f, 2.0 * case.rng.standard_normal(shape) + 1.0)
     return {"softmax": value, "softmax-pullback": slope}
+
+
+@check("softmax", "softmax-pullback", route="the limit of the largest", tolerance=1e-12)
+def softmax_of_numbers_far_apart(case: Case) -> float:
+    """The largest of numbers a thousand apart has it all, and nothing moves it."""
+    x = np.tile(case.rng.permutation([-1000.0, 0.0, 1000.0]), (2, 1))
+    p, vjp = ops.softmax(case.array(x))
+    return max(relative(p, x == 1000.0), relative(vjp(case.normal((2, 3)))[0], 0.0 * x))
 
 
 @check("dropout", route="one number after the other", tolerance=1e-15)
@@ -78,6 +92,25 @@ def dropout_number_by_number(case: Case) -> float:
     same, same_vjp = ops.dropout(x, rate=rate, key=None)  # without a key: the identity
     off = [relative(y, kept(x)), relative(vjp(dy)[0], kept(dy))]
     return max(*off, relative(same, x), relative(same_vjp(dy)[0], dy))
+
+
+class _Given:
+    """A key whose uniform numbers are known."""
+
+    def __init__(self, numbers: np.ndarray) -> None:
+        self.numbers, self.samples = numbers, range(len(numbers))
+
+    def uniform(self, shape: tuple[int, ...], xp: Any) -> Any:
+        """What was given."""
+        return xp.asarray(self.numbers)
+
+
+@check("dropout", route="uniform numbers that are known", tolerance=1e-15, cases=1)
+def dropout_at_the_edge(case: Case) -> float:
+    """A number that is exactly r is kept: the share that goes is r, not a word more."""
+    key: Any = _Given(np.array([[0.25, 0.75, 0.2499, 0.0, 0.2501]]))
+    y, _ = ops.dropout(case.array(np.ones((1, 5))), rate=0.25, key=key)
+    return relative(y, np.array([[4.0, 4.0, 0.0, 0.0, 4.0]]) / 3.0)
 
 
 @check("dropout", route="the mean over many draws", tolerance=7.0, cases=3)

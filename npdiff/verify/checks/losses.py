@@ -6,7 +6,7 @@ import numpy as np
 
 from npdiff import ops
 from npdiff.verify.complex_step import compare
-from npdiff.verify.registry import Case, check
+from npdiff.verify.registry import Case, check, relative
 
 
 @check(
@@ -51,3 +51,21 @@ def cross_entropy_by_terms(case: Case) -> dict[str, float]:
 
     value, slope = compare(case, op, f, 2.0 * case.rng.standard_normal((3, 4)))
     return {"cross-entropy": value, "cross-entropy-pullback": slope}
+
+
+@check(
+    "cross-entropy", "cross-entropy-pullback", route="the limit of the largest", tolerance=1e-12,
+    cases=3,
+)  # fmt: skip
+def cross_entropy_of_logits_far_apart(case: Case) -> dict[str, float]:
+    """Logits 900 apart: being wrong costs the distance to the largest, and the slope is whole."""
+    label = case.choose([0, 1, 2])
+    loss, vjp = ops.cross_entropy(
+        case.array([[900.0, 0.0, -900.0]] * 2), labels=case.array(np.array([label, 0]))
+    )
+    wrong = np.zeros((2, 3))
+    wrong[0] = np.array([1.0, 0.0, 0.0]) - np.eye(3)[label]
+    return {
+        "cross-entropy": abs(float(loss) - 900.0 * label / 2.0) / 900.0,
+        "cross-entropy-pullback": relative(vjp(case.array(3.0))[0], 1.5 * wrong),
+    }

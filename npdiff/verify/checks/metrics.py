@@ -106,6 +106,7 @@ def precision_recall_by_balls(case: Case) -> float:
     generated = 1.5 * case.rng.standard_normal((30, 2)) + 50.3
     if case.index % 4 == 3:  # equal points: the distance to the k-th other one is 0
         real = np.repeat(real[:8], 6, axis=0)
+        generated = np.concatenate([np.repeat(generated[:3], 6, axis=0), real[:18]])
 
     def inside(points: np.ndarray, balls: np.ndarray) -> float:
         reach = [sorted(math.dist(a, b) for b in balls)[k] for a in balls]

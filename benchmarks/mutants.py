@@ -1,0 +1,153 @@
+"""Do the checks see a wrong formula? Every formula is made wrong, one change at a time.
+
+    python -m benchmarks.mutants                      all modules of mathematics
+    python -m benchmarks.mutants samplers process.py  some, as paths within npdiff
+    python -m benchmarks.mutants --sample 0.1 --json figures.json
+
+:mod:`benchmarks.mutations` says what is changed. A mutant is run in a process of its own, by the
+checks of ``npdiff verify`` that reach the changed line, quickest first, until one fails. A mutant
+is caught if a check's residual leaves its tolerance, if a check breaks down, or if it takes far
+longer than it should. What no check reaches survives. Needs ``os.fork``.
+"""
+
+import argparse
+import ast
+import contextlib
+import importlib
+import json
+import os
+import random
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from benchmarks.mutation_lab import (
+    PACKAGE,
+    SURVIVED,
+    TIMED_OUT,
+    Laboratory,
+    Reach,
+    reach,
+    registered,
+    spread,
+)
+from benchmarks.mutations import Mutant, mutants
+from benchmarks.survivors import EQUIVALENT
+
+#: The modules of mathematics.
+MATHS = (
+    "schedules", "process.py", "parameterisation.py", "denoiser.py", "variances.py", "guidance",
+    "grids.py", "samplers", "objective", "likelihood.py", "likelihood", "exact", "editing", "ops",
+    "random.py", "metrics/frechet.py", "metrics/kernel.py", "metrics/manifold.py",
+    "metrics/features.py", "train/optimiser.py",
+)  # fmt: skip
+
+
+def files(names: list[str]) -> list[Path]:
+    """The files that are named, and those of the folders that are."""
+    found = []
+    for name in names or [name for name in MATHS if (PACKAGE / name).exists()]:
+        path = PACKAGE / name
+        if not path.exists():
+            raise SystemExit(f"mutants: there is no {path}")
+        found += sorted(path.rglob("*.py")) if path.is_dir() else [path]
+    return found
+
+
+def known_as(mutant: Mutant) -> str:
+    """File, function and change: what a mutant is known by, wherever its line moves."""
+    file = mutant.path.relative_to(PACKAGE).as_posix()
+    return f"{file}:{mutant.function}: {mutant.change}"
+
+
+def report(todo: list[Mutant], verdicts: dict[int, int], found: Reach) -> dict[str, Any]:
+    """Counts of each module and of all, and who survived."""
+    modules: dict[str, Counter[str]] = {}
+    survivors = []
+    for number, mutant in enumerate(todo):
+        file = mutant.path.relative_to(PACKAGE).as_posix()
+        count = modules.setdefault(file, Counter(mutants=0, caught=0, timed_out=0))
+        count["mutants"] += 1
+        count["caught"] += verdicts[number] != SURVIVED
+        count["timed_out"] += verdicts[number] == TIMED_OUT
+        if verdicts[number] == SURVIVED:
+            checks = len(found.of(mutant))
+            survivors.append({"at": f"{file}:{mutant.line}", "function": mutant.function,
+                              "change": mutant.change, "checks": checks})  # fmt: skip
+    total = Counter(mutants=0, caught=0, timed_out=0)
+    for count in modules.values():
+        total.update(count)
+    return {"modules": modules, "total": total, "survivors": survivors}
+
+
+def shown(figures: dict[str, Any], equivalent: int, seconds: float) -> str:
+    """The report as text."""
+    lines = []
+    for one in figures["survivors"]:
+        reached = f"{one['checks']} checks" if one["checks"] else "no check gets there"
+        lines.append(f"{one['at']} {one['function']}: {one['change']}  ({reached})")
+    lines += ["", f"{'mutants':>8} {'caught':>7} {'rate':>7}  module"]
+    for name, count in (*figures["modules"].items(), ("in all", figures["total"])):
+        rate = count["caught"] / max(1, count["mutants"])
+        lines.append(f"{count['mutants']:8} {count['caught']:7} {rate:7.1%}  {name}")
+    timed_out = figures["total"]["timed_out"]
+    lines.append(
+        f"{timed_out} of the caught ran out of time; {equivalent} proved to change nothing; "
+        f"{seconds:.0f} s"
+    )
+    return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="benchmarks.mutants", description=__doc__.split("\n")[0])
+    parser.add_argument("paths", nargs="*", help="files and folders within npdiff")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument(
+        "--sample", type=float, default=1.0, help="share of the mutants that is run"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the sample")
+    parser.add_argument("--list", action="store_true", help="print the mutants and run none")
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    options = parser.parse_args(arguments)
+
+    start = time.monotonic()
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in files(options.paths)}
+    everything = [mutant for path, tree in trees.items() for mutant in mutants(path, tree)]
+    draw = random.Random(options.seed)
+    everything = [mutant for mutant in everything if draw.random() < options.sample]
+    todo = [mutant for mutant in everything if known_as(mutant) not in EQUIVALENT]
+    if options.list:
+        for mutant in todo:
+            print(f"{mutant.line:4} {known_as(mutant)}")
+        return 0
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    for name in ("special", "linalg", "signal", "integrate", "optimize", "stats", "spatial"):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(f"scipy.{name}")
+    found = reach(list(trees), list(registered()), options.jobs)
+    draw.shuffle(order := list(range(len(todo))))  # long files and short ones share the load
+    laboratory, verdicts = Laboratory(trees, found), {}
+
+    def work(number: int) -> int:
+        return laboratory.judge(todo[order[number]])
+
+    for number, verdict in spread(work, len(todo), options.jobs):
+        verdicts[order[number]] = verdict
+        if verdict == SURVIVED:
+            print(known_as(todo[order[number]]), file=sys.stderr)
+        if len(verdicts) % 100 == 0:
+            share = sum(v != SURVIVED for v in verdicts.values()) / len(verdicts)
+            print(f"{len(verdicts)} of {len(todo)}: {share:.1%} caught", file=sys.stderr)
+    figures = report(todo, verdicts, found)
+    seconds = time.monotonic() - start
+    print(shown(figures, len(everything) - len(todo), seconds))
+    if options.json:
+        options.json.write_text(json.dumps({**figures, "seconds": seconds}, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

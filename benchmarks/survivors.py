@@ -1,0 +1,38 @@
+"""Changes that change nothing, each with the reason: no check could see them."""
+
+_GENERAL = "for a kernel of one pixel the general way gives the same numbers"
+_LAST = "axis 1 is the last of a matrix"
+_SYMMETRIC = "the kernel is symmetric: sums over rows are sums over columns"
+
+#: File, function and change, as :mod:`benchmarks.mutants` prints them: the reason.
+EQUIVALENT: dict[str, str] = {
+    "ops/conv.py:conv: stride == 1 -> stride != 1": _GENERAL,
+    "ops/conv.py:conv: stride == 1 -> stride == 2": _GENERAL,
+    "ops/elementwise.py:dropout: rate == 0.0 -> rate == 1.0": (
+        "at rate 0 every number is kept and divided by 1: the short way is only faster"
+    ),
+    "ops/embedding.py:sinusoidal: slice(1, 2 * half, 2) -> slice(1, 3 * half, 2)": (
+        "the width is at most 2 half + 1, and odd places end below it"
+    ),
+    "ops/loss.py:cross_entropy: logits.max(axis=-1, keepdims=True) -> "
+    "logits.max(axis=1, keepdims=True)": _LAST,
+    "ops/loss.py:cross_entropy: xp.exp(log_p).sum(axis=-1, keepdims=True) -> "
+    "xp.exp(log_p).sum(axis=1, keepdims=True)": _LAST,
+    "ops/resample.py:_cell_axes: 2 * (ndim - 2) + 1 -> 2 * (ndim - 2) + 2": (
+        "in steps of 2 from 2, ends at 2 d + 1 and 2 d + 2 leave the same"
+    ),
+    "random.py:Key.integers: self.bits(1, xp) -> self.bits(2, xp)": (
+        "the first word does not depend on how many are drawn"
+    ),
+    "metrics/frechet.py:frechet_distance: frechet_of_gaussians(*fitted_gaussian(x), "
+    "*fitted_gaussian(y)) -> frechet_of_gaussians(*fitted_gaussian(y), *fitted_gaussian(x))": (
+        "a distance is symmetric"
+    ),
+    "metrics/kernel.py:kernel_distance: _sums(x, x)[0] -> _sums(x, x)[1]": _SYMMETRIC,
+    "metrics/kernel.py:kernel_distance: _sums(y, y)[0] -> _sums(y, y)[1]": _SYMMETRIC,
+    "metrics/manifold.py:precision_recall: np.zeros(len(generated), bool) -> "
+    "np.ones(len(generated), bool)": "every element is assigned",
+    "train/optimiser.py:global_norm: namespace(parts[0]) -> namespace(parts[1])": (
+        "all arrays of a tree are of one backend"
+    ),
+}
