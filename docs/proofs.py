@@ -9,6 +9,9 @@ from collections import defaultdict
 from pathlib import Path
 
 from npdiff.verify.equations import Equation, Source, equations
+from npdiff.verify.errata import ledger
+from npdiff.verify.errata.record import Entry
+from npdiff.verify.orders import BEDS, CLAIMS, TOLERANCE, Convergence, measure
 from npdiff.verify.registry import Outcome, checks, prove
 
 DOCS = Path(__file__).parent
@@ -20,6 +23,8 @@ ENTRY = re.compile(
 ACCENT = re.compile(r"\{\\.\{?(\w)\}?\}")
 #: The page of equations whose docstrings name no paper.
 OWN = "npdiff"
+#: Numbers of steps of the order table; below a claim's own the slope is not yet the order.
+STEPS = (6, 12, 24, 48, 96, 192, 384)
 
 
 def bibliography() -> dict[str, list[tuple[str, str]]]:
@@ -131,7 +136,7 @@ def index_page(pages: dict[str, list[tuple[Equation, str]]], outcomes: dict[str,
             "# Every equation and its proof",
             "",
             f"{total} labelled equations, {len(outcomes)} checks, {tried} cases: {verdict}.",
-            "The pages below go through the papers; `npdiff verify` proves the same on your machine.",
+            "The pages below go through the papers; `npdiff verify` proves the same on yours.",
             "",
             "```{toctree}",
             ":maxdepth: 1",
@@ -149,6 +154,95 @@ def index_page(pages: dict[str, list[tuple[Equation, str]]], outcomes: dict[str,
     )
 
 
+def erratum_section(entry: Entry) -> list[str]:
+    """One entry of the ledger, with the figures of this build."""
+    erratum = entry.erratum
+    here = ", ".join(f"{{eq}}`{label}` {label}" for label in erratum.labels)
+    return [
+        f"## {erratum.title}",
+        "",
+        f"`{erratum.name}`. {erratum.about}",
+        "",
+        f"Where it stands: {'; '.join(str(place) for place in erratum.places)}.",
+        "",
+        f"The wrong form:\n\n$$\n{erratum.wrong}\n$$",
+        "",
+        f"The right form{f', here {here}' if here else ''}:\n\n$$\n{erratum.right}\n$$",
+        "",
+        "| told apart by | wrong form | right form | tolerance |",
+        "|---|---|---|---|",
+        f"| {erratum.route} | {entry.finding.wrong:.3g} | {entry.finding.right:.1e} "
+        f"| {erratum.tolerance:.0e} |",
+        "",
+        f"How much it matters: {entry.matters}",
+        "",
+    ]
+
+
+def errata_page(entries: list[Entry]) -> str:
+    """The ledger of formulas that are misprinted or widely programmed wrong."""
+    lines = [
+        "# Errata of the field",
+        "",
+        f"{len(entries)} formulas that are misprinted in a paper or wrong in programs people use.",
+        "Each was derived afresh: the wrong form fails the same independent test that the right",
+        "form passes, and how much it matters was computed when this page was built.",
+        "`npdiff errata` computes it on your machine. Where somebody else's text is named, the",
+        "brackets say how that is known; projects change, and may have changed since.",
+        "",
+    ]
+    return "\n".join([*lines, *(line for entry in entries for line in erratum_section(entry))])
+
+
+def orders_figure(found: list[Convergence], path: Path) -> None:
+    """Error against evaluations of the denoiser, a line for each solver."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, len(BEDS), figsize=(13, 6), sharey=True, layout="constrained")
+    for bed, axis in zip(BEDS, axes, strict=True):
+        for k, curve in enumerate(c for c in found if c.bed == bed):
+            style = ("-", "--", ":", "-.")[k // 10 % 4]
+            axis.loglog(curve.asked, curve.errors, style, label=curve.claim.name, linewidth=1.2)
+        axis.set(title=f"test bed {bed}", xlabel="evaluations of the denoiser")
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("largest error of six points")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4,
+                  fontsize=7)  # fmt: skip
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def orders_page(found: list[Convergence]) -> str:
+    """The order table, claims beside measurements."""
+    columns = ["solver", "claimed", "slope ve", "slope vp", "NFE a step"]
+    columns += [f"N = {n}" for n in STEPS]
+    lines = [
+        "# The order of every deterministic solver, measured",
+        "",
+        "The global error on the probability-flow ODE of a mixture of two Gaussians, its solution",
+        "known exactly. `ve` goes from sigma 20 to 0.05, `vp` from t = 1 to 0.02 of the linear",
+        "variance-preserving SDE, both in steps that are even in log-SNR. An order test stops at a",
+        "positive sigma: the step to 0 is infinitely long in log-SNR, and its error does not fall.",
+        f"The slope is that of the last doubling a claim names; it has to be within {TOLERANCE} of",
+        "the order claimed.",
+        "",
+        "![error against evaluations](orders.png)",
+        "",
+        f"| {' | '.join(columns)} |",
+        f"|{'---|' * len(columns)}",
+    ]
+    for claim in CLAIMS:
+        slopes = [measure(claim, bed).slope for bed in BEDS]
+        errors = next(c for c in found if c.claim == claim and c.bed == "ve").errors
+        told = f"{claim.evaluations}{f', and {claim.extra} in all' if claim.extra else ''}"
+        cells = [claim.name, f"{claim.order:g}", *(f"{s:.2f}" for s in slopes), told]
+        lines.append(f"| {' | '.join([*cells, *(f'{e:.1e}' for e in errors)])} |")
+    return "\n".join([*lines, "", "The errors are those on `ve`.", ""])
+
+
 def write(folder: Path) -> None:
     """Run every check and write the pages into ``folder``."""
     folder.mkdir(exist_ok=True)
@@ -159,3 +253,7 @@ def write(folder: Path) -> None:
     for key, found in pages.items():
         (folder / f"{key}.md").write_text(paper_page(key, found, outcomes), encoding="utf-8")
     (folder / "index.md").write_text(index_page(pages, outcomes), encoding="utf-8")
+    (folder / "errata.md").write_text(errata_page(ledger()), encoding="utf-8")
+    found = [measure(claim, bed, STEPS) for claim in CLAIMS for bed in BEDS]
+    orders_figure(found, folder / "orders.png")
+    (folder / "orders.md").write_text(orders_page(found), encoding="utf-8")
