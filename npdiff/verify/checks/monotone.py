@@ -75,3 +75,19 @@ def monotone_derivative_by_the_complex_step(case: Case) -> float:
 
     (expected,) = cotangents(of_time, [times], [np.ones(6)])
     return relative(found, expected)
+
+
+@check("monotone-network", route="softplus undone, end by end", tolerance=1e-5)
+def monotone_network_at_its_start(case: Case) -> float:
+    """The ends asked for, weights of one half in all, sigmoids centred within [0, 1]."""
+    low, high = case.choose([(-13.3, 5.0), (-6.0, 3.5)])
+    start = MonotoneNetwork.init(case.index, width=40, low=low, high=high)
+    if low == -13.3:
+        start = MonotoneNetwork.init(case.index, width=40)
+    ends, _ = start.curve(np.array([0.0, 1.0]))
+    weight, slope = (np.log1p(np.exp(np.float64(r))) for r in (start.weight, start.slope))
+    centre = -start.bias / slope
+    inside = np.abs(centre - 0.5).max() < 0.5001 and np.abs(slope - 6.0).max() < 4.001
+    wide = centre.min() < 0.4 and centre.max() > 0.6 and slope.min() < 5.0 and slope.max() > 7.0
+    right = relative(np.append(ends, weight.sum()), np.array([low, high, 0.5]))
+    return right if inside and wide else 1.0
