@@ -12,7 +12,7 @@ how many others are made beside it.
 
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +28,7 @@ from npdiff.guidance import limited, paired, thresholded
 from npdiff.parameterisation import ROWS
 from npdiff.random import Key
 from npdiff.samplers import Steps, keyed_noise, sample
-from npdiff.schedules import SCHEDULES, Schedule
+from npdiff.schedules import SCHEDULES, Schedule, Times
 from npdiff.train.run import load_model
 from npdiff.train.shards import Workers, forward
 from npdiff.train.weights import Trained
@@ -74,7 +74,8 @@ class Settings:
     interval : the noise levels sigma / alpha, from low to high, where guidance acts
         (:func:`npdiff.guidance.limited`); None for all
     clip : keep every estimate of the data within [-1, 1]
-    options : the sampler's own: ``{"eta": 0.5}`` for ddim, ``{"variance": "large"}`` for ddpm
+    options : the sampler's own, as :func:`npdiff.samplers.options_of` lists them: ``{"eta": 0.5}``
+        for ddim
     """
 
     sampler: str = "ddim"
@@ -202,6 +203,7 @@ def trajectory(
     seed: int,
     workers: Workers,
     backend: str = "numpy",
+    asked: Callable[[], None] | None = None,
 ) -> Iterator[Frame]:
     """The way from noise to samples: one frame more than there are steps.
 
@@ -213,6 +215,7 @@ def trajectory(
     seed : of the noise
     workers : the threads on which the network runs
     backend : where the arrays live
+    asked : called whenever the sampler asks the denoiser
 
     Returns
     -------
@@ -230,7 +233,13 @@ def trajectory(
     x = start(key, schedule, trained, times[0], xp)
     denoise = denoiser(trained, labels, settings, schedule, workers=workers, backend=backend)
     noise = keyed_noise(key.fold("step"), x)
-    steps = sample(settings.sampler, denoise, schedule, x, times, noise, **settings.options)
+
+    def heard(x: Array, t: Times) -> tuple[Array, Array]:
+        if asked is not None:
+            asked()
+        return denoise(x, t)
+
+    steps = sample(settings.sampler, heard, schedule, x, times, noise, **settings.options)
     return film(float(times[0]), x, steps)
 
 

@@ -1,5 +1,6 @@
 """The pictures of a run: samples, an image becoming noise, noise becoming an image, the loss."""
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -64,17 +65,23 @@ def record(
     backend: str,
     watch: slice | None = None,
 ) -> list[Frame]:
-    """The frames of sampling on the host, under a progress bar.
+    """The frames of sampling on the host, under a progress bar that counts steps and evaluations.
 
     Of all frames but the last only the samples ``watch`` are kept, or all of them.
     """
     labels, indices = places(trained, labels, indices=indices)
-    kept = []
+    kept, evaluations = [], itertools.count(1)
+    progress = bar(settings.steps, "step", f"sampling {len(indices)}")
+
+    def asked() -> None:
+        progress.set_postfix_str(f"{next(evaluations)} evaluations", refresh=False)
+
     with Workers(1 if backend == "cupy" else None) as workers:
         frames = trajectory(
-            trained, labels, indices, settings, seed=seed, backend=backend, workers=workers
-        )
-        with bar(settings.steps, "step", f"sampling {len(indices)}") as progress:
+            trained, labels, indices, settings,
+            seed=seed, backend=backend, workers=workers, asked=asked,
+        )  # fmt: skip
+        with progress:
             for frame in frames:
                 rows = slice(None) if frame.t == 0.0 or watch is None else watch
                 kept.append(Frame(frame.t, to_host(frame.x)[rows], to_host(frame.x_0)[rows]))

@@ -10,24 +10,27 @@ import numpy as np
 from npdiff import pictures, viewer
 from npdiff.cli.album import record, save_viewer, strip
 from npdiff.cli.common import add_backend, add_seed, command, output, said, whole
-from npdiff.cli.sampling import add_model, add_sampling, settings_of
+from npdiff.cli.sampling import add_model, add_sampling, list_of_samplers, settings_of
 from npdiff.errors import InputError
 from npdiff.files import atomic
 from npdiff.generate import load
 from npdiff.train import Trained
 
-DETAILS = """\
+DETAILS = f"""\
 examples:
   npdiff sample --label 7 --guidance 3 --count 16 --out sevens.png
   npdiff sample runs/digits --label all --count 8 --out digits.png --gif digits.gif
   npdiff sample --label 3,1,4 --sampler ddpm --steps 250 --strip three.png --html watch.html
+  npdiff sample --sampler dpmpp-multistep --option order=3 --steps 15
 
 Guidance w: eps = eps_uncond + w (eps_cond - eps_uncond). 0 ignores the label, 1 is the model as it
 was trained, 2 to 4 gives clearer and less varied samples. It costs two evaluations a step. Where
 much guidance makes images glaring: --rescale 0.7, --threshold 0.995 or --interval 0.3 5.
 
-Samplers: ddim is deterministic at --eta 0 and good from 20 steps on; ddpm adds noise at every step
-and wants a few hundred; euler and heun solve the same ODE as ddim (heun evaluates twice a step).
+Samplers, with their options (--option KEY=VALUE) and defaults. ddim is good from 20 steps on, the
+methods of higher order from 10; ddpm and the others with fresh noise want more, up to hundreds.
+
+{list_of_samplers()}
 
 A sample depends on the model, the label, these settings, the seed and its number, and on nothing
 else: --count 4 gives the first four of --count 16. In the grid a row is a label, and a column

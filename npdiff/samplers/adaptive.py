@@ -25,7 +25,7 @@ def adaptive_ode(
     atol: float = 1e-5,
     noise: Noise | None = None,
 ) -> Steps:
-    r"""The probability-flow ODE, with steps chosen to a tolerance.
+    r"""The probability-flow ODE to a tolerance, which chooses the steps; N only says what to show.
 
     .. math::
         :label: flow-in-angle

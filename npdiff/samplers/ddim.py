@@ -21,7 +21,7 @@ def ddim(
     eta: float = 0.0,
     noise: Noise | None = None,
 ) -> Steps:
-    r"""DDIM.
+    r"""DDIM: deterministic, or with as much fresh noise as one likes.
 
     .. math::
         :label: ddim-step

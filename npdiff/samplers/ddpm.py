@@ -22,7 +22,7 @@ def ddpm(
     variance: str | Variance = "small",
     noise: Noise | None = None,
 ) -> Steps:
-    r"""Ancestral sampling.
+    r"""Ancestral sampling, the reverse chain of DDPM: fresh noise in every step.
 
     .. math::
         :label: ancestral-step

@@ -35,7 +35,7 @@ def euler(
     *,
     noise: Noise | None = None,
 ) -> Steps:
-    r"""Euler's method, first order.
+    r"""Euler's method in time, first order.
 
     .. math::
         :label: euler-step
@@ -68,7 +68,7 @@ def heun(
     *,
     noise: Noise | None = None,
 ) -> Steps:
-    r"""Heun's method, second order: Euler's step, then the mean of the slopes at its two ends.
+    r"""Heun's method in time, second order: the mean of the slopes at both ends of a step.
 
     .. math::
         :label: heun-step
@@ -77,8 +77,8 @@ def heun(
         \qquad
         x_s = x_t + \frac{s - t}{2} \left( \dot x_t + \dot x'_s \right)
 
-    Second order where the schedule is smooth. On a chain log alpha is linear between rows, and the
-    slope at s is that of the step that ends there.
+    Euler's step leads to the other end. Second order where the schedule is smooth. On a chain log
+    alpha is linear between rows, and the slope at s is that of the step that ends there.
 
     Parameters
     ----------

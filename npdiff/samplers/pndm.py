@@ -90,9 +90,10 @@ def pndm(
     *,
     noise: Noise | None = None,
 ) -> Steps:
-    """PNDM: three steps of :eq:`pseudo-runge-kutta`, four evaluations each, then :eq:`plms-step`.
+    """PNDM: three Runge-Kutta steps of four evaluations each, then PLMS.
 
-    The middle of a step is that of its times.
+    The former are :eq:`pseudo-runge-kutta`, the middle of a step being that of its times; the
+    latter :eq:`plms-step`.
 
     Parameters
     ----------

@@ -103,6 +103,8 @@ def test_count_and_company_do_not_matter(npdiff: Any, tiny_run: Path) -> None:
         ("--sampler", "ddpm", "--variance", "large"),
         ("--sampler", "euler", "--grid", "log-snr"),
         ("--sampler", "heun", "--grid", "linspace"),
+        ("--sampler", "lms", "--option", "order=2", "--option", "start=runge-kutta"),
+        ("--sampler", "edm", "--option", "s_churn=2", "--option", "s_max=inf"),
         ("--eta", "0.5", "--guidance", "0"),
         ("--guidance", "1", "--no-clip"),
         ("--guidance", "6", "--rescale", "0.7", "--threshold", "0.9", "--interval", "0.1", "9"),
@@ -123,11 +125,18 @@ def test_settings(npdiff: Any, tiny_run: Path, options: tuple[str, ...]) -> None
         (("--label", "12"), ("12", "top, middle, low", "all")),
         (("--label", "3"), ("3", "top")),
         (("--label", ""), ("--label", "top")),
-        (("--sampler", "plms"), ("plms", "ddim", "ddpm")),
+        (("--sampler", "plm"), ("plm", "ddim", "ddpm")),
         (("--grid", "even"), ("even", "trailing")),
         (("--steps", "2000"), ("2000", "1000")),
         (("--eta", "1.5"), ("eta", "1.5")),
         (("--sampler", "euler", "--eta", "0.5"), ("euler", "eta")),
+        (("--sampler", "lms", "--option", "order"), ("order", "KEY=VALUE")),
+        (("--sampler", "lms", "--option", "size=3"), ("size", "order, start")),
+        (("--sampler", "heun", "--option", "size=3"), ("size", "has none")),
+        (("--sampler", "lms", "--option", "order=two"), ("order", "an integer", "'two'")),
+        (("--sampler", "lms", "--option", "order=9"), ("1 to 6", "9")),
+        (("--sampler", "edm", "--option", "s_max=many"), ("s_max", "a number", "'many'")),
+        (("--sampler", "edm", "--option", "s_churn=nan"), ("s_churn", "a number", "nan")),
         (("--guidance", "nan"), ("guidance", "nan")),
         (("--rescale", "2"), ("rescale", "0 to 1", "2")),
         (("--threshold", "nan"), ("threshold", "nan")),
@@ -188,3 +197,25 @@ def test_without_a_model_that_ships(
 ) -> None:
     monkeypatch.setattr("npdiff.generate.SHIPPED", tmp_path / "none")
     assert npdiff("sample").failed_with("npdiff train --preset digits")
+
+
+def test_help_lists_the_samplers_and_their_options(npdiff: Any) -> None:
+    from npdiff.samplers import SAMPLERS
+
+    result = npdiff("sample", "--help")
+    assert result.code == 0
+    rows = {line.split()[0]: line for line in result.out.splitlines() if line[:2] == "  "}
+    for name in SAMPLERS:
+        assert len(rows[name].split()) > 2
+    for options in ("order=4, start=low", "s_max=inf", "variance=small", "published=false"):
+        assert options in result.out
+
+
+def test_evaluations_are_counted(npdiff: Any, tiny_run: Path, monkeypatch: Any) -> None:
+    """As many as the sampler asks, not as many as there are steps."""
+    said: list[str] = []
+    monkeypatch.setattr(
+        "tqdm.tqdm.set_postfix_str", lambda self, s="", refresh=True: said.append(s)
+    )
+    assert npdiff("sample", tiny_run, "--sampler", "heun", "--steps", "4", "--count", "1").code == 0
+    assert said == [f"{n} evaluations" for n in range(1, 8)]

@@ -129,7 +129,7 @@ def test_on_a_device_only_the_last_step_is_looked_at() -> None:
         for _ in range(3):
             next(steps)
         assert not moves.to_host
-        with pytest.raises(InputError, match="a step up to 4 of 4.*not finite"):
+        with pytest.raises(InputError, match=r"a step up to 4 of 4.*not finite"):
             next(steps)
         assert moves.to_host == [()]
 

@@ -83,7 +83,9 @@ def test_from_pure_noise_and_to_the_data(name: str, schedule) -> None:
         return np.full(x.shape, 0.3)
 
     for times in ([1.0, 0.0], [1.0, 0.5, 0.0], [1.0, 0.6, 0.2]):
-        steps = list(sample(name, denoise, schedule, x, schedule.t_max * np.array(times), noise, **quick))
+        steps = list(
+            sample(name, denoise, schedule, x, schedule.t_max * np.array(times), noise, **quick)
+        )
         assert len(steps) == len(times) - 1
     times = np.array([schedule.t_min, 0.0])
     (step,) = sample(name, denoise, schedule, x, times)  # and it needs no noise
