@@ -1,6 +1,7 @@
 """Tables that fit a terminal: wide cells are elided, and what finds no room is left out."""
 
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -55,10 +56,20 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int |
                 shown.remove(k)
         _squeeze(columns, widths, shown, width)
     lines = [[column.title for column in columns], *rows]
+    more = _ellipsis()
     return "\n".join(
-        (" " * _BETWEEN).join(_cell(line[k], widths[k], columns[k]) for k in shown).rstrip()
+        (" " * _BETWEEN).join(_cell(line[k], widths[k], columns[k], more) for k in shown).rstrip()
         for line in lines
     )
+
+
+def _ellipsis() -> str:
+    """One character for what is left out, which the terminal can show."""
+    try:
+        "…".encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return "~"
+    return "…"
 
 
 def _least(column: Column, width: int) -> int:
@@ -74,7 +85,7 @@ def _squeeze(columns: Sequence[Column], widths: list[int], shown: list[int], wid
         widths[max(giving, key=lambda k: widths[k])] -= 1
 
 
-def _cell(text: str, width: int, column: Column) -> str:
+def _cell(text: str, width: int, column: Column, more: str) -> str:
     if len(text) > width:
-        text = "…" + text[1 - width :] if column.end else text[: width - 1] + "…"
+        text = more + text[1 - width :] if column.end else text[: width - 1] + more
     return text.rjust(width) if column.right else text.ljust(width)

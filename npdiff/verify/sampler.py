@@ -1,7 +1,6 @@
 """The proof of a sampler: its order on an ODE whose solution is known, and what else must hold."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,10 +8,11 @@ import numpy as np
 from npdiff.errors import InputError
 from npdiff.samplers import SAMPLERS
 from npdiff.schedules import LinearVP, Schedule
-from npdiff.verify.moments import given_noise, own_noise, short_of
-from npdiff.verify.orders import DATA, TOLERANCE
+from npdiff.verify.deterministic import conduct, converges, errors_at, rounding, short_walk
+from npdiff.verify.moments import given_noise, own_noise
+from npdiff.verify.orders import DATA
 from npdiff.verify.report import Finding, Findings, called, deviation
-from npdiff.verify.trial import EXACT_FOR, POINT, Record, Sampler, Trial
+from npdiff.verify.trial import EXACT_FOR, POINT, Sampler, Trial
 
 #: Where a trial ends unless it is said otherwise: sigma_t / alpha_t is 0.08.
 _LAST_LOG_SNR = 5.05
@@ -35,7 +35,7 @@ def sampler(
     samples: int = 20_000,
     false_alarm: float = 1e-6,
     seed: int = 0,
-    **options: Any,
+    options: Mapping[str, Any] | None = None,
 ) -> Findings:
     r"""Whether a sampler is what it claims to be.
 
@@ -63,7 +63,8 @@ def sampler(
     schedule : Schedule; :class:`~npdiff.schedules.LinearVP` if None. An order above 1 needs one
         that is smooth: a chain is not
     end : the positive time to stop at; where sigma_t / alpha_t = 0.08 if None
-    steps : the numbers of steps, each at least 3
+    steps : the numbers of steps, each at least 3; an order above 3 is seen at more than the usual
+        24 to 384
     shape : of a sample, for samplers that want images
     exact : for which data it claims to make no error at any number of steps: ``"point"`` (DDIM,
         DPM-Solver, DDPM with the posterior variance), ``"standard"`` normal or any ``"gaussian"``
@@ -71,7 +72,7 @@ def sampler(
     to_data : whether it can go to t = 0, where a step returns the estimate of the data
     samples, false_alarm : for ``noise="own"``
     seed : of the noise
-    options : passed on to ``my``
+    options : passed on to ``my``, by name
 
     Returns
     -------
@@ -90,7 +91,7 @@ def sampler(
     counts = tuple(steps or ((24, 48, 96, 192, 384) if noise is None else (16, 32, 64, 128)))
     if min(counts) < 3 or sorted(set(counts)) != list(counts):
         raise InputError(f"steps ascend from 3 or more, got {counts}")
-    run = _bound(my, options)
+    run = _bound(my, options or {})
     schedule = LinearVP() if schedule is None else schedule
     trial = Trial(DATA, schedule, shape)
     end = float(schedule.time_at(_LAST_LOG_SNR) if end is None else end)
@@ -104,10 +105,10 @@ def sampler(
     elif noise == "given":
         found, measured = given_noise(run, trial, end, counts, order, exact, seed)
     else:
-        found, notes = _conduct(run, trial, end)
-        found += [] if getattr(run, "ends_at_data", False) else [_short_walk(run, trial)]
-        errors, floor = _errors(run, trial, end, counts)
-        found.append(_converges(counts, errors, floor, order))
+        found, notes = conduct(run, trial, end)
+        found += [] if getattr(run, "ends_at_data", False) else [short_walk(run, trial)]
+        errors, floor = errors_at(run, trial, end, counts)
+        found.append(converges(counts, errors, floor, order))
         measured = {"steps": counts, "error": tuple(errors)}
         if exact is not None:
             found.append(_exact(run, trial, end, exact))
@@ -118,7 +119,7 @@ def sampler(
     return Findings(name, tuple(found), tuple(notes), measured)
 
 
-def _bound(my: Sampler | str, options: dict[str, Any]) -> Sampler:
+def _bound(my: Sampler | str, options: Mapping[str, Any]) -> Sampler:
     if isinstance(my, str) and my not in SAMPLERS:
         raise InputError(f"unknown sampler {my!r}: npdiff has {', '.join(SAMPLERS)}")
     f: Sampler = SAMPLERS[my] if isinstance(my, str) else my
@@ -130,100 +131,6 @@ def _bound(my: Sampler | str, options: dict[str, Any]) -> Sampler:
 
     bound.ends_at_data = getattr(f, "ends_at_data", False)  # type: ignore[attr-defined]
     return bound
-
-
-def _conduct(run: Sampler, trial: Trial, end: float) -> tuple[list[Finding], list[str]]:
-    """What a sampler asks its denoiser, what it does to its argument, whether samples meet."""
-    times = trial.grid(trial.start, end, 12)
-    x = float(trial.schedule.sigma(trial.start)) * trial.points
-    record = Record()
-    there = trial.run(run, x, times, record)
-    back = trial.run(run, x[::-1], times)
-    asked = np.array(record.times or [math.nan])
-    slack = 1e-6 * times[0]
-    outside = int(((asked > times[0] + slack) | (asked < end - slack)).sum())
-    first = abs(asked[0] - times[0]) / times[0]
-    state = deviation(record.first, x) if record.first is not None else math.inf
-    several = f"{len(record.times) // 2} questions in 12 steps"
-    found = [
-        Finding("the answer is finite", float((~np.isfinite(there)).sum()), 0.0),
-        Finding("x itself is not written to", float(record.written), 0.0),
-        Finding(
-            "the denoiser is first asked about x", max(first, state), 1e-6,
-            "at another time or another x: an index off by one, a wrong time or scale",
-        ),
-        Finding(
-            "it is asked at one time, within the grid", float(outside + record.several), 0.0,
-            "a time off by one, or the position in the batch in the place of the time",
-        ),
-        Finding(
-            "samples do not see each other", deviation(back[::-1], there), _rounding(there),
-            "the answer for a sample depends on its place in the batch",
-        ),
-    ]  # fmt: skip
-    return found, [several]
-
-
-def _rounding(x: np.ndarray) -> float:
-    """What rounding may do to an answer of many steps."""
-    return 1e4 * float(np.finfo(x.dtype).eps)
-
-
-def _short_walk(run: Sampler, trial: Trial) -> Finding:
-    """The slope of the error of two steps, the first twice the second, as both shrink."""
-    errors = []
-    middle = float(trial.schedule.time_at(0.0))
-    x = trial.flow(float(trial.schedule.sigma(trial.start)) * trial.points, trial.start, middle)
-    for length in (0.2, 0.1):
-        times = trial.schedule.time_at(np.array([0.0, 0.7, 1.0]) * length)
-        times[0] = middle
-        there = trial.run(run, x, times)
-        errors.append(deviation(there, trial.flow(x, float(times[0]), float(times[2]))))
-    slope = _slope((1, 2), errors, 0.0)
-    return Finding(
-        f"two short unequal steps have an error of order {slope:z.2f}, at least 2",
-        short_of(2.0, slope), TOLERANCE,
-        "a step too few, too many or of the wrong length; a sign, a scale",
-    )  # fmt: skip
-
-
-def _errors(
-    run: Sampler, trial: Trial, end: float, counts: Sequence[int]
-) -> tuple[list[float], float]:
-    """The largest global error at each number of steps, and where rounding sets in."""
-    x = float(trial.schedule.sigma(trial.start)) * trial.points
-    truth = trial.flow(x, trial.start, end)
-    errors, floor = [], 0.0
-    for count in counts:
-        there = trial.run(run, x, trial.grid(trial.start, end, count))
-        errors.append(float(np.abs(there - truth).max()))
-        floor = 50.0 * float(np.finfo(there.dtype).eps)
-    return errors, floor
-
-
-def _slope(counts: Sequence[int], errors: Sequence[float], floor: float) -> float:
-    """The slope at the last pair above the floor, or NaN."""
-    pairs = [k for k in range(1, len(errors)) if errors[k] > floor or k == 1]
-    before, after = errors[pairs[-1] - 1], errors[pairs[-1]]
-    if not (math.isfinite(before) and math.isfinite(after)):
-        return math.nan
-    if after <= floor:
-        return math.inf
-    return math.log(before / after) / math.log(counts[pairs[-1]] / counts[pairs[-1] - 1])
-
-
-def _converges(
-    counts: Sequence[int], errors: Sequence[float], floor: float, order: float | None
-) -> Finding:
-    if order is None:
-        return Finding(f"the error at {counts[-1]} steps", errors[-1], 1e-3)
-    slope = _slope(counts, errors, floor)
-    return Finding(
-        f"the error falls with order {slope:z.2f}, at least {order:g}",
-        short_of(order, slope), TOLERANCE,
-        "at order 0 it solves another equation: a sign, a scale, a time; where the order is only "
-        "too low, look at a stage or at a term of history",
-    )  # fmt: skip
 
 
 def _uneven(trial: Trial, start: float, end: float) -> np.ndarray:
@@ -239,7 +146,7 @@ def _exact(run: Sampler, trial: Trial, end: float, exact: str) -> Finding:
     there = here.run(run, x, times)
     return Finding(
         f"three unequal steps are exact for {exact} data",
-        deviation(there, here.flow(x, times[0], end)), max(1e-9, _rounding(there)),
+        deviation(there, here.flow(x, times[0], end)), max(1e-9, rounding(there)),
         "a coefficient is that of another time, or the method is not exact there",
     )  # fmt: skip
 
@@ -259,7 +166,7 @@ def _lands(run: Sampler, trial: Trial, noise: str | None, seed: int) -> Finding:
         there = here.run(run, x, times, **_noise(here, x, noise, seed))
     return Finding(
         "at t = 0 it ends in the data, where they are a point",
-        deviation(there, np.full_like(x, POINT.mean[0])), max(1e-6, _rounding(there)),
+        deviation(there, np.full_like(x, POINT.mean[0])), max(1e-6, rounding(there)),
         "the last step: noise is added or left, or alpha is not 1 there (to_data=False, if it "
         "is not meant to go there)",
     )  # fmt: skip
@@ -274,5 +181,5 @@ def _agrees(
     theirs = trial.run(like, x, times, **more)
     return Finding(
         f"three unequal steps are those of {called(like)}",
-        deviation(trial.run(run, x, times, **more), theirs), max(1e-9, _rounding(theirs)),
+        deviation(trial.run(run, x, times, **more), theirs), max(1e-9, rounding(theirs)),
     )  # fmt: skip

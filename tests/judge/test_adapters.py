@@ -24,8 +24,8 @@ def test_the_programs_of_the_chapter_run():
     space = {}
     for program in programs:
         exec(program, space)
-    wrong = programs[2].replace("D(ahead, b)) / b", "D(ahead, b)) / a")
-    assert wrong != programs[2]
+    wrong = programs[3].replace("D(ahead, b)) / b", "D(ahead, b)) / a")
+    assert wrong != programs[3]
     with pytest.raises(AssertionError, match="the error falls with order"):
         exec(wrong, space)
 
