@@ -166,7 +166,7 @@ def test_places(trained: Trained) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"sampler": "plms"}, "ddim"),
+        ({"sampler": "plm"}, "ddim"),
         ({"grid": "even"}, "trailing"),
         ({"guidance": float("inf")}, "guidance"),
         ({"rescale": 1.5}, "rescale"),
