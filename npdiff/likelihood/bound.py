@@ -130,7 +130,7 @@ def _terms(
 def _log(variance: Array | float, x: Array) -> Array:
     """The logarithm of a step's variance, an array like ``x``."""
     xp = namespace(x)
-    if np.ndim(variance) == x.ndim:
+    if getattr(variance, "ndim", 0) == x.ndim:
         return xp.log(variance)
     return xp.zeros_like(x) + per_sample(np.log(variance), x)
 

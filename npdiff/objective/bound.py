@@ -103,7 +103,7 @@ def step_kl(
     true = xp.zeros_like(x_0) + per_sample(true_log_variance, x_0)
     if log_variance is None:
         own = true
-    elif np.ndim(log_variance) < x_0.ndim:
+    elif getattr(log_variance, "ndim", 0) < x_0.ndim:
         own = xp.zeros_like(x_0) + per_sample(log_variance, x_0)
     else:
         own = log_variance
