@@ -1,4 +1,4 @@
-"""DDIM: the paper's own symbols, ancestral sampling at eta = 1, and the right marginals."""
+"""DDIM: ancestral sampling at eta = 1, exact for a point, there and back."""
 
 import numpy as np
 import pytest
@@ -6,47 +6,11 @@ import pytest
 from npdiff.errors import InputError
 from npdiff.exact import Gaussian
 from npdiff.grids import trailing
-from npdiff.random import Key
-from npdiff.samplers import ddim, ddpm, keyed_noise
+from npdiff.samplers import ddim, ddim_inversion, ddpm
 from npdiff.schedules import SCHEDULES, linear_table
 
 ALL = {name: SCHEDULES[name]() for name in ("linear", "cosine", "vp", "cosine-continuous")}
 everywhere = pytest.mark.parametrize("schedule", ALL.values(), ids=ALL)
-
-
-@pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
-def test_the_step_in_the_symbols_of_the_paper(eta: float) -> None:
-    """Song, Meng and Ermon write alpha for alpha-bar."""
-    table = linear_table()
-    rng = np.random.default_rng(0)
-    for t, s in ((1000, 900), (500, 499), (20, 10), (2, 1), (50, 0)):
-        x_t, eps, z = rng.normal(size=(3, 4, 5))
-        a_t, a_s = table.alpha_bar[t], table.alpha_bar[s]
-        sigma = eta * np.sqrt((1 - a_s) / (1 - a_t)) * np.sqrt(1 - a_t / a_s)
-        predicted = (x_t - np.sqrt(1 - a_t) * eps) / np.sqrt(a_t)
-        direction = np.sqrt(1 - a_s - sigma**2) * eps
-
-        def denoise(x, time, x_0=predicted, eps=eps):
-            return x_0, eps
-
-        times = np.array([t, s], dtype=float)
-        (step,) = ddim(denoise, table, x_t, times, eta=eta, noise=lambda i, z=z: z)
-        expected = np.sqrt(a_s) * predicted + direction + sigma * z
-        np.testing.assert_allclose(step.x, expected, rtol=1e-8, atol=1e-9)
-
-
-@everywhere
-@pytest.mark.parametrize("steps", [200, 37])
-def test_eta_one_is_ancestral_sampling(schedule, steps: int) -> None:
-    """On strided grids of any schedule, with the same noise."""
-    x = np.random.default_rng(1).normal(size=(3, 2))
-    denoise = Gaussian([0.7, -0.2], [0.3, 0.1]).denoiser(schedule)
-    noise = keyed_noise(Key(3, range(3)), x)
-    times = trailing(schedule, steps)
-    one = ddim(denoise, schedule, x, times, eta=1.0, noise=noise)
-    other = ddpm(denoise, schedule, x, times, variance="small", noise=noise)
-    for a, b in zip(one, other, strict=True):
-        np.testing.assert_allclose(a.x, b.x, rtol=1e-9, atol=1e-11)
 
 
 def test_eta_one_is_ddpm_on_the_whole_chain() -> None:
@@ -74,25 +38,6 @@ def test_it_is_exact_for_a_point(schedule, steps: int) -> None:
 
 
 @everywhere
-@pytest.mark.parametrize("eta", [0.0, 0.4, 0.8, 1.0])
-def test_every_eta_has_the_right_marginals(schedule, eta: float) -> None:
-    """For a point the variance at s is sigma_s^2. Read off impulse responses: no sampling error."""
-    times = trailing(schedule, 9)
-    count = len(times) - 1
-
-    def impulse(i: int) -> np.ndarray:
-        return (np.arange(count + 1) == i).astype(float)[:, None]
-
-    x = np.zeros((count + 1, 1))
-    x[count] = schedule.sigma(times[0])
-    denoise = Gaussian([0.0], 0.0).denoiser(schedule)
-    for step in ddim(denoise, schedule, x, times, eta=eta, noise=impulse):
-        np.testing.assert_allclose(
-            np.sqrt((step.x**2).sum()), schedule.sigma(step.t), rtol=1e-9, atol=1e-15
-        )
-
-
-@everywhere
 def test_a_fine_grid_keeps_to_the_flow(schedule) -> None:
     data = Gaussian([0.6, -0.3], np.array([[0.5, 0.2], [0.2, 0.3]]))
     x = np.random.default_rng(2).normal(size=(4, 2))
@@ -114,3 +59,45 @@ def test_noise_is_needed_where_eta_is_positive() -> None:
     with pytest.raises(InputError, match="given no noise"):
         next(ddim(lambda x, t: (x, x), ALL["vp"], x, times, eta=0.5))
     assert len(list(ddim(lambda x, t: (x, x), ALL["vp"], x, times))) == 2
+
+
+def test_inversion_of_what_is_exact() -> None:
+    """For a point the way back is the way there, step for step, on any grid."""
+    point, eps = np.array([[0.4, -0.9]]), np.array([[1.1, 0.3]])
+    for schedule in ALL.values():
+        denoise = Gaussian(point[0], 0.0).denoiser(schedule)
+        times = np.linspace(0.2, 1.0, 5) * schedule.t_max
+        x = schedule.alpha(times[0]) * point + schedule.sigma(times[0]) * eps
+        steps = list(ddim_inversion(denoise, schedule, x, times))
+        assert [step.t for step in steps] == times[1:].tolist()
+        for step in steps:
+            expected = schedule.alpha(step.t) * point + schedule.sigma(step.t) * eps
+            np.testing.assert_allclose(step.x, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("corrections", [0, 2])
+def test_inversion_asks_at_the_time_of_the_state_it_shows(corrections: int) -> None:
+    """At s, where it stands; at t from the data on; never at 0, never beyond the grid."""
+    schedule, asked = ALL["linear"], []
+
+    def denoise(x, t):
+        asked.append(float(t))
+        return 0.5 * x, x
+
+    list(ddim_inversion(denoise, schedule, np.ones((1, 1)), [0, 10, 20], corrections=corrections))
+    assert asked == [10.0] * (1 + corrections) + [10.0] + [20.0] * corrections
+
+
+@pytest.mark.parametrize("times", [[1.0, 0.5], [0.5, 0.5], [0.5], [-0.1, 0.5], [0.5, 1.1]])
+def test_inversion_refuses(times: list[float]) -> None:
+    steps = ddim_inversion(lambda x, t: (x, x), ALL["vp"], np.ones((1, 1)), times)
+    with pytest.raises(InputError):
+        next(steps)
+
+
+def test_inversion_refuses_fewer_corrections_than_none() -> None:
+    steps = ddim_inversion(
+        lambda x, t: (x, x), ALL["vp"], np.ones((1, 1)), [0.0, 1.0], corrections=-1
+    )
+    with pytest.raises(InputError, match="0 corrections or more"):
+        next(steps)
