@@ -5,12 +5,12 @@ every figure on them was computed in that build.
 """
 
 import re
+import unicodedata
 from collections import defaultdict
 from pathlib import Path
 
 from npdiff.verify.equations import Equation, Source, equations
-from npdiff.verify.errata import ledger
-from npdiff.verify.errata.record import Entry
+from npdiff.verify.errata import Entry, judge, ledger
 from npdiff.verify.orders import BEDS, CLAIMS, TOLERANCE, Convergence, measure
 from npdiff.verify.registry import Outcome, checks, prove
 
@@ -47,8 +47,8 @@ def bibliography() -> dict[str, list[tuple[str, str]]]:
 
 def key_of(source: Source, papers: dict[str, list[tuple[str, str]]]) -> str:
     """The key in refs.bib of the paper that a docstring names."""
-    plain = source.paper.replace("ä", "a").replace("ö", "o").replace("é", "e")
-    found = papers.get(plain) or papers.get(source.paper)
+    plain = unicodedata.normalize("NFKD", source.paper)
+    found = papers.get("".join(c for c in plain if not unicodedata.combining(c)))
     if not found:
         raise KeyError(f"refs.bib has no {source.paper}, which a docstring names")
     told = [key for key, title in found if source.name and source.name in title]
@@ -253,7 +253,9 @@ def write(folder: Path) -> None:
     for key, found in pages.items():
         (folder / f"{key}.md").write_text(paper_page(key, found, outcomes), encoding="utf-8")
     (folder / "index.md").write_text(index_page(pages, outcomes), encoding="utf-8")
-    (folder / "errata.md").write_text(errata_page(ledger()), encoding="utf-8")
+    (folder / "errata.md").write_text(
+        errata_page([judge(erratum) for erratum in ledger().values()]), encoding="utf-8"
+    )
     found = [measure(claim, bed, STEPS) for claim in CLAIMS for bed in BEDS]
     orders_figure(found, folder / "orders.png")
     (folder / "orders.md").write_text(orders_page(found), encoding="utf-8")
