@@ -1,0 +1,52 @@
+"""Networks with a learned variance: the two halves of the answer, asked for once."""
+
+import numpy as np
+import pytest
+
+from npdiff.errors import InputError
+from npdiff.parameterisation import ROWS
+from npdiff.samplers import ddpm
+from npdiff.samplers.learned import with_variance
+from npdiff.schedules import linear_table
+
+
+def noise(i: int) -> np.ndarray:
+    return np.random.default_rng(i).normal(size=(3, 2, 2))
+
+
+@pytest.mark.parametrize(("answer", "name"), [(-1.0, "small"), (1.0, "large")])
+def test_the_ends_of_the_range_are_the_named_variances(answer: float, name: str) -> None:
+    """2 v - 1 = -1 is the small one, 1 the large; and the network runs once a step."""
+    table, calls = linear_table(), []
+
+    def network(x: np.ndarray, clock: np.ndarray) -> np.ndarray:
+        calls.append(float(clock[0]))
+        return np.concatenate([0.3 * x, np.full_like(x, answer)], axis=-1)
+
+    denoise, variance = with_variance(network, table, ROWS["eps"])
+    x, times = noise(99), np.array([900.0, 500.0, 100.0, 1.0])
+    found = list(ddpm(denoise, table, x, times, variance=variance, noise=noise))
+    assert calls == [900.0, 500.0, 100.0]
+    expected = list(ddpm(denoise, table, x, times, variance=name, noise=noise))
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a.x, b.x, rtol=1e-12)
+
+
+def test_the_variance_of_another_state_is_asked_for() -> None:
+    """It belongs to the x it is asked for, whatever was denoised before."""
+    table = linear_table()
+
+    def network(x: np.ndarray, clock: np.ndarray) -> np.ndarray:
+        return np.concatenate([x, np.tanh(x)], axis=-1)
+
+    denoise, variance = with_variance(network, table, ROWS["eps"])
+    one, other = noise(1), noise(2)
+    expected = variance(one, 10.0, 20.0)
+    denoise(other, 20.0)
+    np.testing.assert_array_equal(variance(one, 10.0, 20.0), expected)
+
+
+def test_a_network_with_one_answer_is_refused() -> None:
+    denoise, _ = with_variance(lambda x, clock: x, linear_table(), ROWS["eps"])
+    with pytest.raises(InputError, match="with a variance it has twice the channels"):
+        denoise(noise(0), 10.0)
