@@ -22,7 +22,7 @@ MASK = np.array([True, False, False])
 def law(steps: int, resamplings: int, value: float = 1.6) -> tuple[np.ndarray, np.ndarray]:
     """Of the two unknown numbers."""
     grid = GRIDS["log-snr"](SCHEDULE, steps)
-    mean, covariance = inpainted(
+    mean, covariance, _ = inpainted(
         Case("figures"), SCHEDULE, grid, np.array([value, 0.0, 0.0]), MASK,
         jump=1, resamplings=resamplings,
     )  # fmt: skip

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from npdiff.backend import Array
-from npdiff.editing import interpolate, sdedit, slerp, start_of
-from npdiff.schedules import EDM, SCHEDULES
+from npdiff.editing import encode, interpolate, sdedit, slerp, start_of
+from npdiff.schedules import EDM, SCHEDULES, Times
 from npdiff.verify.checks.editing import DATA, ROOT, C, M, last, law_of
 from npdiff.verify.checks.process import times
 from npdiff.verify.registry import Case, check, relative
@@ -36,7 +36,7 @@ def edit_by_its_map(case: Case) -> float:
     def edit(x: Array, noise: Callable[[int], Array]) -> Array:
         return last(sdedit(DATA.denoiser(schedule), schedule, x, grid, noise=noise, **how))
 
-    mean, cov = law_of(edit, case, x_0, 0.0)
+    mean, cov, _ = law_of(edit, case, x_0, 0.0)
     V = C + sigma**2 * np.eye(3)
     values, axes = np.linalg.eigh(C @ np.linalg.inv(V) @ np.eye(3))
     root = axes @ np.diag(np.sqrt(values)) @ np.linalg.inv(axes)
@@ -86,3 +86,38 @@ def interpolation_by_matrices(case: Case) -> float:
     ends = case.array(a[None]), case.array(b[None])
     found = interpolate(DATA.denoiser(schedule), schedule, *ends, w, grid, corrections=60)
     return relative(found, (total @ z + shift)[None])
+
+
+@check(
+    "edit-start",
+    "latent-interpolation",
+    route="a model is asked and counts",
+    tolerance=0.0,
+    cases=6,
+)
+def edits_ask_and_draw_as_they_say(case: Case) -> dict[str, float]:
+    """Half of the steps unless told otherwise, draws 0, 1, 2, ...; two ways there, one back."""
+    schedule, steps = EDM(), int(case.rng.integers(2, 9))
+    grid, x = np.append(np.linspace(3.0, 1.0, steps), 0.0), case.normal((1, 3))
+    asked, drawn = [], []
+
+    def denoise(x: Array, t: Times) -> tuple[Array, Array]:
+        asked.append(float(t))
+        return 0.5 * x, x
+
+    def noise(i: int) -> Array:
+        drawn.append(i)
+        return x
+
+    last(sdedit(denoise, schedule, x, grid, noise=noise, sampler="ddpm"))
+    taken = (steps + 1) // 2
+    start = float(asked != list(grid[-1 - taken : -1]) or drawn != list(range(taken)))
+    asked.clear()
+    interpolate(denoise, schedule, x, x + 1.0, 0.5, grid)
+    found = len(asked)
+    asked.clear()
+    encode(denoise, schedule, x, grid)
+    return {
+        "edit-start": start,
+        "latent-interpolation": abs(found - 3 * steps) + abs(len(asked) - steps),
+    }
