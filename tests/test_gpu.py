@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from npdiff import backend, data, exact, guidance, nn, objective, ops, samplers, tree
+from npdiff import backend, data, editing, exact, guidance, nn, objective, ops, samplers, tree
 from npdiff.denoiser import Denoiser, clipped, plain
 from npdiff.generate import generate
 from npdiff.grids import trailing
@@ -319,6 +319,29 @@ def test_exact_distributions(device, method):
             device.same(
                 getattr(distribution, method)(schedule, device.place(x), t), np.asarray(expected)
             )
+
+
+def test_editing(device):
+    """Inpainting, SDEdit and the way over the noise, with a denoiser in closed form."""
+    points = exact.FiniteData(normal(4, 2, 2, 1, seed=3, dtype=np.float64))
+    schedule = SCHEDULES["vp"]()
+    times, mask = trailing(schedule, 6), np.array([[[True], [False]], [[False], [True]]])
+    x, y = normal(3, 2, 2, 1, dtype=np.float64), normal(3, 2, 2, 1, seed=1, dtype=np.float64)
+    denoise = points.denoiser(schedule)
+
+    def edits(place):
+        there, here = place(x), place(y)
+        noise = samplers.keyed_noise(Key(4, range(3)), there)
+        common = {"noise": noise, "sampler": "ddpm"}
+        painted = editing.inpaint(
+            denoise, schedule, there, times, known=here, mask=mask, jump=2, resamplings=2, **common
+        )
+        edited = editing.sdedit(denoise, schedule, here, times, strength=0.5, **common)
+        between = editing.interpolate(denoise, schedule, there, here, 0.4, times, corrections=1)
+        return [list(painted)[-1].x, list(edited)[-1].x, between]
+
+    for found, expected in zip(edits(device.place), edits(lambda a: a), strict=True):
+        device.same(found, expected)
 
 
 def test_optimiser(device):
