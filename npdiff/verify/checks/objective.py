@@ -94,6 +94,8 @@ def unweighted_is_weighted_by_one(case: Case) -> float:
         wrong = row.target(schedule, x_0, example.eps, example.t)
         a, b = (np.reshape(c, (-1, 1)) for c in row.coefficients(schedule, example.t))
         ratio = schedule.sigma(example.t) / schedule.alpha(example.t)
-        wrong = wrong + 0.3 * (b - a * ratio[:, None])  # eps_hat = eps + 0.3 at the same x_t
+        wrong = wrong + case.array(
+            0.3 * (b - a * ratio[:, None])
+        )  # eps_hat = eps + 0.3 at the same x_t
         losses.append(float(loss(wrong, example=example)[0]))
     return relative(np.array(losses), np.full(len(losses), 0.09))
