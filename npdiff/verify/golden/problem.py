@@ -13,7 +13,7 @@ from npdiff.verify.equations import equations
 #: Significant decimal digits of what is written.
 DIGITS = 12
 
-_CITED = re.compile(r":eq:`([^`]+)`")
+_CITED = re.compile(r":eq:\x60([^\x60]+)\x60")
 _ROLE = re.compile(r":(?:func|class|mod|meth|data):`~?\.?([^`]+)`")
 
 
