@@ -213,10 +213,11 @@ class Laboratory:
 
     def __init__(self, trees: dict[Path, ast.Module], found: Reach) -> None:
         self.trees, self.reach = trees, found
+        self.killers: dict[tuple[str, str], str] = {}
         self.alive, self.early = functions(), run_at_import(list(trees))
 
-    def caught(self, mutant: Mutant) -> bool:
-        """Whether a check sees the change; runs in a process that ends after it."""
+    def caught(self, mutant: Mutant) -> str:
+        """The check that sees the change, if one does; runs in a process that ends after it."""
         names = self.reach.of(mutant)
         mutant.apply()
         tree = ast.fix_missing_locations(self.trees[mutant.path])
@@ -231,9 +232,22 @@ class Laboratory:
             forget()
             sys.meta_path.insert(0, Changed(mutant.path, code))
         checks = registered()
-        first = ((checks[name], 0) for name in names)
-        later = ((checks[name], i) for name in names for i in range(1, checks[name].cases))
-        return any(failing(*trial) for trials in (first, later) for trial in trials)
+        known = self.killers.get(where, "")
+
+        def turn(trial: tuple[str, int]) -> tuple[bool, float]:
+            """Who has seen a change of this function comes first, then the quickest."""
+            name, index = trial
+            return name != known, self.reach.seconds[name] * (index + 1) / checks[name].cases
+
+        trials = [(name, index) for name in names for index in range(checks[name].cases)]
+        for name, index in sorted(trials, key=turn):
+            try:
+                seen = failing(checks[name], index)
+            except Exception:
+                seen = True
+            if seen:
+                return name
+        return ""
 
     def judge(self, mutant: Mutant) -> int:
         """CAUGHT, SURVIVED or TIMED_OUT."""
@@ -242,7 +256,7 @@ class Laboratory:
             return SURVIVED
         limit = GRACE + PATIENCE * sum(self.reach.seconds[name] for name in names)
 
-        def work() -> bool:
+        def work() -> str:
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
             signal.setitimer(signal.ITIMER_PROF, limit)
             nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -253,4 +267,6 @@ class Laboratory:
         status, result = in_child(work)
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF:
             return TIMED_OUT
-        return SURVIVED if result is False else CAUGHT
+        if result:
+            self.killers[str(mutant.path), mutant.function] = result
+        return SURVIVED if result == "" else CAUGHT

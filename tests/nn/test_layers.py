@@ -79,12 +79,3 @@ def test_down_halves_rounding_up_and_up_comes_back(size, normals) -> None:
     assert small.shape == (1, -(-size // 2), 2)
     assert up(small, size=(size,))[0].shape == x.shape
     assert up(small)[0].shape == (1, 2 * small.shape[1], 2)
-
-
-def test_time_embedding_written_out(normals, perturbed) -> None:
-    time = perturbed(nn.TimeEmbedding.init(RNG, 8, 5, variant="ddpm"))
-    clock = 5.0 * normals((3,))
-    angle = clock[:, None] * 10_000.0 ** (-np.arange(4) / 3)
-    h = np.concatenate([np.sin(angle), np.cos(angle)], axis=1) @ time.first.w + time.first.b
-    expected = h / (1.0 + np.exp(-h)) @ time.second.w + time.second.b
-    np.testing.assert_allclose(time(clock)[0], expected, rtol=1e-12)

@@ -37,18 +37,6 @@ def test_no_label_is_the_null_label(normals, perturbed) -> None:
     assert (network(x, clock, labels=np.zeros(4, dtype=int))[0] != y).any()
 
 
-def test_written_out(normals, perturbed) -> None:
-    network, (x, clock) = perturbed(mlp(classes=2)), normals((4, 3), (4,))
-    labels = np.array([0, 2, 0, 1])
-    e = network.time(clock)[0] + network.label.table[labels]
-    h = x @ network.inward.w + network.inward.b
-    for layer in network.layers:
-        a = h + e
-        h = h + a / (1.0 + np.exp(-a)) @ layer.w + layer.b
-    expected = h @ network.outward.w + network.outward.b
-    np.testing.assert_allclose(network(x, clock, labels=labels)[0], expected, rtol=1e-12)
-
-
 def test_called_like_the_unet(normals) -> None:
     """In float32, with a key it has no use for."""
     x, clock = normals((4, 3), (4,), dtype=np.float32)

@@ -26,42 +26,6 @@ def two(weight, bias, dtype=np.float64) -> Two:
     return Two(np.full((1, 1), weight, dtype), np.full(1, bias, dtype))
 
 
-def scalar_adamw(theta, gradients, rates, beta_1, beta_2, eps, decay):
-    """One parameter, in plain floats, as the moments' definition unrolled: weighted sums."""
-    for n, rate in enumerate(rates, 1):
-        past = gradients[:n]
-        m = sum((1 - beta_1) * beta_1 ** (n - i) * g for i, g in enumerate(past, 1))
-        v = sum((1 - beta_2) * beta_2 ** (n - i) * g * g for i, g in enumerate(past, 1))
-        m_hat, v_hat = m / (1 - beta_1**n), v / (1 - beta_2**n)
-        theta -= rate * decay * theta + rate * m_hat / (math.sqrt(v_hat) + eps)
-    return theta
-
-
-def test_adamw_is_its_unrolled_definition():
-    rng = np.random.default_rng(0)
-    gradients, rates = rng.standard_normal((9, 2)), rng.uniform(0.01, 0.1, 9)
-    model, moments = two(0.7, -0.3), Moments.zero(two(0.0, 0.0))
-    for n, (g, rate) in enumerate(zip(gradients, rates, strict=True), 1):
-        model, moments = adamw(
-            model, two(*g), moments, step=n, learning_rate=rate,
-            betas=(0.8, 0.95), eps=1e-3, weight_decay=0.2,
-        )  # fmt: skip
-    options = (0.8, 0.95, 1e-3)
-    weight = scalar_adamw(0.7, gradients[:, 0].tolist(), rates, *options, decay=0.2)
-    bias = scalar_adamw(-0.3, gradients[:, 1].tolist(), rates, *options, decay=0.0)
-    assert model.weight.item() == pytest.approx(weight, rel=1e-13)
-    assert model.bias.item() == pytest.approx(bias, rel=1e-13)
-    assert model.name == "two"
-
-
-def test_adamws_first_step_has_the_length_of_the_learning_rate():
-    for g in (1e-3, -4.0, 1e3):
-        model, _ = adamw(
-            two(1.0, 1.0), two(g, g), Moments.zero(two(0, 0)), step=1, learning_rate=0.1, eps=0.0
-        )
-        assert model.bias.item() == pytest.approx(1.0 - 0.1 * math.copysign(1.0, g), rel=1e-12)
-
-
 def test_without_a_gradient_weights_decay_geometrically_and_biases_stay():
     model, moments = two(2.0, 2.0), Moments.zero(two(0, 0))
     for n in range(1, 6):
@@ -126,15 +90,6 @@ def test_a_cosine_is_above_a_line_first_and_below_it_later():
     assert both(26)[0] == pytest.approx(0.5 + 0.5 * math.sqrt(0.5))
     assert both(26)[1] == 0.75
     assert both(76)[0] == pytest.approx(0.5 - 0.5 * math.sqrt(0.5))
-
-
-def test_ema_is_the_weighted_sum_of_all_it_has_seen():
-    values = np.random.default_rng(1).standard_normal(7)
-    average = two(5.0, 5.0)
-    for value in values:
-        average = ema(average, two(value, value), 0.9)
-    closed = 0.9**7 * 5.0 + sum(0.1 * 0.9 ** (6 - i) * value for i, value in enumerate(values))
-    assert average.bias.item() == pytest.approx(closed, rel=1e-13)
 
 
 def test_emas_warm_up_weighs_the_past_evenly_first_and_ends_at_the_decay():
