@@ -24,7 +24,7 @@ from npdiff import (
 from npdiff.errors import InputError, TrainingError
 from npdiff.pullback import checkpoint, forward_only
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "InputError",
