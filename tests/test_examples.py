@@ -129,3 +129,16 @@ def test_prove_your_own_sampler(run: Run) -> None:
     assert drawn[1].mean() < 1.0
     assert (drawn[2].mean(), drawn[2].std()) == pytest.approx((2.0, 0.5), abs=0.04)
     assert [report.passed for report in reports] == [False, False, True]
+
+
+def test_inpainting(run: Run) -> None:
+    left = run("inpainting")
+    missing = left["missing"]
+    assert missing[0] > 0.15 * (left["truth"] + 0.3)
+    assert missing[2:-1] / missing[3:] == pytest.approx([2.0, 2.0], abs=0.35)
+    right = left["right"]
+    assert right[1] < 0.8
+    assert right[16] > 0.98
+    rows, mask = left["rows"], left["mask"]
+    assert (rows[:, 2:][:, :, mask] == rows[:, :1][:, :, mask]).all()
+    assert (rows[:, 2:][:, :, ~mask] != rows[:, :1][:, :, ~mask]).any(axis=-1).all()
