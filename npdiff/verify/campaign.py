@@ -117,8 +117,8 @@ def outcomes(
 
 
 def _quiet_worker() -> None:
-    """An interruption is the parent's to see; and one worker is one thread."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """An interruption ends a worker without a word; and one worker is one thread."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     with contextlib.suppress(ImportError):
         from threadpoolctl import threadpool_limits
 

@@ -116,7 +116,7 @@ def spread_by_precisions(case: Case) -> dict[str, float]:
     snr = (schedule.alpha(t) / schedule.sigma(t)) ** 2
     expected = np.mean(1.0 / (1.0 / c + snr))
     return {
-        "spread": relative(spread_from_error(x_0, x_0_hat), expected),
+        "spread-from-error": relative(spread_from_error(x_0, x_0_hat), expected),
         # as long as the signal is not so weak that nothing of 1 - E |eps_hat|^2 is left
         "spread-from-noise": relative(spread_from_noise(schedule, eps_hat, t), expected)
         * min(1.0, float(snr)),
