@@ -155,7 +155,7 @@ def dpm_solver_multistep(
 
     Notes
     -----
-    Lu et al. 2022 (DPM-Solver++), appendix, where it is compared with the form in the data.
+    Lu et al. 2022 (DPM-Solver++), appendix, taken in the noise.
     """
     yield from multistep(
         denoise, schedule, x, times, NOISE,
