@@ -287,21 +287,31 @@ def sampled(place, name, schedule, w, clip, options):
     return tuple((step.x, step.x_0) for step in steps), moves
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "cosine-continuous"])
-@pytest.mark.parametrize("w", [1.0, 3.0, np.array([0.5, 4.0])], ids=["1", "3", "by sample"])
+@pytest.mark.parametrize(
+    ("w", "schedule"),
+    [(3.0, "cosine"), (np.array([0.5, 4.0]), "cosine-continuous")],
+    ids=["one guidance", "by sample"],
+)
 @pytest.mark.parametrize("name", samplers.SAMPLERS)
 def test_sampler(device, name, w, schedule):
-    options = {"ddim": {"eta": 0.5}, "ddpm": {"variance": "large"}}.get(name, {})
+    options = {
+        "ddim": {"eta": 0.5},
+        "ddpm": {"variance": "large"},
+        "edm": {"s_churn": 2.0},
+        "lms": {"start": "runge-kutta"},
+        "ode": {"rtol": 0.1, "atol": 0.1},
+    }.get(name, {})
     expected, _ = sampled(np.asarray, name, schedule, w, True, options)
     found, moves = sampled(device.xp.asarray, name, schedule, w, True, options)
     device.same(found, expected)
-    assert not moves.to_host
-    assert {math.prod(shape) for shape in moves.to_device} <= {2}  # one number a sample, no noise
+    if name != "ode":  # its solver runs on the host
+        assert moves.to_host == [()]  # whether the last step's numbers are finite
+        assert {math.prod(shape) for shape in moves.to_device} <= {2}  # one a sample, no noise
 
 
 def test_a_step_sends_coefficients_and_nothing_else():
     _, moves = sampled(strict.xp.asarray, "ddim", "cosine", 3.0, True, {"eta": 0.0})
-    assert not moves.to_host
+    assert moves.to_host == [()]
     assert moves.to_device == [(2,)] * 6  # the clock: two networks, three steps
 
 
