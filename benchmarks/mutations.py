@@ -45,10 +45,12 @@ SYMMETRIC = {
     "swapaxes",
     "isinstance",
 }
-#: Functions that cut work into blocks or refuse arguments.
-_OUTSIDE = {"blocks", "checked", "TypeVar", "cast", "__repr__", "__str__"}  # fmt: skip
+#: Functions that cut work into blocks, refuse arguments, or give so many nodes of quadrature.
+_OUTSIDE = {
+    "blocks", "checked", "TypeVar", "cast", "__repr__", "__str__", "leggauss", "hermgauss"
+}  # fmt: skip  # fmt: skip
 #: Only the speed depends on these, or how closely a search is carried out.
-_TUNING = re.compile(r"BLOCK|ROUNDS_OF|ITERATIONS|TOLERANCE|^r?tol|^atol|^max_step")
+_TUNING = re.compile(r"BLOCK|ITERATIONS|TOLERANCE|^[ra]?tol")
 _TINY = 1e-6
 PLAIN = (ast.Name, ast.Attribute, ast.Call)
 
@@ -219,13 +221,23 @@ def _children(node: ast.AST) -> Iterator[tuple[str, int | None, ast.AST]]:
     if isinstance(node, ast.Call) and name_of(node.func) == "reshape":
         for argument in node.args:
             argument.rest = True  # type: ignore[attr-defined]
+    if isinstance(node, ast.arguments):
+        named = zip([*node.args[-len(node.defaults) :], *node.kwonlyargs],
+                    [*node.defaults, *node.kw_defaults], strict=False)  # fmt: skip
+        for argument, default in named:
+            if default is not None and _TUNING.search(argument.arg):
+                default.tuning = True  # type: ignore[attr-defined]
     for field, value in ast.iter_fields(node):
         if _skipped(node, field):
             continue
         if isinstance(value, ast.AST):
             yield field, None, value
         elif isinstance(value, list):
-            pairs = ((i, child) for i, child in enumerate(value) if isinstance(child, ast.AST))
+            pairs = (
+                (i, child)
+                for i, child in enumerate(value)
+                if isinstance(child, ast.AST) and not hasattr(child, "tuning")
+            )
             yield from ((field, i, child) for i, child in pairs)
 
 
