@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from npdiff.errors import InputError
-from npdiff.verify.golden.problem import DIGITS, Problem, cited, definition, key_of, plain, readable
+from npdiff.verify.golden.problem import DIGITS, Problem, cited, defined, key_of, plain, readable
 
 CONVENTIONS = (
     "All arithmetic is in double precision; what is written is rounded to 12 significant digits.",
@@ -26,8 +26,7 @@ CONVENTIONS = (
 
 def document(chosen: Sequence[Problem], version: str) -> dict[str, Any]:
     """Problems as plain values, ready for JSON."""
-    uses = {key_of(f): f for problem in chosen for f in problem.uses}
-    texts = {key: readable(definition(f)) for key, f in sorted(uses.items())}
+    texts = defined(f for problem in chosen for f in problem.uses)
     return {
         "format": "npdiff golden values 1",
         "npdiff": version,
@@ -42,8 +41,8 @@ def document(chosen: Sequence[Problem], version: str) -> dict[str, Any]:
             }
             for problem in chosen
         },
-        "definitions": texts,
-        "equations": cited([definition(f) for f in uses.values()]),
+        "definitions": {key: readable(text) for key, text in texts.items()},
+        "equations": cited(list(texts.values())),
     }
 
 

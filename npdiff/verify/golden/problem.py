@@ -1,8 +1,9 @@
 """A problem that is stated to the last digit, and its answer."""
 
+import importlib
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +67,32 @@ def definition(f: Any) -> str:
 def key_of(f: Any) -> str:
     """How the file refers to a definition: ``npdiff.samplers.ddim.ddim``."""
     return f.__name__ if inspect.ismodule(f) else f"{f.__module__}.{f.__qualname__}"
+
+
+def defined(uses: Iterable[Any]) -> dict[str, str]:
+    """The docstrings of what is used, and of what of npdiff these refer to in turn, by key."""
+    found: dict[str, str] = {}
+    queue = list(uses)
+    while queue:
+        f = queue.pop()
+        if key_of(f) not in found:
+            found[key_of(f)] = definition(f)
+            queue += [g for name in _ROLE.findall(definition(f)) if (g := _resolved(name))]
+    return dict(sorted(found.items()))
+
+
+def _resolved(name: str) -> Any:
+    """What a full name stands for; None if it is not npdiff's."""
+    parts = name.split(".")
+    for cut in range(len(parts), 1, -1) if parts[0] == "npdiff" else ():
+        try:
+            found = importlib.import_module(".".join(parts[:cut]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[cut:]:
+            found = getattr(found, part)
+        return found if inspect.getdoc(found) and hasattr(found, "__name__") else None
+    return None
 
 
 def cited(texts: list[str]) -> dict[str, str]:

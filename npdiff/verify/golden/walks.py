@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from npdiff.grids import leading
-from npdiff.samplers import SAMPLERS, Steps
+from npdiff.samplers import SAMPLERS, Steps, options_of
 from npdiff.schedules import LinearVP, linear_table
 from npdiff.verify.golden.problem import Problem
 from npdiff.verify.orders import CLAIMS, DATA, STARTS
@@ -26,6 +26,8 @@ STOCHASTIC: tuple[tuple[str, dict[str, Any]], ...] = (
     ("euler-ancestral", {"eta": 1.0}),
     ("dpm2-ancestral", {"eta": 1.0}),
     ("euler-maruyama", {}),
+    ("predictor-corrector", {}),
+    ("edm", {"s_churn": 1.0, "s_max": 10.0}),
 )
 
 _STATEMENT = (
@@ -70,7 +72,7 @@ def samplers() -> Iterator[Problem]:
         yield Problem(
             f"sampler/{label}",
             _STATEMENT + (drawn if noisy else ""),
-            {**given, "options": options},
+            {**given, "options": {**options_of(name), **options}},
             {"x": np.stack([step.x[:, 0] for step in walk])},
             (SAMPLERS[name], sys.modules[SAMPLERS[name].__module__]),
         )
