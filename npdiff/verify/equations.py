@@ -27,7 +27,7 @@ _SOURCE = re.compile(
     rf"(?P<authors>{_NAME}(?:, {_NAME})*(?: and {_NAME}| et al\.)?)"
     r"(?:, \*[^*]+\*)?(?:,? \(?[A-Z]{3,})? "
     r"(?P<year>(?:19|20)\d\d)(?: \((?P<name>[^)]*)\))?(?P<place>[^;]*?)"
-    r"(?=;|\.\s|\.$|$|:\s|\)[.,;\s]|, who|, with)"
+    r"(?=;|\.\s|\.$|$|:\s|\)[.,;\s]|, wh|, with)"
 )
 
 
