@@ -1,26 +1,18 @@
-"""Checks of likelihoods: the whole bound, the ODE's density, traces, and bits for bytes."""
+"""Checks of the whole bound, and of what a density is worth in bits."""
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from npdiff.backend import to_host
-from npdiff.exact import Gaussian, Mixture
-from npdiff.likelihood import (
-    adaptive_log_density,
-    bits_of_bytes,
-    bound,
-    by_jacobian,
-    dequantised,
-    flow_log_density,
-    trace,
-)
-from npdiff.likelihood.ode import along_the_flow, clock_of, log_noise, time_of
+from npdiff.exact import Gaussian
+from npdiff.likelihood import bits_of_bytes, bound, dequantised
 from npdiff.objective.bound import last_variance, prior_variance
 from npdiff.random import Key
-from npdiff.schedules import EDM, LinearVP, RectifiedFlow, Schedule, Table
-from npdiff.verify.checks.process import a_schedule, times
+from npdiff.schedules import EDM, LinearVP, Schedule, Table, Times
+from npdiff.verify.checks.decoders import bin_mass
 from npdiff.verify.registry import Case, check, relative
 
 
@@ -106,102 +98,53 @@ def bound_by_linear_algebra(case: Case) -> float:
     return relative(total, joint(schedule, grid, mean, variance, of_step))
 
 
-TWO = Mixture([0.35, 0.65], [Gaussian([-0.8], 0.09), Gaussian([0.6], 0.25)])
+@check("bound", "bound-decoder", route="loops over bins and softmaxes", tolerance=1e-9, cases=4)
+def terms_of_bytes(case: Case) -> float:
+    """The last term for bytes, by both decoders, and the times and variances of all of them."""
+    from scipy.special import log_softmax
 
+    schedule = Table(np.array([1e-4, 3e-3, 0.2, 0.9]))
+    byte = case.rng.integers(1, 255, (2, 3))
+    x_0, noise = byte / 127.5 - 1.0, case.rng.standard_normal((2, 3))
+    alpha, sigma = float(schedule.alpha(1.0)), float(schedule.sigma(1.0))
 
-@check(
-    "likelihood-flow",
-    "change-of-variables",
-    route="exact flows and exact densities of normal data",
-    tolerance=1e-5,
-    cases=16,
-)
-def flow_of_normal_data(case: Case) -> dict[str, float]:
-    """Where the solution ends, and the density that it gives to where it began."""
-    schedule, data = a_schedule(case), Gaussian([0.6, -0.2], np.array([[0.3, 0.1], [0.1, 0.5]]))
-    t, T = schedule.t_min, schedule.t_max
-    x = case.array(np.array([[-1.3, 0.4], [0.7, 0.1], [0.1, -1.6]]))
-    alpha = float(schedule.alpha(t))
-    *_, end = flow_log_density(by_jacobian(data, schedule), schedule, x, steps=40)
-    found = end.log_density - log_noise(schedule, end.x) + data.log_density(schedule, end.x, T)
-    return {
-        "likelihood-flow": relative(end.x, data.flow(schedule, alpha * x, t, T)),
-        "change-of-variables": relative(
-            found, data.log_density(schedule, alpha * x, t) + 2.0 * np.log(alpha)
-        ),
-    }
+    def denoise(x: np.ndarray, t: Times) -> tuple[np.ndarray, np.ndarray]:
+        return 0.999 * x_0 + 1e-3 * np.sin(x), x
 
+    def spread(x: np.ndarray, s: float, t: float) -> np.ndarray:
+        return 1e-4 * (1.0 + t + s + np.cos(x))
 
-@check("change-of-variables", route="SciPy's solver in time", tolerance=1e-5, cases=1)
-def flow_in_time(case: Case) -> float:
-    """The density by the solver's own coordinates against the ODE and its divergence in time."""
-    from scipy.integrate import solve_ivp
-
-    schedule = RectifiedFlow()
-    t, T = schedule.t_min, schedule.t_max
-    x, alpha = np.array([[-1.1], [0.4]]), float(schedule.alpha(t))
-
-    def slope(time: float, state: np.ndarray) -> np.ndarray:
-        x = state[:2, None]
-        a, s = float(schedule.alpha_dot(time)), float(schedule.sigma_dot(time))
-        x_0, eps = TWO.denoiser(schedule)(x, time)
-        jacobian = TWO.jacobian(schedule, x, time)[:, 0, 0]
-        by_eps = (1.0 - schedule.alpha(time) * jacobian) / schedule.sigma(time)
-        return np.concatenate([(a * x_0 + s * eps)[:, 0], a * jacobian + s * by_eps])
-
-    solved = solve_ivp(
-        slope, (t, T), [*(alpha * x[:, 0]), 0.0, 0.0], rtol=1e-7, atol=1e-7, method="DOP853"
+    variance: Any
+    variance, decoder = case.choose(
+        [
+            ("small", "gaussian"),
+            ("large", "gaussian"),
+            (spread, "gaussian"),
+            ("small", "categorical"),
+        ]
     )
-    last = solved.y[:, -1]
-    variance = prior_variance(schedule)
-    noise = -0.5 * (last[:2] ** 2 / variance + np.log(2.0 * np.pi * variance))
-    found, _ = adaptive_log_density(
-        by_jacobian(TWO, schedule), schedule, x, tolerance=1e-6, method="DOP853"
+    grid = np.array([4.0, 2.0, 1.0, 0.0])
+    terms = list(
+        bound(denoise, schedule, x_0, grid, lambda i: noise, variance=variance, decoder=decoder)
     )
-    return relative(found, noise + last[2:] + np.log(alpha))
-
-
-@check(
-    "likelihood-flow", route="central differences along an exact solution", tolerance=1e-6, cases=16
-)
-def slope_along_the_exact_flow(case: Case) -> float:
-    """dy / dtau against differences of the exact quantile flow, and the clock and its inverse."""
-    schedule = a_schedule(case)
-    low, high = times(case, schedule, 2)
-    x, h = np.array([[-0.9], [0.2], [1.1]]), 1e-4
-    tau = clock_of(schedule, float(high))
-    at = [float(time_of(schedule, np.array(tau + d))) for d in (-h, 0.0, h)]
-
-    def scaled(t: float) -> np.ndarray:
-        rho = np.hypot(schedule.alpha(t), schedule.sigma(t))
-        return TWO.flow(schedule, x, float(low), t) / rho
-
-    slope, _ = along_the_flow(by_jacobian(TWO, schedule), schedule, scaled(at[1]), at[1])
-    angle = np.arctan2(schedule.sigma(at[0]), schedule.alpha(at[0]))
-    return max(
-        relative(slope, (scaled(at[2]) - scaled(at[0])) / (2.0 * h)),
-        abs(tau - h - np.log(np.tan(angle / 2.0))),
-    )
-
-
-@check("hutchinson-trace", route="all sign vectors; the diagonal", tolerance=1e-13)
-def trace_by_all_signs(case: Case) -> float:
-    """The trace over all 2^D sign vectors, and over the basis, against NumPy's."""
-    matrix = case.normal((3, 4, 4)) + 0.4
-    x = case.normal((3, 2, 2))
-
-    def times_matrix(v: np.ndarray) -> np.ndarray:
-        return (matrix * v.reshape(3, 1, 4)).sum(axis=-1).reshape(3, 2, 2)
-
-    signs = [
-        case.array(np.broadcast_to(np.reshape(row, (2, 2)), (3, 2, 2)))
-        for row in itertools.product((-1.0, 1.0), repeat=4)
-    ]
-    expected = sum(matrix[:, d, d] for d in range(4))
-    return max(
-        relative(trace(times_matrix, x, signs), expected),
-        relative(trace(times_matrix, x), expected),
-    )
+    x_1 = alpha * x_0 + sigma * noise
+    if decoder == "categorical":
+        logits = -0.5 * ((x_1[..., None] - alpha * (np.arange(256) / 127.5 - 1)) / sigma) ** 2
+        chosen = np.take_along_axis(log_softmax(logits, axis=-1), byte[..., None], -1)[..., 0]
+    else:
+        small = float(3e-3 * 1e-4 / (1.0 - (1.0 - 1e-4) * (1.0 - 3e-3)))
+        of_step = {"small": small, "large": 1e-4}.get(str(variance), spread(x_1, 0.0, 1.0))
+        deviation = np.sqrt(of_step + 0.0 * x_0)
+        estimate, _ = denoise(x_1, 1.0)
+        chosen = np.array(
+            [
+                bin_mass(float(estimate[i]), float(deviation[i]), float(x_0[i]), 1 / 255)
+                for i in np.ndindex(2, 3)
+            ]
+        ).reshape(2, 3)
+    moves = np.array([(term.t, term.s) for term in terms])
+    steps = np.array([(4.0, 4.0), (4.0, 2.0), (2.0, 1.0), (1.0, 0.0)])
+    return max(relative(terms[-1].nats, -chosen.sum(axis=1)), relative(moves, steps))
 
 
 @check("dequantisation", route="the bin each number falls into", tolerance=1e-12)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from npdiff.objective import WEIGHTINGS, Objective, loss, noise_weight, weight
+from npdiff.objective import WEIGHTINGS, Objective, loss, noise_weight, sample_losses, weight
 from npdiff.parameterisation import ROWS
 from npdiff.random import Key
 from npdiff.schedules import LinearVP, RectifiedFlow, Schedule, linear_table
@@ -89,7 +89,7 @@ def unweighted_is_weighted_by_one(case: Case) -> float:
     made = [
         Objective(schedule, row).example(x_0, Key(case.index, range(4))) for row in ROWS.values()
     ]
-    losses = []
+    losses, each = [], []
     for row, example in zip(ROWS.values(), made, strict=True):
         wrong = row.target(schedule, x_0, example.eps, example.t)
         a, b = (np.reshape(c, (-1, 1)) for c in row.coefficients(schedule, example.t))
@@ -98,4 +98,6 @@ def unweighted_is_weighted_by_one(case: Case) -> float:
             0.3 * (b - a * ratio[:, None])
         )  # eps_hat = eps + 0.3 at the same x_t
         losses.append(float(loss(wrong, example=example)[0]))
-    return relative(np.array(losses), np.full(len(losses), 0.09))
+        each.append(sample_losses(wrong, example))
+    by_sample = relative(np.array(each), np.full((len(losses), 4), 0.09))
+    return max(by_sample, relative(np.array(losses), np.full(len(losses), 0.09)))
