@@ -57,6 +57,7 @@ def flow_in_time(case: Case) -> float:
     from scipy.integrate import solve_ivp
 
     schedule = RectifiedFlow()
+    schedule.t_min = 0.05
     t, T = schedule.t_min, schedule.t_max
     x, alpha = np.array([[-1.1], [0.4]]), float(schedule.alpha(t))
 
