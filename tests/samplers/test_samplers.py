@@ -169,5 +169,10 @@ def test_options() -> None:
     assert options_of("ddpm") == {"variance": "small"}
     assert options_of("heun") == {}
     assert options_of("lms") == {"order": 4, "start": "low"}
+    assert options_of("edm") == {"s_churn": 0.0, "s_min": 0.0, "s_max": np.inf, "s_noise": 1.0}
+    assert options_of("euler-ancestral") == options_of("dpm2-ancestral") == {"eta": 1.0}
+    assert options_of("ddim") == {"eta": 0.0}
+    assert options_of("predictor-corrector") == {"snr": 0.16, "corrections": 1}
+    assert options_of("ode") == {"method": "RK45", "rtol": 1e-5, "atol": 1e-5}
     for name in SAMPLERS:  # the command line reads their kinds off their defaults
         assert all(isinstance(v, bool | int | float | str) for v in options_of(name).values())

@@ -16,7 +16,7 @@ from npdiff.exact import Gaussian
 from npdiff.samplers import SAMPLERS
 from npdiff.samplers.ancestral import split
 from npdiff.samplers.scaled import advance, noise_ratio, time_of
-from npdiff.schedules import EDM, SCHEDULES
+from npdiff.schedules import EDM, SCHEDULES, Schedule
 from npdiff.verify.registry import Case, check, relative
 
 #: z and the noise levels from the first on, the draws from the first on, the number of steps.
@@ -33,13 +33,17 @@ def slope_of(z: np.ndarray, u: float) -> np.ndarray:
     return (z - guess(z / math.hypot(1.0, u), math.atan(u))) / u
 
 
-def against_the_book(case: Case, name: str, book: Book, **options: Any) -> float:
-    """All states of a sampler against a loop, on each of the schedules in its turn."""
+def problem(case: Case) -> tuple[Schedule, np.ndarray]:
+    """Each of the schedules in its turn, and seven steps that end at the data or before."""
     schedule = SCHEDULES[case.choose(list(SCHEDULES))]()
-    steps = 7
-    last = 0.3 * (case.index // len(SCHEDULES) % 2)  # arriving at the data, or before
-    grid = np.linspace(1.0, last, steps + 1) ** 1.5
-    times = schedule.t_max * grid
+    last = 0.3 * (case.index // len(SCHEDULES) % 2)
+    return schedule, schedule.t_max * np.linspace(1.0, last, 8) ** 1.5
+
+
+def against_the_book(case: Case, name: str, book: Book, **options: Any) -> float:
+    """All states of a sampler against a loop."""
+    schedule, times = problem(case)
+    steps = len(times) - 1
     x, draws = case.rng.normal(size=(3, 2)), case.rng.normal(size=(steps, 3, 2))
     x *= float(schedule.sigma(times[0]))
 
@@ -164,6 +168,35 @@ def plms_by_moments(case: Case) -> float:
             yield z
 
     return against_the_book(case, "plms", book)
+
+
+@check("pseudo-runge-kutta", route="a loop in the paper's symbols", tolerance=1e-9, cases=34)
+def pndm_by_the_book(case: Case) -> float:
+    """Three Runge-Kutta steps through the middle of their times, then even weights by moments."""
+    schedule, times = problem(case)
+    with np.errstate(divide="ignore"):
+        us = (schedule.sigma(times) / schedule.alpha(times)).tolist()
+    halves = 0.5 * (times[1:] + times[:-1])
+    middles = dict(
+        zip(us, (schedule.sigma(halves) / schedule.alpha(halves)).tolist(), strict=False)
+    )
+
+    def book(z: np.ndarray, us: list[float], draws: np.ndarray, n: int) -> Iterator[np.ndarray]:
+        slopes: list[np.ndarray] = []
+        for u, down in pairwise(us):
+            e, h = slope_of(z, u), down - u
+            slopes.append(e)
+            if down > 0.0 and len(slopes) < 4:
+                e_2 = slope_of(z + (middles[u] - u) * e, middles[u])
+                e_3 = slope_of(z + (middles[u] - u) * e_2, middles[u])
+                e = (e + 2.0 * e_2 + 2.0 * e_3 + slope_of(z + h * e_3, down)) / 6.0
+            elif down > 0.0:
+                weights = moment_weights(-np.arange(4), 1.0)
+                e = sum((w * s for w, s in zip(weights, slopes[::-1], strict=False)), 0.0 * e)
+            z = z + h * e
+            yield z
+
+    return against_the_book(case, "pndm", book)
 
 
 @check("pseudo-runge-kutta", route="exponential series and cubic polynomials", tolerance=1e-12)
