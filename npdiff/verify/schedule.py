@@ -10,7 +10,7 @@ from npdiff.verify.report import Finding, Findings, called
 from npdiff.verify.schedule_functions import Function, digits, far, levels, log_snr_of, rates
 from npdiff.verify.schedule_table import of_table
 
-#: What may be known of a schedule, by the names of the methods of :class:`Schedule`.
+#: What may be known of a schedule, by the names of the methods of a Schedule.
 FUNCTIONS = (
     *("alpha", "sigma", "log_alpha", "log_sigma", "log_snr", "time_at"),
     *("alpha_dot", "sigma_dot", "log_alpha_dot", "log_sigma_dot", "drift", "diffusion"),

@@ -62,7 +62,7 @@ class Trial:
 
     @cached_property
     def points(self) -> np.ndarray:
-        """Starting points in units of the noise, (6, *shape)."""
+        """Starting points in units of the noise: six samples."""
         size = math.prod(self.shape)
         index = (np.arange(len(STARTS))[:, None] + np.arange(size)) % len(STARTS)
         return np.array(STARTS)[index].reshape(-1, *self.shape)
