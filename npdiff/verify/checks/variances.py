@@ -208,7 +208,7 @@ def ancestral_step_in_the_symbols_of_the_paper(case: Case) -> float:
     return relative(step.x, expected)
 
 
-@check("spread", route="errors of a denoiser at draws of its own", tolerance=1e-12)
+@check("spread-from-error", route="errors of a denoiser at draws of its own", tolerance=1e-12)
 def spread_is_estimated_on_the_grid(case: Case) -> float:
     """What the estimate over a grid keeps for each time, against its draws made again."""
     schedule, times = linear_table(), np.array([900.0, 300.0, 20.0, 0.0])
