@@ -18,13 +18,14 @@ Tails = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 #: Relative and absolute tolerance of the solver, in units of sqrt(alpha^2 + sigma^2).
 RTOL, ATOL = 1e-11, 1e-12
 
+#: Halvings of the line until the ends are neighbouring float64 numbers.
+_HALVINGS = 100
+
 #: The angle at which the solver stops before 0; the denoiser takes what is left of the way.
 _FIRST_ANGLE = 1e-8
 
 
-def by_quantiles(
-    x: Array, tails_t: Tails, tails_s: Tails, low: np.ndarray | float, high: np.ndarray | float
-) -> Array:
+def by_quantiles(x: Array, tails_t: Tails, tails_s: Tails) -> Array:
     r"""The map of the probability-flow ODE, in one dimension.
 
     .. math::
@@ -39,17 +40,29 @@ def by_quantiles(
     ----------
     x : array; each of its elements is a point of the line
     tails_t, tails_s : the probabilities below and above a point, at both times
-    low, high : between them lies what is looked for, numbers or arrays that broadcast with x
+
+    Raises
+    ------
+    InputError
+        If a point is no number, or outside of all that has a probability in float64.
     """
-    start = to_host(x).astype(np.float64)
-    below, above = tails_t(start)
-    low, high = (np.array(np.broadcast_to(end, start.shape)) for end in (low, high))
-    for _ in range(100):
-        middle = 0.5 * (low + high)
-        below_s, above_s = tails_s(middle)
+    below, above = tails_t(to_host(x).astype(np.float64))
+    if not ((below > 0.0) & (above > 0.0)).all():
+        raise InputError("a point is no number, or so far out that no probability is beyond it")
+
+    def too_low(point: np.ndarray) -> np.ndarray:
+        below_s, above_s = tails_s(point)
         # the smaller tail is the precise one
-        too_low = np.where(below < above, below_s < below, above_s > above)
-        low, high = np.where(too_low, middle, low), np.where(too_low, high, middle)
+        return np.where(below < above, below_s < below, above_s > above)
+
+    high = np.ones_like(below)
+    while (too_low(high) | ~too_low(-high)).any():
+        high = 2.0 * high
+    low = -high
+    for _ in range(_HALVINGS):
+        middle = 0.5 * (low + high)
+        up = too_low(middle)
+        low, high = np.where(up, middle, low), np.where(up, high, middle)
     return namespace(x).asarray(high, dtype=x.dtype)
 
 

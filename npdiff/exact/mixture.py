@@ -107,10 +107,7 @@ class Mixture(Distribution):
         """By quantiles, :eq:`quantile-flow`, in one dimension; else by a solver."""
         if self.size > 1:
             return by_solver(self.denoiser, schedule, x, t, s)
-        alpha, deviations = self._scales(schedule, s)
-        means = alpha * np.array([c.mean[0] for c in self.components])
-        low, high = (means - 40.0 * deviations).min(), (means + 40.0 * deviations).max()
-        return by_quantiles(x, self._tails(schedule, t), self._tails(schedule, s), low, high)
+        return by_quantiles(x, self._tails(schedule, t), self._tails(schedule, s))
 
     def sample(self, key: Key) -> np.ndarray:
         chosen = np.searchsorted(np.cumsum(self.weights)[:-1], key.fold("component").uniform())

@@ -133,10 +133,7 @@ class FiniteData(Distribution):
         noisy(schedule, t, "a flow that starts in one of the points")
         if self.size > 1:
             return by_solver(self.denoiser, schedule, x, t, s)
-        alpha, sigma = float(schedule.alpha(s)), max(float(schedule.sigma(s)), _NO_NOISE)
-        reach = 40.0 * sigma
-        low, high = alpha * self.points.min() - reach, alpha * self.points.max() + reach
-        end = by_quantiles(x, self._tails(schedule, t), self._tails(schedule, s), low, high)
+        end = by_quantiles(x, self._tails(schedule, t), self._tails(schedule, s))
         return end if schedule.sigma(s) > 0.0 else self.denoised(schedule, end, s)
 
     def sample(self, key: Key) -> np.ndarray:

@@ -26,8 +26,7 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(80)
 class _Posterior(NamedTuple):
     """q(u | x_t) of x_0 = centre + radius u, with u on [-1, 1]: all (N, D), in float64."""
 
-    mode: Array
-    off: Array  # the mean of u, from the mode
+    mean: Array
     variance: Array
     log_integral: Array  # of the posterior over its value at the mode
     log_mode: Array  # -|x_t - alpha x_0|^2 / 2 sigma^2 at the mode
@@ -77,7 +76,7 @@ class Uniform(Distribution):
         point outside of the box is carried to the box.
         """
         p = self._posterior(schedule, x, t)
-        x_0 = beside(self._centre, p.off) + beside(self._radius, p.off) * (p.mode + p.off)
+        x_0 = beside(self._centre, p.mean) + beside(self._radius, p.mean) * p.mean
         return x_0.astype(x.dtype).reshape(x.shape)
 
     def covariance(self, schedule: Schedule, x: Array, t: Times) -> Array:
@@ -109,9 +108,9 @@ class Uniform(Distribution):
         xp = namespace(x)
         p = self._posterior(schedule, x, t)
         (sigma,) = columns(np.maximum(schedule.sigma(t), _NO_NOISE))
-        constant = beside(np.log(2.0 * np.sqrt(2.0 * np.pi) * sigma), p.mode)
+        constant = beside(np.log(2.0 * np.sqrt(2.0 * np.pi) * sigma), p.mean)
         logs = p.log_mode + p.log_integral - constant
-        outside = beside(np.where(columns(schedule.sigma(t))[0] > 0.0, 0.0, 1.0), p.mode)
+        outside = beside(np.where(columns(schedule.sigma(t))[0] > 0.0, 0.0, 1.0), p.mean)
         return xp.where(outside * p.log_mode < 0.0, -xp.inf, logs).sum(axis=-1).astype(x.dtype)
 
     def entropy(self) -> float:
@@ -140,10 +139,8 @@ class Uniform(Distribution):
 
     def flow(self, schedule: Schedule, x: Array, t: float, s: float) -> Array:
         """By quantiles, :eq:`quantile-flow`, number by number."""
-        alpha, reach = schedule.alpha(s), 40.0 * schedule.sigma(s)
-        low, high = alpha * self.low - reach, alpha * self.high + reach
         rows = flat(x, self.size)
-        end = by_quantiles(rows, self._tails(schedule, t), self._tails(schedule, s), low, high)
+        end = by_quantiles(rows, self._tails(schedule, t), self._tails(schedule, s))
         return end.reshape(x.shape)
 
     def sample(self, key: Key) -> np.ndarray:
@@ -170,7 +167,8 @@ class Uniform(Distribution):
         total = p.sum(axis=-1)
         mean = (p * v).sum(axis=-1) / total
         variance = (p * (v - mean[:, :, None]) ** 2).sum(axis=-1) / total
-        return _Posterior(mode, mean, variance, xp.log(width * total), -0.5 * (off / sigma_d) ** 2)
+        log_mode = -0.5 * (off / sigma_d) ** 2
+        return _Posterior(mode + mean, variance, xp.log(width * total), log_mode)
 
     def _tails(self, schedule: Schedule, t: float) -> Tails:
         alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))

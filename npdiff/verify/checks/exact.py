@@ -19,8 +19,9 @@ def scales(schedule: Schedule, t: float) -> tuple[float, float]:
 
 
 def a_time(case: Case) -> tuple[Schedule, float, float, float]:
-    """Each schedule in its turn and a time in it, with alpha and sigma."""
-    schedule = a_schedule(case)
+    """A schedule, of another kind in every case, and a time in it, with alpha and sigma."""
+    names = list(SCHEDULES)
+    schedule = SCHEDULES[names[5 * case.index % len(names)]]()
     t = float(times(case, schedule, 3)[case.index % 3])
     return schedule, t, *scales(schedule, t)
 
@@ -36,7 +37,7 @@ def noisy(case: Case, x_0: np.ndarray, alpha: float, sigma: float) -> np.ndarray
     "gaussian-spread",
     route="Bayes' rule on a grid of x_0",
     tolerance=1e-10,
-    cases=len(SCHEDULES),
+    cases=12,
 )
 def gaussian_by_bayes(case: Case) -> dict[str, float]:
     """Density, mean and covariance against sums of prior times likelihood, correlated data."""
@@ -60,7 +61,7 @@ def gaussian_by_bayes(case: Case) -> dict[str, float]:
     "mixture-covariance",
     route="Bayes' rule on a grid of x_0",
     tolerance=1e-9,
-    cases=len(SCHEDULES),
+    cases=9,
 )
 def mixture_by_bayes(case: Case) -> dict[str, float]:
     """Density, shares, mean and covariance against sums of prior times likelihood."""
@@ -85,7 +86,7 @@ def mixture_by_bayes(case: Case) -> dict[str, float]:
     "spread",
     route="Bayes' rule, one point after the other",
     tolerance=1e-9,
-    cases=len(SCHEDULES),
+    cases=6,
 )
 def points_by_bayes(case: Case) -> dict[str, float]:
     """Density and moments in a plain loop over the points; the spread as a mean over q(x_t)."""
@@ -108,7 +109,7 @@ def points_by_bayes(case: Case) -> dict[str, float]:
     density, mean, second = moments(x)
     at = case.array(x[None])
     # The mean over a point's noise, on a grid of it that is another than the package's.
-    axis = np.linspace(-8.0, 8.0, 113)
+    axis = np.linspace(-8.0, 8.0, 97)
     eps = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
     weight = np.exp(-0.5 * (eps**2).sum(axis=1)) / (2.0 * np.pi) * (axis[1] - axis[0]) ** 2
     spread = sum(
@@ -182,7 +183,7 @@ def derivatives_by_complex_step(case: Case) -> dict[str, float]:
     "uniform-density",
     route="quadrature of Bayes' rule over the box",
     tolerance=1e-10,
-    cases=3 * len(SCHEDULES),
+    cases=21,
 )
 def uniform_by_quadrature(case: Case) -> dict[str, float]:
     """Moments and density in the middle, at an edge, and up to 25 deviations outside."""
@@ -247,3 +248,40 @@ def uniform_as_printed(case: Case) -> dict[str, float]:
             data.log_density(schedule, at, sigma), np.log(mass / (b - a))[:, 0]
         ),
     }
+
+
+@check(
+    "gaussian-marginal",
+    "gaussian-denoiser",
+    "gaussian-covariance",
+    "mixture-denoiser",
+    "mixture-covariance",
+    "finite-density",
+    "finite-denoiser",
+    "finite-covariance",
+    "uniform-density",
+    "uniform-denoiser",
+    "uniform-covariance",
+    "tweedie",
+    "second-order-tweedie",
+    "denoiser-jacobian",
+    route="each sample alone, at its time",
+    tolerance=1e-12,
+    cases=8,
+)
+def one_time_a_sample(case: Case) -> float:
+    """A batch in which every sample has its own time, images of two pixels."""
+    schedule = a_schedule(case)
+    data = case.choose(
+        [ONE.exact(), PLANE.exact(), FiniteData(POINTS, WEIGHTS), Uniform([-0.7, 0.2], [1.6, 0.5])]
+    )
+    t, x = times(case, schedule, 3), case.normal((3, 1, 2))
+    worst = 0.0
+    for name in ("log_density", "denoised", "covariance", "score", "hessian", "jacobian"):
+        method = getattr(data, name)
+        alone = [to_host(method(schedule, x[i : i + 1], float(t[i]))) for i in range(3)]
+        worst = max(worst, relative(method(schedule, x, t), np.concatenate(alone)))
+    for k, whole in enumerate(data.denoiser(schedule)(x, t)):
+        rows = [data.denoiser(schedule)(x[i : i + 1], float(t[i]))[k] for i in range(3)]
+        worst = max(worst, relative(whole, np.concatenate([to_host(row) for row in rows])))
+    return worst

@@ -75,7 +75,7 @@ def on_a_grid(
         x_0 = (x_t - sigma * eps) / alpha
         cell = ((axis[1] - axis[0]) * sigma / alpha) ** 2
     else:
-        axis = np.linspace(-7.0, 7.0, 421)
+        axis = np.linspace(-7.0, 7.0, 337)
         x_0 = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
         cell = (axis[1] - axis[0]) ** 2
     likelihood = -0.5 * (((x_t - alpha * x_0) / sigma) ** 2).sum(axis=-1)
