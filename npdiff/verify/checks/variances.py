@@ -103,7 +103,13 @@ def optimal_by_quadrature(case: Case) -> float:
 DESIGN = np.sqrt(2.0) * np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
 
 
-@check("spread-from-error", "spread-from-noise", route="sum of precisions", tolerance=1e-12, cases=17)
+@check(
+    "spread-from-error",
+    "spread-from-noise",
+    route="sum of precisions",
+    tolerance=1e-12,
+    cases=17,
+)
 def spread_by_precisions(case: Case) -> dict[str, float]:
     """On normal data, from draws that have their moments exactly: 1 / (1 / c + SNR)."""
     schedule = a_schedule(case)
