@@ -1,7 +1,7 @@
 """The trace of a denoiser's Jacobian: exactly, direction by direction, or from random probes."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -13,9 +13,19 @@ from npdiff.pullback import Traced
 from npdiff.random import Key
 from npdiff.schedules import Schedule, Times
 
-#: The estimate x_0_hat, and v -> J v or v -> J^T v with its Jacobian J by x: to a trace both are
-#: the same.
-Linear = tuple[Array, Callable[[Array], Array]]
+
+class Linear(NamedTuple):
+    """A denoiser at one point, to first order.
+
+    Attributes
+    ----------
+    x_0 : the estimate x_0_hat there, (N, ...)
+    jacobian : v -> J v or v -> J^T v with its Jacobian by x: to a trace both are the same
+    """
+
+    x_0: Array
+    jacobian: Callable[[Array], Array]
+
 
 #: From (x, t) to what the denoiser is there, to first order.
 Linearise = Callable[[Array, float], Linear]
@@ -44,7 +54,7 @@ def by_differences(denoise: Denoise, schedule: Schedule, step: float = 0.01) -> 
             parts = (c / h * denoise(x + (k * h) * v, t)[0] for k, c in _STENCIL)
             return sum(parts, namespace(x).zeros_like(x))
 
-        return denoise(x, t)[0], forward
+        return Linear(denoise(x, t)[0], forward)
 
     return linearise
 
@@ -75,7 +85,7 @@ def by_pullback(
             dshown = vjp(per_sample(of_output, v) * v)[1]
             return per_sample(of_x, v) * v + row.shown(schedule, dshown, t)
 
-        return x_0, transposed
+        return Linear(x_0, transposed)
 
     return linearise
 
@@ -100,7 +110,7 @@ def by_jacobian(distribution: Known, schedule: Schedule) -> Linearise:
             rows = v.reshape(v.shape[0], 1, -1)
             return (jacobian * rows).sum(axis=-1).reshape(v.shape)
 
-        return distribution.denoised(schedule, x, t), forward
+        return Linear(distribution.denoised(schedule, x, t), forward)
 
     return linearise
 

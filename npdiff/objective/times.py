@@ -110,7 +110,7 @@ def radical_inverse(index: np.ndarray) -> np.ndarray:
     return bits @ 0.5 ** np.arange(1.0, 33.0)
 
 
-class _Monotone(Sampling):
+class Monotone(Sampling):
     """A draw that is a standard normal number seen through an increasing function of time."""
 
     @abstractmethod
@@ -155,7 +155,7 @@ def _first(schedule: Schedule) -> float:
 
 
 @dataclass(frozen=True)
-class LogitNormal(_Monotone):
+class LogitNormal(Monotone):
     r"""Times whose logit is normal: most of them in the middle.
 
     .. math::
@@ -192,7 +192,7 @@ class LogitNormal(_Monotone):
 
 
 @dataclass(frozen=True)
-class LogNormal(_Monotone):
+class LogNormal(Monotone):
     r"""EDM's draw: the noise level has a log-normal distribution.
 
     .. math::

@@ -6,7 +6,7 @@ those that are stated for the integral over log-SNR, and flow matching, which sp
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -54,7 +54,7 @@ class Integral(Scheduled):
     Song et al. 2021 (Maximum likelihood training), section 3; Kingma et al. 2021, section 4.
     """
 
-    w: Weighting = np.ones_like
+    w: Weighting = field(default_factory=lambda: np.ones_like)
 
     def at(self, schedule: Schedule, t: Times) -> np.ndarray:
         return 0.5 * duration(schedule) * self.w(schedule.log_snr(t)) * rate(schedule, t)
