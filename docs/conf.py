@@ -39,7 +39,9 @@ root_doc = "index"
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = ["_build", "gallery/**/*.ipynb", "gallery/**/*.py", "**/sg_execution_times.rst"]
 nitpicky = True
-nitpick_ignore_regex = [("py:.*", r"(abc|collections|contextlib|enum|pathlib|typing|numpy)\..*")]
+nitpick_ignore_regex = [
+    ("py:.*", r"(abc|collections|contextlib|enum|pathlib|typing|numpy|scipy)\..*")
+]
 
 autodoc_default_options = {"members": True, "ignore-module-all": True, "show-inheritance": True}
 autodoc_member_order = "bysource"

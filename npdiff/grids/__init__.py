@@ -8,9 +8,9 @@ times, none twice, for any N up to T.
 The field's names for these are ambiguous. Most programs count a chain's rows from 0, so that their
 timestep i is row i + 1 here. ``leading`` and ``linspace`` mean N points down to the first row for
 some solvers, and for others N + 1 points of which that row is dropped: option ``dropped``. What is
-called *exponential* is :func:`log_snr`, and *polyexponential* is its option ``rho``. The three
-spacings of DPM-Solver, which end at ``t_min`` instead of 0, are :func:`log_snr`, :func:`linspace`
-and :func:`quadratic` without the last step.
+called *exponential* is ``log_snr``, and *polyexponential* is its option ``rho``. The three
+spacings of DPM-Solver, which end at ``t_min`` instead of 0, are ``log_snr``, ``linspace`` and
+``quadratic`` without the last step.
 """
 
 from collections.abc import Callable

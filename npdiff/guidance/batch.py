@@ -16,8 +16,8 @@ def paired(both: Denoise, schedule: Schedule, w: float, rescale: float = 0.0) ->
     ----------
     both : a denoiser whose first N rows know the condition and whose last N do not
     schedule : Schedule
-    w : scale, as of :func:`classifier_free`
-    rescale : phi, as of :func:`rescaled`
+    w : scale, as of :func:`~npdiff.guidance.extrapolation.classifier_free`
+    rescale : phi, as of :func:`~npdiff.guidance.contrast.rescaled`
 
     Returns
     -------

@@ -72,7 +72,7 @@ def last(steps: Iterator[Any]) -> Array:
 def inpainted(
     case: Case, schedule: Schedule, grid: np.ndarray, y: np.ndarray, mask: np.ndarray, **how: Any
 ) -> Law:
-    """The law of :func:`inpaint` from pure noise."""
+    """The law of ``inpaint`` from pure noise."""
 
     def edit(x: Array, noise: Callable[[int], Array]) -> Array:
         known = case.array(np.tile(y, (x.shape[0], 1)))

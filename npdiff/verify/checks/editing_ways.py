@@ -25,7 +25,7 @@ def start_by_search(case: Case) -> float:
 
 @check("edit-law", route="the affine map of a fine solver", tolerance=1e-5, cases=2)
 def edit_by_its_map(case: Case) -> float:
-    """Mean and covariance of what an image becomes, by :func:`sdedit` with 400 steps."""
+    """Mean and covariance of what an image becomes, by ``sdedit`` with 400 steps."""
     schedule, x_0 = EDM(), np.array([1.5, -1.0, 0.8])
     sigma = case.choose([0.5, 1.5])
     first = np.array([10.0, 4.0])  # what is not taken

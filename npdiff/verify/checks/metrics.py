@@ -62,7 +62,7 @@ def frechet_by_transport(case: Case) -> float:
 
 @check("frechet-distance", route="singular covariances in closed form", tolerance=1e-6, cases=3)
 def frechet_of_lines(case: Case) -> float:
-    """Two lines at an angle: |u|^2 + |v|^2 - 2 |u.v|; a set and the same set moved: the shift."""
+    """Data on two lines at an angle, by their vectors; a set and the same set moved: the shift."""
     u, v = case.rng.standard_normal((2, 5))
     zero = np.zeros(5)
     lines = frechet_of_gaussians(zero, np.outer(u, u), zero, np.outer(v, v))
