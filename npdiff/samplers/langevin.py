@@ -63,7 +63,8 @@ def predictor_corrector(
     Song et al. 2021, section 4.2, Algorithm 1 and appendices F and G. There the size of the step is
     ``2 (r |z| / |score|)^2`` with the norms of the draw at hand, averaged over a batch; here it is
     what that is for the score -z / sigma, so that a sample does not depend on its neighbours, and
-    the step is linear in x where the denoiser is. On chains the paper has another factor, 1 - beta_t.
+    the step is linear in x where the denoiser is. On chains the paper has a factor more, 1 -
+    beta_t.
     """
     if not 0.0 < snr < 1.0:
         raise InputError(f"snr lies between 0 and 1, both excluded, got {snr}")
