@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from npdiff.errors import InputError
+from npdiff.nn import UNet
 from npdiff.objective import Objective
 from npdiff.objective.bound import last_variance, prior_kl, step_kl
 from npdiff.objective.decoder import categorical, discretised_gaussian
@@ -17,6 +18,7 @@ from npdiff.objective.hybrid import (
 from npdiff.parameterisation import ROWS
 from npdiff.random import Key
 from npdiff.schedules import SCHEDULES, LinearVP, Table, linear_table
+from npdiff.train.optimiser import Moments, adamw
 from npdiff.variances import interpolated
 
 
@@ -142,7 +144,7 @@ def test_learned_variances_are_the_interpolated_ones() -> None:
 
 
 def test_training_by_the_bound_finds_the_best_variance() -> None:
-    """For normal data the best variance is known: the posterior's and that of what is left to guess.
+    """For normal data it is known: the posterior's and that of what is left to guess.
 
     Gradient descent on v alone, by the second half of the hybrid's gradient, goes there.
     """
@@ -169,6 +171,30 @@ def test_training_by_the_bound_finds_the_best_variance() -> None:
     posterior = forward * table.sigma(s) ** 2 / sigma**2
     share = table.alpha(s) * forward / sigma**2
     assert found == pytest.approx(posterior + share**2 * left, rel=0.04)
+
+
+def test_a_network_learns_both_halves() -> None:
+    """A few steps of AdamW on the hybrid: the loss falls, and so does the bound itself."""
+    objective, x_0, _ = chain()
+    x_0 = np.clip(0.1 * x_0, -1, 1).astype(np.float32)[..., :1]
+    x_0 = np.round((x_0 + 1) * 127.5) / np.float32(127.5) - np.float32(1)
+    x_0 = np.concatenate([x_0, x_0[:, :1]], axis=1)
+    x_0 = np.concatenate([x_0, x_0[:, :, :1]], axis=2)  # (6, 4, 4, 1)
+    network = UNet.init(
+        0, channels=1, out_channels=2, width=8, multipliers=(1,), blocks=1, attention=(), heads=2
+    )
+    moments, losses, bounds = Moments.zero(network), [], []
+    for step in range(1, 41):
+        example = objective.example(x_0, Key(1, range(6), step % 4))
+        y, network_vjp = network(example.shown, example.clock)
+        options = {"example": example, "objective": objective, "x_0": x_0}
+        value, vjp = hybrid_loss(y, **options)
+        losses.append(float(value))
+        bounds.append(float(bound_loss(y, **options)[0]))
+        gradient = network_vjp(vjp(np.float32(1.0))[0])[0]
+        network, moments = adamw(network, gradient, moments, step=step, learning_rate=3e-3)
+    assert np.mean(losses[-4:]) < 0.7 * np.mean(losses[:4])
+    assert np.mean(bounds[-4:]) < 0.7 * np.mean(bounds[:4])
 
 
 def test_a_learned_network_is_asked_for_both_halves() -> None:
