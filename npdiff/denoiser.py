@@ -88,6 +88,16 @@ def plain(module: Callable[..., Any], **conditions: Any) -> Network:
     return network
 
 
+def heard(denoise: Denoise, asked: Callable[[], None]) -> Denoise:
+    """The same denoiser, which tells whenever it is asked: for those who count."""
+
+    def denoise_heard(x: Array, t: Times) -> tuple[Array, Array]:
+        asked()
+        return denoise(x, t)
+
+    return denoise_heard
+
+
 def clipped(denoise: Denoise, schedule: Schedule, low: float = -1.0, high: float = 1.0) -> Denoise:
     r"""A denoiser whose estimate of the data keeps to their range.
 

@@ -21,14 +21,14 @@ import numpy as np
 
 from npdiff import tree
 from npdiff.backend import Array, module, per_sample, to_host
-from npdiff.denoiser import Denoise, Denoiser, clipped
+from npdiff.denoiser import Denoise, Denoiser, clipped, heard
 from npdiff.errors import InputError
 from npdiff.grids import GRIDS
 from npdiff.guidance import limited, paired, thresholded
 from npdiff.parameterisation import ROWS
 from npdiff.random import Key
 from npdiff.samplers import Steps, keyed_noise, sample
-from npdiff.schedules import SCHEDULES, Schedule, Times
+from npdiff.schedules import SCHEDULES, Schedule
 from npdiff.train.run import load_model
 from npdiff.train.shards import Workers, forward
 from npdiff.train.weights import Trained
@@ -74,8 +74,7 @@ class Settings:
     interval : the noise levels sigma / alpha, from low to high, where guidance acts
         (:func:`npdiff.guidance.limited`); None for all
     clip : keep every estimate of the data within [-1, 1]
-    options : the sampler's own, as :func:`npdiff.samplers.options_of` lists them: ``{"eta": 0.5}``
-        for ddim
+    options : the sampler's own (:func:`npdiff.samplers.options_of`): ``{"eta": 0.5}`` for ddim
     """
 
     sampler: str = "ddim"
@@ -226,20 +225,15 @@ def trajectory(
     InputError
         Before the first step, if a setting cannot be used.
     """
-    xp = module(backend)
     schedule = SCHEDULES[trained.config.schedule]()
     times = GRIDS[settings.grid](schedule, settings.steps)
     key = Key(seed, indices, stream="sample")
-    x = start(key, schedule, trained, times[0], xp)
+    x = start(key, schedule, trained, times[0], module(backend))
     denoise = denoiser(trained, labels, settings, schedule, workers=workers, backend=backend)
     noise = keyed_noise(key.fold("step"), x)
-
-    def heard(x: Array, t: Times) -> tuple[Array, Array]:
-        if asked is not None:
-            asked()
-        return denoise(x, t)
-
-    steps = sample(settings.sampler, heard, schedule, x, times, noise, **settings.options)
+    if asked is not None:
+        denoise = heard(denoise, asked)
+    steps = sample(settings.sampler, denoise, schedule, x, times, noise, **settings.options)
     return film(float(times[0]), x, steps)
 
 
@@ -271,9 +265,8 @@ def denoiser(
 
     With and without the label are evaluated as one batch of 2N, whose shards run on the threads.
     """
-    xp = module(backend)
+    xp, row, w = module(backend), ROWS[trained.config.row], settings.guidance
     model = tree.map(xp.asarray, trained.model)
-    row, w = ROWS[trained.config.row], settings.guidance
 
     def unguided(chosen: np.ndarray | None) -> Denoise:
         beside = None if chosen is None else xp.asarray(chosen)
@@ -299,8 +292,7 @@ def sharded(model: Any, workers: Workers, shard: int, backend: str, **conditions
     """The network for a :class:`~npdiff.denoiser.Denoiser`, its rows shared out to the threads."""
 
     def network(x: Array, clock: Array) -> Array:
-        rows = x.shape[0]
-        share = -(-rows // workers.threads)  # few rows: every thread gets some
+        share = -(-x.shape[0] // workers.threads)  # few rows: every thread gets some
         size = GPU_ROWS if backend == "cupy" else min(shard, share)
         return forward(model, x, clock, workers=workers, size=size, **conditions)
 
