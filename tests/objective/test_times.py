@@ -127,6 +127,7 @@ def test_the_loss_aware_draw_learns_and_stays_unbiased() -> None:
 
 def test_a_history_is_a_value() -> None:
     """It resumes bit for bit: what was seen is all there is."""
+    assert LossHistory.empty(4).losses.shape == (4, 10)
     before = LossHistory.empty(4, 2)
     after = before.add(np.array([2.0, 2.0, 2.0, 4.0]), np.array([1.0, 2.0, 3.0, 4.0]))
     assert not before.counts.any()
