@@ -83,6 +83,6 @@ def ddpm(
 
 def deviation(variance: Array | float, x: Array) -> Array:
     """The standard deviation of a variance, ready to multiply ``x``."""
-    if np.shape(variance) == x.shape:
+    if getattr(variance, "shape", ()) == x.shape:
         return namespace(x).sqrt(variance)
     return per_sample(np.sqrt(variance), x)
