@@ -39,7 +39,7 @@ from benchmarks.survivors import EQUIVALENT
 #: The modules of mathematics.
 MATHS = (
     "schedules", "process.py", "parameterisation.py", "denoiser.py", "variances.py", "guidance",
-    "grids.py", "samplers", "objective", "likelihood.py", "likelihood", "exact", "editing", "ops",
+    "grids.py", "grids", "samplers", "objective", "likelihood.py", "likelihood", "exact", "editing", "ops",
     "random.py", "metrics/frechet.py", "metrics/kernel.py", "metrics/manifold.py",
     "metrics/features.py", "train/optimiser.py",
 )  # fmt: skip
