@@ -22,9 +22,12 @@ class Distribution(ABC):
     ----------
     size : int
         D, the numbers that make a sample.
+    draws : int
+        How many draws stand for the distribution where there is no rule of quadrature.
     """
 
     size: int
+    draws: int = DRAWS
 
     @abstractmethod
     def denoised(self, schedule: Schedule, x: Array, t: Times) -> Array:
@@ -124,7 +127,7 @@ class Distribution(ABC):
 
         It is what the loss of a perfect network comes to, and what the optimal variance of a
         reverse step is made of. In closed form for Gaussians; for others a quadrature in one
-        dimension, and in two for mixtures and points; elsewhere the mean over 16384 draws.
+        dimension, and in two for mixtures and points; elsewhere the mean over ``draws`` draws.
 
         Notes
         -----
@@ -146,8 +149,8 @@ class Distribution(ABC):
             h(x_0) = -\mathbb E \log q(x_0)
 
         No model's negative log-likelihood is lower on average. In closed form for Gaussians and
-        uniform data; a quadrature for mixtures in one and two dimensions, the mean over 16384 draws
-        in more.
+        uniform data; a quadrature for mixtures in one and two dimensions, the mean over ``draws``
+        draws in more.
         """
         schedule = LinearVP()  # at t = 0 all schedules are one
         x, weights = self.nodes(schedule, 0.0)
@@ -158,10 +161,10 @@ class Distribution(ABC):
 
         Here draws, always the same ones, of equal weight: their error falls as 1 / sqrt(M).
         """
-        key = Key(0, range(DRAWS), stream="nodes")
+        key = Key(0, range(self.draws), stream="nodes")
         noise = key.fold("noise").normal((self.size,))
         x = schedule.alpha(t) * self.sample(key.fold("data")) + schedule.sigma(t) * noise
-        return x, np.full(DRAWS, 1.0 / DRAWS)
+        return x, np.full(self.draws, 1.0 / self.draws)
 
 
 def beside(a: np.ndarray, x: Array) -> Array:

@@ -14,6 +14,9 @@ from npdiff.schedules import Schedule, Times
 #: A noise scale that tells any two points apart, in the place of none.
 _NO_NOISE = 1e-140
 
+#: Of a mean over draws, the most numbers that are compared with points: some seconds' work.
+_MOST_WORK = 2**31
+
 #: By dimensions, the most points around which there are rules of quadrature.
 _MOST = {1: 100, 2: 24}
 
@@ -45,6 +48,7 @@ class FiniteData(Distribution):
         if weights.shape != (count,) or not (np.isfinite(weights) & (weights > 0.0)).all():
             raise InputError("expected one positive weight for each point")
         self.weights = weights / weights.sum()
+        self.draws = max(64, min(self.draws, _MOST_WORK // self.points.size))
 
     def responsibilities(self, schedule: Schedule, x: Array, t: Times) -> Array:
         """The probability of each point given a noisy sample, (N, K); in float64.

@@ -94,6 +94,12 @@ def test_images_float32_and_one_time_a_sample() -> None:
     assert 0 < data.spread(schedule, 0.9) < 1.2
 
 
+def test_a_large_set_is_drawn_from_less_often() -> None:
+    assert DATA.draws == 2**14
+    large = FiniteData(np.zeros((2000, 3072)))
+    assert large.draws == 2**31 // (2000 * 3072)
+
+
 def test_refusals() -> None:
     for points, weights in (
         (np.zeros(3), None),
