@@ -32,9 +32,11 @@ def predictor_corrector(
         = x - 2 r^2 \sigma_s\, \hat\epsilon(x, s) + 2 r \sigma_s\, z,
         \qquad \varepsilon = 2\, (r \sigma_s)^2
 
-    where r is the size of the step's signal relative to its noise. As the steps shrink, these
-    dynamics leave the marginal q_s as it is; where the law of x is another, they lead there. No
-    noise is added on arriving at the data, where the last x_0_hat is returned.
+    where r is the size of the step's signal relative to its noise. As r shrinks, these dynamics
+    leave the marginal q_s as it is; where the law of x is another, they lead there. At a given r
+    they lead a little beside it: where q_s is normal with variance V, to :math:`V / (1 - r^2
+    \sigma_s^2 / V)`, which is V again as sigma_s falls. No noise is added on arriving at the data,
+    where the last x_0_hat is returned.
 
     Parameters
     ----------
