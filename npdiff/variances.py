@@ -89,7 +89,8 @@ def optimal(schedule: Schedule, s: Times, t: Times, spread: Times) -> np.ndarray
 
     Notes
     -----
-    Bao et al. 2022 (Analytic-DPM), section 3, in terms of the score: see :eq:`spread-from-noise`.
+    Bao et al. 2022 (Analytic-DPM), section 3. There it stands in terms of the score, as in
+    :eq:`spread-from-noise`.
     """
     t = np.asarray(t, dtype=np.float64)
     of_x_0 = posterior_mean(schedule, np.ones(t.shape or 1), np.zeros(t.shape or 1), s, t)

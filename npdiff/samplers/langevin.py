@@ -62,7 +62,7 @@ def predictor_corrector(
 
     Notes
     -----
-    Song et al. 2021, section 4.2, Algorithm 1 and appendices F and G. There the size of the step is
+    Song et al. 2021, section 4.2 and appendix. There the size of the step is
     ``2 (r |z| / |score|)^2`` with the norms of the draw at hand, averaged over a batch; here it is
     what that is for the score -z / sigma, so that a sample does not depend on its neighbours, and
     the step is linear in x where the denoiser is. On chains the paper has a factor more, 1 -
