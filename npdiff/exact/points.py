@@ -120,10 +120,8 @@ class FiniteData(Distribution):
         (sigma,) = columns(noisy(schedule, t, "the density of a set of points"))
         nearest, others = self._log_joint(schedule, x, t)
         constant = beside((self.size * np.log(np.sqrt(2.0 * np.pi) * sigma))[:, 0], others)
-        total = xp.log(
-            xp.exp(others).sum(axis=-1)
-        )  # the nearest has exp(0) of its weight: no log 0
-        return (nearest + total - constant).astype(x.dtype)
+        total = xp.exp(others).sum(axis=-1)  # no less than the nearest's weight: no log of 0
+        return (nearest + xp.log(total) - constant).astype(x.dtype)
 
     def entropy(self) -> float:
         """The differential entropy of points, which is -inf.
@@ -151,10 +149,10 @@ class FiniteData(Distribution):
         return x.reshape(-1, self.size), np.outer(self.weights, weights).reshape(-1)
 
     def _log_joint(self, schedule: Schedule, x: Array, t: Times) -> tuple[Array, Array]:
-        """log w_i - |x - alpha p_i|^2 / 2 sigma^2, in two parts: the nearest point's square, (N,),
+        """log w_i - |x - alpha p_i|^2 / 2 sigma^2, (N, K), as a sum of two parts.
 
-        and how much less each of the others has, (N, K). Without noise the former may be infinite,
-        as good as, and the latter is still right.
+        The square of the nearest point, (N,), which without noise is as good as infinite; and the
+        rest, (N, K), which is still right there.
         """
         z = flat(x, self.size).astype(np.float64)
         alpha, sigma = columns(schedule.alpha(t), np.maximum(schedule.sigma(t), _NO_NOISE))
