@@ -185,8 +185,16 @@ def _leads_to_raise(node: ast.AST) -> bool:
 
 
 def _is_tiny(node: ast.AST) -> bool:
+    """Whether this is a tolerance: too small to stand for anything, or so many times rounding."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult | ast.Div):
+        return _is_tiny(node.left) or _is_tiny(node.right)
+    if isinstance(node, ast.Call) and name_of(node.func) == "float":
+        return _is_tiny(node.args[0])
     value = getattr(node, "value", None)
-    return type(value) is float and 0.0 < abs(value) <= _TINY
+    rounding = isinstance(node, ast.Attribute) and node.attr == "eps"
+    return (type(value) is float and 0.0 < abs(value) <= _TINY) or (
+        rounding and isinstance(value, ast.Call) and name_of(value.func) == "finfo"
+    )
 
 
 def _skipped(node: ast.AST, field: str) -> bool:
@@ -206,11 +214,7 @@ def _skipped(node: ast.AST, field: str) -> bool:
     if isinstance(node, ast.keyword):
         return bool(_TUNING.search(node.arg or ""))
     if isinstance(node, ast.For) and field == "iter":  # for _ in range(60): rounds of a search
-        return (
-            getattr(node.target, "id", "") == "_"
-            and isinstance(node.iter, ast.Call)
-            and all(isinstance(a, ast.Constant) for a in node.iter.args)
-        )
+        return getattr(node.target, "id", "") == "_"
     if isinstance(node, ast.Assign | ast.AnnAssign) and field == "value":
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         return any(_TUNING.search(getattr(target, "id", "")) for target in targets)
@@ -221,6 +225,8 @@ def _children(node: ast.AST) -> Iterator[tuple[str, int | None, ast.AST]]:
     if isinstance(node, ast.Call) and name_of(node.func) == "reshape":
         for argument in node.args:
             argument.rest = True  # type: ignore[attr-defined]
+    if isinstance(node, ast.Tuple) and any(isinstance(size, ast.Starred) for size in node.elts):
+        node.elts[0].rest = True  # type: ignore[attr-defined]
     if isinstance(node, ast.arguments):
         named = zip([*node.args[-len(node.defaults) :], *node.kwonlyargs],
                     [*node.defaults, *node.kw_defaults], strict=False)  # fmt: skip

