@@ -55,9 +55,8 @@ class FiniteData(Distribution):
 
         At t = 0 all of it is the nearest point's.
         """
-        xp = namespace(x)
-        _, joint = self._log_joint(schedule, x, t)
-        odds = xp.exp(joint - joint.max(axis=-1, keepdims=True))
+        _, others = self._log_joint(schedule, x, t)
+        odds = namespace(x).exp(others)  # that of the nearest is its weight
         return odds / odds.sum(axis=-1, keepdims=True)
 
     def denoised(self, schedule: Schedule, x: Array, t: Times) -> Array:

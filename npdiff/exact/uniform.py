@@ -130,7 +130,7 @@ class Uniform(Distribution):
 
     def nodes(self, schedule: Schedule, t: float) -> tuple[np.ndarray, np.ndarray]:
         alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
-        if self.size > 1 or sigma == 0.0:
+        if self.size > 1:
             return super().nodes(schedule, t)
         around = sigma * np.linspace(-REACH, REACH, 13)
         x, lengths = panels(np.concatenate([alpha * self.low + around, alpha * self.high + around]))
