@@ -50,7 +50,7 @@ _OUTSIDE = {
     "blocks", "checked", "TypeVar", "cast", "__repr__", "__str__", "leggauss", "hermgauss"
 }  # fmt: skip  # fmt: skip
 #: Only the speed depends on these, or how closely a search is carried out.
-_TUNING = re.compile(r"BLOCK|ITERATIONS|TOLERANCE|^[ra]?tol")
+_TUNING = re.compile(r"BLOCK|ITERATIONS|TOLERANCE|ROUNDING|^[ra]?tol")
 _TINY = 1e-6
 PLAIN = (ast.Name, ast.Attribute, ast.Call)
 
@@ -205,7 +205,9 @@ def _skipped(node: ast.AST, field: str) -> bool:
         return True
     if _leads_to_raise(node) and field in ("test", "iter", "body"):
         return True
-    if isinstance(node, ast.FunctionDef) and node.name in _OUTSIDE:
+    if isinstance(node, ast.FunctionDef) and (
+        node.name in _OUTSIDE or node.name.lstrip("_").startswith("check")
+    ):
         return True
     if isinstance(node, ast.Call):
         return name_of(node.func) in _OUTSIDE

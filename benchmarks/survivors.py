@@ -53,4 +53,14 @@ EQUIVALENT: dict[str, str] = {
     "betas.ndim == 1 or betas.size > 0": _REFUSED,
     "schedules/learned.py:: np.linspace(0.0, 1.0, 101) -> np.linspace(0.0, 1.1, 101)": _REFUSED,
     "schedules/learned.py:: np.linspace(0.0, 1.0, 101) -> np.linspace(0.0, 1.0, 102)": _REFUSED,
+    "guidance/classifier.py:mean_shifted: np.ones(1) -> np.ones(2)": "the first is taken",
+    "guidance/extrapolation.py:_through: (0.0, 1.0) -> (1.0, 1.0)": (
+        "at w = 0 the long way comes to the start as well"
+    ),
+    "schedules/base.py:Schedule.time: (t >= 0.0) & (t <= self.t_max) -> "
+    "(t >= 0.0) | (t <= self.t_max)": _REFUSED,
+    "schedules/laplace.py:Laplace.__init__: 0.5 * np.exp(-reach / scale) if scale > 0.0 else 0.0 "
+    "-> 0.5 * np.exp(-reach / scale) if scale > 0.0 else 1.0": _REFUSED,
+    "schedules/laplace.py:Laplace.__init__: scale > 0.0 -> scale >= 0.0": _REFUSED,
+    "schedules/table.py:Table.__init__: betas.size > 0 -> betas.size >= 0": _REFUSED,
 }
