@@ -63,4 +63,7 @@ EQUIVALENT: dict[str, str] = {
     "-> 0.5 * np.exp(-reach / scale) if scale > 0.0 else 1.0": _REFUSED,
     "schedules/laplace.py:Laplace.__init__: scale > 0.0 -> scale >= 0.0": _REFUSED,
     "schedules/table.py:Table.__init__: betas.size > 0 -> betas.size >= 0": _REFUSED,
+    "schedules/base.py:Schedule.time_at: max(2, _NUMBERS // max(1, wanted.size)) -> "
+    "max(3, _NUMBERS // max(1, wanted.size))": "into how many parts a search cuts",
+    "grids/level.py:log_snr: rho == 1.0 -> rho == 1.1": "the power of 1 changes nothing",
 }

@@ -51,6 +51,37 @@ def schedules_by_default(case: Case) -> dict[str, float]:
     }
 
 
+#: The times at which schedules that are no chains end, and from which they are asked.
+ENDS = {
+    "linear-vp": (1.0, 1e-3), "sub-vp": (1.0, 1e-3), "cosine-alpha-bar": (1.0, 1e-3),
+    "exploding-variance": (1.0, 0.5 * math.log(2.0) / math.log(5000.0)),
+    "edm-schedule": (80.0, 0.002), "flow-shift": (1.0, 1e-3),
+}  # fmt: skip
+
+
+@check(
+    *ENDS, "zero-terminal-snr", "log-snr-grid", "karras-grid",
+    route="their papers' numbers", tolerance=1e-14, cases=1,
+)  # fmt: skip
+def ends_of_time(case: Case) -> dict[str, float]:
+    """Where time ends and begins, slopes there, and a grid of two steps, which stops once."""
+    found = {}
+    for label, ends in ENDS.items():
+        schedule = MAKERS[label][0]()
+        found[label] = relative([schedule.t_max, schedule.t_min], ends)
+        found[label] += float(schedule.log_sigma_dot(0.0) != np.inf)
+    chain = tables.zero_snr_table(40)  # alpha runs straight to nothing in its last step
+    slope = -float(chain.alpha(39.0))
+    found["zero-terminal-snr"] = relative(chain.alpha_dot(np.array([39.5, 40.0])), [slope, slope])
+    for label, grid in (("log-snr-grid", level.log_snr), ("karras-grid", grids.karras)):
+        off = [
+            relative(grid(schedule, 2), [schedule.t_max, schedule.t_min, 0.0]) > 1e-9
+            for schedule in (schedules.LinearVP(), schedules.EDM(), schedules.VE())
+        ]
+        found[label] = float(any(off))
+    return found
+
+
 #: A sampler's label, its name, and its numbers: what it takes them to be, and other ones.
 SAMPLERS: Mapping[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "ddim-step": ("ddim", {"eta": 0.0}, {"eta": 0.1}),

@@ -81,10 +81,14 @@ def contrast_of_each_sample(case: Case) -> dict[str, float]:
     found = guidance.rescaled(guided, cond, schedule, 0.6, ROWS["x0"])(x, t)
     ratio = np.array([np.std(b) / np.std(a) for a, b in zip(strong, plain, strict=True)])
     scaled = said(schedule, to_host(x), t, (0.6 * ratio.reshape(3, 1, 1) + 0.4) * strong)
+    flat = case.array(np.full((3, 2, 2), -2.0))  # no spread at all: nothing to be rescaled
+    still = guidance.rescaled(lambda x, t: (flat, x), cond, schedule, 1.0, ROWS["x0"])(x, t)[0]
     bounded = guidance.thresholded(guided, schedule, 1.0)(x, t)
     most = np.array([max(1.0, np.abs(a).max()) for a in strong]).reshape(3, 1, 1)
     within = said(schedule, to_host(x), t, strong / most)
     return {
-        "guidance-rescale": max(relative(a, b) for a, b in zip(found, scaled, strict=True)),
+        "guidance-rescale": max(
+            relative(still, flat), *(relative(a, b) for a, b in zip(found, scaled, strict=True))
+        ),
         "dynamic-thresholding": max(relative(a, b) for a, b in zip(bounded, within, strict=True)),
     }
