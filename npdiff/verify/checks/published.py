@@ -32,6 +32,7 @@ MAKERS: Mapping[str, tuple[Any, tuple[float, ...]]] = {
     "edm-schedule": (schedules.EDM, (80.0, 0.002)),
     "flow-shift": (flow.RectifiedFlow, (1.0,)),
     "laplace-log-snr": (laplace.Laplace, (0.0, 0.5, 10.0)),
+    "learned-log-snr": (schedules.Learned, ()),
 }
 
 
@@ -56,6 +57,7 @@ ENDS = {
     "linear-vp": (1.0, 1e-3), "sub-vp": (1.0, 1e-3), "cosine-alpha-bar": (1.0, 1e-3),
     "exploding-variance": (1.0, 0.5 * math.log(2.0) / math.log(5000.0)),
     "edm-schedule": (80.0, 0.002), "flow-shift": (1.0, 1e-3),
+    "learned-log-snr": (1.0, 1e-3),
 }  # fmt: skip
 
 
