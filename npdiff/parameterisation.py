@@ -133,8 +133,9 @@ class Row:
         InputError
             If the determinant vanishes or is infinite: the output does not settle them.
         """
-        a, b = self.coefficients(schedule, t)
-        det = self.determinant(schedule, t)
+        with np.errstate(divide="ignore", invalid="ignore"):  # at t = 0: looked at below
+            a, b = self.coefficients(schedule, t)
+            det = self.determinant(schedule, t)
         alpha, sigma = schedule.alpha(t), schedule.sigma(t)
         if not (np.isfinite(det) & (det != 0.0)).all():
             end = "there is no signal" if (alpha == 0.0).any() else "there is no noise"
@@ -200,7 +201,7 @@ def velocity(schedule: Schedule, t: Times) -> Coefficients:
 
     Notes
     -----
-    Lipman et al. 2023, section 4 (Theorem 3). For a chain the time unit is one step.
+    Lipman et al. 2023, section 4. For a chain the time unit is one step.
     """
     return schedule.alpha_dot(t), schedule.sigma_dot(t)
 

@@ -92,9 +92,10 @@ def optimal(schedule: Schedule, s: Times, t: Times, spread: Times) -> np.ndarray
     Bao et al. 2022 (Analytic-DPM), section 3. There it stands in terms of the score, as in
     :eq:`spread-from-noise`.
     """
-    t = np.asarray(t, dtype=np.float64)
-    of_x_0 = posterior_mean(schedule, np.ones(t.shape or 1), np.zeros(t.shape or 1), s, t)
-    return posterior_variance(schedule, s, t) + of_x_0.reshape(t.shape) ** 2 * spread
+    variance = posterior_variance(schedule, s, t)
+    one = np.ones(variance.shape or 1)
+    of_x_0 = posterior_mean(schedule, one, np.zeros_like(one), s, t).reshape(variance.shape)
+    return variance + of_x_0**2 * spread
 
 
 def optimal_given(schedule: Schedule, spread: Spread) -> Variance:
@@ -167,7 +168,7 @@ def spread_from_noise(schedule: Schedule, eps_hat: Array, t: float) -> float:
     ratio = float(np.exp(-schedule.log_snr(t)))
     if not np.isfinite(ratio):
         raise InputError(f"at t = {t:g} there is no signal: estimate the spread from the error")
-    return max(0.0, ratio * (1.0 - float(to_host((eps_hat**2).mean()))))
+    return float(np.maximum(0.0, ratio * (1.0 - float(to_host((eps_hat**2).mean())))))
 
 
 def estimated_spread(

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from npdiff.errors import InputError
 from npdiff.parameterisation import ROWS, edm
 from npdiff.process import marginal
 from npdiff.schedules import SCHEDULES
@@ -142,3 +143,11 @@ def test_one_time_a_sample_and_float32(schedule, row) -> None:
         for a, b in zip(together, alone, strict=True):
             assert a.dtype == b.dtype == np.float32
             np.testing.assert_allclose(a[one], b, rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["x0", "score"])
+@everywhere
+def test_no_answer_where_there_is_no_noise(schedule, name) -> None:
+    x = np.ones((1, 2))
+    with pytest.raises(InputError, match="there is no noise"):
+        ROWS[name].solve(schedule, x, x, 0.0)

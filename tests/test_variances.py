@@ -101,3 +101,18 @@ def test_sampling_with_an_estimate_makes_data_of_the_right_size(name: str) -> No
     assert deviations[1] == pytest.approx(0.7, rel=0.03)
     with pytest.raises(InputError, match=r"not estimated at t = 0\.5"):
         spread(0.5)
+
+
+def test_what_is_no_number_stays_none() -> None:
+    """A broken denoiser has no spread; least of all 0."""
+    assert np.isnan(spread_from_noise(linear_table(), np.array([[np.nan]]), 500.0))
+
+
+def test_times_for_each_sample_on_either_side() -> None:
+    schedule, s, t = linear_table(), np.array([100.0, 300.0]), np.array([400.0, 600.0])
+    for one, other in ((s, 600.0), (100.0, t), (s, t)):
+        expected = [
+            optimal(schedule, *(float(np.broadcast_to(u, 2)[i]) for u in (one, other)), 0.3)
+            for i in range(2)
+        ]
+        np.testing.assert_allclose(optimal(schedule, one, other, 0.3), expected, rtol=1e-14)

@@ -204,5 +204,19 @@ def fits(shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:
 
 
 def later(noise: Noise, first: int) -> Noise:
-    """The same draws, counted from ``first`` on."""
-    return lambda i: noise(first + i)
+    """The same draws, counted from ``first`` on: those that are left to one move.
+
+    Raises
+    ------
+    InputError
+        At a draw that belongs to the next move.
+    """
+
+    def own(i: int) -> Array:
+        if i >= DRAWS - 1:
+            raise InputError(
+                f"one step of the sampler may draw {DRAWS - 1} times, and this one more"
+            )
+        return noise(first + i)
+
+    return own

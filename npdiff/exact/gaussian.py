@@ -9,6 +9,9 @@ from npdiff.exact.distribution import Distribution, beside, columns, flat
 from npdiff.random import Key
 from npdiff.schedules import Schedule, Times
 
+#: What rounding may do to a covariance, for each dimension and relative to its largest entry.
+_ROUNDING = 4.0 * float(np.finfo(np.float64).eps)
+
 
 class Gaussian(Distribution):
     r"""Normal data, for which everything is linear.
@@ -27,7 +30,8 @@ class Gaussian(Distribution):
     Raises
     ------
     InputError
-        If the shapes differ or the covariance has a negative eigenvalue.
+        If the shapes differ, a number is not finite, or the covariance is not symmetric or has a
+        negative eigenvalue (beyond rounding, which a singular one's zeros may show).
     """
 
     def __init__(self, mean: ArrayLike, covariance: ArrayLike) -> None:
@@ -39,8 +43,14 @@ class Gaussian(Distribution):
                 f"expected a mean (D,) and a covariance (D, D), (D,) or a number, "
                 f"got shapes {self.mean.shape} and {C.shape}"
             )
+        if not (np.isfinite(self.mean).all() and np.isfinite(C).all()):
+            raise InputError("expected a finite mean and a finite covariance")
         if C.ndim == 2:
-            self.variances, axes = np.linalg.eigh(C)
+            size = np.abs(C).max()
+            if not np.abs(C - C.T).max() <= _ROUNDING * D * size:
+                raise InputError("a covariance is symmetric, and this matrix is not")
+            variances, axes = np.linalg.eigh(C)
+            self.variances = np.where(abs(variances) > _ROUNDING * D * size, variances, 0.0)
             self.axes: np.ndarray | None = axes
         else:
             self.variances, self.axes = np.broadcast_to(C, (D,)), None

@@ -32,7 +32,8 @@ class Mixture(Distribution):
     def __init__(self, weights: ArrayLike, components: Sequence[Gaussian]) -> None:
         self.weights = np.asarray(weights, dtype=np.float64)
         self.components = tuple(components)
-        if self.weights.shape != (len(self.components),) or not (self.weights > 0.0).all():
+        positive = np.isfinite(self.weights) & (self.weights > 0.0)
+        if self.weights.shape != (len(self.components),) or not positive.all():
             raise InputError("expected one positive weight for each component of the mixture")
         if len({component.mean.size for component in self.components}) != 1:
             raise InputError("the components of a mixture have one dimension")

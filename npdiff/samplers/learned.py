@@ -14,7 +14,8 @@ def with_variance(network: Network, schedule: Schedule, row: Row) -> tuple[Denoi
     The network's output has twice the channels of its input, on the last axis: first what the row
     says, then 2 v - 1 with the v of :eq:`interpolated-variance`. A sampler asks for the variance of
     the state that it has just had denoised; the answer to that is kept, so that the network runs
-    once a step.
+    once a step. The last step, to the data, adds no noise: the range of variances is without a
+    lower end there.
 
     Parameters
     ----------
@@ -51,7 +52,9 @@ def with_variance(network: Network, schedule: Schedule, row: Row) -> tuple[Denoi
         state[:] = [x]
         return denoiser(x, t)
 
-    def variance(x: Array, s: float, t: float) -> Array:
+    def variance(x: Array, s: float, t: float) -> Array | float:
+        if schedule.sigma(s) == 0.0:
+            return 0.0
         if state[0] is not x:
             denoise(x, t)
         return interpolated(schedule, s, t, 0.5 * (kept[0] + 1.0))

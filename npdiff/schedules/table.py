@@ -1,5 +1,7 @@
 """Chains of T steps, as in DDPM."""
 
+from operator import index
+
 import numpy as np
 
 from npdiff.errors import InputError
@@ -187,6 +189,10 @@ def alpha_bar_table(log_alpha: np.ndarray, largest: float) -> Table:
 
 def chain_length(steps: int) -> int:
     """``steps``, checked."""
+    try:
+        index(steps)
+    except TypeError:
+        raise InputError(f"a chain has a whole number of steps, got {steps!r}") from None
     if steps < 1:
         raise InputError(f"a chain has at least one step, got {steps}")
     return steps

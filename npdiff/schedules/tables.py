@@ -57,10 +57,17 @@ def scaled_linear_table(steps: int = 1000, first: float = 0.00085, last: float =
     steps : T
     first, last : beta_1 and beta_T
 
+    Raises
+    ------
+    InputError
+        Unless both are positive, and below 1.
+
     Notes
     -----
     Rombach et al. 2022, in whose program, not paper, it stands; there it is called linear.
     """
+    if not (first > 0.0 and last > 0.0):
+        raise InputError(f"expected positive betas, got {first} and {last}")
     return Table(np.linspace(first**0.5, last**0.5, chain_length(steps)) ** 2)
 
 

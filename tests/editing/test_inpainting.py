@@ -143,3 +143,14 @@ def test_refusals_come_before_the_first_move() -> None:
         args = {"known": x, "mask": MASK, "noise": lambda i: x} | how
         with pytest.raises(InputError, match=match):
             inpaint(denoise, SCHEDULE, x, times, **args)
+
+
+def test_a_step_keeps_to_its_own_draws() -> None:
+    """A sampler that draws more in a step than a move has would share them with the next move."""
+    denoise, x = DATA.denoiser(SCHEDULE), np.zeros((1, 3))
+    steps = inpaint(
+        denoise, SCHEDULE, x, np.array([1.0, 0.5, 0.0]), known=x, mask=MASK, noise=lambda i: x,
+        resamplings=1, sampler="predictor-corrector", corrections=63,
+    )  # fmt: skip
+    with pytest.raises(InputError, match="may draw 63 times"):
+        next(steps)

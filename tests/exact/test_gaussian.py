@@ -98,7 +98,9 @@ def test_one_time_a_sample_images_and_float32(schedule) -> None:
         ([[0, 0]], 1.0, "expected a mean"),
         ([0, 0], -1.0, "negative eigenvalue"),
         ([0, 0], np.array([[1.0, 2.0], [2.0, 1.0]]), "negative eigenvalue"),
-        ([0, 0], np.nan, "negative eigenvalue"),
+        ([0, 0], np.array([[1.0, 0.5], [0.0, 1.0]]), "symmetric"),
+        ([0, 0], np.nan, "finite covariance"),
+        ([0, np.nan], 1.0, "finite mean"),
     ],
 )
 def test_what_is_no_gaussian_is_refused(mean, covariance, match: str) -> None:
@@ -153,3 +155,11 @@ def test_what_cannot_be_given() -> None:
     alone = Gaussian([1.0, 2.0, 3.0], [0.1, 0.2, 0.3]).given([True, False, True], [0.0, 0.0])
     assert alone.mean == pytest.approx(2.0)
     assert alone.entropy() == pytest.approx(0.5 * np.log(2 * np.pi * np.e * 0.2))
+
+
+def test_a_singular_covariance_is_one() -> None:
+    """The zeros of its spectrum, which rounding may turn negative, are zeros."""
+    v = np.array([1.0, 2.0, 3.0])
+    data = Gaussian([0.1, 0.2, 0.3], np.outer(v, v))
+    np.testing.assert_allclose(data.variances, [0.0, 0.0, 14.0], rtol=1e-14)
+    assert data.entropy() == -np.inf

@@ -50,3 +50,15 @@ def test_a_network_with_one_answer_is_refused() -> None:
     denoise, _ = with_variance(lambda x, clock: x, linear_table(), ROWS["eps"])
     with pytest.raises(InputError, match="with a variance it has twice the channels"):
         denoise(noise(0), 10.0)
+
+
+def test_the_last_step_adds_no_noise() -> None:
+    """Whatever the network says of its variance, which may be more than the large one."""
+    table = linear_table(10)
+    denoise, variance = with_variance(
+        lambda x, clock: np.concatenate([x, np.full_like(x, 1.5)], axis=-1), table, ROWS["eps"]
+    )
+    x = np.ones((2, 3))
+    denoise(x, 1.0)
+    assert variance(x, 0.0, 1.0) == 0.0
+    assert np.isfinite(variance(x, 1.0, 2.0)).all()

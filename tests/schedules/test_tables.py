@@ -88,3 +88,14 @@ def test_a_clip_of_one_ends_without_signal() -> None:
 def test_an_impossible_rate_is_refused(rate: float) -> None:
     with pytest.raises(InputError, match="expected a positive rate"):
         exponential_table(10, rate)
+
+
+@pytest.mark.parametrize("make", [*TABLES.values(), invariant_linear_table])
+def test_a_chain_has_a_whole_number_of_steps(make) -> None:
+    with pytest.raises(InputError, match=r"a whole number of steps, got 100\.5"):
+        make(100.5)
+
+
+def test_betas_whose_root_is_taken_are_positive() -> None:
+    with pytest.raises(InputError, match="positive betas"):
+        scaled_linear_table(10, -0.1, 0.1)
