@@ -50,7 +50,7 @@ _OUTSIDE = {
     "blocks", "checked", "TypeVar", "cast", "__repr__", "__str__", "leggauss", "hermgauss"
 }  # fmt: skip  # fmt: skip
 #: Only the speed depends on these, or how closely a search is carried out.
-_TUNING = re.compile(r"BLOCK|ITERATIONS|TOLERANCE|ROUNDING|^[ra]?tol")
+_TUNING = re.compile(r"BLOCK|BITS|ITERATIONS|TOLERANCE|ROUNDING|^[ra]?tol")
 _TINY = 1e-6
 PLAIN = (ast.Name, ast.Attribute, ast.Call)
 
@@ -219,7 +219,8 @@ def _skipped(node: ast.AST, field: str) -> bool:
         return getattr(node.target, "id", "") == "_"
     if isinstance(node, ast.Assign | ast.AnnAssign) and field == "value":
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        return any(_TUNING.search(getattr(target, "id", "")) for target in targets)
+        named = (name for target in targets for name in ast.walk(target))
+        return any(_TUNING.search(getattr(name, "id", "")) for name in named)
     return False
 
 

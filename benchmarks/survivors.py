@@ -81,4 +81,8 @@ EQUIVALENT: dict[str, str] = {
     "guidance/batch.py:paired: rescale > 0.0 -> rescale >= 0.0": "a rescaling by 0 is none",
     "guidance/contrast.py:rescaled: xp.abs(output).reshape(x.shape[0], -1).max(axis=1) -> "
     "xp.abs(output).reshape(x.shape[0], -1).min(axis=1)": "the size of a tolerance",
+    "schedules/base.py:Schedule.time_at: self.log_snr(edges[1:-1]) > wanted -> "
+    "self.log_snr(edges[1:-1]) >= wanted": "the search ends at the same time from either side",
+    "schedules/table.py:Table._step: np.maximum(np.ceil(t), 1.0) -> "
+    "np.maximum(np.ceil(t), 1.1)": "whole numbers are made of it",
 }

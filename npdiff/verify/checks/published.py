@@ -10,7 +10,7 @@ from npdiff import grids, samplers, schedules
 from npdiff.backend import to_host
 from npdiff.exact import Gaussian
 from npdiff.grids import level
-from npdiff.guidance import classifier_free, mean_shifted, rescaled, thresholded
+from npdiff.guidance import classifier_free, mean_shifted, paired, rescaled, thresholded
 from npdiff.objective import weightings
 from npdiff.schedules import LinearVP, Schedule, flow, laplace, table, tables
 from npdiff.verify.registry import Case, check, relative
@@ -155,7 +155,8 @@ def grids_and_guidance_by_default(case: Case) -> dict[str, float]:
     schedule, x = LinearVP(), 3.0 * case.normal((2, 40))
     data, other = Gaussian(np.full(40, 2.0), 0.5), Gaussian(np.full(40, -1.0), 2.0)
     strong = classifier_free(data.denoiser(schedule), other.denoiser(schedule), 4.0)
-    plain = data.denoiser(schedule)
+    plain, pair = data.denoiser(schedule), paired(data.denoiser(schedule), schedule, 2.0)
+    unscaled = paired(data.denoiser(schedule), schedule, 2.0, 0.0)
 
     def both(denoise: Any) -> np.ndarray:
         return np.stack([to_host(part) for part in denoise(x, 0.3)])
@@ -163,8 +164,12 @@ def grids_and_guidance_by_default(case: Case) -> dict[str, float]:
     return {
         "log-snr-grid": relative(level.log_snr(schedule, 9), level.log_snr(schedule, 9, rho=1.0)),
         "karras-grid": relative(grids.karras(schedule, 9), grids.karras(schedule, 9, rho=7.0)),
-        "guidance-rescale": relative(
-            both(rescaled(strong, plain, schedule)), both(rescaled(strong, plain, schedule, 0.7))
+        "guidance-rescale": max(
+            relative(
+                both(rescaled(strong, plain, schedule)),
+                both(rescaled(strong, plain, schedule, 0.7)),
+            ),
+            relative(both(pair), both(unscaled)),
         ),
         "dynamic-thresholding": relative(
             both(thresholded(strong, schedule)), both(thresholded(strong, schedule, 0.995))
