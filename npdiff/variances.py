@@ -47,7 +47,7 @@ def interpolated(schedule: Schedule, s: Times, t: Times, v: Array) -> Array:
         = \sigma^2_{t|s} \left( \frac{\sigma_s^2}{\sigma_t^2} \right)^{1 - v}
 
     The second form has no logarithm of 0. Where s is the data it gives the limit: 0 for v < 1, the
-    large variance for v = 1.
+    large variance for v = 1, infinity above.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def interpolated(schedule: Schedule, s: Times, t: Times, v: Array) -> Array:
 
 
 def optimal(schedule: Schedule, s: Times, t: Times, spread: Times) -> np.ndarray:
-    r"""The best variance that is one number: with it the step has the variance of q(x_s | x_t).
+    r"""The best variance that is one number: that of q(x_s | x_t), in the mean over x_t.
 
     .. math::
         :label: optimal-variance
@@ -77,8 +77,8 @@ def optimal(schedule: Schedule, s: Times, t: Times, spread: Times) -> np.ndarray
         \sigma^{2\star}_{s|t} = \tilde\sigma^2_{s|t}
         + \left( \frac{\alpha_s\, \sigma^2_{t|s}}{\sigma_t^2} \right)^{\!2} c_t
 
-    with the spread c_t of :eq:`spread`: what x_0 leaves open once x_t is known adds its variance to
-    the posterior's, through the coefficient of x_0 in :eq:`posterior-mean`. On isotropic Gaussian
+    with the spread c_t of :eq:`spread`: what x_t leaves open of x_0 adds its variance to the
+    posterior's, through the coefficient of x_0 in :eq:`posterior-mean`. On isotropic Gaussian
     data ancestral sampling is then exact for any number of steps. At s = 0 it is c_t itself.
 
     Parameters
@@ -115,16 +115,16 @@ def optimal_given(schedule: Schedule, spread: Spread) -> Variance:
 
 
 def spread_from_error(x_0: Array, x_0_hat: Array) -> float:
-    r"""The spread of the data given x_t, estimated from a denoiser's errors.
+    r"""The spread :eq:`spread` of the data given x_t, estimated from a denoiser's errors.
 
     .. math::
         :label: spread-from-error
 
-        c_t = \frac1D\, \mathbb E \operatorname{tr} \operatorname{Var}[x_0 \mid x_t]
-        = \frac1D\, \mathbb E \left\lVert x_0 - \mathbb E[x_0 \mid x_t] \right\rVert^2
+        c_t \approx \frac{1}{N D} \sum_n
+        \left\lVert x_{0, n} - \hat x_0(x_{t, n}, t) \right\rVert^2
 
-    For a denoiser that is not exact its mean squared error takes this place: that is the variance
-    with which its own step is best.
+    If the denoiser is not exact this is larger than the spread, and still right: with it the step's
+    variance is the best for this denoiser.
 
     Parameters
     ----------
@@ -147,8 +147,9 @@ def spread_from_noise(schedule: Schedule, eps_hat: Array, t: float) -> float:
         c_t = \frac{\sigma_t^2}{\alpha_t^2} \left(
         1 - \frac1D\, \mathbb E \left\lVert \mathbb E[\epsilon \mid x_t] \right\rVert^2 \right)
 
-    for Var[eps | x_t] = (alpha_t / sigma_t)^2 Var[x_0 | x_t], and the mean of the noise and its
-    variance share out its second moment, which is 1. An estimate below 0 is raised to 0.
+    because Var[eps | x_t] = (alpha_t / sigma_t)^2 Var[x_0 | x_t], and the second moment of the
+    noise, which is 1, is that of its conditional mean plus the mean of its conditional variance. An
+    estimate below 0 is raised to 0.
 
     Parameters
     ----------

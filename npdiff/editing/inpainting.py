@@ -1,9 +1,9 @@
 r"""Inpainting: some numbers of a sample are known, and a sampler finds the others.
 
 Two ideas. *Replacement*: after every step the known numbers are put back, as noisy as the state.
-*Resampling*, RePaint's: what was found does not know yet what stands beside it, so the state is
-made noisier again by the forward process, and the step is taken anew. The more often, the nearer
-comes the result to the conditional law of the unknown given the known.
+*Resampling*, RePaint's: what a step finds does not fit yet what is put back beside it, so the state
+is made noisier again by the forward process, and the step is taken anew. The more often, the closer
+the result comes to the law of the unknown numbers given the known.
 """
 
 from itertools import pairwise

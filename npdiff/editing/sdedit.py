@@ -1,4 +1,4 @@
-"""SDEdit: an image made noisy, and made clean again by a model that has its own taste."""
+"""SDEdit: an image is made noisy, and a model makes of it one of its own."""
 
 from typing import Any
 

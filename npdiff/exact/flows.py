@@ -71,17 +71,10 @@ def by_solver(
 ) -> Array:
     r"""The map of the probability-flow ODE, in any number of dimensions.
 
-    .. math::
-        :label: angular-flow
-
-        \frac{\mathrm d z}{\mathrm d \varphi}
-        = \cos\varphi\; \hat\epsilon - \sin\varphi\; \hat x_0,
-        \qquad z = \frac{x}{\sqrt{\alpha^2 + \sigma^2}},
-        \quad \varphi = \arctan\frac{\sigma}{\alpha}
-
-    At equal angles all schedules are one up to their scale, and in the angle the equation is
-    smooth from the data, 0, to pure noise, a right angle. Solved by Dormand and Prince's method of
-    order 8 to a relative tolerance of 1e-11 and an absolute one of 1e-12.
+    In the form :eq:`flow-in-angle`. At equal angles all schedules are one up to their scale, and in
+    the angle the equation is smooth from the data, 0, to pure noise, a right angle. Solved by
+    Dormand and Prince's method of order 8 to a relative tolerance of 1e-11 and an absolute one of
+    1e-12.
 
     Parameters
     ----------

@@ -125,7 +125,7 @@ class FiniteData(Distribution):
     def entropy(self) -> float:
         """The differential entropy of points, which is -inf.
 
-        What it takes to name one of them is their weights' -sum(w log w).
+        To name one of the points takes -sum(w log w) nats.
         """
         return float("-inf")
 

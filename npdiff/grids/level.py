@@ -35,7 +35,7 @@ def log_snr(schedule: Schedule, steps: int, *, rho: float = 1.0) -> np.ndarray:
 
     Notes
     -----
-    Lu et al. 2022 (DPM-Solver), section 3.4 and appendix.
+    Lu et al. 2022 (DPM-Solver), section 3 and appendix.
     """
     check(schedule, steps)
     _positive(rho)

@@ -7,9 +7,9 @@ Where both answers are the scores of densities p and q, the guided one is the sc
 
     p_t(x)^{w}\; q_t(x)^{1 - w}
 
-up to its constant, at every time by itself. That is no diffused distribution: the densities of two
-times are not joined by the forward process (unless w is 0 or 1), so where the samples end is for
-the sampler to show.
+up to its constant, at every time by itself. In general these densities are not joined by the
+forward process, as those of a diffused distribution are; so what the samples follow is not this
+density at t = 0, and depends on the sampler.
 """
 
 import numpy as np

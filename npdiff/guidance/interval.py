@@ -17,7 +17,7 @@ def limited(guided: Denoise, cond: Denoise, schedule: Schedule, low: float, high
         w_t = \begin{cases} w & \text{if } \text{low} < \sigma_t / \alpha_t \le \text{high} \\
         1 & \text{otherwise} \end{cases}
 
-    At high noise guidance takes variety from the samples, and at low noise it does nothing.
+    At high noise guidance costs the samples variety, and at low noise it hardly changes them.
 
     Parameters
     ----------

@@ -12,8 +12,8 @@ every schedule. With :math:`\tan \theta = \sigma / \alpha` and :math:`\rho^2 = \
     \qquad
     \frac{\mathrm d y}{\mathrm d \tau} = \cos \theta\; y - \hat x_0
 
-Near the data tau is half of minus log-SNR; where there is no signal at all it is 0, and no more
-happens there than anywhere.
+Near the data tau is -lambda / 2 - log 2; where there is no signal at all it is 0, and the equation
+is regular there too.
 """
 
 import math
@@ -36,8 +36,8 @@ class Moment(NamedTuple):
     ----------
     t : the time reached
     x : the state there
-    log_density : (N,) array, nats: of the data, if the state is taken for the noise that sampling
-        starts from. That of the last moment is the answer
+    log_density : (N,) array, nats: of the data, as if the state were already the noise that
+        sampling starts from; at the last moment it is, and this is the answer
     """
 
     t: float
@@ -63,8 +63,9 @@ def flow_log_density(
         - \rho \operatorname{tr} \frac{\partial \hat x_0}{\partial x} \right) \mathrm d \tau
 
     Solved by Runge and Kutta's classical method of fourth order in even steps of tau, four calls of
-    ``linearise`` each, from the first time at which there is noise, t_min. The data stand there as
-    alpha x, so that what is returned is a density of x itself, of the model that ends at t_min.
+    ``linearise`` each, from the first time at which there is noise, t_min. There the data are taken
+    to be alpha x, without noise; what is returned is the density of x under the model that ends at
+    t_min.
 
     Parameters
     ----------

@@ -123,7 +123,7 @@ def probes(key: Key, x: Array, count: int = 1, kind: str = "rademacher") -> list
     key : with N samples
     x : (N, ...) array, for its shape, dtype and backend
     count : how many directions
-    kind : ``"rademacher"``, which makes the noisier part of the estimate vanish, or ``"gaussian"``
+    kind : ``"rademacher"``, with which the diagonal of J adds no error, or ``"gaussian"``
 
     Raises
     ------

@@ -10,7 +10,7 @@ r"""The variational bound on the likelihood of data, term by term, in nats.
     + \mathbb E_q \underbrace{\left[ -\log p(x_0 \mid x_{t_1}) \right]}_{L_0}
 
 over neighbouring times s < t of any grid of times, not only those of a chain: a coarser grid is a
-model with fewer steps, and its bound is looser (Ho et al. 2020, Eq. 5, where t is numbered).
+model with fewer steps, and its bound is looser (Ho et al. 2020, section 2, for a chain's times).
 """
 
 import numpy as np
@@ -51,7 +51,7 @@ def prior_kl(schedule: Schedule, x_0: Array) -> Array:
 
     Notes
     -----
-    Ho et al. 2020, Eq. 5.
+    Ho et al. 2020, section 2.
     """
     xp, T = namespace(x_0), schedule.t_max
     mean = per_sample(schedule.alpha(T), x_0) * x_0
@@ -96,7 +96,7 @@ def step_kl(
 
     Notes
     -----
-    Ho et al. 2020, Eq. 5 and 8, there for a given variance.
+    Ho et al. 2020, section 2; with a given variance section 3.2.
     """
     xp = namespace(x_0)
     true_log_variance = np.log(posterior_variance(schedule, s, t))

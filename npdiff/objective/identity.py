@@ -7,8 +7,9 @@ r"""One identity for all losses: each is an integral over log-SNR with a weight 
     \mathbb E_{x_0, \epsilon} \lVert \epsilon - \hat\epsilon(x_\lambda, \lambda) \rVert^2\,
     \mathrm d \lambda
 
-Up to the ends the schedule has gone: two losses that were published for different schedules,
-parameterisations and draws of time are the same loss where their w are (Kingma and Gao 2023).
+Apart from its two ends the schedule has dropped out of it: two losses that were published for
+different schedules, parameterisations and draws of time are the same loss where their w are (Kingma
+and Gao 2023).
 """
 
 import numpy as np

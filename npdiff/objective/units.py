@@ -1,7 +1,7 @@
 r"""Weightings by name, and what they come to for a schedule, a time and a row.
 
-Under one draw of times most weightings are functions of log-SNR. Two kinds need the schedule too:
-those that are stated for the integral over log-SNR, and flow matching, which speaks of velocities.
+Most weightings are functions of log-SNR alone. Two kinds need the schedule too: those that are
+stated for the integral over log-SNR, and flow matching, which speaks of velocities.
 """
 
 import math
@@ -41,7 +41,7 @@ class Integral(Scheduled):
           \lVert \epsilon - \hat\epsilon \rVert^2 \right]
 
     for t uniform on an interval of length tau (T, on a chain). With w = 1 this is the loss that
-    bounds the likelihood: in units of the score the weight is g(t)^2, for
+    bounds the likelihood: in units of the score the weight is g(t)^2 / 2, because
     :math:`-\mathrm d \lambda / \mathrm d t = g^2 / \sigma^2`, and in VDM's, which writes gamma for
     minus lambda, it is gamma'(t) / 2.
 

@@ -38,8 +38,8 @@ def adaptive_ode(
     In the angle the problem is bounded at both ends, pure noise being a right angle, and free of
     the schedule: a chain has no kinks there. The state is of unit size, and so the tolerances are
     in units of the data. The times only say where to report, by the solver's dense output: their
-    number does not change the result. Where they end at 0 the integration goes on to ``t_min`` of
-    the schedule, and the sample is the x_0_hat of there.
+    number does not change the result. Where they end at 0 the integration stops at ``t_min`` of the
+    schedule, and the sample is x_0_hat at that time.
 
     The solver runs on the host, in float64. Its steps are chosen for the batch as a whole, so a
     sample depends on its neighbours, within the tolerance.

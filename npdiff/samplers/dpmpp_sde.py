@@ -80,8 +80,7 @@ def dpmpp_sde(
     x : (N, ...) array, the state at ``times[0]``
     times : descending host array
     order : 1, 2 or 3
-    eta : 0 or more; 1 is the reverse SDE. Not DDIM's, whose eta = 0 and 1 are the same and whose
-        values between them are not
+    eta : 0 or more; 1 is the reverse SDE. It is not DDIM's eta: the two agree at 0 and 1 alone
     midpoint : with order 2, integrate the slope by :eq:`midpoint-rule`, as published; else exactly
     published : with order 3, leave out the factor 2 of the second derivative, as public code does
     noise : from the index of a step to standard normal noise, one draw a step; unused at eta = 0

@@ -45,8 +45,8 @@ def edm(
 
     in the coordinates :eq:`flow-in-sigma`; EDM's own schedule has alpha = 1, and u is its sigma.
     With no churn it is a deterministic method of second order. The step that reaches u = 0 returns
-    x_0_hat. Noise is never raised above that of the schedule at ``t_max``, where a network has
-    learned nothing, and none is put back on pure noise.
+    x_0_hat. Noise is never raised above that of the schedule at ``t_max``, beyond which no network
+    was trained, and none is added to pure noise.
 
     Parameters
     ----------

@@ -33,10 +33,10 @@ def predictor_corrector(
         \qquad \varepsilon = 2\, (r \sigma_s)^2
 
     where r is the size of the step's signal relative to its noise. As r shrinks, these dynamics
-    leave the marginal q_s as it is; where the law of x is another, they lead there. At a given r
-    they lead a little beside it: where q_s is normal with variance V, to :math:`V / (1 - r^2
-    \sigma_s^2 / V)`, which is V again as sigma_s falls. No noise is added on arriving at the data,
-    where the last x_0_hat is returned.
+    keep the marginal q_s, and lead to it from any other law. At a given r what they lead to is
+    slightly off: where q_s is normal with variance V, a variance of :math:`V / (1 - r^2 \sigma_s^2
+    / V)`, which tends to V as sigma_s falls. No noise is added on arriving at the data, where the
+    last x_0_hat is returned.
 
     Parameters
     ----------

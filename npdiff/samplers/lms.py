@@ -33,16 +33,16 @@ def lms(
     .. math::
         :label: lms-step
 
-        z_s = z + \sum_{j=0}^{k-1} \hat\epsilon_j \int_u^{u_s} \ell_j(v)\, \mathrm d v,
+        z_s = z + \sum_{j=0}^{k-1} \hat\epsilon_j \int_u^{u_s} L_j(v)\, \mathrm d v,
         \qquad
-        \ell_j(v) = \prod_{i \ne j} \frac{v - u_i}{u_j - u_i}
+        L_j(v) = \prod_{i \ne j} \frac{v - u_i}{u_j - u_i}
 
     in the coordinates :eq:`flow-in-sigma`: the polynomial through eps_hat at the last k times is
     integrated exactly. The step that reaches the data returns x_0_hat.
 
     How it starts is an option. By default the first steps use as many times as there are: 1, 2, ...
-    The first of them, Euler's, leaves an error of second order. From nearly pure noise, where
-    eps_hat hardly changes, it is not seen and the order is k; from the midst of things it is 2.
+    The first of them, Euler's, leaves an error of second order. If it starts from nearly pure
+    noise, where eps_hat hardly changes, that is not seen and the order is k; otherwise it is 2.
 
     Parameters
     ----------

@@ -1,11 +1,12 @@
 r"""Multistep exponential integrators: derivatives from the estimates of earlier steps.
 
 What is remembered is a list, latest first, of the places in half log-SNR and the estimates there.
-A method of order p needs p of them, and while there are fewer its order is lower. The first step,
-of order one, leaves an error of order h^2 for good, in proportion to how fast the estimate changes
-there. From nearly pure noise it hardly changes, and order 3 is what is seen until errors are small;
-from the midst of things (of an image that was given some noise, say) the order is 2 at most. Where
-that matters the first step can be a singlestep one of order 2, for one evaluation more.
+A method of order p needs p of them, and while there are fewer its order is lower. The error of the
+first step, which is of order one, is of size h^2 and stays; it is in proportion to how fast the
+estimate changes there. At nearly pure noise that is hardly at all, and one measures order 3 until
+errors are small; a start at less noise (from an image that was given some, say) makes the order 2
+at most. Where that matters the first step can be a singlestep one of order 2, for one evaluation
+more.
 """
 
 from collections.abc import Sequence

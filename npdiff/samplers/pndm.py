@@ -1,9 +1,9 @@
 r"""Pseudo numerical methods: classical formulas for the slope, DDIM's step to follow it.
 
-The slope is eps_hat and the step is :eq:`flow-in-sigma`: exact, where the mean of eps_hat over the
-step is known. The formulas for that mean take the steps to be of one length. In sigma / alpha they
-are not, and so the methods are of second order; on a grid that is even in sigma / alpha they are
-of the order of their formulas.
+The slope is eps_hat and the step is :eq:`flow-in-sigma`, which is exact once the mean of eps_hat
+over the step is known. The formulas for that mean assume steps of equal length. In sigma / alpha
+they usually are not, and the methods are then of second order; on a grid that is even in
+sigma / alpha they have the order of their formulas.
 
 Liu et al. 2022 (PNDM). As in every sampler here the step that reaches the data returns x_0_hat; in
 the paper's programs it is no different from the others.

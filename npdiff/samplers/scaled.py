@@ -9,8 +9,8 @@ r"""The coordinates of EDM and of the samplers named after it: x / alpha over si
     \qquad \hat x_0 = z - u\, \hat\epsilon
 
 is the probability-flow ODE :eq:`probability-flow` with everything that belongs to the schedule
-taken out of it (Song, Meng and Ermon 2021, section 4.3; Karras et al. 2022, section 2). To a solver
-is left the integral of eps_hat over u, and any schedule will do.
+taken out of it (Song, Meng and Ermon 2021, section 4.3; Karras et al. 2022, section 2). What is
+left to a solver is the integral of eps_hat over u, whatever the schedule.
 
 The coordinates have an end: where no signal is left, u is infinite. A step that starts there, or
 from beyond ``PURE_NOISE``, is taken with the one eps_hat at its start: it is DDIM's.
@@ -23,8 +23,8 @@ from npdiff.denoiser import Denoise
 from npdiff.schedules import Schedule
 
 #: The sigma / alpha beyond which x_t is taken for noise alone. A chain that was clipped to keep a
-#: trace of signal in its last row (cosine: 20 291) has nothing to say there, and a correction of
-#: the step from there, being extrapolated over that length, would be all that is left of x.
+#: trace of signal in its last row (cosine: 20 291) knows nothing of the data there, and the error
+#: of a slope, multiplied by a step of that length, would drown x.
 PURE_NOISE = 1000.0
 
 
@@ -45,7 +45,8 @@ def advance(x_0: Array, eps: Array, u: float, u_s: float, slope: Array | None = 
     ----------
     x_0, eps : the estimates at ``u``
     u, u_s : where the step starts and ends
-    slope : the mean of eps_hat over the step; None, and in steps from pure noise: ``eps``
+    slope : the mean of eps_hat over the step. If it is None, and in every step from pure noise,
+        ``eps`` takes its place
     """
     z = x_0 + u_s * eps
     if slope is None or u > PURE_NOISE:
@@ -69,7 +70,7 @@ def runge_kutta(
 
     where :math:`e_1` is the estimate at t; :math:`e_2` and :math:`e_3` are those in the middle,
     reached with the slopes :math:`e_1` and :math:`e_2`; and :math:`e_4` is that at s, reached with
-    :math:`e_3`. Of fourth order where the middle is that of sigma / alpha.
+    :math:`e_3`. Of fourth order if the step is halved in sigma / alpha, and not in time.
 
     Parameters
     ----------

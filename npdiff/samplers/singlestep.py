@@ -74,7 +74,7 @@ def singlestep(
         - \tfrac32\, \sigma_s \left( \frac{e^h - 1}{h} - 1 \right)
         \big( \hat\epsilon(v, s_2) - \hat\epsilon_t \big)
 
-    The data's form has alpha for sigma, x_0_hat for eps_hat and -h for h.
+    The data's form exchanges alpha and sigma, and has x_0_hat for eps_hat and -h for h.
 
     Parameters
     ----------

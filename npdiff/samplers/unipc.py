@@ -42,7 +42,8 @@ def unipc(
     r"""UniPC, multistep: UniP predicts x_s, and UniC corrects it once the denoiser has been there.
 
     With m the estimate that is taken for smooth and c, z as in :eq:`exponential-taylor`, the
-    predictor goes on from p estimates, the latest at t and the others at l_1, l_2, ...:
+    predictor goes on from p estimates, the latest at t and the others at
+    :math:`\ell_1, \ell_2, \dots`:
 
     .. math::
         :label: unip

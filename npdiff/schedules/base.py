@@ -10,8 +10,8 @@ from npdiff.errors import InputError
 #: A time or a number for each time: a scalar, or an ``(N,)`` array with one number a sample.
 Times = float | np.ndarray
 
-#: Halvings of an interval until its ends are neighbouring float64 numbers, whatever their scale,
-#: and at how many numbers at once a schedule is asked about as quickly as at one.
+#: How often an interval is halved until its ends are neighbouring float64 numbers, whatever their
+#: scale; and how many times at once a schedule evaluates about as quickly as one.
 _BITS, _NUMBERS = 100, 64
 
 
@@ -113,7 +113,8 @@ class Schedule(ABC):
     def time_at(self, log_snr: Times) -> np.ndarray:
         """The time with this log signal-to-noise ratio: the inverse of :meth:`log_snr`.
 
-        By cutting an interval to pieces, which needs nothing but that log-SNR decreases.
+        By bisection, into many parts at once for few numbers: all it needs is that log-SNR
+        decreases.
 
         Raises
         ------
@@ -149,7 +150,8 @@ class Schedule(ABC):
 
         Notes
         -----
-        Song et al. 2021, section 3; in terms of alpha and sigma in VDM, section 3.
+        Song et al. 2021, section 3; in terms of alpha and sigma Lu et al. 2022 (DPM-Solver),
+        section 2.
         """
         return self.log_alpha_dot(t)
 
@@ -161,6 +163,11 @@ class Schedule(ABC):
 
             g(t)^2 = \frac{\mathrm d \sigma_t^2}{\mathrm d t} - 2 f(t)\, \sigma_t^2
                    = -\sigma_t^2\, \frac{\mathrm d \lambda_t}{\mathrm d t}
+
+        Notes
+        -----
+        Song et al. 2021, section 3; in terms of alpha and sigma Lu et al. 2022 (DPM-Solver),
+        section 2.
         """
         variance = np.exp(2.0 * self.log_sigma(t))
         return 2.0 * variance * (self.log_sigma_dot(t) - self.log_alpha_dot(t))
@@ -200,7 +207,7 @@ def level_clock(schedule: Schedule, t: Times) -> np.ndarray:
                                   {\log(1 + \varsigma_{t_{\max}} / \varsigma_{t_{\min}})},
         \qquad \varsigma_t = \frac{\sigma_t}{\alpha_t}
 
-    It is linear in log-SNR above the noise of ``t_min`` and bends to 0 below it.
+    Well above the noise of ``t_min`` it is linear in log-SNR; below, it bends to 0.
     """
     levels = (np.exp(-0.5 * schedule.log_snr(u)) for u in (t, schedule.t_min, schedule.t_max))
     level, lowest, highest = levels

@@ -20,7 +20,7 @@ class LinearVP(VariancePreserving):
 
     Notes
     -----
-    Song et al. 2021, sections 3.4 and appendix B.
+    Song et al. 2021, section 3.4 and appendix B.
     """
 
     t_max = 1.0

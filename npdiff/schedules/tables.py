@@ -88,9 +88,10 @@ def sigmoid_table(
     .. math::
         :label: sigmoid-alpha-bar
 
-        \bar\alpha(u) = \frac{\varsigma(v_1) - \varsigma(v_u)}{\varsigma(v_1) - \varsigma(v_0)},
+        \bar\alpha(u) = \frac{\operatorname{sig}(v_1) - \operatorname{sig}(v_u)}
+                             {\operatorname{sig}(v_1) - \operatorname{sig}(v_0)},
         \qquad v_u = \frac{\text{start} + u\, (\text{end} - \text{start})}{\tau},
-        \qquad \varsigma(v) = \frac{1}{1 + e^{-v}}
+        \qquad \operatorname{sig}(v) = \frac{1}{1 + e^{-v}}
 
     cut into betas and clipped as in :eq:`cosine-betas`. See :func:`sigmoid_betas_table` for the
     other schedule of this name.
@@ -129,8 +130,10 @@ def sigmoid_betas_table(
     .. math::
         :label: sigmoid-betas
 
-        \beta_t = \beta_1 + (\beta_T - \beta_1)\, \varsigma(v_t),
+        \beta_t = \beta_1 + (\beta_T - \beta_1)\, \operatorname{sig}(v_t),
         \qquad v_t = r \left(2\, \frac{t - 1}{T - 1} - 1\right), \qquad t = 1, \dots, T
+
+    with the logistic function of :eq:`sigmoid-alpha-bar`.
 
     Parameters
     ----------
@@ -152,17 +155,17 @@ def exponential_table(steps: int = 1000, rate: float = 12.0) -> Table:
     .. math::
         :label: exponential-alpha-bar
 
-        \bar\alpha(u) = e^{-12\, u}
+        \bar\alpha(u) = e^{-r u}
         \quad\Rightarrow\quad
-        \beta_t = 1 - e^{-12 / T}
+        \beta_t = 1 - e^{-r / T}
 
-    In continuous time it is :eq:`linear-vp` with beta_min = beta_max = 12. The first of 1000 steps
-    adds noise of standard deviation 0.11.
+    In continuous time it is :eq:`linear-vp` with beta_min = beta_max = r. With r = 12 the first of
+    1000 steps adds noise of standard deviation 0.11.
 
     Parameters
     ----------
     steps : T
-    rate : 12 in the equation
+    rate : r
 
     Raises
     ------

@@ -110,7 +110,7 @@ def far_out_one_component_is_left(case: Case) -> dict[str, float]:
     }
 
 
-@check("quantile-flow", "angular-flow", route="quantiles of the data", tolerance=1e-8, cases=4)
+@check("quantile-flow", "flow-in-angle", route="quantiles of the data", tolerance=1e-8, cases=4)
 def flows_end_at_the_data(case: Case) -> dict[str, float]:
     """A segment and points on the line, from and to t = 0; points of a product, in the plane."""
     from scipy.special import ndtr
@@ -143,5 +143,5 @@ def flows_end_at_the_data(case: Case) -> dict[str, float]:
             relative(back, x),
             relative(ends, place[:, None]),
         ),
-        "angular-flow": relative(found, np.concatenate(parts, axis=1)),
+        "flow-in-angle": relative(found, np.concatenate(parts, axis=1)),
     }

@@ -39,7 +39,7 @@ def a_way(case: Case) -> tuple[Schedule, float, float]:
 @check(
     "gaussian-flow",
     "quantile-flow",
-    "angular-flow",
+    "flow-in-angle",
     route="a solver of the probability-flow ODE in t",
     tolerance=1e-6,
     cases=len(CONTINUOUS),
@@ -48,7 +48,7 @@ def flows_by_a_solver(case: Case) -> dict[str, float]:
     """Correlated data, a mixture on the line and one in the plane, either way."""
     schedule, t, s = a_way(case)
     found = {}
-    for label, law in (("gaussian-flow", ONE), ("quantile-flow", LINE), ("angular-flow", PLANE)):
+    for label, law in (("gaussian-flow", ONE), ("quantile-flow", LINE), ("flow-in-angle", PLANE)):
         D = law.means.shape[1]
         alpha, sigma = scales(schedule, t)
         x = alpha * law.means[0] + np.hypot(0.5 * alpha, sigma) * case.rng.standard_normal((2, D))
@@ -105,7 +105,7 @@ def flows_keep_what_is_below(case: Case) -> float:
     return relative([below(s, b) for b in end], [below(t, a) for a in x])
 
 
-@check("angular-flow", route="quantiles, number by number", tolerance=1e-8, cases=6)
+@check("flow-in-angle", route="quantiles, number by number", tolerance=1e-8, cases=6)
 def a_product_flows_number_by_number(case: Case) -> float:
     """A mixture of four in the plane that is a product of two on the line; down to the data."""
     schedule = SCHEDULES[case.choose(["rectified-flow", "cosine", "ve", "sub-vp"])]()
