@@ -4,14 +4,16 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import npdiff
 from npdiff.cli.columns import Column, table, terminal_width
 from npdiff.cli.common import add_backend, add_seed, bar, command, whole
+from npdiff.errors import InputError
 from npdiff.train.shards import thread_count
 from npdiff.verify.campaign import Verdict, facts, needed, number, outcomes, verdicts, wanted
-from npdiff.verify.orders import CLAIMS, TOLERANCE, Convergence, measure
+from npdiff.verify.orders import CLAIMS, TOLERANCE, Claim, Convergence, measure
 from npdiff.verify.registry import Outcome
 
 DETAILS = """\
@@ -20,6 +22,7 @@ examples:
   npdiff verify posterior           those whose label has `posterior` in it, at length
   npdiff verify samplers/ddim.py    those that live in a file
   npdiff verify --orders            the order of every deterministic solver, measured
+  npdiff verify --orders unipc      of one of them
   npdiff verify --cases 1000 --seed 1
   npdiff verify --json > proof.json
 
@@ -28,23 +31,23 @@ check, the independent route by which it computes the same, how many cases were 
 residual, what is allowed. The exit status is 1 if anything fails or has no check."""
 
 COLUMNS = (
-    Column("equation", least=16),
+    Column("equation", least=22),  # nearly all whole: they are what one asks for next
     Column("paper", least=12, drop=3),
-    Column("home", least=16, drop=4, end=True),
-    Column("check", least=14, drop=2, end=True),
-    Column("independent route", least=18, drop=1),
+    Column("home", least=14, drop=4, end=True),
+    Column("check", least=12, drop=2, end=True),
+    Column("independent route", least=17, drop=1),
     Column("cases", right=True),
     Column("residual", right=True),
     Column("allowed", right=True),
     Column("verdict"),
 )
 ORDER_COLUMNS = (
-    Column("solver", least=20),
+    Column("solver", least=44),  # shorter, they look alike
     Column("test bed"),
     Column("asks/step", right=True, drop=1),
-    Column("steps", right=True),
-    Column("error", right=True),
-    Column("at twice", right=True),
+    Column("steps", right=True, drop=2),
+    Column("error", right=True, drop=3),
+    Column("at twice", right=True, drop=3),
     Column("slope", right=True),
     Column("claimed", right=True),
     Column("verdict"),
@@ -56,7 +59,7 @@ def add(commands: Any) -> None:
     parser = command(commands, "verify", "prove every equation of the package", DETAILS)
     parser.add_argument(
         "equations", nargs="*", metavar="EQUATION",
-        help="a label or part of one, a file, a check (default: all)",
+        help="a label or part of one, a file, a check (default: all); with --orders a solver",
     )  # fmt: skip
     parser.add_argument(
         "--cases", type=whole(1), metavar="N", help="try N cases of every check (default: its own)"
@@ -123,7 +126,7 @@ def rows(verdict: Verdict) -> list[list[str]]:
         [
             e.label, paper, e.home, o.check.name, o.check.route,
             str(len(o.residuals.get(e.label, ()))), f"{o.worst(e.label):.1e}",
-            f"{o.check.tolerance:.0e}", "proved" if o.passed(e.label) else "FAILED",
+            bound(o.check.tolerance), "proved" if o.passed(e.label) else "FAILED",
         ]
         for o in verdict.outcomes
     ]  # fmt: skip
@@ -150,11 +153,17 @@ def at_length(verdict: Verdict) -> str:
             lines.append(f"  {'residuals' if k == 0 else '':9}  {numbers}")
         verb = "proved" if outcome.passed(e.label) else "FAILED"
         lines.append(
-            f"  verdict    {verb}, worst {outcome.worst(e.label):.1e} of {check.tolerance:.0e}"
+            f"  verdict    {verb}, worst {outcome.worst(e.label):.1e} of {bound(check.tolerance)}"
         )
     if not verdict.outcomes:
         lines += ["", "  check      none: NOT PROVED"]
     return "\n".join(lines)
+
+
+def bound(tolerance: float) -> str:
+    """What is allowed, not rounded away: 1e-09, 1.5e-01."""
+    short = f"{tolerance:.0e}"
+    return short if float(short) == tolerance else f"{tolerance:.1e}"
 
 
 def summary(judged: Sequence[Verdict], found: Sequence[Outcome], seconds: float) -> str:
@@ -168,9 +177,24 @@ def summary(judged: Sequence[Verdict], found: Sequence[Outcome], seconds: float)
     return f"{counts} in {seconds:.1f} s: {verb}"
 
 
+def claims(words: Sequence[str]) -> list[Claim]:
+    """The claims about the solvers that the words name: all for none, else parts of names.
+
+    Raises
+    ------
+    InputError
+        If a word names no solver.
+    """
+    for word in words:
+        if not any(word in claim.name for claim in CLAIMS):
+            known = ", ".join(dict.fromkeys(claim.sampler for claim in CLAIMS))
+            raise InputError(f"--orders {word}: the solvers that have an order are {known}")
+    return [c for c in CLAIMS if not words or any(word in c.name for word in words)]
+
+
 def orders(arguments: argparse.Namespace) -> int:
-    """Measure and print the order of every solver."""
-    pairs = [(claim, bed) for claim in CLAIMS for bed in claim.beds]
+    """Measure and print the order of every solver, or of those that are named."""
+    pairs = [(claim, bed) for claim in claims(arguments.equations) for bed in claim.beds]
     found: list[Convergence] = []
     with bar(len(pairs), "solver", "measuring") as progress:
         for claim, bed in pairs:
@@ -197,6 +221,8 @@ def orders(arguments: argparse.Namespace) -> int:
             ]
             for f, ok in zip(found, good, strict=True)
         ]  # fmt: skip
-        print(table(ORDER_COLUMNS, lines, None if arguments.wide else terminal_width()))
+        width = None if arguments.wide else terminal_width()
+        solver = replace(ORDER_COLUMNS[0], least=max(20, min(44, (width or 100) - 36)))
+        print(table((solver, *ORDER_COLUMNS[1:]), lines, width))
         print(f"\n{len(found)} orders, allowed {TOLERANCE:g}: {sum(good)} as claimed")
     return 0 if all(good) else 1

@@ -52,10 +52,11 @@ def wanted(words: Sequence[str]) -> list[Equation]:
         return list(known.values())
     found: dict[str, Equation] = {}
     for word in words:
+        place = word.removeprefix("npdiff/")
         named = {word: known[word]} if word in known else {}
         named = named or {k: e for k, e in known.items() if word in k}
-        named = named or {k: e for k, e in known.items() if word in e.home}
-        named = named or {k: known[k] for k in _labels_of(word) if k in known}
+        named = named or {k: e for k, e in known.items() if place in e.home}
+        named = named or {k: known[k] for k in _labels_of(place) if k in known}
         if not named:
             near = difflib.get_close_matches(word, [*known, *checks()], n=3, cutoff=0.5)
             hint = f"did you mean {', '.join(near)}?" if near else "`npdiff verify` lists them all"
@@ -64,8 +65,11 @@ def wanted(words: Sequence[str]) -> list[Equation]:
     return list(found.values())
 
 
-def _labels_of(word: str) -> tuple[str, ...]:
-    return checks()[word].labels if word in checks() else ()
+def _labels_of(word: str) -> list[str]:
+    """What the checks prove that have this name, or stand in this file."""
+    return [
+        label for c in checks().values() if word == c.name or word in c.home for label in c.labels
+    ]
 
 
 def needed(chosen: Sequence[Equation]) -> list[Check]:

@@ -49,6 +49,11 @@ def test_words_name_labels_files_and_checks() -> None:
     assert {e.file for e in campaign.wanted(["samplers/ddim.py"])} == {"samplers/ddim.py"}
     name = only_check("marginal")
     assert "marginal" in {e.label for e in campaign.wanted([name])}
+    # as the output names them, to be copied
+    ddim = campaign.wanted(["npdiff/samplers/ddim.py"])
+    assert ddim == campaign.wanted(["samplers/ddim.py"])
+    home = checks()[name].home
+    assert "marginal" in {e.label for e in campaign.wanted([f"npdiff/{home}"])}
     assert len(campaign.wanted([])) == len(equations())
 
 
@@ -152,6 +157,26 @@ def test_orders(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     facts = json.loads(result.out)
     assert {fact["passed"] for fact in facts} == {False}
     assert facts[0]["slope"] == pytest.approx(1.0, abs=0.1)
+
+
+def test_orders_of_some(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {c.sampler for c in verify.claims(["order=3"])} >= {"unipc", "lms"}
+    assert {c.sampler for c in verify.claims(["plms", "heun"])} == {"plms", "heun"}
+    assert npdiff("verify", "--orders", "posterior").failed_with("posterior", "dpmpp-2s")
+    found = orders.Convergence(orders.CLAIMS[0], "ve", (1, 2, 4), (1.0, 0.5, 0.25), (1, 2, 4))
+    monkeypatch.setattr(verify, "measure", lambda c, bed: dataclasses.replace(found, claim=c))
+    for width in (60, 80, 100):  # the options, which tell them apart, have room from 80 on
+        monkeypatch.setenv("COLUMNS", str(width))
+        out = npdiff("verify", "--orders", "unipc").out
+        assert max(map(len, out.splitlines())) <= width
+        assert ("…" not in out) == (width >= 90)
+        assert "order=3 corrector=False" in out or width < 80
+
+
+def test_what_is_allowed_is_not_rounded_away() -> None:
+    assert [verify.bound(x) for x in (1e-9, 0.15, 0.0, 7.0)] == [
+        "1e-09", "1.5e-01", "0e+00", "7e+00",
+    ]  # fmt: skip
 
 
 def test_help_teaches(npdiff: Any) -> None:
