@@ -20,6 +20,9 @@ from npdiff.schedules import Schedule, Times
 #: an array of the shape of x_t.
 Variance = Callable[[Array, float, float], "Array | float"]
 
+#: From a schedule and times s < t to a variance that they settle.
+Rule = Callable[[Schedule, Times, Times], np.ndarray]
+
 #: From the time t to the spread of the data that are left to guess: :eq:`spread`.
 Spread = Callable[[float], float]
 
@@ -210,7 +213,20 @@ def estimated_spread(
 
 
 #: The variances that need nothing but the times, by name.
-VARIANCES: dict[str, Callable[[Schedule, Times, Times], np.ndarray]] = {
+VARIANCES: dict[str, Rule] = {
     "small": small,
     "large": large,
 }
+
+
+def rule_named(name: str) -> Rule:
+    """The variance of that name.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
+    if name not in VARIANCES:
+        raise InputError(f"unknown variance {name!r}: choose one of {', '.join(VARIANCES)}")
+    return VARIANCES[name]

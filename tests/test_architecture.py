@@ -39,12 +39,12 @@ MAY_IMPORT = {
     "variances": {*GROUND, "schedules", "process"},
     "parameterisation": {*GROUND, "schedules", "process"},
     "denoiser": {*GROUND, "tree", "pullback", "schedules", "process", "parameterisation"},
-    "guidance": {*GROUND, *DIFFUSION},
+    "guidance": {*GROUND, "variances", *DIFFUSION},
     "grids": {*GROUND, *DIFFUSION},
     "samplers": {*GROUND, "grids", "guidance", "variances", *DIFFUSION},
     "editing": {*GROUND, "grids", "guidance", "samplers", "variances", *DIFFUSION},
     "objective": {*GROUND, "pullback", "ops", "variances", *DIFFUSION},
-    "likelihood": {*GROUND, "pullback", "grids", "samplers", "objective", *DIFFUSION},
+    "likelihood": {*GROUND, "pullback", "grids", "samplers", "objective", "variances", *DIFFUSION},
     "exact": {*GROUND, *DIFFUSION},
 }
 # What carries the commands and knows nobody above it.

@@ -14,14 +14,12 @@ from npdiff.backend import Array, namespace, per_sample
 from npdiff.denoiser import Denoise
 from npdiff.errors import InputError
 from npdiff.parameterisation import ROWS
-from npdiff.process import posterior_mean, posterior_variance
+from npdiff.process import posterior_mean
 from npdiff.schedules import Schedule, Times
+from npdiff.variances import Rule, rule_named
 
 #: From (x, t) to the gradient of log p(k | x_t = x) with respect to x, of the shape of x.
 LogProbGradient = Callable[[Array, Times], Array]
-
-#: From a schedule and times s < t to the variance of a step's noise.
-Variance = Callable[[Schedule, Times, Times], np.ndarray]
 
 
 def classifier_guided(
@@ -74,7 +72,7 @@ def mean_shifted(
     w: float | np.ndarray,
     times: np.ndarray,
     *,
-    variance: Variance = posterior_variance,
+    variance: str | Rule = "small",
     at_mean: bool = True,
 ) -> Denoise:
     r"""Classifier guidance of ancestral sampling, whose every mean it shifts.
@@ -102,19 +100,20 @@ def mean_shifted(
         the variance of the last step is not 0
     w : scale, a scalar or one number a sample
     times : the grid of the sampler
-    variance : of the sampler's noise, from (schedule, s, t)
+    variance : of the sampler's noise: ``"small"``, ``"large"``, or a function of (schedule, s, t)
     at_mean : evaluate the gradient at the mean and time s, as derived; otherwise at (x_t, t), as
         in the program of the paper's authors
 
     Raises
     ------
     InputError
-        If it is asked at a time where no step of the grid begins.
+        If the variance's name is unknown. Later, at a time where no step of the grid begins.
 
     Notes
     -----
     Dhariwal and Nichol 2021, Algorithm 1 and the derivation before it.
     """
+    rule = rule_named(variance) if isinstance(variance, str) else variance
     following = {float(t): float(s) for t, s in pairwise(times)}
 
     def guided(x: Array, t: Times) -> tuple[Array, Array]:
@@ -125,7 +124,7 @@ def mean_shifted(
             )
         s = following[float(t)]
         x_0, _ = denoise(x, t)
-        step = variance(schedule, s, t)
+        step = rule(schedule, s, t)
         if step > 0.0:
             place = (posterior_mean(schedule, x_0, x, s, t), s) if at_mean else (x, t)
             unit = posterior_mean(schedule, np.ones(1), np.zeros(1), s, t)[0]  # what x_0 moves it

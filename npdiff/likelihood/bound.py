@@ -12,14 +12,10 @@ from npdiff.denoiser import Denoise
 from npdiff.errors import InputError
 from npdiff.objective.bound import decoder_loss, last_variance, prior_kl, step_kl
 from npdiff.objective.decoder import categorical
-from npdiff.process import marginal, posterior_variance, transition
+from npdiff.process import marginal
 from npdiff.samplers.step import Noise, draw
 from npdiff.schedules import Schedule
-
-#: The variance of a step: a name, or a function of (x_t, s, t).
-StepVariance = str | Callable[[Array, float, float], Array | float]
-
-VARIANCES = ("small", "large")
+from npdiff.variances import Variance, rule_named
 
 #: The surprise at the data after the last step: from (schedule, x_0, x_0_hat, x_t, log_variance, t)
 #: to (N,) nats.
@@ -49,7 +45,7 @@ def bound(
     times: np.ndarray,
     noise: Noise,
     *,
-    variance: StepVariance = "small",
+    variance: str | Variance = "small",
     decoder: str | Decoder = "gaussian",
 ) -> Iterator[Term]:
     """The terms of the bound, from L_T down to L_0; their sum is an estimate of it.
@@ -92,8 +88,8 @@ def bound(
             f"the bound's times run from {schedule.t_max:g}, where sampling starts, to 0, the "
             f"data; these run from {times[0]:g} to {times[-1]:g}"
         )
-    if isinstance(variance, str) and variance not in VARIANCES:
-        raise InputError(f"unknown variance {variance!r}: choose one of {', '.join(VARIANCES)}")
+    if isinstance(variance, str):
+        rule_named(variance)
     if isinstance(decoder, str) and decoder not in DECODERS:
         raise InputError(f"unknown decoder {decoder!r}: choose one of {', '.join(DECODERS)}")
     decode = DECODERS[decoder] if isinstance(decoder, str) else decoder
@@ -106,7 +102,7 @@ def _terms(
     x_0: Array,
     times: np.ndarray,
     noise: Noise,
-    variance: StepVariance,
+    variance: str | Variance,
     decoder: Decoder,
 ) -> Iterator[Term]:
     yield Term("prior", schedule.t_max, schedule.t_max, prior_kl(schedule, x_0))
@@ -116,10 +112,10 @@ def _terms(
         last = schedule.sigma(s) == 0.0
         if not isinstance(variance, str):
             of_step = variance(x_t, s, t)
-        elif variance == "large":
-            of_step = transition(schedule, s, t)[1]
+        elif last and variance == "small":
+            of_step = last_variance(schedule, t)
         else:
-            of_step = last_variance(schedule, t) if last else posterior_variance(schedule, s, t)
+            of_step = rule_named(variance)(schedule, s, t)
         log_variance = _log(of_step, x_0)
         if last:
             yield Term("decoder", t, s, decoder(schedule, x_0, x_0_hat, x_t, log_variance, t))

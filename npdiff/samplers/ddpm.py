@@ -6,11 +6,10 @@ import numpy as np
 
 from npdiff.backend import Array, namespace, per_sample
 from npdiff.denoiser import Denoise
-from npdiff.errors import InputError
 from npdiff.process import posterior_mean
 from npdiff.samplers.step import Noise, Step, Steps, draw
 from npdiff.schedules import Schedule
-from npdiff.variances import VARIANCES, Variance
+from npdiff.variances import Variance, rule_named
 
 
 def ddpm(
@@ -67,15 +66,15 @@ def ddpm(
     -----
     Ho et al. 2020, section 3.2 and Algorithm 2.
     """
-    if isinstance(variance, str) and variance not in VARIANCES:
-        raise InputError(f"unknown variance {variance!r}: choose one of {', '.join(VARIANCES)}")
+    if isinstance(variance, str):
+        rule_named(variance)
     for i, (t, s) in enumerate(pairwise(times)):
         x_0, _ = denoise(x, t)
         mean = posterior_mean(schedule, x_0, x, s, t)
         if not isinstance(variance, str):
             x = mean + deviation(variance(x, float(s), float(t)), x) * draw(noise, i, x)
         elif schedule.sigma(s) > 0.0:
-            x = mean + deviation(VARIANCES[variance](schedule, s, t), x) * draw(noise, i, x)
+            x = mean + deviation(rule_named(variance)(schedule, s, t), x) * draw(noise, i, x)
         else:
             x = mean
         yield Step(float(s), x, x_0)

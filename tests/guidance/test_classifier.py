@@ -55,7 +55,7 @@ def test_how_the_two_forms_differ(t: float) -> None:
     times = np.array([t, s])
     by_score = shift(classifier_guided(exact, SCHEDULE, ones, 2.0))
     small = shift(mean_shifted(exact, SCHEDULE, ones, 2.0, times))
-    by_beta = shift(mean_shifted(exact, SCHEDULE, ones, 2.0, times, variance=large))
+    by_beta = shift(mean_shifted(exact, SCHEDULE, ones, 2.0, times, variance="large"))
     factor, variance = transition(SCHEDULE, s, t)
     np.testing.assert_allclose(by_score, 2.0 * variance / factor, rtol=1e-9)
     np.testing.assert_allclose(by_beta / by_score, factor, rtol=1e-9)
@@ -70,6 +70,13 @@ def test_the_last_step_of_the_small_variance_is_not_shifted() -> None:
     exact = TWO.denoiser(SCHEDULE)
     denoise = mean_shifted(exact, SCHEDULE, never, 5.0, np.array([30.0, 0.0]))
     np.testing.assert_allclose(denoise(X, 30.0), exact(X, 30.0), rtol=1e-12)
+
+
+def test_a_variance_that_has_no_name() -> None:
+    with pytest.raises(InputError, match="unknown variance 'huge': choose one of small, large"):
+        mean_shifted(
+            TWO.denoiser(SCHEDULE), SCHEDULE, None, 1.0, np.array([30.0, 0.0]), variance="huge"
+        )
 
 
 def test_mean_shifting_keeps_to_its_grid() -> None:
