@@ -32,10 +32,6 @@ def test_a_guided_mixture_samples_its_component(name: str) -> None:
     np.testing.assert_allclose(found.x, expected.x, rtol=1e-8)
 
 
-def large(schedule, s, t):
-    return transition(schedule, s, t)[1]
-
-
 @pytest.mark.parametrize("t", [100.0, 400.0, 900.0])
 def test_how_the_two_forms_differ(t: float) -> None:
     """One gradient shifts a step's mean by sigma_{t|s}^2 / alpha_{t|s}, or by Sigma."""
