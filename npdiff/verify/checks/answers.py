@@ -4,11 +4,12 @@ import numpy as np
 
 from npdiff import samplers
 from npdiff.backend import Array, to_host
+from npdiff.editing import inpaint
 from npdiff.parameterisation import ROWS
 from npdiff.random import Key
 from npdiff.samplers.learned import with_variance
 from npdiff.samplers.step import keyed_noise
-from npdiff.schedules import Table
+from npdiff.schedules import LinearVP, Table
 from npdiff.verify.registry import Case, check, relative
 
 
@@ -58,3 +59,23 @@ def noise_of_each_step(case: Case) -> float:
     there = [Key(case.index, (4, 1), i, "noise").normal(shape[1:]) for i in (0, 1, 7)]
     pairs = zip((0, 1, 7), there, strict=True)
     return max(relative(noise(i), expected) for i, expected in pairs)
+
+
+@check("replacement", "renoising", route="draws counted", tolerance=0.0, cases=3)
+def draws_of_each_move(case: Case) -> float:
+    """A move's own draw is number 64 i, and those of its sampler follow, one after the other."""
+    schedule, drawn = LinearVP(), []
+    x, grid = case.array(np.zeros((1, 2))), np.array([0.9, 0.5, 0.2, 0.0])
+    corrections = case.choose([1, 2, 0])
+
+    def noise(i: int) -> Array:
+        drawn.append(i)
+        return x
+
+    steps = inpaint(
+        lambda x, t: (0.5 * x, x), schedule, x, grid, known=x, mask=np.array([True, False]),
+        noise=noise, resamplings=1, sampler="predictor-corrector", corrections=corrections,
+    )  # fmt: skip
+    count = len(list(steps))
+    own = [[64 * i, *(64 * i + 1 + k for k in range(1 + corrections))] for i in (1, 2)]
+    return float(count != 3 or sorted(drawn) != [0, *own[0], *own[1], 192])
