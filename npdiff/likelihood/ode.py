@@ -1,16 +1,16 @@
 r"""The likelihood of the probability-flow ODE, by the change of variables along its path.
 
 The ODE :eq:`probability-flow` is solved in coordinates in which it is regular from end to end, for
-every schedule. With :math:`\tan \theta = \sigma / \alpha` and :math:`\rho^2 = \alpha^2 + \sigma^2`,
+every schedule. With :math:`\tan \phi = \sigma / \alpha` and :math:`\rho^2 = \alpha^2 + \sigma^2`,
 
 .. math::
     :label: likelihood-flow
 
     y = \frac{x_t}{\rho_t},
     \qquad
-    \tau = \log \tan \frac{\theta_t}{2} = -\operatorname{arsinh} e^{\lambda_t / 2},
+    \tau = \log \tan \frac{\phi_t}{2} = -\operatorname{arsinh} e^{\lambda_t / 2},
     \qquad
-    \frac{\mathrm d y}{\mathrm d \tau} = \cos \theta\; y - \hat x_0
+    \frac{\mathrm d y}{\mathrm d \tau} = \cos \phi\; y - \hat x_0
 
 Near the data tau is -lambda / 2 - log 2; where there is no signal at all it is 0, and the equation
 is regular there too.
@@ -59,7 +59,7 @@ def flow_log_density(
         :label: change-of-variables
 
         \log p_{t_0}(x_{t_0}) = \log p_T(x_T) + D \log \frac{\rho_T}{\rho_{t_0}}
-        + \int_{\tau_0}^{\tau_T} \left( D \cos \theta
+        + \int_{\tau_0}^{\tau_T} \left( D \cos \phi
         - \rho \operatorname{tr} \frac{\partial \hat x_0}{\partial x} \right) \mathrm d \tau
 
     Solved by Runge and Kutta's classical method of fourth order in even steps of tau, four calls of
@@ -165,12 +165,19 @@ def adaptive_log_density(
     log_density : (N,) array, nats
     calls : how often ``linearise`` was called
 
+    Raises
+    ------
+    InputError
+        If the tolerance is not positive, or the solver fails.
+
     Notes
     -----
     Song et al. 2021, appendix D.2, with RK45 and a tolerance of 1e-5.
     """
     from scipy.integrate import solve_ivp
 
+    if not 0.0 < tolerance < 1.0:
+        raise InputError(f"a tolerance lies between 0 and 1, got {tolerance}")
     xp, shape, N = namespace(x), x.shape, x.shape[0]
     D = int(np.prod(shape[1:]))
     t_0, T = schedule.t_min, schedule.t_max

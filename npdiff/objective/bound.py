@@ -16,7 +16,7 @@ model with fewer steps, and its bound is looser (Ho et al. 2020, section 2, for 
 import numpy as np
 
 from npdiff.backend import Array, namespace, per_sample
-from npdiff.objective.decoder import discretised_gaussian
+from npdiff.objective.decoder import HALF_BIN, discretised_gaussian
 from npdiff.objective.divergence import gaussian_kl
 from npdiff.process import posterior_variance, transition
 from npdiff.pullback import forward_only
@@ -116,7 +116,7 @@ def step_kl(
 
 
 def decoder_loss(
-    x_0: Array, x_0_hat: Array, log_variance: Array, half_bin: float | None = None
+    x_0: Array, x_0_hat: Array, log_variance: Array, half_bin: float = HALF_BIN
 ) -> Array:
     r"""L_0: the surprise at the data after the last step, whose mean is x_0_hat.
 
@@ -132,6 +132,7 @@ def decoder_loss(
     x_0 : (N, ...) array, bytes as numbers b / 127.5 - 1
     x_0_hat : (N, ...) array, their estimate at the first time
     log_variance : array of that shape, the logarithm of the last step's variance
+    half_bin : half the distance of neighbouring values, which run from -1 to 1
 
     Returns
     -------
@@ -142,7 +143,7 @@ def decoder_loss(
     Ho et al. 2020, section 3.3.
     """
     with forward_only():
-        log_p, _ = discretised_gaussian(x_0_hat, log_variance, x=x_0)
+        log_p, _ = discretised_gaussian(x_0_hat, log_variance, x=x_0, half_bin=half_bin)
     return -_summed(log_p)
 
 

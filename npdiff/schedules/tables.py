@@ -115,7 +115,7 @@ def sigmoid_table(
     if not (start < end and tau > 0.0):
         raise InputError(f"expected start < end and tau > 0, got {start}, {end} and {tau}")
     u = np.arange(chain_length(steps)) / steps
-    # 1 - ᾱ; sig(a) - sig(b) = sinh((a - b) / 2) / (2 cosh(a / 2) cosh(b / 2)), which cancels nothing
+    # 1 - ᾱ; sig(a) - sig(b) = sinh((a - b) / 2) / (2 cosh(a / 2) cosh(b / 2)), nothing cancels
     half = 0.5 * (end - start) / tau
     v = 0.5 * start / tau + u * half
     lost = np.sinh(u * half) / np.sinh(half) * np.cosh(0.5 * end / tau) / np.cosh(v)

@@ -70,6 +70,8 @@ def test_the_adaptive_solver_keeps_its_tolerance() -> None:
         assert np.abs(found - exact).max() < 200 * tolerance
         calls.append(n)
     assert calls[0] < calls[1]
+    with pytest.raises(InputError, match="a tolerance lies between 0 and 1"):
+        adaptive_log_density(lambda x, t: None, schedule, X[:2], tolerance=0.0)
 
 
 def test_moments_lead_from_data_to_noise() -> None:

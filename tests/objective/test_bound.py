@@ -6,7 +6,7 @@ import pytest
 from npdiff.errors import InputError
 from npdiff.nn import UNet
 from npdiff.objective import Objective
-from npdiff.objective.bound import last_variance, prior_kl, step_kl
+from npdiff.objective.bound import decoder_loss, last_variance, prior_kl, step_kl
 from npdiff.objective.decoder import categorical, discretised_gaussian
 from npdiff.objective.divergence import gaussian_kl
 from npdiff.objective.hybrid import (
@@ -211,3 +211,10 @@ def test_a_learned_network_is_asked_for_both_halves() -> None:
     np.testing.assert_allclose(variance, interpolated(table, 499, 500, (np.tanh(x) + 1) / 2))
     with pytest.raises(InputError, match="twice"):
         LearnedVariance(lambda x, clock: x, table, ROWS["eps"])(x, 500.0)
+
+
+def test_bins_of_another_width() -> None:
+    """Four values from -1 to 1: what is likely of each adds up to 1."""
+    x_0 = np.array([-1.0, -1.0 / 3.0, 1.0 / 3.0, 1.0])[:, None]
+    nats = decoder_loss(x_0, np.full((4, 1), 0.2), np.full((4, 1), -1.0), half_bin=1.0 / 3.0)
+    assert np.exp(-nats).sum() == pytest.approx(1.0, rel=1e-12)
