@@ -117,12 +117,12 @@ class Distribution(ABC):
         return per_sample(ratio, covariance) * covariance - per_sample(precision, covariance) * one
 
     def spread(self, schedule: Schedule, t: float) -> float:
-        r"""What the best denoiser cannot know: its mean squared error, a number of the data.
+        r"""What the best denoiser cannot know: its mean squared error, per number of a sample.
 
         .. math::
             :label: spread
 
-            \frac1D\, \mathbb E\, \lVert x_0 - \mathbb E[x_0 \mid x_t] \rVert^2
+            c_t = \frac1D\, \mathbb E\, \lVert x_0 - \mathbb E[x_0 \mid x_t] \rVert^2
             = \frac1D\, \mathbb E\, \operatorname{tr} \operatorname{Var}[x_0 \mid x_t]
 
         It is what the loss of a perfect network comes to, and what the optimal variance of a

@@ -88,16 +88,16 @@ class Gaussian(Distribution):
         return beside(np.ascontiguousarray(np.broadcast_to(matrices, shape)), x)
 
     def spread(self, schedule: Schedule, t: float) -> float:
-        r"""The mean squared error of the best denoiser, a number of the data.
+        r"""The mean squared error of the best denoiser, per number of a sample.
 
         .. math::
             :label: gaussian-spread
 
-            \frac1D \operatorname{tr}\,
+            c_t = \frac1D \operatorname{tr}\,
             \sigma_t^2\, C \left(\alpha_t^2 C + \sigma_t^2 I\right)^{-1}
-            = \frac1D \sum_d \frac{\sigma_t^2\, c_d}{\alpha_t^2 c_d + \sigma_t^2}
+            = \frac1D \sum_d \frac{\sigma_t^2\, v_d}{\alpha_t^2 v_d + \sigma_t^2}
 
-        with the eigenvalues :math:`c_d` of C; see :eq:`spread`.
+        with the eigenvalues :math:`v_d` of C; see :eq:`spread`.
         """
         return float(self._left(schedule, t).mean())
 

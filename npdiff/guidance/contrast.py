@@ -10,7 +10,7 @@ from npdiff.errors import InputError
 from npdiff.parameterisation import ROWS, Row
 from npdiff.schedules import Schedule, Times
 
-#: A standard deviation below so many units of rounding of the largest element is none.
+#: A standard deviation counts as 0 below so many units of rounding of the largest element.
 _ROUNDING = 16.0
 
 
@@ -62,7 +62,7 @@ def rescaled(
 
 
 def thresholded(denoise: Denoise, schedule: Schedule, quantile: float = 0.995) -> Denoise:
-    r"""Dynamic thresholding: the estimate of the data is clipped to its own range, made [-1, 1].
+    r"""Dynamic thresholding: x_0_hat is clipped at a quantile of its own and scaled to [-1, 1].
 
     .. math::
         :label: dynamic-thresholding

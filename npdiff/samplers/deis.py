@@ -45,8 +45,8 @@ def deis(
     The noise under the integral is a polynomial through the last ``order`` estimates in one of
 
     - ``"t"``, time itself: the paper's tAB-DEIS. Its integral has no closed form for an arbitrary
-      schedule and is found by Gauss's quadrature; as exact as the schedule is smooth, which a
-      chain's is not within a step;
+      schedule and is found by Gauss's quadrature: to rounding for a smooth schedule, less exactly
+      for a chain, which has kinks at its rows;
     - ``"rho"``: the paper's rhoAB-DEIS, in closed form; the linear multistep method of EDM's ODE;
     - ``"log-rho"``: the same as :func:`npdiff.samplers.dpm_solver.dpm_solver_multistep` without the
       midpoint rule, in closed form by :eq:`phi-functions`.

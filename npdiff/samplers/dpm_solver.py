@@ -44,8 +44,9 @@ def dpm_solver(
     budget : take the grid's N steps for the number of times that the denoiser may be asked: a step
         of order p then covers p steps of the grid. With order 2 the last step is of order 1 where N
         is odd. With order 3 the last is of order N mod 3; where N is a multiple of 3 the last two
-        are of orders 2 and 1, and by that single step the whole is of order 2 in the end. Public
-        code makes all steps equally long in log-SNR, that of order 1 too, and loses more by it
+        are of orders 2 and 1, and that single step of order 1 makes the whole of order 2 in the
+        end. Public code makes all steps equally long in log-SNR, that of order 1 included, and
+        loses more by it
     form : what is taken for smooth, ``"eps"``; or ``"x0"``, as DPM-Solver++ does
     noise : accepted as by every sampler, and not used
 
