@@ -43,7 +43,7 @@ def replaced(schedule: Schedule, x: Array, known: Array, mask: Array, t: float, 
 
     Notes
     -----
-    Song et al. 2021, appendix I.2, and Lugmayr et al. 2022, Eq. 8a. Line 5 of the latter's
+    Song et al. 2021, appendix I.2; Lugmayr et al. 2022, Eq. 8a. Line 5 of the latter's
     Algorithm 1 has the variance where the standard deviation belongs, and the noise level of
     another time.
     """

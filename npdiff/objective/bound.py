@@ -10,7 +10,7 @@ r"""The variational bound on the likelihood of data, term by term, in nats.
     + \mathbb E_q \underbrace{\left[ -\log p(x_0 \mid x_{t_1}) \right]}_{L_0}
 
 over neighbouring times s < t of any grid of times, not only those of a chain: a coarser grid is a
-model with fewer steps, and its bound is looser (Ho et al. 2020, section 2, for a chain's times).
+model with fewer steps, and its bound is looser (Ho et al. 2020, section 2).
 """
 
 import numpy as np

@@ -51,7 +51,7 @@ class Integral(Scheduled):
 
     Notes
     -----
-    Song et al. 2021 (Maximum likelihood training), section 3; Kingma et al. 2021, section 4.
+    Song et al. 2021 (Maximum likelihood training), section 3; Kingma et al. 2021 (VDM), section 4.
     """
 
     w: Weighting = field(default_factory=lambda: np.ones_like)

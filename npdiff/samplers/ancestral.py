@@ -134,7 +134,8 @@ def dpm2_ancestral(
 
     Notes
     -----
-    Crowson 2022 (k-diffusion), after Karras et al. 2022 and DPM-Solver-2 of Lu et al. 2022.
+    Crowson 2022 (k-diffusion); the midpoint is that of DPM-Solver-2, Lu et al. 2022 (DPM-Solver),
+    section 3.2.
     """
     for i, (t, s) in enumerate(pairwise(times)):
         x_0, eps = denoise(x, t)

@@ -143,6 +143,10 @@ def extrapolated(
     Returns
     -------
     (N, ...) array
+
+    Notes
+    -----
+    Lu et al. 2022 (DPM-Solver++), Algorithm 2, for the midpoint rule.
     """
     terms = derivatives(history, h, published=published)
     if midpoint and len(terms) == 1:

@@ -23,6 +23,10 @@ def intermediate_times(
         \ell_{s_k} = \ell_t + \frac kp (\ell_s - \ell_t), \qquad k = 1, \dots, p - 1
 
     None for a step of infinite length.
+
+    Notes
+    -----
+    Lu et al. 2022 (DPM-Solver), section 3.2.
     """
     wanted = [
         [a + k / p * (b - a) for k in range(1, p)] if math.isfinite(b - a) else []

@@ -43,8 +43,8 @@ class Schedule(ABC):
 
     Notes
     -----
-    The notation is that of VDM (Kingma et al. 2021) and DPM-Solver (Lu et al. 2022); the latter's
-    lambda is half of this one.
+    The notation is that of Kingma et al. 2021 (VDM), section 3; and of Lu et al. 2022 (DPM-Solver),
+    section 2, where lambda is half of this one.
     """
 
     t_max: float

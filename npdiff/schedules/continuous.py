@@ -100,7 +100,7 @@ class Cosine(VariancePreserving):
 
     Notes
     -----
-    Nichol and Dhariwal 2021, section 3.2; the end is that of DPM-Solver (Lu et al. 2022, appendix).
+    Nichol and Dhariwal 2021, section 3.2; the end is that of Lu et al. 2022 (DPM-Solver), appendix.
     """
 
     t_max = 1.0
