@@ -58,6 +58,11 @@ def whole(least: int) -> Any:
     return integer
 
 
+def counted(n: int, noun: str) -> str:
+    """1 row, 2 rows."""
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
 def bar(total: int, unit: str, about: str, initial: int = 0) -> Any:
     """A progress bar on stderr; in a log file, where it cannot move, a line now and then."""
     from tqdm import tqdm

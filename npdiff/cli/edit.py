@@ -76,8 +76,9 @@ def _add_inpaint(parser: argparse.ArgumentParser) -> None:
         help="paint this part anew: rows TOP to BOTTOM - 1, columns LEFT to RIGHT - 1, from 0",
     )  # fmt: skip
     where.add_argument(
-        "--mask", metavar="FILE.png", help="paint anew where this image is white, of the same size"
-    )
+        "--mask", metavar="FILE.png",
+        help="paint anew where this image is white; it is cut and resized as the images are",
+    )  # fmt: skip
     parser.add_argument(
         "--count", type=whole(1), default=4, metavar="N", help="results of each image (default: 4)"
     )

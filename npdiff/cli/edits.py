@@ -3,12 +3,13 @@
 import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
 from npdiff import data, editing, pictures
 from npdiff.backend import Array, module, to_host
-from npdiff.cli.common import bar
+from npdiff.cli.common import bar, counted
 from npdiff.cli.originals import unknown
 from npdiff.cli.sampling import settings_of
 from npdiff.denoiser import Denoise
@@ -17,7 +18,7 @@ from npdiff.generate import Settings, denoiser, start
 from npdiff.grids import GRIDS
 from npdiff.random import Key
 from npdiff.samplers import Steps, keyed_noise
-from npdiff.schedules import SCHEDULES, Schedule
+from npdiff.schedules import SCHEDULES, Schedule, Times
 from npdiff.train import Trained, Workers
 
 #: Rows of images, bytes (rows, columns, H, W, C), and a line about them.
@@ -78,7 +79,12 @@ def inpaint(
     results = pictures.to_uint8(end).reshape(len(images), count, *images.shape[1:])
     shown = np.where(anew, np.uint8(128), images)
     rows = np.concatenate([images[:, None], shown[:, None], results], axis=1)
-    return rows, f"the image, what is known of it, {count} results, in {len(rows)} rows"
+    return rows, f"the image, what is known of it, {counted(count, 'result')}, {in_rows(images)}"
+
+
+def in_rows(images: np.ndarray) -> str:
+    """How many rows the picture has, one for each image."""
+    return f"in {counted(len(images), 'row')}"
 
 
 def sdedit(
@@ -98,7 +104,7 @@ def sdedit(
             total = len(times) - 1 - editing.start_of(times, strength)
             rows.append(pictures.to_uint8(watched(steps, total, f"strength {strength:g}")))
     words = ", ".join(f"{s:g}" for s in strengths)
-    return np.stack(rows, axis=1), f"the image, then strength {words}, in {len(images)} rows"
+    return np.stack(rows, axis=1), f"the image, then strength {words}, {in_rows(images)}"
 
 
 def _strengths(text: str) -> list[float]:
@@ -114,8 +120,8 @@ def invert(
     """Each row: the image, the noise that leads to it, the image again."""
     x_0 = placed(images, arguments)
     with model(arguments, trained, labels, inversion(arguments)) as (denoise, schedule, times):
-        noise = editing.encode(denoise, schedule, x_0, times, corrections=arguments.corrections)
-        back = editing.decode(denoise, schedule, noise, times)
+        noise = encoded(denoise, schedule, x_0, times, arguments.corrections)
+        back = decoded(denoise, schedule, noise, times)
     error = np.sqrt(((to_host(back) - to_host(x_0)) ** 2).mean())
     # noise at half of its size: two deviations are black and white
     rows = [images, pictures.to_uint8(0.5 * noise), pictures.to_uint8(back)]
@@ -133,12 +139,38 @@ def interpolate(
     x_0 = placed(images, arguments)
     settings = inversion(arguments)
     with model(arguments, trained, labels, settings) as (denoise, schedule, times):
-        ends = editing.encode(denoise, schedule, x_0, times, corrections=arguments.corrections)
+        ends = encoded(denoise, schedule, x_0, times, arguments.corrections)
     a, b = (ends[i : i + 1].repeat(w.size, axis=0) for i in (0, 1))
     between = labels[np.round(w).astype(int)] if labels.size else labels
     with model(arguments, trained, between, settings) as (denoise, schedule, times):
-        row = editing.decode(denoise, schedule, editing.slerp(a, b, w), times)
+        row = decoded(denoise, schedule, editing.slerp(a, b, w), times)
     return pictures.to_uint8(row)[None], f"{w.size} images from the first to the second"
+
+
+def encoded(
+    denoise: Denoise, schedule: Schedule, x_0: Array, times: np.ndarray, corrections: int
+) -> Array:
+    """The noise of images, under a progress bar."""
+    with bar((len(times) - 1) * (1 + corrections), "evaluation", "to noise") as progress:
+        asked = counting(denoise, progress)
+        return editing.encode(asked, schedule, x_0, times, corrections=corrections)
+
+
+def decoded(denoise: Denoise, schedule: Schedule, x: Array, times: np.ndarray) -> Array:
+    """The images of noise, under a progress bar."""
+    with bar(len(times) - 1, "evaluation", "and back") as progress:
+        return editing.decode(counting(denoise, progress), schedule, x, times)
+
+
+def counting(denoise: Denoise, progress: Any) -> Denoise:
+    """A denoiser that moves a progress bar whenever it is asked."""
+
+    def asked(x: Array, t: Times) -> tuple[Array, Array]:
+        answer = denoise(x, t)
+        progress.update()
+        return answer
+
+    return asked
 
 
 def inversion(arguments: argparse.Namespace) -> Settings:

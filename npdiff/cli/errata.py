@@ -1,10 +1,12 @@
 """``npdiff errata``: formulas that are misprinted or wrong in use, and the tests that say so."""
 
 import argparse
+import difflib
 import json
 import textwrap
 from typing import Any
 
+from npdiff.cli.columns import terminal_width
 from npdiff.cli.common import command
 from npdiff.errors import InputError
 from npdiff.verify.equations import equations
@@ -29,7 +31,9 @@ _WIDTH = 92
 def add(commands: Any) -> None:
     """Declare the command."""
     parser = command(commands, "errata", "list formulas that are wrong, and how wrong", DETAILS)
-    parser.add_argument("name", nargs="?", metavar="ID", help="one erratum, at length")
+    parser.add_argument(
+        "name", nargs="?", metavar="ID", help="one erratum, at length: its name or a part of it"
+    )
     parser.add_argument("--json", action="store_true", help="print plain data")
     parser.set_defaults(run=run)
 
@@ -38,11 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the tests of the ledger, or of one entry, and print what they found."""
     chosen = ledger()
     if arguments.name is not None:
-        if arguments.name not in chosen:
-            raise InputError(
-                f"unknown erratum {arguments.name!r}: `npdiff errata` lists all {len(chosen)}"
-            )
-        chosen = {arguments.name: chosen[arguments.name]}
+        chosen = {(name := named(arguments.name, list(chosen))): chosen[name]}
     entries = [judge(subject) for subject in chosen.values()]
     if arguments.json:
         print(json.dumps([entry.data() for entry in entries], indent=2))
@@ -51,8 +51,24 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if all(entry.holds for entry in entries) else 1
 
 
+def named(word: str, names: list[str]) -> str:
+    """The name that a word means: itself, or the only one that it is part of.
+
+    Raises
+    ------
+    InputError
+        If there is none, or more than one; it says which are near.
+    """
+    found = [word] if word in names else [name for name in names if word in name]
+    if len(found) == 1:
+        return found[0]
+    near = (found or difflib.get_close_matches(word, names, n=3, cutoff=0.5))[:5]
+    hint = f"did you mean {', '.join(near)}? " if near else ""
+    raise InputError(f"unknown erratum {word!r}: {hint}`npdiff errata` lists all {len(names)}")
+
+
 def table(entries: list[Entry]) -> str:
-    """The ledger, two lines an erratum, under the names of their areas."""
+    """The ledger under the names of its areas: of an erratum the numbers, what it is, and where."""
     width = max(len(entry.erratum.name) for entry in entries)
     lines = [f"{'':{width}}  {'wrong':>8} {'right':>8} {'limit':>8}"]
     area = ""
@@ -65,7 +81,8 @@ def table(entries: list[Entry]) -> str:
         columns = " ".join(f"{number:8.1e}" for number in numbers)
         lines += [
             f"{subject.name:{width}}  {columns}  {entry.verdict}",
-            *_wrapped(f"{subject.title}. {subject.places[0].where}{doubt(subject)}.", "    "),
+            *_wrapped(f"{subject.title}.", "    "),
+            *_wrapped(f"In {subject.places[0].where}{doubt(subject)}.", "    "),
         ]
     held = sum(entry.holds for entry in entries)
     lines += ["", f"{held} of {len(entries)} told apart: wrong form beyond the limit, right within"]
@@ -104,4 +121,5 @@ def at_length(entry: Entry) -> str:
 
 def _wrapped(text: str, indent: str) -> list[str]:
     inner = indent + ("  " if text.startswith("- ") else "")
-    return textwrap.wrap(text, _WIDTH, initial_indent=indent, subsequent_indent=inner)
+    width = min(_WIDTH, max(40, terminal_width()))
+    return textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=inner)

@@ -7,10 +7,12 @@ from typing import Any
 
 import npdiff
 from npdiff.cli.columns import Column, table, terminal_width
-from npdiff.cli.common import command, output, said
+from npdiff.cli.common import command, counted, output, said
 from npdiff.errors import InputError
+from npdiff.files import atomic
 from npdiff.verify import golden
 from npdiff.verify.golden import Entry, Problem
+from npdiff.verify.golden.problem import DIGITS
 
 DETAILS = """\
 examples:
@@ -25,7 +27,8 @@ of it will do:
 
   {"problems": {"schedule/cosine": {"values": {"alpha_bar": [0.99995, ...]}}}}
 
-The exit status is 1 if a value is wrong or unknown; with --complete also if one is missing."""
+The exit status is 1 if a value is wrong or unknown, or none is right; with --complete also if one
+is missing."""
 
 COLUMNS = (
     Column("value", least=24),
@@ -39,11 +42,13 @@ def add(commands: Any) -> None:
     """Declare the command."""
     parser = command(commands, "golden", "write reference values, or check a file of them", DETAILS)
     parser.add_argument(
-        "problem", nargs="?", default="", help="part of the names of the problems (default: all)"
-    )
-    parser.add_argument("--out", metavar="FILE.json", help="write there (default: the terminal)")
-    parser.add_argument("--list", action="store_true", help="only list the problems")
-    parser.add_argument("--check", metavar="FILE", help="compare the values of a file")
+        "problem", nargs="?", default="", metavar="PROBLEM",
+        help="part of the names of the problems (default: all)",
+    )  # fmt: skip
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--out", metavar="FILE.json", help="write there (default: the terminal)")
+    what.add_argument("--list", action="store_true", help="only list the problems")
+    what.add_argument("--check", metavar="FILE", help="compare the values of a file")
     parser.add_argument(
         "--tolerance", type=positive, default=1e-9, metavar="X",
         help="relative, of --check (default: 1e-9)",
@@ -75,17 +80,19 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.check:
         return check(arguments, theirs, chosen)
     if arguments.list:
-        rows = [[problem.name, problem.statement] for problem in chosen]
-        columns = (Column("problem"), Column("statement", least=20))
+        rows = [[problem.name, ", ".join(problem.values)] for problem in chosen]
+        columns = (Column("problem", least=20), Column("answers", least=20))
         print(table(columns, rows, terminal_width()))
         return 0
     written = golden.text(golden.document(chosen, npdiff.__version__))
     if path is None:
         print(written, end="")
     else:
-        path.write_text(written, encoding="utf-8", newline="\n")
+        with atomic(path) as file:
+            file.write(written.encode())
         values = sum(len(problem.values) for problem in chosen)
-        said(path, f"{len(chosen)} problems, {values} answers, 12 digits")
+        counts = f"{counted(len(chosen), 'problem')}, {counted(values, 'answer')}"
+        said(path, f"{counts}, {DIGITS} digits")
     return 0
 
 
@@ -117,13 +124,14 @@ def check(arguments: argparse.Namespace, theirs: dict[str, Any], chosen: Sequenc
     shown = [*by["wrong"], *by["unknown"], *(by["missing"] if arguments.complete else [])]
     if shown:
         print(table(COLUMNS, [row(entry) for entry in shown], terminal_width()) + "\n")
-    elif by["missing"]:
+    if by["missing"] and not arguments.complete:
         names = sorted({entry.name.partition(" ")[0] for entry in by["missing"]})
         few = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
         print(f"missing (--complete lists them all): {few}")
-    worst = max((entry.error for entry in by["ok"]), default=0.0)
+    worst = max((entry.error for entry in by["ok"]), default=None)
     counts = ", ".join(f"{len(by[status])} {status}" for status in STATUSES)
-    print(f"{arguments.check}: {counts}; worst of those that are ok {worst:.1e}")
+    least = "no value is right" if worst is None else f"worst of those that are ok {worst:.1e}"
+    print(f"{arguments.check}: {counts}; {least}")
     failed = by["wrong"] or by["unknown"] or (arguments.complete and by["missing"])
     return 1 if failed or not by["ok"] else 0
 

@@ -90,7 +90,7 @@ def told(facts: dict[str, Any]) -> str:
     lines += [
         f"data       {config['data']}, {shape}, classes: {', '.join(config['classes']) or 'none'}",
         f"diffusion  schedule {config['schedule']}, output {config['row']}, "
-        f"weighting {config['weighting']}",
+        f"weighting {config['weighting']}, times {config.get('times', 'uniform')}",
         "network    " + ", ".join(f"{name} {value}" for name, value in config["model"].items()),
     ]
     if parameters:

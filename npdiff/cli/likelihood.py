@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from npdiff.cli.bits import Subject, by_bound, by_ode
-from npdiff.cli.common import add_backend, add_seed, command, whole
+from npdiff.cli.common import add_backend, add_seed, command, counted, whole
 from npdiff.cli.sampling import add_model
 from npdiff.generate import load
 from npdiff.grids import GRIDS
@@ -113,7 +113,7 @@ def table(facts: dict[str, Any]) -> str:
         found = facts["ode"]
         lines += [
             "",
-            f"probability-flow ODE, {found['steps']} steps, {found['probes']} probes: "
+            f"probability-flow ODE, {found['steps']} steps, {counted(found['probes'], 'probe')}: "
             f"{found['bits_per_dim']:.5f} +- {found['standard_error']:.5f} bits/dim",
         ]
     return "\n".join(lines)

@@ -9,7 +9,7 @@ import numpy as np
 
 from npdiff import pictures, viewer
 from npdiff.cli.album import record, save_viewer, strip
-from npdiff.cli.common import add_backend, add_seed, command, output, said, whole
+from npdiff.cli.common import add_backend, add_seed, command, counted, output, said, whole
 from npdiff.cli.sampling import add_model, add_sampling, list_of_samplers, settings_of
 from npdiff.errors import InputError
 from npdiff.files import atomic
@@ -29,6 +29,7 @@ much guidance makes images glaring: --rescale 0.7, --threshold 0.995 or --interv
 
 Samplers, with their options (--option KEY=VALUE) and defaults. ddim is good from 20 steps on, the
 methods of higher order from 10; ddpm and the others with fresh noise want more, up to hundreds.
+ode is slow: it asks the model hundreds of times, however few the steps.
 
 {list_of_samplers()}
 
@@ -49,7 +50,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--count", type=whole(1), default=8, metavar="N", help="images of each label (default: 8)"
     )
-    add_sampling(parser, steps=50)
+    add_sampling(parser, steps=50, listed="see below")
     add_seed(parser, "of the noise: the same seed, the same images (default: 0)")
     add_backend(parser)
     parser.add_argument(
@@ -103,7 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
         return pictures.grid(x, columns, scale=arguments.scale)
 
     pictures.save_png(sheet(images), out)
-    said(out, f"{len(images)} images")
+    said(out, counted(len(images), "image"))
     if gif:
         pictures.save_gif((sheet(frame.x) for frame in frames), gif)
         said(gif, f"{len(frames)} frames")

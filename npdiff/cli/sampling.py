@@ -21,8 +21,13 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def add_sampling(parser: argparse.ArgumentParser, steps: int, sampler: str = "ddim") -> None:
-    """The options that make up :class:`~npdiff.generate.Settings`."""
+def add_sampling(
+    parser: argparse.ArgumentParser,
+    steps: int,
+    sampler: str = "ddim",
+    listed: str = "`npdiff sample --help` lists all",
+) -> None:
+    """The options that make up :class:`~npdiff.generate.Settings`; ``listed``: where names are."""
     parser.add_argument(
         "--guidance", type=float, default=2.0, metavar="W",
         help="how strongly to follow the label (default: 2; 1 is none)",
@@ -41,7 +46,7 @@ def add_sampling(parser: argparse.ArgumentParser, steps: int, sampler: str = "dd
     )  # fmt: skip
     parser.add_argument(
         "--sampler", default=sampler, metavar="NAME",
-        help=f"how to get from noise to image, see below (default: {sampler})",
+        help=f"how to get from noise to image; {listed} (default: {sampler})",
     )  # fmt: skip
     parser.add_argument(
         "--steps", type=whole(1), default=steps, metavar="N",

@@ -9,7 +9,7 @@ from typing import Any
 
 import npdiff
 from npdiff.cli.columns import Column, table, terminal_width
-from npdiff.cli.common import add_backend, add_seed, bar, command, whole
+from npdiff.cli.common import add_backend, add_seed, bar, command, counted, whole
 from npdiff.errors import InputError
 from npdiff.train.shards import thread_count
 from npdiff.verify.campaign import Verdict, facts, needed, number, outcomes, verdicts, wanted
@@ -173,7 +173,7 @@ def summary(judged: Sequence[Verdict], found: Sequence[Outcome], seconds: float)
     told = ", ".join(bad[:5]) + (", ..." if len(bad) > 5 else "")
     verb = f"{len(bad)} NOT PROVED: {told}" if bad else "all proved"
     pairs = ((len(judged), "equation"), (len(found), "check"), (cases, "case"))
-    counts = ", ".join(f"{n} {noun}{'' if n == 1 else 's'}" for n, noun in pairs)
+    counts = ", ".join(counted(n, noun) for n, noun in pairs)
     return f"{counts} in {seconds:.1f} s: {verb}"
 
 

@@ -160,9 +160,9 @@ def _read(file: Path, size: int | None, channels: int | None) -> np.ndarray:
             opened.load()
             image: Any = ImageOps.exif_transpose(opened)
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise InputError(
-            f"cannot read the image {file}: {error}; repair or remove the file"
-        ) from error
+        known = error.strerror if isinstance(error, OSError) else None  # of the system, not Pillow
+        reason = known or f"{error}; repair or remove the file"
+        raise InputError(f"cannot read the image {file}: {reason}") from error
     if image.mode.startswith("I;16"):  # 16 bits a pixel: keep the upper eight
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):

@@ -105,7 +105,7 @@ def test_interpolate(edit: Any) -> None:
         (("inpaint", "--index", "0", "--box", "0", "0", "4", "9"), "RIGHT <= 8"),
         (("inpaint", "--index", "0", "--box", "4", "0", "4", "8"), "TOP < BOTTOM"),
         (("inpaint", "--index", "0", "--box", "0", "0", "8", "8"), "npdiff sample"),
-        (("inpaint", "--index", "0", "--mask", "none.png"), "none.png"),
+        (("inpaint", "--index", "0", "--mask", "none.png"), "none.png: No such file"),
         (("inpaint", "--index", "0", "--mask", "black.png"), "no pixel is white"),
         (("inpaint", "--box", "0", "0", "4", "4"), "--index --image is required"),
         (("inpaint", "--image", "gone.png", "--box", "0", "0", "4", "4"), "gone.png"),

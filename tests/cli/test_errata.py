@@ -47,6 +47,22 @@ def test_json(npdiff: Any) -> None:
     assert entry["figures"]["early"] == pytest.approx(0.047, abs=1e-3)
 
 
+def test_a_part_of_a_name(npdiff: Any) -> None:
+    assert npdiff("errata", "known-pix").out == npdiff("errata", "known-pixels").out
+    assert npdiff("errata", "third-order").failed_with(
+        "'third-order'", "third-order-multistep, third-order-ends-low"
+    )
+    assert npdiff("errata", "known-pixles").failed_with("did you mean known-pixels?")
+
+
+def test_it_fits_the_terminal(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    few(monkeypatch, "keys-before-queries")
+    monkeypatch.setenv("COLUMNS", "50")
+    for words in ((), ("keys-before-queries",)):
+        lines = [line for line in npdiff("errata", *words).out.splitlines() if "  told" not in line]
+        assert max(len(line) for line in lines if line.startswith("    ")) <= 50
+
+
 def test_an_unknown_name(npdiff: Any) -> None:
     assert npdiff("errata", "everything").failed_with("everything", "npdiff errata")
 

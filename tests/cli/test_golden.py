@@ -64,7 +64,9 @@ def test_unknown_names_fail(npdiff: Any, one: dict[str, Any]) -> None:
 
 def test_nothing_in_common_is_no_success(npdiff: Any) -> None:
     Path("empty.json").write_text('{"problems": {}}', encoding="utf-8")
-    assert npdiff("golden", "weights", "--check", "empty.json").code == 1
+    result = npdiff("golden", "weights", "--check", "empty.json")
+    assert result.code == 1
+    assert "no value is right" in result.out
 
 
 def test_listed(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,6 +74,9 @@ def test_listed(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     out = npdiff("golden", "--list", "layer/").out
     assert all(len(line) <= 90 for line in out.splitlines())
     assert "layer/attention" in out
+    assert (
+        "beta, alpha_bar, log_snr, beta_tilde" in npdiff("golden", "--list", "schedule/cosine").out
+    )
 
 
 def test_what_cannot_be_used_is_refused(npdiff: Any) -> None:
@@ -82,4 +87,5 @@ def test_what_cannot_be_used_is_refused(npdiff: Any) -> None:
     Path("binary.json").write_bytes(b"\xff\xfe\x00")
     assert npdiff("golden", "--check", "binary.json").failed_with("binary.json", "not text")
     assert npdiff("golden", "--out", "golden.txt").failed_with(".json")
+    assert npdiff("golden", "--check", "x", "--out", "y.json").failed_with("not allowed with")
     assert npdiff("golden", "--check", "x", "--tolerance", "0").failed_with("positive number")

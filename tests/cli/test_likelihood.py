@@ -79,7 +79,7 @@ def test_the_table_names_what_was_measured(npdiff: Any, tiny_run: Path) -> None:
     told = npdiff("likelihood", tiny_run, *FEW, "--method", "both").out
     for words in ("6 test images", "5 steps (log-snr)", "L_T, the prior", "L_0, the decoder"):
         assert words in told
-    assert "probability-flow ODE, 5 steps, 1 probes" in told
+    assert "probability-flow ODE, 5 steps, 1 probe:" in told
 
 
 def test_what_it_refuses(npdiff: Any, tiny_run: Path) -> None:

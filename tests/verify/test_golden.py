@@ -295,7 +295,7 @@ def test_comparing():
     assert entry.status == "wrong"
     assert entry.detail.startswith("at [1, 2]: found 2")
     assert entry.error == pytest.approx(1000 / 0xA20BC7C6)
-    for words, detail in (([1, 2], "shape (2,), expected (3, 4)"), ([[1], "a"], "no array")):
+    for words, detail in (([1, 2], "shape (2,), expected (3, 4)"), ([[1], "a"], "not an array")):
         bad["random/philox"]["values"]["words"] = words
         assert detail in golden.compare(bad, chosen, 1e-9)[0].detail
     other = {"random/philox": {"values": {"wrods": [1]}}}

@@ -132,7 +132,7 @@ def _entry(name: str, theirs: Any, ours: Any, tolerance: float) -> Entry:
     try:
         found = np.array(theirs, dtype=np.float64)
     except (TypeError, ValueError):
-        return Entry(name, "wrong", math.inf, "it is no array of numbers")
+        return Entry(name, "wrong", math.inf, "it is not an array of numbers")
     if found.shape != expected.shape:
         detail = f"it has shape {found.shape}, expected {expected.shape}"
         return Entry(name, "wrong", math.inf, detail)
