@@ -46,7 +46,8 @@ def classifier_guided(
     Raises
     ------
     InputError
-        At a time without any signal, alpha_t = 0, where no x_t says anything of the class.
+        At a time without any signal, alpha_t = 0, where no x_t says anything of the class:
+        :func:`~npdiff.guidance.interval.limited` to a finite noise level leaves it out.
 
     Notes
     -----

@@ -41,8 +41,8 @@ def ddpm(
     - or what a function says: the optimal variance of :mod:`npdiff.variances`, a learned one.
 
     With a name no noise is added on arriving at sigma_s = 0, the data. A function is asked there
-    too: the optimal variance is that of the data which the last estimate leaves open, and with it
-    the samples have theirs.
+    too: the optimal variance is then what the last estimate leaves open of the data, and with it
+    the samples have the variance of the data.
 
     Parameters
     ----------

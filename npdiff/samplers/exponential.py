@@ -5,9 +5,9 @@ probability-flow ODE :eq:`probability-flow` is solved exactly but for an integra
 the noise or of the data. The solvers differ in how they find its derivatives with respect to
 :math:`\ell`: from earlier steps, or from times in between.
 
-All of them take a step of infinite length for what it is: one that arrives at sigma = 0, or leaves
-from alpha = 0, says nothing of derivatives and is of order one, DDIM's :eq:`ddim-step`; arriving at
-sigma = 0 that is x_0_hat.
+A step that arrives at sigma = 0, or leaves from alpha = 0, has infinite length in it, over which
+derivatives say nothing. All solvers take it with order one, as DDIM's :eq:`ddim-step`; on arriving
+at sigma = 0 that is x_0_hat.
 """
 
 import math
@@ -149,8 +149,8 @@ def order_among(orders: Sequence[int], order: int) -> int:
 def first_order(schedule: Schedule, x_0: Array, eps: Array, s: Times) -> Array:
     r"""The step of order one, alpha_s x_0_hat + sigma_s eps_hat, for both forms: DDIM's.
 
-    Its weight of the estimate is :math:`-c_s z \varphi_1(z)` and the rest is that of x_t; written
-    so it holds for steps of any length, infinite ones included.
+    In terms of x_t and one estimate, the weight of the estimate is :math:`-c_s z \varphi_1(z)`;
+    written with both estimates it holds for steps of any length, infinite ones included.
     """
     return per_sample(schedule.alpha(s), x_0) * x_0 + per_sample(schedule.sigma(s), eps) * eps
 
