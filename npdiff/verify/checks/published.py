@@ -102,6 +102,9 @@ SAMPLERS: Mapping[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "edm-churn": (
         "edm", {"s_churn": 0.0, "s_min": 0.0, "s_max": math.inf, "s_noise": 1.0}, {"s_churn": 2.0}
     ),
+    "edm-step": (
+        "edm", {"s_churn": 3.0, "s_min": 0.0, "s_max": math.inf, "s_noise": 1.0}, {"s_churn": 2.0}
+    ),
 }  # fmt: skip
 
 
@@ -121,8 +124,9 @@ def samplers_by_default(case: Case) -> dict[str, float]:
 
     found = {}
     for label, (name, usual, other) in SAMPLERS.items():
-        same = relative(end(name), end(name, **usual))
-        found[label] = same + float(relative(end(name), end(name, **other)) < 1e-9)
+        own = {"s_churn": 3.0} if label == "edm-step" else {}  # without it the rest is idle
+        same = relative(end(name, **own), end(name, **usual))
+        found[label] = same + float(relative(end(name, **own), end(name, **other)) < 1e-9)
     return found
 
 
