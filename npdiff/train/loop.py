@@ -12,7 +12,9 @@ from npdiff import data, tree
 from npdiff.backend import module
 from npdiff.data import Dataset
 from npdiff.errors import InputError, TrainingError
+from npdiff.parameterisation import ROWS
 from npdiff.pullback import forward_only
+from npdiff.schedules import SCHEDULES
 from npdiff.train.config import Config
 from npdiff.train.preview import preview
 from npdiff.train.run import Run
@@ -137,6 +139,14 @@ def _try_out(network: Any, config: Config) -> None:
         )
     if y.shape != (1, *config.shape):
         raise InputError(f"the network makes {y.shape[1:]} of samples of shape {config.shape}")
+    schedule = SCHEDULES[config.schedule]()
+    try:  # where sampling starts
+        ROWS[config.row].solve(schedule, y, y, schedule.t_max)
+    except InputError as error:
+        raise InputError(
+            f"config: row {config.row!r} cannot be sampled from with schedule {config.schedule!r}, "
+            "at whose end there is no signal: choose another row, v say"
+        ) from error
 
 
 def _loop(

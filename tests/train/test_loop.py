@@ -214,6 +214,8 @@ def test_what_does_not_fit_is_said_before_anything_is_made(tmp_path, config, dat
         (config.replace(shape=(9, 9, 1)), dataset, r"shape is \(9, 9, 1\), but the data have"),
         (config.replace(classes=("a", "b")), dataset, "classes is .*, but the data have"),
         (config.replace(data="no such data"), None, "no data at no such data"),
+        # not after hours, when the first samples are to be drawn
+        (config.replace(schedule="zero-snr", row="eps"), dataset, "'eps' cannot be sampled from"),
     ]
     for wrong, data, complaint in cases:
         with pytest.raises(InputError, match=complaint):
