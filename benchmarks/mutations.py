@@ -231,7 +231,7 @@ def _children(node: ast.AST) -> Iterator[tuple[str, int | None, ast.AST]]:
     if isinstance(node, ast.Tuple) and any(isinstance(size, ast.Starred) for size in node.elts):
         node.elts[0].rest = True  # type: ignore[attr-defined]
     if isinstance(node, ast.arguments):
-        named = zip([*node.args[-len(node.defaults) :], *node.kwonlyargs],
+        named = zip([*node.args[len(node.args) - len(node.defaults) :], *node.kwonlyargs],
                     [*node.defaults, *node.kw_defaults], strict=False)  # fmt: skip
         for argument, default in named:
             if default is not None and _TUNING.search(argument.arg):

@@ -1,88 +1,262 @@
-"""Changes that change nothing, each with the reason: no check could see them."""
+"""Changes that change nothing, or nothing that a check could see, each with the reason."""
 
-_GENERAL = "for a kernel of one pixel the general way gives the same numbers"
-_LAST = "axis 1 is the last of a matrix"
-_SYMMETRIC = "the kernel is symmetric: sums over rows are sums over columns"
+# ruff: noqa: E501
 
-_HALF = "both halves have the same value where they meet"
-_REFUSED = "only what is refused depends on it, which the tests hold"
-
-#: File, function and change, as :mod:`benchmarks.mutants` prints them: the reason.
-EQUIVALENT: dict[str, str] = {
-    "ops/conv.py:conv: stride == 1 -> stride != 1": _GENERAL,
-    "ops/conv.py:conv: stride == 1 -> stride == 2": _GENERAL,
-    "ops/elementwise.py:dropout: rate == 0.0 -> rate == 1.0": (
-        "at rate 0 every number is kept and divided by 1: the short way is only faster"
+#: Reasons, and the changes that they hold for: file, function and change, as they are printed.
+REASONS: dict[str, tuple[str, ...]] = {
+    "for a kernel of one pixel the general way gives the same numbers": (
+        "ops/conv.py:conv: stride == 1 -> stride != 1",
+        "ops/conv.py:conv: stride == 1 -> stride == 2",
     ),
-    "ops/embedding.py:sinusoidal: slice(1, 2 * half, 2) -> slice(1, 3 * half, 2)": (
-        "the width is at most 2 half + 1, and odd places end below it"
+    "at rate 0 every number is kept and divided by 1: the short way is only faster": (
+        "ops/elementwise.py:dropout: rate == 0.0 -> rate == 1.0",
     ),
-    "ops/loss.py:cross_entropy: logits.max(axis=-1, keepdims=True) -> "
-    "logits.max(axis=1, keepdims=True)": _LAST,
-    "ops/loss.py:cross_entropy: xp.exp(log_p).sum(axis=-1, keepdims=True) -> "
-    "xp.exp(log_p).sum(axis=1, keepdims=True)": _LAST,
-    "ops/resample.py:_cell_axes: 2 * (ndim - 2) + 1 -> 2 * (ndim - 2) + 2": (
-        "in steps of 2 from 2, ends at 2 d + 1 and 2 d + 2 leave the same"
+    "the width is at most 2 half + 1, and odd places end below it": (
+        "ops/embedding.py:sinusoidal: slice(1, 2 * half, 2) -> slice(1, 3 * half, 2)",
     ),
-    "random.py:Key.integers: self.bits(1, xp) -> self.bits(2, xp)": (
-        "the first word does not depend on how many are drawn"
+    "axis 1 is the last of a matrix": (
+        "editing/interpolation.py:slerp: (p * p).sum(axis=-1) -> (p * p).sum(axis=1)",
+        "editing/interpolation.py:slerp: (v * v).sum(axis=-1) -> (v * v).sum(axis=1)",
+        "exact/gaussian.py:Gaussian.log_density: (z * z / beside(variance, x)).sum(axis=-1) -> (z * z / beside(variance, x)).sum(axis=1)",
+        "exact/gaussian.py:Gaussian.log_density: np.log(2.0 * np.pi * variance).sum(axis=-1) -> np.log(2.0 * np.pi * variance).sum(axis=1)",
+        "exact/mixture.py:Mixture._log_joint: namespace(x).stack(columns, axis=-1) -> namespace(x).stack(columns, axis=1)",
+        "exact/mixture.py:Mixture.log_density: joint.max(axis=-1) -> joint.max(axis=1)",
+        "exact/mixture.py:Mixture.log_density: xp.exp(joint - top[:, None]).sum(axis=-1) -> xp.exp(joint - top[:, None]).sum(axis=1)",
+        "exact/mixture.py:Mixture.responsibilities: joint.max(axis=-1, keepdims=True) -> joint.max(axis=1, keepdims=True)",
+        "exact/mixture.py:Mixture.responsibilities: odds.sum(axis=-1, keepdims=True) -> odds.sum(axis=1, keepdims=True)",
+        "exact/points.py:FiniteData._log_joint: distances.min(axis=-1, keepdims=True) -> distances.min(axis=1, keepdims=True)",
+        "exact/points.py:FiniteData.log_density: xp.exp(others).sum(axis=-1) -> xp.exp(others).sum(axis=1)",
+        "exact/points.py:FiniteData.responsibilities: odds.sum(axis=-1, keepdims=True) -> odds.sum(axis=1, keepdims=True)",
+        "exact/points.py:FiniteData.variation: (r * distances).sum(axis=-1) -> (r * distances).sum(axis=1)",
+        "exact/uniform.py:Uniform.log_density: xp.where(outside * p.log_mode < 0.0, -xp.inf, logs).sum(axis=-1) -> xp.where(outside * p.log_mode < 0.0, -xp.inf, logs).sum(axis=1)",
+        "guidance/classifier.py:label_gradient: logits.max(axis=-1, keepdims=True) -> logits.max(axis=1, keepdims=True)",
+        "guidance/classifier.py:label_gradient: logits.shape[-1] -> logits.shape[1]",
+        "guidance/classifier.py:label_gradient: odds.sum(axis=-1, keepdims=True) -> odds.sum(axis=1, keepdims=True)",
+        "ops/loss.py:cross_entropy: logits.max(axis=-1, keepdims=True) -> logits.max(axis=1, keepdims=True)",
+        "ops/loss.py:cross_entropy: xp.exp(log_p).sum(axis=-1, keepdims=True) -> xp.exp(log_p).sum(axis=1, keepdims=True)",
     ),
-    "metrics/frechet.py:frechet_distance: frechet_of_gaussians(*fitted_gaussian(x), "
-    "*fitted_gaussian(y)) -> frechet_of_gaussians(*fitted_gaussian(y), *fitted_gaussian(x))": (
-        "a distance is symmetric"
+    "in steps of 2 from 2, ends at 2 d + 1 and 2 d + 2 leave the same": (
+        "ops/resample.py:_cell_axes: 2 * (ndim - 2) + 1 -> 2 * (ndim - 2) + 2",
     ),
-    "metrics/kernel.py:kernel_distance: _sums(x, x)[0] -> _sums(x, x)[1]": _SYMMETRIC,
-    "metrics/kernel.py:kernel_distance: _sums(y, y)[0] -> _sums(y, y)[1]": _SYMMETRIC,
-    "metrics/manifold.py:precision_recall: np.zeros(len(generated), bool) -> "
-    "np.ones(len(generated), bool)": "every element is assigned",
-    "train/optimiser.py:global_norm: namespace(parts[0]) -> namespace(parts[1])": (
-        "all arrays of a tree are of one backend"
+    "the first word does not depend on how many are drawn": (
+        "random.py:Key.integers: self.bits(1, xp) -> self.bits(2, xp)",
     ),
-    "grids/level.py:_visiting: steps > 1 -> steps >= 1": "one step has no times between its ends",
-    "guidance/classifier.py:mean_shifted: np.zeros(1) -> np.zeros(2)": "the first is taken",
-    "guidance/classifier.py:label_gradient: logits.shape[-1] -> logits.shape[1]": _LAST,
-    "guidance/classifier.py:label_gradient: logits.max(axis=-1, keepdims=True) -> "
-    "logits.max(axis=1, keepdims=True)": _LAST,
-    "guidance/classifier.py:label_gradient: odds.sum(axis=-1, keepdims=True) -> "
-    "odds.sum(axis=1, keepdims=True)": _LAST,
-    "guidance/extrapolation.py:_through: (0.0, 1.0) -> (0.0, 1.1)": (
-        "at w = 1 the long way comes to the goal as well"
+    "a distance is symmetric": (
+        "metrics/frechet.py:frechet_distance: frechet_of_gaussians(*fitted_gaussian(x), *fitted_gaussian(y)) -> frechet_of_gaussians(*fitted_gaussian(y), *fitted_gaussian(x))",
     ),
-    "schedules/table.py:alpha_bar_table: np.append(-np.expm1(2.0 * np.diff(log_alpha)), 1.0) -> "
-    "np.append(-np.expm1(2.0 * np.diff(log_alpha)), 1.1)": "what is above 1 is clipped",
-    "schedules/table.py:Table.__init__: betas.ndim == 1 and betas.size > 0 -> "
-    "betas.ndim == 1 or betas.size > 0": _REFUSED,
-    "schedules/learned.py:: np.linspace(0.0, 1.0, 101) -> np.linspace(0.0, 1.1, 101)": _REFUSED,
-    "schedules/learned.py:: np.linspace(0.0, 1.0, 101) -> np.linspace(0.0, 1.0, 102)": _REFUSED,
-    "guidance/classifier.py:mean_shifted: np.ones(1) -> np.ones(2)": "the first is taken",
-    "guidance/extrapolation.py:_through: (0.0, 1.0) -> (1.0, 1.0)": (
-        "at w = 0 the long way comes to the start as well"
+    "the kernel is symmetric: sums over rows are sums over columns": (
+        "metrics/kernel.py:kernel_distance: _sums(x, x)[0] -> _sums(x, x)[1]",
+        "metrics/kernel.py:kernel_distance: _sums(y, y)[0] -> _sums(y, y)[1]",
     ),
-    "schedules/base.py:Schedule.time: (t >= 0.0) & (t <= self.t_max) -> "
-    "(t >= 0.0) | (t <= self.t_max)": _REFUSED,
-    "schedules/laplace.py:Laplace.__init__: 0.5 * np.exp(-reach / scale) if scale > 0.0 else 0.0 "
-    "-> 0.5 * np.exp(-reach / scale) if scale > 0.0 else 1.0": _REFUSED,
-    "schedules/laplace.py:Laplace.__init__: scale > 0.0 -> scale >= 0.0": _REFUSED,
-    "schedules/table.py:Table.__init__: betas.size > 0 -> betas.size >= 0": _REFUSED,
-    "schedules/base.py:Schedule.time_at: max(2, _NUMBERS // max(1, wanted.size)) -> "
-    "max(3, _NUMBERS // max(1, wanted.size))": "into how many parts a search cuts",
-    "grids/level.py:log_snr: rho == 1.0 -> rho == 1.1": "the power of 1 changes nothing",
-    "schedules/base.py:Schedule.time_at: max(1, wanted.size) -> max(2, wanted.size)": (
-        "into how many parts a search cuts"
+    "every element is assigned": (
+        "metrics/manifold.py:precision_recall: np.zeros(len(generated), bool) -> np.ones(len(generated), bool)",
     ),
-    "schedules/base.py:Schedule.time_at: (wanted >= noisiest) & (wanted <= cleanest) -> "
-    "(wanted >= noisiest) | (wanted <= cleanest)": _REFUSED,
-    "schedules/laplace.py:Laplace.log_alpha: np.where(t <= 0.5, -0.5 * np.log1p(noise), late) -> "
-    "np.where(t < 0.5, -0.5 * np.log1p(noise), late)": _HALF,
-    "schedules/laplace.py:Laplace.log_alpha_dot: np.where(t <= 0.5, growth / (1.0 + noise), late) "
-    "-> np.where(t < 0.5, growth / (1.0 + noise), late)": _HALF,
-    "denoiser.py:clipped: namespace(x).clip(x_0, low, high) -> "
-    "namespace(x).clip(low, x_0, high)": "min(max(low, x_0), high) either way",
-    "guidance/batch.py:paired: rescale > 0.0 -> rescale >= 0.0": "a rescaling by 0 is none",
-    "guidance/contrast.py:rescaled: xp.abs(output).reshape(x.shape[0], -1).max(axis=1) -> "
-    "xp.abs(output).reshape(x.shape[0], -1).min(axis=1)": "the size of a tolerance",
-    "schedules/base.py:Schedule.time_at: self.log_snr(edges[1:-1]) > wanted -> "
-    "self.log_snr(edges[1:-1]) >= wanted": "the search ends at the same time from either side",
-    "schedules/table.py:Table._step: np.maximum(np.ceil(t), 1.0) -> "
-    "np.maximum(np.ceil(t), 1.1)": "whole numbers are made of it",
+    "all arrays of a tree are of one backend": (
+        "train/optimiser.py:global_norm: namespace(parts[0]) -> namespace(parts[1])",
+    ),
+    "one step has no times between its ends": (
+        "grids/level.py:_visiting: steps > 1 -> steps >= 1",
+    ),
+    "the first is taken": (
+        "guidance/classifier.py:mean_shifted: np.ones(1) -> np.ones(2)",
+        "guidance/classifier.py:mean_shifted: np.zeros(1) -> np.zeros(2)",
+    ),
+    "at w = 1 the long way comes to the goal as well": (
+        "guidance/extrapolation.py:_through: (0.0, 1.0) -> (0.0, 1.1)",
+    ),
+    "what is above 1 is clipped": (
+        "schedules/table.py:alpha_bar_table: np.append(-np.expm1(2.0 * np.diff(log_alpha)), 1.0) -> np.append(-np.expm1(2.0 * np.diff(log_alpha)), 1.1)",
+    ),
+    "only what is refused depends on it, which the tests hold": (
+        "samplers/lms.py:: HIGHEST = 6 -> HIGHEST = 7",
+        "schedules/base.py:Schedule.time: (t >= 0.0) & (t <= self.t_max) -> (t >= 0.0) | (t <= self.t_max)",
+        "schedules/base.py:Schedule.time_at: (wanted >= noisiest) & (wanted <= cleanest) -> (wanted >= noisiest) | (wanted <= cleanest)",
+        "schedules/laplace.py:Laplace.__init__: 0.5 * np.exp(-reach / scale) if scale > 0.0 else 0.0 -> 0.5 * np.exp(-reach / scale) if scale > 0.0 else 1.0",
+        "schedules/laplace.py:Laplace.__init__: scale > 0.0 -> scale >= 0.0",
+        "schedules/learned.py:: np.linspace(0.0, 1.0, 101) -> np.linspace(0.0, 1.0, 102)",
+        "schedules/learned.py:: np.linspace(0.0, 1.0, 101) -> np.linspace(0.0, 1.1, 101)",
+        "schedules/table.py:Table.__init__: betas.ndim == 1 and betas.size > 0 -> betas.ndim == 1 or betas.size > 0",
+        "schedules/table.py:Table.__init__: betas.size > 0 -> betas.size >= 0",
+    ),
+    "at w = 0 the long way comes to the start as well": (
+        "guidance/extrapolation.py:_through: (0.0, 1.0) -> (1.0, 1.0)",
+    ),
+    "into how many parts a search cuts": (
+        "schedules/base.py:Schedule.time_at: max(1, wanted.size) -> max(2, wanted.size)",
+        "schedules/base.py:Schedule.time_at: max(2, _NUMBERS // max(1, wanted.size)) -> max(3, _NUMBERS // max(1, wanted.size))",
+    ),
+    "the power of 1 changes nothing": ("grids/level.py:log_snr: rho == 1.0 -> rho == 1.1",),
+    "both halves have the same value where they meet": (
+        "schedules/laplace.py:Laplace.log_alpha: np.where(t <= 0.5, -0.5 * np.log1p(noise), late) -> np.where(t < 0.5, -0.5 * np.log1p(noise), late)",
+        "schedules/laplace.py:Laplace.log_alpha_dot: np.where(t <= 0.5, growth / (1.0 + noise), late) -> np.where(t < 0.5, growth / (1.0 + noise), late)",
+    ),
+    "min(max(low, x_0), high) either way": (
+        "denoiser.py:clipped: namespace(x).clip(x_0, low, high) -> namespace(x).clip(low, x_0, high)",
+    ),
+    "a rescaling by 0 is none": ("guidance/batch.py:paired: rescale > 0.0 -> rescale >= 0.0",),
+    "the size of a tolerance": (
+        "guidance/contrast.py:rescaled: xp.abs(output).reshape(x.shape[0], -1).max(axis=1) -> xp.abs(output).reshape(x.shape[0], -1).min(axis=1)",
+    ),
+    "the search ends at the same time from either side": (
+        "schedules/base.py:Schedule.time_at: self.log_snr(edges[1:-1]) > wanted -> self.log_snr(edges[1:-1]) >= wanted",
+    ),
+    "whole numbers are made of it": (
+        "schedules/table.py:Table._step: np.maximum(np.ceil(t), 1.0) -> np.maximum(np.ceil(t), 1.1)",
+    ),
+    "how much work is taken on, and with which draws": (
+        "exact/distribution.py:Distribution.nodes: Key(0, range(self.draws), stream='nodes') -> Key(1, range(self.draws), stream='nodes')",
+        "exact/points.py:: _MOST_WORK = 2 ** 31 -> _MOST_WORK = 2 ** 32",
+        "exact/points.py:: _MOST_WORK = 2 ** 31 -> _MOST_WORK = 3 ** 31",
+        "exact/points.py:: {1: 100, 2: 24} -> {1: 100, 2: 25}",
+        "exact/points.py:: {1: 100, 2: 24} -> {1: 101, 2: 24}",
+        "exact/points.py:FiniteData.__init__: max(64, min(self.draws, _MOST_WORK // self.points.size)) -> max(65, min(self.draws, _MOST_WORK // self.points.size))",
+        "exact/points.py:FiniteData.nodes: len(self.points) > _MOST[self.size] -> len(self.points) >= _MOST[self.size]",
+        "exact/quadrature.py:: DRAWS = 2 ** 14 -> DRAWS = 2 ** 15",
+    ),
+    "what all exponents are shifted by cancels; it only keeps them from overflowing": (
+        "objective/decoder.py:categorical: (z + 1.0) / width -> (z + 1.1) / width",
+        "objective/decoder.py:categorical: (z - nearest) ** 2 -> (z - nearest) ** 3",
+        "objective/decoder.py:categorical: (z - nearest) ** 2 -> z - nearest",
+        "objective/decoder.py:categorical: -precision * (z - nearest) ** 2 -> (z - nearest) ** 2",
+        "objective/decoder.py:categorical: -precision -> precision",
+        "objective/decoder.py:categorical: count - 1.0 -> count + 1.0",
+        "objective/decoder.py:categorical: count - 1.0 -> count - 1.1",
+        "objective/decoder.py:categorical: xp.clip(xp.rint((z + 1.0) / width), 0.0, count - 1.0) * width - 1.0 -> xp.clip(xp.rint((z + 1.0) / width), 0.0, count - 1.0) * width - 1.1",
+        "objective/decoder.py:categorical: xp.clip(xp.rint((z + 1.0) / width), 0.0, count - 1.0) -> xp.clip(xp.rint((z + 1.0) / width), 1.0, count - 1.0)",
+    ),
+    "two ways that agree where they meet; which is taken is a matter of digits or of speed": (
+        "editing/interpolation.py:slerp: theta < _NO_ANGLE -> theta <= _NO_ANGLE",
+        "exact/flows.py:by_quantiles: below < above -> below <= above",
+        "exact/flows.py:by_quantiles: below < above -> below >= above",
+        "exact/flows.py:by_quantiles: np.where(below < above, below_s < below, above_s > above) -> np.where(below < above, above_s > above, below_s < below)",
+        "exact/flows.py:by_solver: angle_s < _FIRST_ANGLE -> angle_s <= _FIRST_ANGLE",
+        "exact/mixture.py:Mixture.flow: self.size > 1 -> self.size >= 1",
+        "exact/points.py:FiniteData.flow: self.size > 1 -> self.size <= 1",
+        "exact/points.py:FiniteData.flow: self.size > 1 -> self.size > 2",
+        "exact/points.py:FiniteData.flow: self.size > 1 -> self.size >= 1",
+        "objective/decoder.py:discretised_gaussian: h * xp.maximum(1.0, xp.abs(m)) < _NARROW -> h * xp.maximum(1.0, xp.abs(m)) <= _NARROW",
+        "objective/decoder.py:discretised_gaussian: xp.maximum(1.0, xp.abs(m)) -> xp.maximum(1.1, xp.abs(m))",
+        "samplers/exponential.py:phi: abs(z) < 2.0 -> abs(z) < 2.2",
+    ),
+    "all components are of one size": (
+        "exact/mixture.py:Mixture.__init__: self.components[0] -> self.components[1]",
+    ),
+    "the result is as precise either way: far below what a check can see": (
+        "exact/flows.py:: _HALVINGS = 100 -> _HALVINGS = 101",
+        "exact/flows.py:by_quantiles: 2.0 * high -> 2.2 * high",
+        "exact/quadrature.py:: REACH = 9.0 -> REACH = 9.9",
+        "exact/quadrature.py:normal_rule: {1: 1801, 2: 181} -> {1: 1801, 2: 182}",
+        "exact/quadrature.py:normal_rule: {1: 1801, 2: 181} -> {1: 1802, 2: 181}",
+        "exact/quadrature.py:panels: 16 -> 17",
+        "exact/uniform.py:: _DROP = 40.0 -> _DROP = 44.0",
+        "exact/uniform.py:Uniform._posterior: 2.0 * _DROP -> 2.2 * _DROP",
+        "exact/uniform.py:Uniform._posterior: 2.0 * _DROP -> 2.2 * _DROP [2]",
+        "exact/uniform.py:Uniform._posterior: 2.0 * _DROP -> _DROP",
+        "exact/uniform.py:Uniform.nodes: alpha * self.high -> self.high",
+        "exact/uniform.py:Uniform.nodes: alpha * self.low -> self.low",
+        "exact/uniform.py:Uniform.nodes: np.linspace(-REACH, REACH, 13) -> np.linspace(-REACH, REACH, 14)",
+        "exact/uniform.py:_mean_of_phi: length < 1.0 -> length < 1.1",
+        "exact/uniform.py:_mean_of_phi: length < 1.0 -> length <= 1.0",
+        "objective/decoder.py:: _NARROW = 0.02 -> _NARROW = 0.022000000000000002",
+        "objective/units.py:: _NO_SIGNAL = -200.0 -> _NO_SIGNAL = -220.00000000000003",
+        "objective/units.py:weight: sigma * math.exp(0.5 * _NO_SIGNAL) -> math.exp(0.5 * _NO_SIGNAL)",
+        "samplers/adaptive.py:adaptive_ode: 0.5 * math.pi -> 0.55 * math.pi",
+        "samplers/adaptive.py:adaptive_ode: 0.5 * math.pi -> math.pi",
+        "samplers/adaptive.py:adaptive_ode: angle < 0.5 * math.pi -> angle <= 0.5 * math.pi",
+        "samplers/exponential.py:phi: abs(z) < 2.0 -> abs(z) <= 2.0",
+        "samplers/exponential.py:phi: range(32) -> range(33)",
+    ),
+    "what it is multiplied with lies symmetrically about 0, or has a symmetric law": (
+        "exact/distribution.py:Distribution.nodes: schedule.alpha(t) * self.sample(key.fold('data')) + schedule.sigma(t) * noise -> schedule.alpha(t) * self.sample(key.fold('data')) - schedule.sigma(t) * noise",
+        "exact/gaussian.py:Gaussian.sample: self.mean + (z if self.axes is None else z @ self.axes.T) -> self.mean - (z if self.axes is None else z @ self.axes.T)",
+        "exact/points.py:FiniteData.nodes: schedule.alpha(t) * self.points[:, None, :] + schedule.sigma(t) * z -> schedule.alpha(t) * self.points[:, None, :] - schedule.sigma(t) * z",
+        "exact/quadrature.py:panels: middle + half * nodes -> middle - half * nodes",
+        "exact/uniform.py:Uniform._posterior: (0.5 * (right - left))[:, :, None] + width[:, :, None] * beside(_NODES, x) -> (0.5 * (right - left))[:, :, None] - width[:, :, None] * beside(_NODES, x)",
+        "exact/uniform.py:Uniform.nodes: alpha * self.high + around -> alpha * self.high - around",
+        "exact/uniform.py:Uniform.nodes: alpha * self.low + around -> alpha * self.low - around",
+        "exact/uniform.py:_mean_of_phi: 0.5 * (a + b)[..., None] + 0.5 * length[..., None] * _NODES -> 0.5 * (a + b)[..., None] - 0.5 * length[..., None] * _NODES",
+        "objective/decoder.py:categorical: z - (k * width - 1.0) -> z + (k * width - 1.0)",
+        "samplers/lms.py:lagrange_means: 0.5 * (start + end) + 0.5 * (end - start) * points -> 0.5 * (start + end) - 0.5 * (end - start) * points",
+    ),
+    "the two may be exchanged: a product, a squared difference, a mean over an interval": (
+        "editing/inpainting.py:fits: np.broadcast_shapes(shape, whole) -> np.broadcast_shapes(whole, shape)",
+        "likelihood/bound.py:_terms: step_kl(schedule, x_0, x_0_hat, s, t, log_variance) -> step_kl(schedule, x_0_hat, x_0, s, t, log_variance)",
+        "samplers/lms.py:lms: lagrange_means(np.array(nodes), u, u_s) -> lagrange_means(np.array(nodes), u_s, u)",
+        "samplers/lms.py:lms: zip(weights, slopes, strict=True) -> zip(slopes, weights, strict=True)",
+        "samplers/unipc.py:unified: zip(weights, changes, strict=True) -> zip(changes, weights, strict=True)",
+        "variances.py:estimated_spread: spread_from_error(x_0, x_0_hat) -> spread_from_error(x_0_hat, x_0)",
+    ),
+    "what stands there is not used where it would show": (
+        "editing/interpolation.py:slerp: np.where(same, 1.0, np.sin(theta)) -> np.where(same, 1.1, np.sin(theta))",
+        "objective/bound.py:last_variance: 0.5 * schedule.t_max -> 0.5",
+        "objective/bound.py:last_variance: 0.5 * schedule.t_max -> 0.5 / schedule.t_max",
+        "objective/bound.py:last_variance: 0.5 * schedule.t_max -> 0.55 * schedule.t_max",
+        "objective/decoder.py:_wide: xp.where(inner, -xp.abs(m) - h, 0.0) -> xp.where(inner, -xp.abs(m) - h, 1.0)",
+        "objective/decoder.py:_wide: xp.where(inner, log_ndtr(far) - log_near, -1.0) -> xp.where(inner, log_ndtr(far) - log_near, -1.1)",
+        "objective/decoder.py:discretised_gaussian: xp.where(narrow, 1.0, h) -> xp.where(narrow, 1.1, h)",
+        "objective/decoder.py:discretised_gaussian: xp.where(narrow, m, 0.0) -> xp.where(narrow, m, 1.0)",
+        "objective/hybrid.py:bound_loss: np.where(first, 1.0, t - 1.0) -> np.where(first, 1.1, t - 1.0)",
+        "objective/hybrid.py:learned_log_variance: np.where(s > 0.0, s, 0.5 * t) -> np.where(s > 0.0, s, 0.5 / t)",
+        "objective/hybrid.py:learned_log_variance: np.where(s > 0.0, s, 0.5 * t) -> np.where(s > 0.0, s, 0.5)",
+        "objective/hybrid.py:learned_log_variance: np.where(s > 0.0, s, 0.5 * t) -> np.where(s > 0.0, s, 0.55 * t)",
+        "objective/hybrid.py:learned_log_variance: np.where(s > 0.0, s, 0.5 * t) -> np.where(s > 1.0, s, 0.5 * t)",
+        "objective/hybrid.py:learned_log_variance: np.where(s > 0.0, s, 0.5 * t) -> np.where(s >= 0.0, s, 0.5 * t)",
+    ),
+    "the two are never equal": (
+        "editing/inpainting.py:inpaint: there > here -> there >= here",
+        "objective/decoder.py:discretised_gaussian: x < -1.0 + half_bin -> x <= -1.0 + half_bin",
+        "objective/decoder.py:discretised_gaussian: x > 1.0 - half_bin -> x >= 1.0 - half_bin",
+        "samplers/exponential.py:Form.completed: self.sign > 0 -> self.sign >= 0",
+        "samplers/exponential.py:Form.estimate: self.sign > 0 -> self.sign >= 0",
+        "samplers/exponential.py:Form.scale: self.sign > 0 -> self.sign >= 0",
+    ),
+    "on a chain no probability lies below the first time": (
+        "objective/times.py:Monotone.density: high - low -> high + low",
+    ),
+    "any negative number stands for the rest": (
+        "exact/distribution.py:columns: np.reshape(a, (-1, 1)) -> np.reshape(a, (-2, 1))",
+    ),
+    "where there is no noise alpha is 1": (
+        "exact/uniform.py:Uniform._tails: x / alpha -> x",
+        "exact/uniform.py:Uniform._tails: x / alpha -> x * alpha",
+    ),
+    "a search ends at the same number from either side": (
+        "exact/flows.py:by_quantiles: above_s > above -> above_s >= above",
+        "exact/flows.py:by_quantiles: below_s < below -> below_s <= below",
+    ),
+    "infinite, or no number, either way": (
+        "samplers/deis.py:deis: isfinite(b - a) -> isfinite(b + a)",
+        "samplers/singlestep.py:intermediate_times: math.isfinite(b - a) -> math.isfinite(b + a)",
+    ),
+    "only the sign of it counts, or it is 1 or -1": (
+        "exact/uniform.py:Uniform._posterior: reach_d * mode -> reach_d / mode",
+        "exact/uniform.py:Uniform.log_density: np.where(columns(schedule.sigma(t))[0] > 0.0, 0.0, 1.0) -> np.where(columns(schedule.sigma(t))[0] > 0.0, 0.0, 1.1)",
+    ),
+    "a constant that cancels in the difference, or a unit that cancels in the end": (
+        "exact/uniform.py:_mean_of_phi: np.exp(-0.5 * z ** 2) -> np.expm1(-0.5 * z ** 2)",
+        "samplers/deis.py:deis: np.exp(-a) -> np.expm1(-a)",
+        "samplers/deis.py:lagrange_integrals: node - nodes[0] -> node + nodes[0]",
+        "samplers/deis.py:lagrange_integrals: node - nodes[0] -> node - nodes[1]",
+    ),
+    "a number without axes has fewer than the data in either case": (
+        "likelihood/bound.py:_log: getattr(variance, 'ndim', 0) -> getattr(variance, 'ndim', 1)",
+        "objective/bound.py:step_kl: getattr(log_variance, 'ndim', 0) -> getattr(log_variance, 'ndim', 1)",
+    ),
+    "this schedule is asked for its two scales alone": (
+        "exact/flows.py:_Circle.log_alpha_dot: -np.tan(self.time(t)) -> np.tan(self.time(t))",
+        "exact/flows.py:_Circle: 0.5 * np.pi -> 0.55 * np.pi",
+        "exact/flows.py:_Circle: 0.5 * np.pi -> np.pi",
+        "exact/flows.py:_Circle: t_min = 0.001 -> t_min = 0.0011",
+    ),
+    "it is never positive": (
+        "likelihood/ode.py:time_of: np.minimum(tau, 0.0) -> np.minimum(tau, 1.0)",
+    ),
+    "min(max(low, t), high) either way": (
+        "objective/times.py:Monotone.quantile: np.clip(self.time(schedule, z), _first(schedule), schedule.t_max) -> np.clip(_first(schedule), self.time(schedule, z), schedule.t_max)",
+    ),
+    "1 and -1 are their own inverses": (
+        "samplers/deis.py:moments: -rho_s * (-1.0) ** n -> -rho_s / (-1.0) ** n",
+    ),
 }
+
+EQUIVALENT = {change: reason for reason, changes in REASONS.items() for change in changes}

@@ -66,7 +66,8 @@ def probes_from_their_words(case: Case) -> float:
         for stream in streams
     ]
     found = [to_host(v).reshape(2, 6) for v in probes(key, x, 2)]
-    one = to_host(probes(key, x)[0]).reshape(2, 6)
+    (only,) = probes(key, x)  # one, if nothing is said
+    one = to_host(only).reshape(2, 6)
     normal = [to_host(v) for v in probes(key, x, 2, "gaussian")]
     drawn = [to_host(key.fold("probe").fold(k).normal((3, 2))) for k in range(2)]
     off = [relative(a, b) for a, b in zip([*found, one], [*signs, signs[0]], strict=True)]
