@@ -10,8 +10,15 @@ from typing import Any
 from npdiff.backend import BACKENDS
 from npdiff.errors import InputError
 
-#: Help texts are printed as they are written.
-VERBATIM = argparse.RawDescriptionHelpFormatter
+
+class Verbatim(argparse.RawDescriptionHelpFormatter):
+    """Help texts are printed as they are written, and commands stand beside what they do."""
+
+    def add_argument(self, action: argparse.Action) -> None:
+        """Make room: the names of commands are indented further than argparse reckons."""
+        super().add_argument(action)
+        if action.nargs == argparse.PARSER:
+            self._action_max_length += self._indent_increment
 
 
 def command(
@@ -20,7 +27,7 @@ def command(
     """A new command with the options that every command has, or one ``within`` such a command."""
     parser: argparse.ArgumentParser = commands.add_parser(
         name, help=about, description=f"{about[0].upper()}{about[1:]}.", epilog=details,
-        formatter_class=VERBATIM, allow_abbrev=False,
+        formatter_class=Verbatim, allow_abbrev=False,
     )  # fmt: skip
     parser.add_argument(
         "--debug", action="store_true", help="after an error, show where it came from",

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import npdiff
 from npdiff.cli import edit, errata, evaluate, golden, info, likelihood, sample, train, verify
-from npdiff.cli.common import VERBATIM
+from npdiff.cli.common import Verbatim
 from npdiff.errors import InputError, TrainingError
 
 #: The commands by name.
@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
         prog="npdiff",
         description="Diffusion models from scratch: train one, sample from it, judge it.",
         epilog=EPILOG,
-        formatter_class=VERBATIM,
+        formatter_class=Verbatim,
     )
     top.add_argument("--version", action="version", version=f"npdiff {npdiff.__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
