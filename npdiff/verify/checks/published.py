@@ -159,8 +159,13 @@ def grids_and_guidance_by_default(case: Case) -> dict[str, float]:
     schedule, x = LinearVP(), 3.0 * case.normal((2, 40))
     data, other = Gaussian(np.full(40, 2.0), 0.5), Gaussian(np.full(40, -1.0), 2.0)
     strong = classifier_free(data.denoiser(schedule), other.denoiser(schedule), 4.0)
-    plain, pair = data.denoiser(schedule), paired(data.denoiser(schedule), schedule, 2.0)
-    unscaled = paired(data.denoiser(schedule), schedule, 2.0, 0.0)
+    plain = data.denoiser(schedule)
+
+    def halves(x: Any, t: Any) -> Any:  # the first of a batch with, the rest without a condition
+        parts = (plain(x[:2], t), other.denoiser(schedule)(x[2:], t))
+        return tuple(case.xp.concatenate(both) for both in zip(*parts, strict=True))
+
+    pair, unscaled = paired(halves, schedule, 2.0), paired(halves, schedule, 2.0, 0.0)
 
     def both(denoise: Any) -> np.ndarray:
         return np.stack([to_host(part) for part in denoise(x, 0.3)])
