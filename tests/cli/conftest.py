@@ -75,6 +75,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands run in an empty folder, on one thread."""
+    """Commands run in an empty folder, on one thread, in a terminal of 100 columns."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("NPDIFF_THREADS", os.environ.get("NPDIFF_THREADS", "1"))
