@@ -106,8 +106,9 @@ def outcomes(
     soon_done = len(chosen) < (_WORTH_PROCESSES if cases is None else 2)
     if jobs == 1 or soon_done or on != "numpy":
         xp = backend.module(on)
-        for check in chosen:
-            yield prove(check, cases=cases, seed=seed, xp=xp)
+        with _one_blas_thread():
+            for check in chosen:
+                yield prove(check, cases=cases, seed=seed, xp=xp)
         return
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(jobs, len(chosen)), context, initializer=_quiet_worker)
@@ -123,10 +124,19 @@ def outcomes(
 def _quiet_worker() -> None:
     """An interruption ends a worker without a word; and one worker is one thread."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    with contextlib.suppress(ImportError):
-        from threadpoolctl import threadpool_limits
+    _one_blas_thread()
 
-        threadpool_limits(1)
+
+def _one_blas_thread() -> contextlib.AbstractContextManager[Any]:
+    """BLAS on one thread from now on, and within the block if it is used as one.
+
+    The last digit of a sum depends on how many threads share it, and no outcome may.
+    """
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        return contextlib.nullcontext()
+    return threadpool_limits(1)
 
 
 def _prove_by_name(name: str, cases: int | None, seed: int) -> tuple[str, Any, float, str]:
