@@ -113,7 +113,7 @@ def decoder_by_quadrature(case: Case) -> float:
         case.array(np.full(256, mean[0])), case.array(np.full(256, log_v[0])), x=case.array(every)
     )
     return max(
-        *(relative(f, e) for f, e in zip(to_host(found), np.array(expected), strict=True)),
+        *(abs(f - e) / max(1.0, -e) for f, e in zip(to_host(found), expected, strict=True)),
         *(relative(f, log_ndtr(-e)) for f, e in zip(to_host(ends), np.array(edges), strict=True)),
         abs(float(logsumexp(to_host(log_p)))),
     )

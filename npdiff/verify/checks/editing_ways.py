@@ -84,7 +84,7 @@ def interpolation_by_matrices(case: Case) -> float:
     w = float(case.rng.uniform(0.1, 0.9))
     z = turned(np.linalg.solve(total, a - shift), np.linalg.solve(total, b - shift), w)
     ends = case.array(a[None]), case.array(b[None])
-    found = interpolate(DATA.denoiser(schedule), schedule, *ends, w, grid, corrections=60)
+    found = interpolate(DATA.denoiser(schedule), schedule, *ends, w, grid, corrections=150)
     return relative(found, (total @ z + shift)[None])
 
 

@@ -20,7 +20,7 @@ def _cubic(planted: Any = 0.0, power: int = 3) -> Callable[[np.ndarray], Any]:
 
 @check("pullback-check", route="an error of known size is planted", tolerance=1e-9)
 def a_planted_error_is_reported(case: Case) -> float:
-    """What is reported is |<error, u>| / |gradient| for the largest u, to the size of the error."""
+    """What is reported is the error along the largest direction, in units of the gradient."""
     x, size = 1.0 + case.rng.uniform(0.0, 1.0, (3, 4)), case.choose([1e-1, 1e-3, 1e-5, 1.0])
     planted = np.zeros((3, 4))
     planted[1, 2] = size

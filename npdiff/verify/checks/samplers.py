@@ -167,7 +167,7 @@ def adaptive_solution_of_the_flow(case: Case) -> float:
     x, denoise = case.normal((3, 2)) * float(schedule.sigma(times[0])), PLANE.denoiser(schedule)
     if case.index == 3:  # the last time before the data is closer to them than t_min
         times[-2] = 0.5 * schedule.t_min
-    steps = adaptive_ode(denoise, schedule, x, times, method="DOP853", rtol=1e-8, atol=1e-8)
+    steps = adaptive_ode(denoise, schedule, x, times, method="DOP853", rtol=1e-10, atol=1e-10)
     run = list(steps)
     worst = 0.0 if [step.t for step in run] == times[1:].tolist() else math.inf
     for step in run:

@@ -64,7 +64,7 @@ def draws_follow_their_law(case: Case) -> dict[str, float]:
         below = distribution(label, schedule, *law)
         t = sampling.quantile(schedule, u)
         if schedule.steps is None:
-            h = 1e-5 * t
+            h = 1e-4 * np.minimum(t, schedule.t_max - t + 2e-5)  # steep at either end
             whole = schedule.t_max - schedule.t_min
             slope = whole * (below(t + h) - below(t - h)) / (2.0 * h)
             residual = max(
