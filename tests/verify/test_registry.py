@@ -35,7 +35,7 @@ def test_there_are_as_many_as_we_say() -> None:
 def test_a_check_says_what_it_does(check: Check) -> None:
     assert check.about
     assert check.route
-    assert 0.0 <= check.tolerance < 10.0  # relative, or of a mean, in its standard errors
+    assert 0.0 <= check.tolerance < 1.0
     assert check.cases >= 1
 
 

@@ -74,14 +74,14 @@ def nothing_is_known_of_pure_noise(case: Case) -> float:
     "mixture-density",
     "finite-density",
     "uniform-density",
-    route="moments of 20000 draws",
-    tolerance=0.1,
+    route="moments of 200000 draws",
+    tolerance=0.04,
     cases=len(KNOWN),
 )
 def draws_have_the_moments(case: Case) -> float:
     """Mean and covariance of what is drawn, in units of the largest of each."""
     data, _, mean, covariance = case.choose(KNOWN)
-    x = data.sample(Key(case.seed, range(20_000), stream=case.check))
+    x = data.sample(Key(case.seed, range(200_000), stream=case.check))
     return max(relative(x.mean(axis=0), mean), relative(np.cov(x.T), covariance))
 
 

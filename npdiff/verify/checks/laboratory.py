@@ -53,7 +53,7 @@ def error_of_a_known_mistake(case: Case) -> float:
     return max(error(0.0), abs(scaled[0] / scaled[1] - 1.0), float(scaled[0] < 1e-3))
 
 
-@check("pullback", route="the whole Jacobian, column by column", tolerance=1e-6, cases=2)
+@check("pullback", route="the whole Jacobian, column by column", tolerance=1e-9, cases=2)
 def pullbacks_are_transposes(case: Case) -> float:
     """The rows of a small network's Jacobian, made by pullbacks, and its columns by differences."""
     w, b = case.normal((3, 4)), case.normal((4,))
@@ -66,7 +66,7 @@ def pullbacks_are_transposes(case: Case) -> float:
         return y, lambda dy: linear_vjp(norm_vjp(silu_vjp(dy)[0])[0])[:1]
 
     f = network if case.index % 2 == 0 else checkpoint(network)
-    x = case.normal((1, 2, 3))
+    x = case.normal((1, 8, 3))  # groups large enough that none has next to no spread
     y, vjp = f(x)
     units = np.eye(y.size).reshape(-1, *y.shape)
     rows = [to_host(vjp(case.array(unit))[0]).ravel() for unit in units]

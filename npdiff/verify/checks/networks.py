@@ -186,16 +186,18 @@ def residual_layers_written_out(case: Case) -> float:
     return max(compare_trees(case, mlp, f, x, t, options=given))
 
 
-@check("variance-scaling", route="the largest and the mean square of many", tolerance=1.0, cases=3)
+@check(
+    "variance-scaling", route="the largest and the mean square of many", tolerance=0.018, cases=3
+)
 def moments_of_weights(case: Case) -> float:
-    """Bound within a thousandth, variance and mean within seven standard errors."""
-    shape, scale = case.choose([((300, 500), 1.0), ((3, 3, 40, 300), 2.5), ((100, 999), 0.25)])
+    """Variance and mean in deviations of one weight, 7 of their mean's allowed; bound to 1e-3."""
+    shape, scale = case.choose([((300, 500), 1.0), ((5, 3, 40, 250), 2.5), ((100, 1500), 0.25)])
     w = init.variance_scaling(np.random.default_rng(case.index), shape, scale).astype(np.float64)
     variance = scale / math.prod(shape[:-1])
-    bound = relative(np.abs(w).max(), (3.0 * variance) ** 0.5) / 1e-3
+    bound = relative(np.abs(w).max(), (3.0 * variance) ** 0.5) * 18.0
     # The variance of the square of a uniform number is 4/5 of its squared mean.
-    square = abs((w**2).mean() / variance - 1.0) / (7.0 * (0.8 / w.size) ** 0.5)
-    mean = abs(w.mean()) / (7.0 * (variance / w.size) ** 0.5)
+    square = abs((w**2).mean() / variance - 1.0) / 0.8**0.5
+    mean = abs(w.mean()) / variance**0.5
     return max(bound, square, mean)
 
 
