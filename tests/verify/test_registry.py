@@ -91,6 +91,18 @@ def test_an_exception_and_a_warning_fail() -> None:
         assert words in outcome.error
 
 
+def test_a_later_breakdown_fails_as_well() -> None:
+    def breaks_in_the_end(case: Case) -> float:
+        if case.index == 2:
+            raise RuntimeError("in the end")
+        return 0.0
+
+    outcome = prove(a_check(breaks_in_the_end))
+    assert outcome.worst("marginal") == 0.0  # what was found before is kept
+    assert not outcome.passed()
+    assert not outcome.passed("marginal")
+
+
 def test_a_residual_for_each_label() -> None:
     def two(case: Case) -> dict[str, float]:
         return {"marginal": 0.0, "transition": 1.0}
