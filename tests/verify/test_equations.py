@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from npdiff.verify import equations as reader
 from npdiff.verify.equations import PACKAGE, equations, labelled, sources
 
 
@@ -66,3 +67,13 @@ def test_labelled_blocks() -> None:
         ".. math:: :label: c\n\n    w\n\n.. math::\n\n    unlabelled\n"
     )
     assert list(labelled(text)) == [("a-b", "x = y\n+ z"), ("c", "w")]
+
+
+def test_a_second_home_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = '"""A module.\n\n.. math::\n    :label: twice\n\n    x\n"""\n'
+    monkeypatch.setattr(reader, "PACKAGE", tmp_path)
+    (tmp_path / "a.py").write_text(text, encoding="utf-8")
+    assert list(equations.__wrapped__()) == ["twice"]
+    (tmp_path / "b.py").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match="twice has two homes"):
+        equations.__wrapped__()
