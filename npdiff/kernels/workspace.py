@@ -1,0 +1,126 @@
+"""Scratch arrays that are used again from call to call, private to a thread, bounded.
+
+A fresh array of megabytes costs the kernel of the operating system a page fault for every 4096
+bytes of it, more than the arithmetic done in it. A kernel therefore asks for scratch by name and
+finds last time's memory. Nothing that a function returns lives here: what is returned is fresh.
+
+An array that would take the thread past the limit is made fresh and not kept, which costs time and
+nothing else.
+"""
+
+import math
+import os
+import threading
+from typing import Any
+from weakref import WeakSet
+
+import numpy as np
+
+from npdiff.errors import InputError
+
+#: Bytes of scratch a thread keeps where ``NPDIFF_WORKSPACE`` does not say otherwise.
+DEFAULT_LIMIT = 512 * 2**20
+
+
+def limit() -> int:
+    """The bytes of scratch that each thread may keep: ``NPDIFF_WORKSPACE`` in MiB, or 512 MiB.
+
+    Raises
+    ------
+    InputError
+        If ``NPDIFF_WORKSPACE`` is no integer from 0 up.
+    """
+    wanted = os.environ.get("NPDIFF_WORKSPACE")
+    if wanted is None:
+        return DEFAULT_LIMIT
+    if not (wanted.isascii() and wanted.isdigit()):
+        raise InputError(
+            f"NPDIFF_WORKSPACE is a number of MiB, an integer from 0 up, got {wanted!r}"
+        )
+    return int(wanted) * 2**20
+
+
+class Workspace:
+    """The scratch of one thread: memory by name, handed out as arrays of any shape.
+
+    Parameters
+    ----------
+    most : bytes it may keep
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.clear()
+
+    def clear(self) -> None:
+        """Give all memory back, except what a running kernel still holds."""
+        self._flat: dict[str, np.ndarray] = {}
+        self._framed: dict[str, tuple[tuple[Any, ...], np.ndarray]] = {}
+        self.kept = 0
+
+    def scratch(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """An array with anything in it, the caller's until somebody asks for ``name`` again."""
+        count = math.prod(shape)
+        wanted = count * np.dtype(dtype).itemsize
+        held = self._flat.get(name)
+        if held is None or held.nbytes < wanted:
+            held = self._keep(self._flat, name, held, np.empty(wanted, np.uint8))
+        return held[:wanted].view(dtype).reshape(shape)
+
+    def framed(self, name: str, shape: tuple[int, ...], dtype: Any, frame: Any) -> np.ndarray:
+        """Zeros the first time; later the same array with what the caller has written into it.
+
+        For an array with a border of zeros that nobody writes to. ``shape``, ``dtype`` and
+        ``frame``, whatever tells one border from another, have to be the same for it to be used
+        again.
+        """
+        key = (shape, np.dtype(dtype), frame)
+        known, held = self._framed.get(name, (None, None))
+        if held is None or known != key:
+            fresh = np.zeros(shape, dtype)
+            if self._room(held, fresh):
+                self._framed[name] = (key, fresh)
+            return fresh
+        return held
+
+    def _keep(
+        self, shelf: dict[str, np.ndarray], name: str, held: np.ndarray | None, fresh: np.ndarray
+    ) -> np.ndarray:
+        if self._room(held, fresh):
+            shelf[name] = fresh
+        return fresh
+
+    def _room(self, held: np.ndarray | None, fresh: np.ndarray) -> bool:
+        grown = self.kept + fresh.nbytes - (0 if held is None else held.nbytes)
+        if grown > self.most:
+            return False
+        self.kept = grown
+        return True
+
+
+class _Mine(threading.local):
+    """The calling thread's workspace."""
+
+    def __init__(self) -> None:
+        self.workspace = Workspace(limit())
+        _all.add(self.workspace)
+
+
+_all: WeakSet[Workspace] = WeakSet()
+_mine = _Mine()
+
+
+def workspace() -> Workspace:
+    """The workspace of the calling thread."""
+    return _mine.workspace
+
+
+def release() -> None:
+    """Give back the scratch of every thread. The next calls make theirs anew."""
+    for space in list(_all):
+        space.clear()
+
+
+def kept() -> int:
+    """The bytes of scratch that all threads keep at present."""
+    return sum(space.kept for space in list(_all))
