@@ -11,11 +11,14 @@ from contextvars import ContextVar
 from functools import cache, wraps
 from typing import Any, TypeVar
 
+from npdiff.backend import Array
 from npdiff.pullback import Traced
 
 F = TypeVar("F", bound=Callable[..., Traced])
+T = TypeVar("T")
 
 _definitions: ContextVar[bool] = ContextVar("npdiff_definitions", default=False)
+_prepared: ContextVar[dict[Any, Any] | None] = ContextVar("npdiff_prepared", default=None)
 
 
 @contextmanager
@@ -65,3 +68,29 @@ def accelerated(f: F) -> F:
         return f(*args, **kwargs)
 
     return run  # type: ignore[return-value]
+
+
+@contextmanager
+def fixed_weights() -> Iterator[None]:
+    """Promise that no weight is written to within this block, so that each is prepared once.
+
+    A kernel may need weights in a form of its own. Without the promise it makes that form in every
+    call; within the block once, for all threads that run in a copy of this context. A step of
+    training keeps the promise until the update, sampling all the way.
+    """
+    token = _prepared.set({})
+    try:
+        yield
+    finally:
+        _prepared.reset(token)
+
+
+def prepared(purpose: Any, w: Array, make: Callable[[Array], T]) -> T:
+    """``make(w)``, or what it gave for this ``purpose`` before where :func:`fixed_weights` holds."""
+    known = _prepared.get()
+    if known is None:
+        return make(w)
+    held = known.get((purpose, id(w)))
+    if held is None:
+        held = known[purpose, id(w)] = (make(w), w)  # w beside it: an id lasts as long as its owner
+    return held[0]
