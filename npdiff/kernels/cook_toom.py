@@ -2,8 +2,8 @@ r"""Winograd's minimal convolutions, derived from interpolation points in exact 
 
 F(m, r) gives m outputs of a correlation with r taps by m + r - 1 products, where the definition
 takes m r. It is the Cook-Toom multiplication of polynomials (evaluate at points, multiply,
-interpolate) transposed; nested, it serves any number of axes. Winograd, CBMS-NSF 1980 (*Arithmetic
-Complexity of Computations*); Lavin and Gray 2016, section 4.
+interpolate) transposed; nested, it serves any number of axes. Toom 1963; Cook 1966; Winograd 1980;
+for convolutional networks Lavin and Gray 2016, section 4.
 """
 
 import math
