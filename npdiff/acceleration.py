@@ -17,8 +17,11 @@ from npdiff.pullback import Traced
 F = TypeVar("F", bound=Callable[..., Traced])
 T = TypeVar("T")
 
+#: The forms in which kernels hold weights, by purpose and weight.
+Forms = dict[Any, Any]
+
 _definitions: ContextVar[bool] = ContextVar("npdiff_definitions", default=False)
-_prepared: ContextVar[dict[Any, Any] | None] = ContextVar("npdiff_prepared", default=None)
+_prepared: ContextVar[Forms | None] = ContextVar("npdiff_prepared", default=None)
 
 
 @contextmanager
@@ -71,14 +74,20 @@ def accelerated(f: F) -> F:
 
 
 @contextmanager
-def fixed_weights() -> Iterator[None]:
+def fixed_weights(forms: Forms | None = None) -> Iterator[None]:
     """Promise that no weight is written to within this block, so that each is prepared once.
 
     A kernel may need weights in a form of its own. Without the promise it makes that form in every
     call; within the block once, for all threads that run in a copy of this context. A step of
     training keeps the promise until the update, sampling all the way.
+
+    Parameters
+    ----------
+    forms : where the forms are kept, if the promise is to hold over several blocks: the calls of a
+        network by one sampler, say, which cannot stay within a block while it yields. They go with
+        the block, if not given
     """
-    token = _prepared.set({})
+    token = _prepared.set({} if forms is None else forms)
     try:
         yield
     finally:

@@ -1,5 +1,6 @@
 """What a network is told besides x: the time, a label, a context; and what stands for "none"."""
 
+from npdiff import ops
 from npdiff.backend import Array, namespace
 from npdiff.errors import InputError
 from npdiff.nn.layers import Embedding, TimeEmbedding
@@ -66,6 +67,26 @@ def embed(
         return dtime, dlabel, dclock
 
     return e, embed_pullback
+
+
+@differentiable
+def activated(
+    time: TimeEmbedding, label: Embedding | None, clock: Array, *, labels: Array | None
+) -> Traced:
+    """The silu of :func:`embed`, which is what residual blocks are told.
+
+    In a tabulated network (:mod:`npdiff.nn.tabulate`) the embedding is a row number, integers, and
+    remains what it is: the rows were made of activated embeddings.
+    """
+    e, embed_vjp = embed(time, label, clock, labels=labels)
+    if e.dtype.kind != "f":
+        return e, embed_vjp
+    e, silu_vjp = ops.silu(e)
+
+    def activated_pullback(de: Array) -> Cotangents:
+        return embed_vjp(*silu_vjp(de))
+
+    return e, activated_pullback
 
 
 @differentiable

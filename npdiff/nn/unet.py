@@ -169,8 +169,7 @@ class UNet(Module):
             If shapes, or conditions and network, do not fit.
         """
         self._check(x, clock, context, labels, mask, keep)
-        e, embed_vjp = conditions.embed(self.time, self.label, clock, labels=labels)
-        e, activate_vjp = ops.silu(e)
+        e, embed_vjp = conditions.activated(self.time, self.label, clock, labels=labels)
         c = context_vjp = None
         if self.null is not None:
             c, context_vjp = conditions.attended(self.null, context, samples=x.shape[0], keep=keep)
@@ -223,7 +222,7 @@ class UNet(Module):
                     de, dc = _sum(de, dconditions[0]), _sum(dc, dconditions[1])
             dstem, dh = stem_vjp(dh + dskips.pop())
             (dx,) = patch_vjp(dh)
-            dtime, dlabel, dclock = embed_vjp(*activate_vjp(de))
+            dtime, dlabel, dclock = embed_vjp(de)
             dnull, dcontext = (None, None) if context_vjp is None else context_vjp(dc)
             layers.reverse()
             d, m = len(self.down), len(self.down) + len(self.middle)
