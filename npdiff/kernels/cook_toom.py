@@ -21,10 +21,9 @@ from npdiff.pullback import Cotangents, Traced
 
 Rows = tuple[tuple[Fraction, ...], ...]
 
-#: The finite points, in the order in which they are taken: small numbers, then their inverses.
-POINTS = tuple(
-    Fraction(*p) for p in [(0,), (1,), (-1,), (2,), (-2,), (1, 2), (-1, 2), (4,), (-4,), (1, 4)]
-)
+#: The finite points in the order in which they are taken: each with its negative inverse beside it,
+#: since 2 and -1/2 leave less rounding error than the customary 2 and -2.
+POINTS = tuple(map(Fraction, ("0", "1", "-1", "2", "-1/2", "-2", "1/2", "4", "-1/4", "-4", "1/4")))
 
 
 @dataclass(frozen=True)
@@ -100,8 +99,8 @@ def matrices(m: int, r: int, points: tuple[Fraction | int, ...] | None = None) -
     Parameters
     ----------
     m, r : outputs and taps, at least 2
-    points : m + r - 2 different rationals, 1 among them; 0, 1, -1, 2, -2, 1/2, -1/2, 4, -4, 1/4
-        as far as needed where none are given
+    points : m + r - 2 different rationals, 1 among them; the first of :data:`POINTS` where none
+        are given
 
     Raises
     ------
