@@ -13,7 +13,11 @@ from importlib import import_module
 from typing import Any
 
 #: The modules with a kernel for a definition, the first choice first.
-KERNELS: dict[str, tuple[str, ...]] = {}
+KERNELS: dict[str, tuple[str, ...]] = {
+    "conv": ("conv",),
+    "group_norm": ("norm",),
+    "norm_silu_conv": ("composite",),
+}
 
 
 def of(name: str) -> tuple[Callable[..., Any], ...]:

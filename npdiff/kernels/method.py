@@ -13,6 +13,10 @@ class Method(Protocol):
     every block. Blocks are C-contiguous ``(B, *space, C)``.
     """
 
+    #: What tells one form of the weights from another.
+    name: str
+    #: Size of the output, without samples and features.
+    out: tuple[int, ...]
     #: Samples that a block should have, at the most.
     block: int
 

@@ -55,7 +55,7 @@ class Workspace:
     def clear(self) -> None:
         """Give all memory back, except what a running kernel still holds."""
         self._flat: dict[str, np.ndarray] = {}
-        self._framed: dict[str, tuple[tuple[Any, ...], np.ndarray]] = {}
+        self._framed: dict[tuple[Any, ...], np.ndarray] = {}
         self.kept = 0
 
     def scratch(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -64,38 +64,33 @@ class Workspace:
         wanted = count * np.dtype(dtype).itemsize
         held = self._flat.get(name)
         if held is None or held.nbytes < wanted:
-            held = self._keep(self._flat, name, held, np.empty(wanted, np.uint8))
+            more = wanted - (0 if held is None else held.nbytes)
+            held = np.empty(wanted, np.uint8)
+            if self._room(more):
+                self._flat[name] = held
+                self.kept += more
         return held[:wanted].view(dtype).reshape(shape)
 
     def framed(self, name: str, shape: tuple[int, ...], dtype: Any, frame: Any) -> np.ndarray:
         """Zeros the first time; later the same array with what the caller has written into it.
 
-        For an array with a border of zeros that nobody writes to. ``shape``, ``dtype`` and
-        ``frame``, whatever tells one border from another, have to be the same for it to be used
-        again.
+        For an array with a border of zeros that nobody writes to: one for each ``name``, ``shape``,
+        ``dtype`` and ``frame``, whatever tells one border from another.
         """
-        key = (shape, np.dtype(dtype), frame)
-        known, held = self._framed.get(name, (None, None))
-        if held is None or known != key:
-            fresh = np.zeros(shape, dtype)
-            if self._room(held, fresh):
-                self._framed[name] = (key, fresh)
-            return fresh
+        key = (name, shape, np.dtype(dtype), frame)
+        held = self._framed.get(key)
+        if held is None:
+            held = np.zeros(shape, dtype)
+            if not self._room(held.nbytes):  # of shapes that may not come again
+                self.kept -= sum(other.nbytes for other in self._framed.values())
+                self._framed.clear()
+            if self._room(held.nbytes):
+                self._framed[key] = held
+                self.kept += held.nbytes
         return held
 
-    def _keep(
-        self, shelf: dict[str, np.ndarray], name: str, held: np.ndarray | None, fresh: np.ndarray
-    ) -> np.ndarray:
-        if self._room(held, fresh):
-            shelf[name] = fresh
-        return fresh
-
-    def _room(self, held: np.ndarray | None, fresh: np.ndarray) -> bool:
-        grown = self.kept + fresh.nbytes - (0 if held is None else held.nbytes)
-        if grown > self.most:
-            return False
-        self.kept = grown
-        return True
+    def _room(self, more: int) -> bool:
+        return self.kept + more <= self.most
 
 
 class _Mine(threading.local):

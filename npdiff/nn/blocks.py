@@ -1,5 +1,7 @@
 """The residual block, and the stage of a U-Net that is made of it."""
 
+from typing import Any
+
 import numpy as np
 
 from npdiff import ops
@@ -68,47 +70,53 @@ class ResBlock(Module):
     @differentiable
     def __call__(self, x: Array, e: Array, *, key: Key | None = None) -> Traced:
         """``x`` is ``(N, *space, C)``, ``e`` the activated embedding ``(N, E)``."""
-        h, norm1_vjp = self.norm1(x)
-        h, silu1_vjp = ops.silu(h)
-        h, conv1_vjp = self.conv1(h)
         a, embed_vjp = self.embed(e)
         if self.adagn:
-            h, norm2_vjp = self.norm2(h)
-            parts, split_vjp = ops.split(a, parts=2)
-            h, enter_vjp = ops.modulate(h, *parts)
+            (scale, offset), split_vjp = ops.split(a, parts=2)
+            first, second = {}, {"scale": scale, "offset": offset}
         else:
-            h, enter_vjp = ops.shift(h, a)
-            h, norm2_vjp = self.norm2(h)
-        h, silu2_vjp = ops.silu(h)
-        h, dropout_vjp = ops.dropout(h, rate=self.dropout, key=key)
-        h, conv2_vjp = self.conv2(h)
+            first, second = {"shift": a}, {}
+        r = x
         if self.skip is not None:
-            x, skip_vjp = self.skip(x)
+            r, skip_vjp = self.skip(x)
+        h, first_vjp = norm_silu_conv(self.norm1, self.conv1, x, **first)
+        y, second_vjp = norm_silu_conv(
+            self.norm2, self.conv2, h, residual=r, rate=self.dropout, key=key, **second
+        )
 
         def resblock_pullback(dy: Array) -> Cotangents:
-            dskip, dr = skip_vjp(dy) if self.skip is not None else (None, dy)
-            dconv2, dh = conv2_vjp(dy)
-            (dh,) = dropout_vjp(dh)
-            (dh,) = silu2_vjp(dh)
+            dnorm2, dconv2, dh, dscale, doffset, _, dr = second_vjp(dy)
+            dnorm1, dconv1, dx, _, _, da, _ = first_vjp(dh)
             if self.adagn:
-                dh, *dparts = enter_vjp(dh)
-                (da,) = split_vjp(*dparts)
-                dnorm2, dh = norm2_vjp(dh)
-            else:
-                dnorm2, dh = norm2_vjp(dh)
-                dh, da = enter_vjp(dh)
+                (da,) = split_vjp(dscale, doffset)
             dembed, de = embed_vjp(da)
-            dconv1, dh = conv1_vjp(dh)
-            (dh,) = silu1_vjp(dh)
-            dnorm1, dx = norm1_vjp(dh)
+            dskip = None
+            if self.skip is not None:
+                dskip, dr = skip_vjp(dr)
             dx += dr
             gradient = self.replace(
                 norm1=dnorm1, conv1=dconv1, embed=dembed, norm2=dnorm2, conv2=dconv2, skip=dskip
             )
             return gradient, dx, de
 
-        h += x
-        return h, resblock_pullback
+        return y, resblock_pullback
+
+
+@differentiable
+def norm_silu_conv(norm: GroupNorm, conv: Conv, x: Array, **added: Any) -> Traced:
+    """:eq:`norm-silu-conv` of two layers; ``added`` is what that function takes by name.
+
+    ``dnorm, dconv, dx, dscale, doffset, dshift, dresidual = pullback(dy)``.
+    """
+    weights = norm.gamma, norm.beta, conv.w, conv.b
+    options = {"groups": norm.groups, "eps": norm.eps, "padding": conv.padding}
+    y, vjp = ops.norm_silu_conv(x, *weights, **options, **added)
+
+    def norm_silu_conv_layers_pullback(dy: Array) -> Cotangents:
+        dx, dgamma, dbeta, dw, db, *dadded = vjp(dy)
+        return norm.replace(gamma=dgamma, beta=dbeta), conv.replace(w=dw, b=db), dx, *dadded
+
+    return y, norm_silu_conv_layers_pullback
 
 
 class Stage(Module):

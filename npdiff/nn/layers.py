@@ -186,13 +186,12 @@ class Upsample(Module):
     @differentiable
     def __call__(self, x: Array, *, size: tuple[int, ...] | None = None) -> Traced:
         """``size``: what to cut the upsampled image to, for sizes that are odd."""
-        h, upsample_vjp = ops.upsample(x, size=size)
-        y, conv_vjp = self.conv(h)
+        conv = self.conv
+        y, vjp = ops.upsample_conv(x, conv.w, conv.b, size=size, padding=conv.padding)
 
         def upsample_layer_pullback(dy: Array) -> Cotangents:
-            dconv, dh = conv_vjp(dy)
-            (dx,) = upsample_vjp(dh)
-            return self.replace(conv=dconv), dx
+            dx, dw, db = vjp(dy)
+            return self.replace(conv=conv.replace(w=dw, b=db)), dx
 
         return y, upsample_layer_pullback
 

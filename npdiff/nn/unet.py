@@ -9,7 +9,7 @@ from npdiff import ops
 from npdiff.backend import Array
 from npdiff.errors import InputError
 from npdiff.nn import conditions
-from npdiff.nn.blocks import Stage
+from npdiff.nn.blocks import Stage, norm_silu_conv
 from npdiff.nn.layers import Conv, Downsample, Embedding, GroupNorm, TimeEmbedding, Upsample
 from npdiff.pullback import Cotangents, Traced, differentiable
 from npdiff.random import Key
@@ -195,16 +195,12 @@ class UNet(Module):
             else:
                 h, vjp = up(h, size=skips[-1].shape[1:-1])
                 up_vjps.append((vjp, None))
-        h, norm_vjp = self.norm(h)
-        h, silu_vjp = ops.silu(h)
-        h, head_vjp = self.head(h)
+        h, head_vjp = norm_silu_conv(self.norm, self.head, h)
         y, unpatch_vjp = ops.depth_to_space(h, factor=self.patch)
 
         def unet_pullback(dy: Array) -> Cotangents:  # the lines above, read upwards
             (dh,) = unpatch_vjp(dy)
-            dhead, dh = head_vjp(dh)
-            (dh,) = silu_vjp(dh)
-            dnorm, dh = norm_vjp(dh)
+            dnorm, dhead, dh, *_ = head_vjp(dh)
             de, dc, dskips, layers = None, None, [], []
             for vjp, concat_vjp in reversed(up_vjps):
                 dlayer, dh, *dconditions = vjp(dh)

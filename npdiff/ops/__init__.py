@@ -5,6 +5,7 @@ here is the definition; faster versions of single functions are proved equal to 
 """
 
 from npdiff.ops.attention import attention
+from npdiff.ops.composite import norm_silu_conv, upsample_conv
 from npdiff.ops.conv import conv
 from npdiff.ops.elementwise import dropout, gelu, silu, softmax
 from npdiff.ops.embedding import embedding, sinusoidal
@@ -28,6 +29,7 @@ __all__ = [
     "layer_norm",
     "linear",
     "modulate",
+    "norm_silu_conv",
     "shift",
     "silu",
     "sinusoidal",
@@ -36,4 +38,5 @@ __all__ = [
     "split",
     "squared_error",
     "upsample",
+    "upsample_conv",
 ]

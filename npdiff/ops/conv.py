@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
+from npdiff.acceleration import accelerated
 from npdiff.backend import Array, blocks, namespace
 from npdiff.errors import InputError
 from npdiff.ops.linear import linear
@@ -24,7 +25,8 @@ def output_size(size: int, kernel: int, stride: int, padding: tuple[int, int]) -
     return (size + sum(padding) - kernel) // stride + 1
 
 
-def _paddings(padding: Padding, kernel: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+def paddings(padding: Padding, kernel: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    """The zeros before and after, for each axis."""
     if padding is None:
         return tuple(((k - 1) // 2, k // 2) for k in kernel)
     if isinstance(padding, int):
@@ -33,6 +35,7 @@ def _paddings(padding: Padding, kernel: tuple[int, ...]) -> tuple[tuple[int, int
 
 
 @differentiable
+@accelerated
 def conv(
     x: Array, w: Array, b: Array | None = None, *, stride: int = 1, padding: Padding = None
 ) -> Traced:
@@ -84,7 +87,7 @@ def conv(
             f"conv: x {x.shape} has {len(space)} spatial axes and {C} channels, "
             f"but w {w.shape} is for {len(kernel)} and {w.shape[-2]}"
         )
-    pads = _paddings(padding, kernel)
+    pads = paddings(padding, kernel)
     out = tuple(output_size(n, k, stride, p) for n, k, p in zip(space, kernel, pads, strict=True))
     if min(out) < 1:
         raise InputError(f"conv: a kernel {kernel} does not fit into {space} padded by {pads}")

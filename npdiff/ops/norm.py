@@ -1,11 +1,13 @@
 """Normalisation: over groups of channels and space, or over the channels of one position."""
 
+from npdiff.acceleration import accelerated
 from npdiff.backend import Array, namespace
 from npdiff.errors import InputError
 from npdiff.pullback import Cotangents, Traced, differentiable
 
 
 @differentiable
+@accelerated
 def group_norm(x: Array, gamma: Array, beta: Array, *, groups: int, eps: float = 1e-5) -> Traced:
     r"""Group normalisation.
 

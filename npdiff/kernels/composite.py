@@ -1,0 +1,87 @@
+"""Norm, activation and convolution of a block of samples at a time, while it is in the cache.
+
+Of a whole half of a residual block only its input is kept, and two numbers a sample and group.
+"""
+
+import numpy as np
+
+from npdiff.acceleration import prepared
+from npdiff.backend import Array
+from npdiff.kernels.conv import blocks, method
+from npdiff.kernels.norm import affine_pullback, covers, silu_and_slope, silu_of, statistics, sums
+from npdiff.ops.conv import Padding
+from npdiff.pullback import Cotangents, Traced
+from npdiff.random import Key
+
+
+def norm_silu_conv(
+    x: Array,
+    gamma: Array,
+    beta: Array,
+    w: Array,
+    b: Array,
+    scale: Array | None = None,
+    offset: Array | None = None,
+    shift: Array | None = None,
+    residual: Array | None = None,
+    *,
+    groups: int,
+    eps: float = 1e-5,
+    padding: Padding = None,
+    rate: float = 0.0,
+    key: Key | None = None,
+) -> Traced | None:
+    """:func:`npdiff.ops.norm_silu_conv`, saving ``x`` and the statistics of its norm."""
+    if (key is not None and rate > 0.0) or not covers(x, groups):
+        return None
+    way = method(x, w, b, 1, padding)
+    if way is None:
+        return None
+    x = np.ascontiguousarray(x)
+    N, C, F = x.shape[0], x.shape[-1], w.shape[-1]
+    one_plus = 1.0 if scale is None else 1.0 + scale
+    gain = np.broadcast_to(gamma * one_plus, (N, C))
+    lift = np.broadcast_to(beta * one_plus + (0.0 if offset is None else offset), (N, C))
+    bias = b if shift is None else b + shift
+    batches = blocks(N, way.block)
+    y = np.empty((N, *way.out, F), x.dtype)
+    mean, rstd = (np.empty((N, groups), x.dtype) for _ in range(2))
+    weights = prepared((way.name, "forward"), w, way.forward_weights)
+    for rows in batches:
+        mean[rows], rstd[rows] = statistics(x[rows], groups, eps)
+        h = silu_of(x[rows], mean[rows], rstd[rows], gain[rows], lift[rows])
+        way.forward(
+            h,
+            weights,
+            y[rows],
+            bias if shift is None else bias[rows],
+            None if residual is None else residual[rows],
+        )
+    modulated, shifted, added = scale is not None, shift is not None, residual is not None
+
+    def norm_silu_conv_pullback(dy: Array) -> Cotangents:
+        weights = prepared((way.name, "backward"), w, way.backward_weights)
+        dx, dU = np.empty_like(x), way.gradient()
+        dgain, dlift = np.empty((2, N, C), x.dtype)
+        dbias = np.empty((N, F), x.dtype)
+        for rows in batches:
+            dy_rows = np.ascontiguousarray(dy[rows])
+            of_norm = x[rows], mean[rows], rstd[rows], gain[rows]
+            h, slope = silu_and_slope(*of_norm, lift[rows])
+            dh = way.backward(h, dy_rows, weights, dU)
+            dh = np.multiply(slope, dh, out=slope)
+            dgain[rows], dlift[rows] = affine_pullback(*of_norm, dh, dx[rows], factor=0.5)
+            dbias[rows] = sums(dy_rows)
+        return (
+            dx,
+            (dgain * one_plus).sum(axis=0),
+            (dlift * one_plus).sum(axis=0),
+            way.weight_gradient(dU),
+            dbias.sum(axis=0),
+            dgain * gamma + dlift * beta if modulated else None,
+            dlift if modulated else None,
+            dbias if shifted else None,
+            dy if added else None,
+        )
+
+    return y, norm_silu_conv_pullback

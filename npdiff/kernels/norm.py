@@ -1,0 +1,199 @@
+"""Group normalisation and SiLU of blocks of samples, in passes over scratch that stays in cache.
+
+A block is seen as lines ``(B, H, W * C)``. What differs by sample and channel only, ``(B, C)``, is
+repeated to the length of a line, so that every pass is one call over long contiguous runs.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+
+from npdiff.backend import Array, blocks
+from npdiff.kernels.workspace import workspace
+from npdiff.pullback import Cotangents, Traced
+
+#: Mean squared over variance above which differences to the mean are taken before anything else.
+LARGE_MEAN = 8.0
+
+
+@lru_cache
+def _ones(count: int, dtype: str) -> Array:
+    ones = np.ones((1, count), dtype)
+    ones.flags.writeable = False
+    return ones
+
+
+def lines(x: Array) -> Array:
+    """``(B, H, W * C)``, the same memory."""
+    return x.reshape(x.shape[0], x.shape[1], -1)
+
+
+def sums(x: Array) -> Array:
+    """The sum over space, ``(B, C)``: a matrix product with ones."""
+    rows = x.reshape(x.shape[0], -1, x.shape[-1])
+    return np.matmul(_ones(rows.shape[1], x.dtype.str), rows)[:, 0]
+
+
+def products(x: Array, y: Array) -> Array:
+    """The sum over space of x y, ``(B, C)``."""
+    line = np.einsum("bhk,bhk->bk", lines(x), lines(y))
+    return line.reshape(x.shape[0], -1, x.shape[-1]).sum(axis=1)
+
+
+def _line(name: str, a: Array, x: Array) -> Array:
+    """``a`` of ``(B, C)`` repeated along a line of ``x``: ``(B, 1, W * C)``."""
+    B, C = a.shape
+    line = workspace().scratch(name, (B, x[0, 0].size // C, C), x.dtype)
+    line[...] = a[:, None]
+    return line.reshape(B, 1, -1)
+
+
+def _by_channel(a: Array, channels: int) -> Array:
+    """``(B, G)`` to ``(B, C)``."""
+    return np.repeat(a, channels // a.shape[1], axis=1)
+
+
+def _by_group(a: Array, groups: int, x: Array) -> Array:
+    """Sums ``(B, C)`` over space to means ``(B, G)`` over groups."""
+    return a.reshape(a.shape[0], groups, -1).sum(axis=2) * (groups / x[0].size)
+
+
+def statistics(x: Array, groups: int, eps: float) -> tuple[Array, Array]:
+    """The mean and the inverse standard deviation of each sample and group, ``(B, G)``.
+
+    The difference of the mean square and the squared mean loses digits where the mean is large;
+    there the centred numbers are squared, as in the definition.
+    """
+    mean = _by_group(sums(x), groups, x)
+    square = mean * mean
+    variance = _by_group(products(x, x), groups, x) - square
+    if (square > LARGE_MEAN * variance).any():
+        difference = _less_mean(x, mean)
+        variance = _by_group(products(difference, difference), groups, x)
+    return mean, 1.0 / np.sqrt(variance + eps)
+
+
+def _less_mean(x: Array, mean: Array) -> Array:
+    difference = workspace().scratch("norm.centred", x.shape, x.dtype)
+    line = _line("norm.a", _by_channel(mean, x.shape[-1]), x)
+    np.subtract(lines(x), line, out=lines(difference))
+    return difference
+
+
+def _centred(x: Array, mean: Array, rstd: Array) -> tuple[Array, Array]:
+    """x with its mean, or, where that is large, differences to the mean with a mean of zero."""
+    if (mean * mean * (rstd * rstd) > LARGE_MEAN).any():
+        return _less_mean(x, mean), np.zeros_like(mean)
+    return x, mean
+
+
+def affine(
+    x: Array, mean: Array, rstd: Array, gain: Array, offset: Array, out: Array, factor: float = 1.0
+) -> None:
+    """``factor`` times the normalised block, scaled by ``gain`` and moved by ``offset``, (B, C)."""
+    x, mean = _centred(x, mean, rstd)
+    C = x.shape[-1]
+    a = _by_channel(rstd, C) * gain
+    b = offset - _by_channel(mean, C) * a
+    np.multiply(lines(x), _line("norm.a", factor * a, x), out=lines(out))
+    np.add(lines(out), _line("norm.b", factor * b, x), out=lines(out))
+
+
+def silu_of(x: Array, mean: Array, rstd: Array, gain: Array, offset: Array) -> Array:
+    """:eq:`silu` of the affine block, in scratch."""
+    v, gate = _gate(x, mean, rstd, gain, offset)
+    return np.multiply(v, gate, out=v)
+
+
+def silu_and_slope(
+    x: Array, mean: Array, rstd: Array, gain: Array, offset: Array
+) -> tuple[Array, Array]:
+    """:eq:`silu` of the affine block, and twice its derivative there, in scratch.
+
+    With v half of the argument, s = 1 + tanh v and h = v s the value, that is s + h (2 - s).
+    """
+    v, gate = _gate(x, mean, rstd, gain, offset)
+    value = np.multiply(v, gate, out=v)
+    slope = workspace().scratch("norm.slope", x.shape, x.dtype)
+    np.subtract(2.0, gate, out=slope)
+    np.multiply(slope, value, out=slope)
+    np.add(slope, gate, out=slope)
+    return value, slope
+
+
+def _gate(x: Array, mean: Array, rstd: Array, gain: Array, offset: Array) -> tuple[Array, Array]:
+    """v, half of the affine block, and 1 + tanh v."""
+    scratch = workspace().scratch
+    v = scratch("norm.v", x.shape, x.dtype)
+    affine(x, mean, rstd, gain, offset, v, factor=0.5)
+    gate = np.tanh(v, out=scratch("norm.gate", x.shape, x.dtype))
+    return v, np.add(gate, 1.0, out=gate)
+
+
+def affine_pullback(
+    x: Array,
+    mean: Array,
+    rstd: Array,
+    gain: Array,
+    dy: Array,
+    out: Array,
+    factor: float = 1.0,
+) -> tuple[Array, Array]:
+    """The cotangents of gain and offset, ``(B, C)``; that of x is written to ``out``.
+
+    ``dy`` is the cotangent of the affine block over ``factor``.
+    """
+    x, mean = _centred(x, mean, rstd)
+    C, groups = x.shape[-1], mean.shape[1]
+    r, mu = _by_channel(rstd, C), _by_channel(mean, C)
+    doffset = factor * sums(dy)
+    dgain = r * (factor * products(x, dy) - mu * doffset)
+    along = r * r * _by_channel(_by_group(dgain * gain, groups, x), C)
+    mean_dy = _by_channel(_by_group(doffset * gain, groups, x), C)
+    part = workspace().scratch("norm.part", x.shape, x.dtype)
+    np.multiply(lines(x), _line("norm.a", -along, x), out=lines(part))
+    np.multiply(lines(dy), _line("norm.b", factor * r * gain, x), out=lines(out))
+    np.add(lines(out), lines(part), out=lines(out))
+    np.add(lines(out), _line("norm.a", mu * along - r * mean_dy, x), out=lines(out))
+    return dgain, doffset
+
+
+def group_norm(
+    x: Array, gamma: Array, beta: Array, *, groups: int, eps: float = 1e-5
+) -> Traced | None:
+    """:func:`npdiff.ops.group_norm`."""
+    if not covers(x, groups) or gamma.dtype != x.dtype or beta.dtype != x.dtype:
+        return None
+    x = np.ascontiguousarray(x)
+    N, C = x.shape[0], x.shape[-1]
+    batches = blocks(N, x[0].size, np)
+    mean, rstd = (np.empty((N, groups), x.dtype) for _ in range(2))
+    y = np.empty_like(x)
+    for rows in batches:
+        mean[rows], rstd[rows] = statistics(x[rows], groups, eps)
+        affine(x[rows], mean[rows], rstd[rows], gamma, beta, y[rows])
+
+    def group_norm_pullback(dy: Array) -> Cotangents:
+        dx = np.empty_like(x)
+        dgamma, dbeta = np.zeros((2, C), x.dtype)
+        for rows in batches:
+            dy_rows = np.ascontiguousarray(dy[rows])
+            dgain, doffset = affine_pullback(
+                x[rows], mean[rows], rstd[rows], gamma, dy_rows, dx[rows]
+            )
+            dgamma += dgain.sum(axis=0)
+            dbeta += doffset.sum(axis=0)
+        return dx, dgamma, dbeta
+
+    return y, group_norm_pullback
+
+
+def covers(x: Array, groups: int) -> bool:
+    """Whether the functions here are for such an array: on the host, with space, not empty."""
+    return (
+        type(x) is np.ndarray
+        and x.dtype in (np.float32, np.float64)
+        and x.ndim >= 3
+        and x.size > 0
+        and x.shape[-1] % groups == 0
+    )

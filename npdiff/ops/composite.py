@@ -1,0 +1,128 @@
+"""What networks do so often in one breath that it has a name, and may have a kernel, of its own."""
+
+from npdiff.acceleration import accelerated
+from npdiff.backend import Array
+from npdiff.ops import linear
+from npdiff.ops.conv import Padding, conv
+from npdiff.ops.elementwise import dropout, silu
+from npdiff.ops.norm import group_norm
+from npdiff.ops.resample import upsample
+from npdiff.pullback import Cotangents, Traced, differentiable
+from npdiff.random import Key
+
+
+@differentiable
+@accelerated
+def norm_silu_conv(
+    x: Array,
+    gamma: Array,
+    beta: Array,
+    w: Array,
+    b: Array,
+    scale: Array | None = None,
+    offset: Array | None = None,
+    shift: Array | None = None,
+    residual: Array | None = None,
+    *,
+    groups: int,
+    eps: float = 1e-5,
+    padding: Padding = None,
+    rate: float = 0.0,
+    key: Key | None = None,
+) -> Traced:
+    r"""Half of a residual block: group norm, modulation, SiLU, dropout, convolution, what is added.
+
+    .. math::
+        :label: norm-silu-conv
+
+        y = \mathrm{conv}_{w, b}\,\mathrm{drop}\,\mathrm{silu}
+            \big((1 + a) \odot \mathrm{norm}_{\gamma, \beta}(x) + c\big) + e + r
+
+    of :eq:`group-norm`, :eq:`modulate`, :eq:`silu`, :eq:`dropout`, :eq:`conv` and :eq:`shift`; the
+    modulation (a, c), the embedding e and the residual r may be absent. The pullback is that of
+    these functions in turn.
+
+    Saves: what these functions save.
+
+    Parameters
+    ----------
+    x : ``(N, *space, C)``
+    gamma, beta : ``(C,)``
+    w : ``(*K, C, F)``
+    b : ``(F,)``
+    scale, offset : ``(N, C)``, the a and c of the equation, or None, both
+    shift : ``(N, F)``, the e of the equation, or None
+    residual : ``(N, *out, F)``, the r of the equation, or None
+    groups, eps : of the norm
+    padding : of the convolution
+    rate, key : of the dropout
+
+    Returns
+    -------
+    y : ``(N, *out, F)``
+    pullback : ``dy -> (dx, dgamma, dbeta, dw, db, dscale, doffset, dshift, dresidual)``, None for
+        what is absent
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit.
+    """
+    modulated, shifted, added = scale is not None, shift is not None, residual is not None
+    h, norm_vjp = group_norm(x, gamma, beta, groups=groups, eps=eps)
+    if modulated:
+        h, modulate_vjp = linear.modulate(h, scale, offset)
+    h, silu_vjp = silu(h)
+    h, dropout_vjp = dropout(h, rate=rate, key=key)
+    y, conv_vjp = conv(h, w, b, padding=padding)
+    if shifted:
+        y, shift_vjp = linear.shift(y, shift)
+    if added:
+        y = y + residual
+
+    def norm_silu_conv_pullback(dy: Array) -> Cotangents:
+        dscale = doffset = dshift = None
+        dh = dy
+        if shifted:
+            dh, dshift = shift_vjp(dh)
+        dh, dw, db = conv_vjp(dh)
+        (dh,) = dropout_vjp(dh)
+        (dh,) = silu_vjp(dh)
+        if modulated:
+            dh, dscale, doffset = modulate_vjp(dh)
+        dx, dgamma, dbeta = norm_vjp(dh)
+        return dx, dgamma, dbeta, dw, db, dscale, doffset, dshift, dy if added else None
+
+    return y, norm_silu_conv_pullback
+
+
+@differentiable
+@accelerated
+def upsample_conv(
+    x: Array, w: Array, b: Array, *, size: tuple[int, ...] | None = None, padding: Padding = None
+) -> Traced:
+    r"""Nearest-neighbour upsampling by 2, :eq:`upsample`, and a convolution of the result, :eq:`conv`.
+
+    Saves: what these functions save.
+
+    Parameters
+    ----------
+    x : ``(N, *space, C)``
+    w : ``(*K, C, F)``
+    b : ``(F,)``
+    size : what to cut the upsampled image to, or None
+    padding : of the convolution
+
+    Returns
+    -------
+    y : ``(N, *size, F)``
+    pullback : ``dy -> (dx, dw, db)``
+    """
+    h, upsample_vjp = upsample(x, size=size)
+    y, conv_vjp = conv(h, w, b, padding=padding)
+
+    def upsample_conv_pullback(dy: Array) -> Cotangents:
+        dh, dw, db = conv_vjp(dy)
+        return *upsample_vjp(dh), dw, db
+
+    return y, upsample_conv_pullback
