@@ -17,6 +17,7 @@ KERNELS: dict[str, tuple[str, ...]] = {
     "conv": ("conv",),
     "group_norm": ("norm",),
     "norm_silu_conv": ("composite",),
+    "upsample_conv": ("upsampled",),
 }
 
 
