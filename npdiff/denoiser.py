@@ -78,6 +78,11 @@ def plain(module: Callable[..., Any], **conditions: Any) -> Network:
     ----------
     module : called as ``module(x, clock, **conditions)``, returns ``(output, pullback)``
     conditions : what else it is told: labels, a context
+
+    Notes
+    -----
+    Two things make a long trajectory faster: a U-Net that was :func:`~npdiff.nn.tabulate.tabulated`
+    for the times of the grid, and :func:`~npdiff.acceleration.fixed_weights` around the loop.
     """
 
     def network(x: Array, clock: Array) -> Array:
@@ -86,6 +91,22 @@ def plain(module: Callable[..., Any], **conditions: Any) -> Network:
         return output
 
     return network
+
+
+def on_grid(within: Denoise, elsewhere: Denoise, times: np.ndarray) -> Denoise:
+    """One denoiser at the times of a grid, which it may be prepared for, and another elsewhere.
+
+    Parameters
+    ----------
+    within, elsewhere : the denoisers
+    times : host array; a time is one of them to the last bit, or elsewhere
+    """
+    known = frozenset(times.tolist())
+
+    def denoise(x: Array, t: Times) -> tuple[Array, Array]:
+        return (within if known.issuperset(np.ravel(t).tolist()) else elsewhere)(x, t)
+
+    return denoise
 
 
 def heard(denoise: Denoise, asked: Callable[[], None]) -> Denoise:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from npdiff import data, likelihood, tree
+from npdiff.acceleration import fixed_weights
 from npdiff.backend import Array, module, to_host
 from npdiff.cli.common import bar
 from npdiff.denoiser import Denoise, Denoiser, clipped, plain
@@ -176,7 +177,7 @@ def over_shards(
     about: str,
 ) -> list[Any]:
     """The results of the shards in their order, with a progress bar."""
-    with bar(ticks * len(subject.shards), "step", about) as progress:
+    with fixed_weights(), bar(ticks * len(subject.shards), "step", about) as progress:
         return workers.map(lambda shard: one(shard, progress.update), subject.shards)
 
 

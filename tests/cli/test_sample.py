@@ -195,7 +195,7 @@ def test_models_that_cannot_be_used(npdiff: Any, tiny_run: Path, tmp_path: Path)
 def test_without_a_model_that_ships(
     npdiff: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("npdiff.generate.SHIPPED", tmp_path / "none")
+    monkeypatch.setattr("npdiff.generate.samples.SHIPPED", tmp_path / "none")
     assert npdiff("sample").failed_with("npdiff train --preset digits")
 
 

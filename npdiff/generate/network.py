@@ -1,0 +1,131 @@
+"""A trained model as a sampler sees it. What does not depend on x is computed once, before."""
+
+from collections.abc import Callable
+from copy import copy
+from functools import wraps
+from typing import Any
+
+import numpy as np
+
+from npdiff import tree
+from npdiff.acceleration import Forms, fixed_weights
+from npdiff.backend import Array, module
+from npdiff.denoiser import Denoise, Denoiser, Network, clipped, on_grid
+from npdiff.generate.settings import Settings
+from npdiff.grids import GRIDS
+from npdiff.guidance import limited, paired, thresholded
+from npdiff.nn import UNet
+from npdiff.nn.tabulate import numbers, tabulated
+from npdiff.parameterisation import ROWS
+from npdiff.schedules import Schedule, Times
+from npdiff.train.shards import Workers, forward
+from npdiff.train.weights import Trained
+
+#: Rows that a GPU evaluates at a time: more only takes memory.
+GPU_ROWS = 1024
+
+#: Tables of more numbers than this are not made: 64 MiB of float32.
+LARGEST_TABLES = 2**24
+
+
+def denoiser(
+    trained: Trained,
+    labels: np.ndarray | None,
+    settings: Settings,
+    schedule: Schedule,
+    *,
+    workers: Workers,
+    backend: str = "numpy",
+) -> Denoise:
+    """The model as a sampler sees it: guided towards the labels, its estimates clipped.
+
+    With and without the label are evaluated as one batch of 2N, whose shards run on the threads.
+    At the times of the settings' grid a tabulated network is asked, at others the model itself. The
+    weights must not be written to as long as the denoiser is in use.
+    """
+    xp, row, w = module(backend), ROWS[trained.config.row], settings.guidance
+    model, forms = tree.map(xp.asarray, trained.model), Forms()
+    times = GRIDS[settings.grid](schedule, settings.steps)
+
+    def over(network: Any, **told: Any) -> Denoise:
+        run = sharded(network, workers, trained.config.shard, backend, forms, **told)
+        return Denoiser(run, schedule, row)
+
+    def unguided(chosen: np.ndarray | None) -> Denoise:
+        anywhere = over(model, labels=None if chosen is None else xp.asarray(chosen))
+        rows = len(times) * (1 if chosen is None else len(np.unique(chosen)))
+        if not isinstance(model, UNet) or numbers(model, rows) > LARGEST_TABLES:
+            return anywhere
+        network, told = tabulated(model, schedule.clock(times[:-1]), labels=chosen)
+        return on_grid(over(network, **told), anywhere, times)
+
+    if labels is None or w == 1.0:
+        denoise = unguided(labels)
+    else:
+        null = np.full_like(labels, trained.config.model["classes"])
+        if w == 0.0 and settings.rescale == 0.0:
+            denoise = unguided(null)
+        else:
+            denoise = paired(unguided(np.append(labels, null)), schedule, w, settings.rescale)
+        if settings.interval:
+            denoise = limited(denoise, unguided(labels), schedule, *settings.interval)
+    if settings.threshold is not None:
+        return thresholded(denoise, schedule, settings.threshold)
+    return clipped(denoise, schedule) if settings.clip else denoise
+
+
+def sharded(
+    model: Any,
+    workers: Workers,
+    shard: int,
+    backend: str,
+    forms: Forms | None = None,
+    **conditions: Any,
+) -> Network:
+    """The network for a :class:`~npdiff.denoiser.Denoiser`, its rows shared out to the threads.
+
+    Its weights must stay as they are as long as it is in use: what kernels make of them is kept, in
+    ``forms``, which several networks of the same weights may share.
+    """
+    forms = Forms() if forms is None else forms
+
+    def network(x: Array, clock: Array) -> Array:
+        share = -(-x.shape[0] // workers.threads)  # few rows: every thread gets some
+        size = GPU_ROWS if backend == "cupy" else min(shard, share)
+        with fixed_weights(forms):
+            return forward(model, x, clock, workers=workers, size=size, **conditions)
+
+    return network
+
+
+#: What a schedule says of a time.
+_SAYINGS = (
+    *("log_alpha", "log_sigma", "log_snr", "alpha", "sigma", "clock", "time_at"),
+    *("log_alpha_dot", "log_sigma_dot", "alpha_dot", "sigma_dot", "drift", "diffusion"),
+)
+
+
+def remembering(schedule: Schedule) -> Schedule:
+    """The same schedule, which works out once what it says of a single time.
+
+    A step asks a dozen times for the same few numbers, each of which costs as much as a small array
+    does.
+    """
+
+    def once(saying: Callable[[Times], np.ndarray]) -> Callable[[Times], np.ndarray]:
+        known: dict[float, np.ndarray] = {}
+
+        @wraps(saying)
+        def said(t: Times) -> np.ndarray:
+            if not isinstance(t, float):  # as np.float64 is, and an array is not
+                return saying(t)
+            if t not in known:
+                known[t] = saying(t)
+            return known[t]
+
+        return said
+
+    own = copy(schedule)
+    for name in _SAYINGS:
+        setattr(own, name, once(getattr(own, name)))
+    return own
