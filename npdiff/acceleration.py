@@ -46,6 +46,11 @@ def definitions_only() -> Iterator[None]:
         _definitions.reset(token)
 
 
+def kernels_allowed() -> bool:
+    """Whether kernels may be used here: outside of every :func:`definitions_only`."""
+    return not _definitions.get()
+
+
 @cache
 def _kernels(name: str) -> tuple[Callable[..., Traced | None], ...]:
     try:
@@ -63,7 +68,7 @@ def accelerated(f: F) -> F:
 
     @wraps(f)
     def run(*args: Any, **kwargs: Any) -> Traced:
-        if not _definitions.get():
+        if kernels_allowed():
             for kernel in _kernels(f.__name__):
                 traced = kernel(*args, **kwargs)
                 if traced is not None:

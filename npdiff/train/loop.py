@@ -16,6 +16,7 @@ from npdiff.parameterisation import ROWS
 from npdiff.pullback import forward_only
 from npdiff.schedules import SCHEDULES
 from npdiff.train.config import Config
+from npdiff.train.flat import Flat
 from npdiff.train.preview import preview
 from npdiff.train.run import Run
 from npdiff.train.shards import Workers
@@ -84,6 +85,8 @@ def train(
     elif config is None:
         raise InputError(f"there is no run to resume in {run_dir}")
     dataset = load_data(run.config if existing else config) if dataset is None else dataset
+    if not len(dataset.images):
+        raise InputError("there are no images to train on: expected one or more, got an empty set")
     config = fitted(config, dataset)
     xp = module(config.backend)
     network = new_model(config) if network is None else network
@@ -156,14 +159,16 @@ def _loop(
     run.begin(step)
     with Workers(1 if config.backend == "cupy" else None) as workers:
         try:
+            flat = Flat.of(state, workers)
+            state = state if flat is None else flat.state
             while step < config.steps:
                 began = time.perf_counter()
                 loss, norm, gradient = loss_and_gradient(
-                    state.model, dataset, step + 1, config, workers
+                    state.model, dataset, step + 1, config, workers, flat
                 )
                 if not (math.isfinite(loss) and math.isfinite(norm)):
                     raise _not_finite(run, step + 1, saved, loss, norm)
-                new = advance(state, gradient, norm, step + 1, config)
+                new = advance(state, gradient, norm, step + 1, config, flat)
                 took = time.perf_counter() - began
                 seconds += took
                 progress = Progress(

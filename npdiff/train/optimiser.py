@@ -26,6 +26,19 @@ class Moments(Module):
         return cls(first=tree.zeros_like(model), second=tree.zeros_like(model))
 
 
+class State(Module):
+    """Everything that the next step depends on, besides its number and the configuration."""
+
+    model: Any
+    average: Any
+    moments: Any
+
+    @classmethod
+    def initial(cls, model: Any) -> "State":
+        """The state before the first step: the average starts at the weights."""
+        return cls(model=model, average=model, moments=Moments.zero(model))
+
+
 def adamw(
     model: T,
     gradient: T,
@@ -109,7 +122,13 @@ def clip(gradient: T, norm: float, limit: float) -> T:
     -----
     Pascanu, Mikolov and Bengio 2013, Algorithm 1.
     """
-    return gradient if norm <= limit else tree.scale(gradient, limit / norm)
+    factor = shortening(norm, limit)
+    return gradient if factor == 1.0 else tree.scale(gradient, factor)
+
+
+def shortening(norm: float, limit: float) -> float:
+    """What :func:`clip` multiplies a gradient of this norm by."""
+    return 1.0 if norm <= limit else limit / norm
 
 
 def learning_rate(

@@ -2,20 +2,24 @@
 
 The size of a shard belongs to the configuration and the results are summed in shard order, so what
 is computed does not depend on the number of threads, to the last bit. Small shards also keep a
-network's activations in cache.
+network's activations in cache. No more shards are begun, and no more results wait, than there are
+threads and one: a batch of many shards takes no more memory than one of a few.
 """
 
 import os
+import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import copy_context
-from typing import Any, Self, TypeVar
+from itertools import islice
+from typing import Any, Protocol, Self, TypeVar
 
 from npdiff import tree
 from npdiff.backend import Array, namespace
 from npdiff.errors import InputError
 from npdiff.pullback import forward_only
+from npdiff.train import held
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -49,6 +53,28 @@ def thread_count() -> int:
     return int(wanted)
 
 
+class Reduction(Protocol):
+    """What joins the machines that train one network together, each on shards of its own."""
+
+    def total(self, part: Array) -> Array:
+        """The sum of every machine's ``part``, the same bits on each; may be written to ``part``.
+
+        Every machine calls this equally often, with arrays of the same shapes in the same order.
+        """
+        ...
+
+
+class Alone:
+    """One machine: its part is the sum."""
+
+    def total(self, part: Array) -> Array:
+        """``part`` itself."""
+        return part
+
+
+ALONE = Alone()
+
+
 def _probe() -> None:
     """What a pool is asked to run first, to see whether threads can be started at all."""
 
@@ -69,9 +95,12 @@ class Workers:
         threads = thread_count() if threads is None else threads
         if threads < 1:
             raise InputError(f"the number of threads must be 1 or more, got {threads}")
-        self._pool = self._start(threads) if threads > 1 else None
+        self._pool: Any = self._start(threads) if threads > 1 else None
         self.threads = threads if self._pool else 1
         self._blas: Any = None
+        if self._pool:
+            held.SWITCHING.hold(held.quick_switching)
+            self._switch_back = weakref.finalize(self, held.SWITCHING.release)
 
     @staticmethod
     def _start(threads: int) -> Any:
@@ -94,50 +123,95 @@ class Workers:
         """End the threads."""
         if self._pool:
             self._pool.shutdown(cancel_futures=True)
+            self._switch_back()
 
     @contextmanager
     def one_blas_thread(self) -> Iterator[None]:
         """Hold BLAS to one thread within this block, and give it back what it had."""
+        held.BLAS.hold(self._one_blas_thread)
+        try:
+            yield
+        finally:
+            held.BLAS.release()
+
+    def _one_blas_thread(self) -> held.Undo:
         if self._blas is None:
             try:
                 from threadpoolctl import ThreadpoolController
             except ImportError:
-                self._blas = False
-            else:
-                self._blas = ThreadpoolController()
-        if self._blas is False:
-            yield
-            return
-        with self._blas.limit(limits=1, user_api="blas"):
-            yield
+                return lambda: None
+            self._blas = ThreadpoolController()
+        return self._blas.limit(limits=1, user_api="blas").restore_original_limits
 
     def map(self, f: Callable[[A], B], shards: Sequence[A]) -> list[B]:
         """``f`` of each shard, in the order of the shards.
 
         An error in a shard is raised here, and shards not yet begun are dropped.
         """
-        return list(self._results(f, shards))
+        return list(self.results(f, shards))
 
     def sum(self, f: Callable[[A], T], shards: Sequence[A]) -> T:
         """The sum of the trees that ``f`` returns, added up in the order of the shards."""
-        results = self._results(f, shards)
-        total = tree.map(lambda leaf: leaf.copy(), next(results))
-        for result in results:
-            total = tree.map(_accumulate, total, result)
+        if not shards:
+            raise InputError("there is nothing to add up: expected one shard or more, got none")
+        total: Any = None
+        for result in self.results(f, shards):
+            if total is None:
+                total = tree.map(lambda leaf: leaf.copy(), result)
+            else:
+                total = tree.map(_accumulate, total, result)
+            del result  # or it would be kept until the next has come
         return total
 
-    def _results(self, f: Callable[[A], B], shards: Sequence[A]) -> Iterator[B]:
+    def results(self, f: Callable[[A], B], shards: Iterable[A]) -> Iterator[B]:
+        """Yield what :meth:`map` returns, each result as soon as it and all before it have come."""
         with self.one_blas_thread():
             if self._pool is None:
-                yield from (f(shard) for shard in shards)
+                for shard in shards:
+                    yield f(shard)
                 return
-            futures = deque(self._pool.submit(copy_context().run, f, shard) for shard in shards)
+            waiting = iter(shards)
+            begun = deque(self._begin(f, shard) for shard in islice(waiting, self.threads + 1))
             try:
-                while futures:
-                    yield futures.popleft().result()
+                while begun:
+                    yield begun.popleft().result()
+                    begun.extend(self._begin(f, shard) for shard in islice(waiting, 1))
             finally:
-                for future in futures:
+                for future in begun:
                     future.cancel()
+
+    def share(self, f: Callable[[A], object], pieces: Iterable[A]) -> None:
+        """Call ``f`` with each piece, in any order, on the calling thread and all that are free.
+
+        For many pieces of microseconds each that do not call BLAS. An error in a piece is raised
+        here, and pieces not yet begun are dropped.
+        """
+        left = deque(pieces)
+
+        def work() -> None:
+            try:
+                while True:
+                    try:
+                        piece = left.popleft()
+                    except IndexError:
+                        return
+                    f(piece)
+            finally:
+                left.clear()
+
+        helpers = range(min(self.threads, len(left)) - 1)
+        futures = [self._pool.submit(copy_context().run, work) for _ in helpers]
+        try:
+            work()
+        finally:
+            wait = [future for future in futures if not future.cancel()]
+            for future in wait:
+                future.exception()
+        for future in wait:
+            future.result()
+
+    def _begin(self, f: Callable[[A], B], shard: A) -> Any:
+        return self._pool.submit(copy_context().run, f, shard)
 
 
 def _accumulate(total: Array, leaf: Array) -> Array:
@@ -163,8 +237,15 @@ def forward(
     clock : scalar or ``(N,)`` array
     workers, size : where to run, and how many samples at a time
     conditions : arrays with N rows are cut like ``x``; anything else is passed on whole
+
+    Raises
+    ------
+    InputError
+        If there is no sample.
     """
     count = x.shape[0]
+    if count == 0:
+        raise InputError(f"expected one sample or more, got an array of shape {tuple(x.shape)}")
 
     def cut(value: Any, shard: slice) -> Any:
         rows = getattr(value, "shape", ())[:1] == (count,)

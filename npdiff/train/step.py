@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from npdiff import data, objective, tree
+from npdiff.acceleration import fixed_weights, kernels_allowed
 from npdiff.backend import module, to_host
 from npdiff.data import Dataset
 from npdiff.objective import Objective
@@ -12,22 +13,20 @@ from npdiff.parameterisation import ROWS
 from npdiff.random import Key
 from npdiff.schedules import SCHEDULES
 from npdiff.train.config import Config
-from npdiff.train.optimiser import Moments, adamw, clip, ema, ema_decay, global_norm, learning_rate
-from npdiff.train.shards import Workers, split
-from npdiff.tree import Module
+from npdiff.train.flat import Flat
+from npdiff.train.optimiser import (
+    State,
+    adamw,
+    clip,
+    ema,
+    ema_decay,
+    global_norm,
+    learning_rate,
+    shortening,
+)
+from npdiff.train.shards import ALONE, Reduction, Workers, split
 
-
-class State(Module):
-    """Everything that the next step depends on, besides its number and the configuration."""
-
-    model: Any
-    average: Any
-    moments: Any
-
-    @classmethod
-    def initial(cls, model: Any) -> "State":
-        """The state before the first step: the average starts at the weights."""
-        return cls(model=model, average=model, moments=Moments.zero(model))
+__all__ = ["State", "advance", "loss_and_gradient", "rate"]
 
 
 def advance(
@@ -36,19 +35,25 @@ def advance(
     norm: float,
     step: int,
     config: Config,
+    flat: Flat | None = None,
 ) -> State:
-    """The state after a step, given the gradient and its norm."""
-    model, moments = adamw(
-        state.model,
-        clip(gradient, norm, config.clip),
-        state.moments,
-        step=step,
-        learning_rate=rate(config, step),
-        betas=config.betas,
-        weight_decay=config.weight_decay,
-    )
-    average = ema(state.average, model, ema_decay(step, config.ema))
-    return State(model=model, average=average, moments=moments)
+    """The state after a step, given the gradient and its norm.
+
+    With ``flat``, the memory of the run, in one pass and without asking for more; the state before
+    ``state`` is overwritten by it.
+    """
+    options: dict[str, Any] = {
+        "step": step,
+        "learning_rate": rate(config, step),
+        "betas": config.betas,
+        "weight_decay": config.weight_decay,
+    }
+    decay = ema_decay(step, config.ema)
+    if flat is not None and kernels_allowed():
+        factor = shortening(norm, config.clip)
+        return flat.advance(state, gradient, shortening=factor, average_decay=decay, **options)
+    model, moments = adamw(state.model, clip(gradient, norm, config.clip), state.moments, **options)
+    return State(model=model, average=ema(state.average, model, decay), moments=moments)
 
 
 def rate(config: Config, step: int) -> float:
@@ -63,7 +68,13 @@ def rate(config: Config, step: int) -> float:
 
 
 def loss_and_gradient(
-    model: Any, dataset: Dataset, step: int, config: Config, workers: Workers
+    model: Any,
+    dataset: Dataset,
+    step: int,
+    config: Config,
+    workers: Workers,
+    flat: Flat | None = None,
+    reduction: Reduction = ALONE,
 ) -> tuple[float, float, Any]:
     """The loss of a step's batch, the norm of its gradient, and the gradient.
 
@@ -78,11 +89,13 @@ def loss_and_gradient(
     step : its number, from 1
     config : the run's configuration, filled in from the data
     workers : where shards run
+    flat : the memory of the run, where there is one
+    reduction : what joins this machine, and the shards it works on, to others
 
     Returns
     -------
     loss, norm : numbers on the host; the only ones a step reads from a device
-    gradient : a tree like ``model``
+    gradient : a tree like ``model``; with ``flat`` it lies there until the next update
     """
     total = config.batch * config.accumulate
     chosen = data.batch_indices(config.seed, step - 1, total, len(dataset.images))
@@ -107,9 +120,14 @@ def loss_and_gradient(
         (dy,) = loss_vjp(count / total)
         return loss * (count / total), model_vjp(dy)[0]
 
-    loss, gradient = workers.sum(run, split(total, config.shard_size))
-    with workers.one_blas_thread():
-        norm = global_norm(gradient)
+    shards = split(total, config.shard_size)
+    with fixed_weights():
+        if flat is not None and kernels_allowed():
+            loss, norm, gradient = flat.sum(run, shards, reduction)
+        else:
+            loss, gradient = tree.map(reduction.total, workers.sum(run, shards))
+            with workers.one_blas_thread():
+                norm = global_norm(gradient)
     loss, norm = to_host(xp.stack([loss.astype(xp.float64), norm])).tolist()
     return loss, norm, gradient
 

@@ -78,10 +78,10 @@ def test_ctrl_c_in_the_middle_of_a_step_saves_the_step_before(
 ):
     from npdiff.train import loop
 
-    def interrupted(state, gradient, norm, step, config):
+    def interrupted(state, gradient, norm, step, config, flat):
         if step == 8:
             raise KeyboardInterrupt
-        return advance(state, gradient, norm, step, config)
+        return advance(state, gradient, norm, step, config, flat)
 
     advance = loop.advance
     monkeypatch.setattr(loop, "advance", interrupted)
@@ -169,8 +169,8 @@ def test_a_number_that_is_none_stops_training_and_keeps_the_last_checkpoint(
 ):
     from npdiff.train import loop
 
-    def broken(model, dataset, step, config, workers):
-        loss, norm, gradient = real(model, dataset, step, config, workers)
+    def broken(model, dataset, step, config, workers, flat):
+        loss, norm, gradient = real(model, dataset, step, config, workers, flat)
         if step == 9:
             return (value, norm, gradient) if where == "loss" else (loss, value, gradient)
         return loss, norm, gradient
