@@ -11,7 +11,7 @@ pixel depends on whether the output's row, and its column, is even or odd.
     P_1 = \begin{pmatrix} 1 & 1 & 0 \\ 0 & 0 & 1 \end{pmatrix}
 
 along each axis, a = 0, 1. Four convolutions of the small image with 2x2 kernels take 16 products
-where the definition takes 36; by :eq:`winograd-2d` for F(4x4, 2x2) it is 6.25 against the 9 of
+where the definition takes 36; by :eq:`winograd-nested` for F(4x4, 2x2) it is 6.25 against the 9 of
 F(4x4, 3x3) on the upsampled image, with fewer transforms.
 """
 

@@ -1,7 +1,7 @@
 r"""Winograd's convolution: tiles of an image and of the kernel at points, where products suffice.
 
 A stride-1 convolution with an r x r kernel, m x m outputs at a time from tiles of n x n pixels,
-n = m + r - 1: :eq:`winograd-2d`. For F(4x4, 3x3) that is 36 products for 16 outputs where the
+n = m + r - 1: :eq:`winograd-nested`. For F(4x4, 3x3) that is 36 products for 16 outputs where the
 definition takes 144. All products of one point are a matrix product of tiles and channels.
 
 Everything but that product is linear and has its transpose in the pullback: tiles are cut out of
