@@ -1,28 +1,41 @@
 """npdiff: diffusion models from scratch in NumPy and CuPy.
 
 No autograd and no deep-learning framework: every forward pass and every gradient is written by
-hand, and proved. What is imported here needs NumPy alone; training runs, pictures and files are in
-:mod:`npdiff.train`, :mod:`npdiff.generate`, :mod:`npdiff.pictures` and :mod:`npdiff.metrics`.
+hand, and proved. What is here needs NumPy alone, and each module is loaded when it is first used;
+training runs, pictures and files are in :mod:`npdiff.train`, :mod:`npdiff.generate`,
+:mod:`npdiff.pictures` and :mod:`npdiff.metrics`.
 """
 
-from npdiff import (
-    denoiser,
-    exact,
-    grids,
-    guidance,
-    likelihood,
-    nn,
-    objective,
-    ops,
-    parameterisation,
-    process,
-    random,
-    samplers,
-    schedules,
-    tree,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from npdiff.errors import InputError, TrainingError
 from npdiff.pullback import checkpoint, forward_only
+
+if TYPE_CHECKING:
+    from npdiff import (
+        denoiser,
+        exact,
+        grids,
+        guidance,
+        likelihood,
+        nn,
+        objective,
+        ops,
+        parameterisation,
+        process,
+        random,
+        samplers,
+        schedules,
+        tree,
+    )
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name in __all__:
+            return import_module(f"npdiff.{name}")
+        raise AttributeError(f"module 'npdiff' has no attribute {name!r}")
+
 
 __version__ = "0.2.0"
 
@@ -46,3 +59,7 @@ __all__ = [
     "schedules",
     "tree",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

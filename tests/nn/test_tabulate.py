@@ -165,8 +165,8 @@ def test_refusals() -> None:
         tabulated(unet("context"), CLOCKS, context=context()[..., :4])
     with pytest.raises(InputError, match="weights are float64"):
         tabulated(unet("context"), CLOCKS, context=context(np.float32))
+    half, many = unet("context", np.float16), np.zeros((3000, 1, 5), np.float16)
     with pytest.raises(InputError, match="3000 samples"):
-        many = np.zeros((3000, 1, 5), np.float16)
-        tabulated(unet("context", np.float16), CLOCKS, context=many)
+        tabulated(half, CLOCKS, context=many)
     with pytest.raises(InputError, match="indices from 0 to 4"):
         tabulated(unet("labels"), CLOCKS, labels=np.array([0, 4]))
