@@ -1,0 +1,215 @@
+"""Convolutions with few channels on one side: the first and the last of a network.
+
+A pixel of three channels is too short to copy or to add. Both classes therefore hold that side as
+planes, ``(taps, C, positions)``, where a row of the image is one run:
+
+* :class:`FewIn` gathers the shifted planes of x and multiplies them with the weights once;
+* :class:`FewOut` multiplies x with the weights of all taps once, then shifts the planes and adds.
+
+Each is the transpose of the other, so the cotangent of one's input is made as the other's value is,
+with the taps in reverse order.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from npdiff.backend import Array
+from npdiff.kernels.patches import add_in_place
+from npdiff.kernels.workspace import workspace
+
+Pads = tuple[tuple[int, int], ...]
+
+#: Numbers in the largest array of a block.
+NUMBERS = 2**19
+
+
+class _Planes:
+    """What both share: shapes, and the shifted planes, gathered and folded.
+
+    Parameters
+    ----------
+    space : sizes of x, any number of axes
+    kernel : sizes of the kernel; the stride is 1
+    C, F : channels in and out
+    pads : zeros (before, after) each axis
+    dtype : of all arrays
+    """
+
+    def __init__(
+        self,
+        space: tuple[int, ...],
+        kernel: tuple[int, ...],
+        C: int,
+        F: int,
+        pads: Pads,
+        dtype: Any,
+    ) -> None:
+        axes = list(zip(space, kernel, pads, strict=True))
+        self.space, self.kernel, self.C, self.F = space, kernel, C, F
+        self.pads, self.dtype = pads, np.dtype(dtype)
+        self.out = tuple(n + sum(p) - k + 1 for n, k, p in axes)
+        self.turned = tuple((k - 1 - p[0], k - 1 - p[1]) for _, k, p in axes)
+        self.taps = math.prod(kernel)
+        widest = max(C, F, self.taps * min(C, F))
+        self.block = max(1, NUMBERS // (widest * math.prod(self.out)))
+        self.name = f"{type(self).__name__} {space} {kernel} {C} {F} {pads} {dtype}"
+
+    def _gather(self, a: Array, pads: Pads) -> Array:
+        """Of ``(B, *n, C)`` the planes a[o + k - p], ``(taps * C, B * positions)``."""
+        B, size, C = a.shape[0], a.shape[1:-1], a.shape[-1]
+        width = tuple(n + sum(p) for n, p in zip(size, pads, strict=True))
+        out = tuple(m - k + 1 for m, k in zip(width, self.kernel, strict=True))
+        framed = workspace().framed(self.name, (max(B, self.block), C, *width), self.dtype, pads)
+        taken = tuple(
+            slice(max(0, -p), n + min(0, q)) for n, (p, q) in zip(size, pads, strict=True)
+        )
+        put = tuple(
+            slice(t.start + p[0], max(t.stop, t.start) + p[0])
+            for t, p in zip(taken, pads, strict=True)
+        )
+        framed[(slice(B), slice(None), *put)] = np.moveaxis(a, -1, 1)[(..., *taken)]
+
+        run = np.dtype((np.void, out[-1] * framed.itemsize))
+        sample, channel, *steps = framed.strides
+        windows = np.ndarray(
+            (*self.kernel, C, B, *out[:-1]),
+            run,
+            buffer=framed,
+            strides=(*steps, channel, sample, *steps[:-1]),
+        )
+        shape = (self.taps * C, B * math.prod(out))
+        planes = workspace().scratch("few planes", shape, self.dtype)
+        planes.reshape(-1).view(run).reshape(windows.shape)[...] = windows
+        return planes
+
+    def _fold(self, planes: Array, B: int, size: tuple[int, ...], pads: Pads) -> Array:
+        """The transpose of :meth:`_gather`, up to the order of taps: the sum over taps k of the
+        planes k at o + k - p, ``(C, B, *out)``, one axis after the other."""
+        planes = planes.reshape(*self.kernel, -1, B, *size)
+        for axis, (n, k, p) in enumerate(zip(size, self.kernel, pads, strict=True), -len(size)):
+            m = n + sum(p) - k + 1
+            unshifted = p[0] if m == n and 0 <= p[0] < k else None
+            if unshifted is None:
+                shape = list(planes.shape[1:])
+                shape[axis] = m
+                total = workspace().scratch(f"few sum {axis}", tuple(shape), self.dtype)
+                total[...] = 0.0
+            else:
+                total = planes[unshifted]
+            to, taps = np.moveaxis(total, axis, 0), np.moveaxis(planes, axis, 1)
+            for tap in range(k):
+                start, stop = max(0, p[0] - tap), min(m, n + p[0] - tap)
+                if tap != unshifted and start < stop:
+                    own = to[start:stop]
+                    np.add(own, taps[tap, start + tap - p[0] : stop + tap - p[0]], out=own)
+            planes = total
+        return planes
+
+    def _reversed(self, w: Array) -> Array:
+        """``w`` with its taps in reverse order: the whole kernel turned round."""
+        return w.reshape(self.taps, self.C, self.F)[::-1]
+
+
+class FewIn(_Planes):
+    """A convolution of few channels to many, :class:`~npdiff.kernels.method.Method`."""
+
+    def forward_weights(self, w: Array) -> Array:
+        """``(K * C, F)``."""
+        return np.ascontiguousarray(w).reshape(-1, self.F)
+
+    def forward(
+        self, x: Array, weights: Array, out: Array, bias: Array | None, residual: Array | None
+    ) -> None:
+        """The planes of x times the weights."""
+        np.matmul(self._gather(x, self.pads).T, weights, out=out.reshape(-1, self.F))
+        add_in_place(out, bias, residual)
+
+    def backward_weights(self, w: Array) -> Array:
+        """``(K * C, F)``, the taps in reverse order."""
+        return self._reversed(w).reshape(-1, self.F)
+
+    def gradient(self) -> Array:
+        """Zeros ``(K * C, F)``."""
+        return np.zeros((self.taps * self.C, self.F), self.dtype)
+
+    def backward(self, x: Array, dy: Array, weights: Array, gradient: Array) -> Array:
+        """The planes of x meet dy in the weights; the planes of x's cotangent are folded."""
+        ws, B = workspace(), x.shape[0]
+        rows = dy.reshape(-1, self.F)
+        share = ws.scratch("few dw", gradient.shape, self.dtype)
+        np.matmul(self._gather(x, self.pads), rows, out=share)
+        np.add(gradient, share, out=gradient)
+        planes = ws.scratch("few planes", (len(weights), len(rows)), self.dtype)
+        np.matmul(weights, rows.T, out=planes)
+        dx = ws.scratch("few dx", x.shape, self.dtype)
+        dx[...] = np.moveaxis(self._fold(planes, B, self.out, self.turned), 0, -1)
+        return dx
+
+    def weight_gradient(self, gradient: Array) -> Array:
+        """The same numbers in the shape of the weights."""
+        return gradient.reshape(*self.kernel, self.C, self.F)
+
+
+class FewOut(_Planes):
+    """A convolution of many channels to few, :class:`~npdiff.kernels.method.Method`."""
+
+    def forward_weights(self, w: Array) -> Array:
+        """``(K * F, C)``."""
+        planes = np.ascontiguousarray(w.reshape(self.taps, self.C, self.F).swapaxes(1, 2))
+        return planes.reshape(-1, self.C)
+
+    def forward(
+        self, x: Array, weights: Array, out: Array, bias: Array | None, residual: Array | None
+    ) -> None:
+        """The weights of all taps times x, folded."""
+        B, rows = x.shape[0], x.reshape(-1, self.C)
+        planes = workspace().scratch("few planes", (len(weights), len(rows)), self.dtype)
+        np.matmul(weights, rows.T, out=planes)
+        y = self._fold(planes, B, self.space, self.pads)
+        if bias is not None:
+            y += bias.reshape(-1, self.F).T.reshape(self.F, -1, *(1,) * len(self.out))
+        out[...] = np.moveaxis(y, 0, -1)
+        add_in_place(out, None, residual)
+
+    def backward_weights(self, w: Array) -> Array:
+        """``(K * F, C)``, the taps in reverse order."""
+        return np.ascontiguousarray(self._reversed(w).swapaxes(1, 2)).reshape(-1, self.C)
+
+    def gradient(self) -> Array:
+        """Zeros ``(K * F, C)``, the taps in reverse order."""
+        return np.zeros((self.taps * self.F, self.C), self.dtype)
+
+    def backward(self, x: Array, dy: Array, weights: Array, gradient: Array) -> Array:
+        """The planes of dy meet x in the weights, and the weights in the cotangent of x."""
+        ws, rows = workspace(), x.reshape(-1, self.C)
+        planes = self._gather(dy, self.turned)
+        share = ws.scratch("few dw", gradient.shape, self.dtype)
+        np.matmul(planes, rows, out=share)
+        np.add(gradient, share, out=gradient)
+        dx = ws.scratch("few dx", x.shape, self.dtype)
+        np.matmul(planes.T, weights, out=dx.reshape(-1, self.C))
+        return dx
+
+    def weight_gradient(self, gradient: Array) -> Array:
+        """The taps back in their order, in the shape of the weights."""
+        taps = gradient.reshape(self.taps, self.F, self.C)[::-1].swapaxes(1, 2)
+        return np.ascontiguousarray(taps).reshape(*self.kernel, self.C, self.F)
+
+
+def few(kernel: tuple[int, ...], C: int, F: int, stride: int) -> type[FewIn] | type[FewOut] | None:
+    """The class that is faster than :class:`~npdiff.kernels.patches.Patches`, value and pullback.
+
+    Measured for kernels 3 x 3 in float32, C and F from 1 to 128, images 8 x 8 and 32 x 32:
+
+    * :class:`FewIn` takes 0.4 to 0.95 of the time of patches up to C = F / 5, where both are equal;
+    * :class:`FewOut` takes 0.35 to 0.95 of it up to F = C / 4, and 1.0 from there to F = C / 3.
+
+    None for a stride, for which neither is written, and for a kernel of one pixel.
+    """
+    if stride != 1 or math.prod(kernel) == 1:
+        return None
+    if 5 * C <= F:
+        return FewIn
+    return FewOut if 4 * F <= C else None
