@@ -1,4 +1,4 @@
-"""Checks of the mathematics of kernels, in exact fractions: a residual of zero means equal."""
+"""Checks of what kernels compute: Winograd's mathematics in exact fractions, the composites."""
 
 from fractions import Fraction
 from itertools import product
@@ -6,8 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from npdiff.kernels import cook_toom
-from npdiff.verify.registry import Case, check
+from npdiff import ops
+from npdiff.backend import to_host
+from npdiff.kernels import cook_toom, upsampled
+from npdiff.random import Key
+from npdiff.verify.checks import textbook
+from npdiff.verify.complex_step import compare
+from npdiff.verify.registry import Case, check, relative
 
 SIZES = [(2, 3), (4, 3), (6, 3), (4, 2), (2, 2), (3, 5), (8, 3), (2, 7)]
 NESTED = [(1, 4, 3), (2, 2, 3), (2, 4, 2), (3, 2, 2)]
@@ -108,3 +113,80 @@ def _tiles(case: Case) -> tuple[Any, Any, cook_toom.Matrices, int]:
     q, m, r = case.choose(NESTED)
     F = cook_toom.matrices(m, r)
     return _fractions(case, 2, *(F.n,) * q, 2), _fractions(case, *(r,) * q, 2, 3), F, q
+
+
+@check("upsample-conv", route="the large image written out, pairings", tolerance=1e-12, cases=3)
+def upsampled_images(case: Case) -> float:
+    """The kernel, on the host, against the convolution of an image with every pixel four times.
+
+    That is linear in the image and in the weights, so that pairings give both cotangents.
+    """
+    height, width = case.choose([(5, 7), (4, 8), (9, 3)])
+    x, other = case.rng.standard_normal((2, 8, height, width, 16))
+    w, other_w = case.rng.standard_normal((2, 3, 3, 16, 17))
+    b = case.rng.standard_normal(17)
+    traced = upsampled.upsample_conv(x, w, b)
+    if traced is None:
+        raise ValueError("the kernel does not cover what this is to prove")
+    y, pullback = traced
+
+    def definition(x: np.ndarray, w: np.ndarray, b: Any) -> np.ndarray:
+        return textbook.conv(x.repeat(2, axis=1).repeat(2, axis=2), w, b)
+
+    dy = case.rng.standard_normal(y.shape)
+    dx, dw, db = pullback(dy)
+    zero = np.zeros(17)
+    pairs = [
+        (np.sum(dx * other), np.sum(dy * definition(other, w, zero))),
+        (np.sum(dw * other_w), np.sum(dy * definition(x, other_w, zero))),
+    ]
+    scale = float(np.linalg.norm(dy)) * float(np.linalg.norm(y))
+    off = max(float(abs(found - right)) for found, right in pairs) / scale
+    return max(relative(y, definition(x, w, b)), off, relative(db, dy.sum(axis=(0, 1, 2))))
+
+
+@check("norm-silu-conv", route="the textbook forms in turn, complex step", tolerance=1e-12)
+def half_a_residual_block(case: Case) -> float:
+    """Everything that may be absent is absent in its turn."""
+    modulated, shifted, added, drops = case.choose(
+        [(1, 1, 1, 0), (0, 1, 0, 1), (1, 0, 0, 1), (0, 0, 1, 0)]
+    )
+    rng, C, F = case.rng, 4, 3
+    x = rng.standard_normal((2, 2, 3, C))
+    gamma, beta, w = 1.0 + rng.standard_normal(C), rng.standard_normal(C), rng.standard_normal(F)
+    optional = [rng.standard_normal((2, C)), rng.standard_normal((2, C))] if modulated else []
+    optional += [rng.standard_normal((2, F))] if shifted else []
+    optional += [rng.standard_normal((2, 2, 3, F))] if added else []
+    given = gamma, beta, rng.standard_normal((3, 3, C, F)), w, *optional
+    key = Key(case.index, (1, 2), 0, "block") if drops else None
+    kept = to_host(ops.dropout(case.array(np.ones(x.shape)), rate=0.4, key=key)[0])
+
+    def spread(rest: Any) -> list[Any]:
+        """The optional arguments in their places."""
+        queue = list(rest)
+        present = (modulated, modulated, shifted, added)
+        return [queue.pop(0) if there else None for there in present]
+
+    def op(x: Any, gamma: Any, beta: Any, w: Any, b: Any, *rest: Any) -> Any:
+        every = x, gamma, beta, w, b, *spread(rest)
+        y, pullback = ops.norm_silu_conv(*every, groups=2, rate=0.4, key=key)
+        wanted = [argument is not None for argument in every]
+
+        def present(dy: Any) -> Any:
+            found = pullback(dy)
+            if [cotangent is not None for cotangent in found] != wanted:
+                raise ValueError("a cotangent for what is absent, or none for what is there")
+            return tuple(cotangent for cotangent in found if cotangent is not None)
+
+        return y, present
+
+    def f(x: Any, gamma: Any, beta: Any, w: Any, b: Any, *rest: Any) -> Any:
+        scale, offset, shift, residual = spread(rest)
+        h = textbook.group_norm(x, gamma, beta, 2, 1e-5)
+        if scale is not None:
+            h = (1.0 + scale)[:, None, None] * h + offset[:, None, None]
+        y = textbook.conv(kept * textbook.silu(h), w, b)
+        y = y if shift is None else y + shift[:, None, None]
+        return y if residual is None else y + residual
+
+    return max(compare(case, op, f, x, *given))
