@@ -4,7 +4,7 @@
     python -m benchmarks.choices --only shards
 
 Both ways take turns in one process and the fastest turn counts; float32. All but "shards" run on
-one core. Takes half a minute.
+one core. Takes a minute.
 """
 
 import argparse
@@ -101,20 +101,50 @@ def cut() -> Table:
     return "products of tiles", fastest(tasks, 3.0)
 
 
+def convolution() -> Table:
+    """Convolutions with 3 x 3, forward and back: patches as defined, and Winograd's."""
+    tasks: dict[str, Callable[[], object]] = {}
+    for C, size in ((32, 32), (64, 32), (64, 16), (128, 16), (128, 8)):
+        x, w = normal(32, size, size, C), normal(3, 3, C, C)
+
+        def both(x: np.ndarray = x, w: np.ndarray = w) -> None:
+            y, pullback = ops.conv(x, w)
+            pullback(y)
+
+        def defined(run: Callable[[], None] = both) -> None:
+            with definitions_only():
+                run()
+
+        tasks[f"{C} channels {size} x {size}, definition"] = defined
+        tasks[f"{C} channels {size} x {size}, kernel"] = both
+    return "convolution of 32 images", fastest(tasks, 8.0)
+
+
 def upsampled() -> Table:
     """A 16 x 16 image upsampled and convolved with 3 x 3, and the same as four 2 x 2."""
-    x, w, small = normal(32, 16, 16, 64), normal(3, 3, 64, 64), normal(2, 2, 64, 64)
+    x, w, small, b = normal(32, 16, 16, 64), normal(3, 3, 64, 64), normal(2, 2, 64, 64), normal(64)
 
-    def as_defined() -> object:
-        return ops.conv(ops.upsample(x)[0], w)[0]
+    def in_turn() -> object:
+        return ops.conv(ops.upsample(x)[0], w, b)[0]
 
-    def merged() -> object:
+    def four() -> object:
         sides = ((1, 0), (0, 1))
-        return [ops.conv(x, small, padding=(rows, cols))[0] for rows in sides for cols in sides]
+        return [ops.conv(x, small, b, padding=(i, j))[0] for i in sides for j in sides]
 
-    with definitions_only():
-        tasks = {"upsample, then 3 x 3": as_defined, "four 2 x 2 of the small image": merged}
-        return "upsampling, by patches", fastest(tasks, 2.0)
+    def defined(run: Callable[[], object]) -> Callable[[], object]:
+        def by_patches() -> object:
+            with definitions_only():
+                return run()
+
+        return by_patches
+
+    tasks = {
+        "by patches, one after the other": defined(in_turn),
+        "by patches, four of 2 x 2": defined(four),
+        "Winograd, one after the other": in_turn,
+        "Winograd, four of 2 x 2": lambda: ops.upsample_conv(x, w, b)[0],
+    }
+    return "upsampling, then 3 x 3", fastest(tasks, 3.0)
 
 
 def optimiser() -> Table:
@@ -185,7 +215,10 @@ def shards() -> Table:
     return "shards", found
 
 
-TABLES = {f.__name__: f for f in (pixels, passes, transposed, cut, upsampled, optimiser, shards)}
+TABLES = {
+    f.__name__: f
+    for f in (convolution, upsampled, pixels, transposed, cut, passes, optimiser, shards)
+}
 
 
 def show(tables: Iterable[Table]) -> None:
@@ -194,7 +227,7 @@ def show(tables: Iterable[Table]) -> None:
         print(f"\n{caption}")
         first: dict[str, float] = {}
         for name, seconds in found.items():
-            kind = name.partition(",")[0] if "channels" in name else ""
+            kind = name.partition(",")[0] if "channels" in name or "Winograd" in name else ""
             ratio = first.setdefault(kind, seconds) / seconds
             print(f"  {name:36} {1e3 * seconds:9.3f} ms {ratio:6.2f}")
 
