@@ -14,9 +14,12 @@ from typing import Any
 
 #: The modules with a kernel for a definition, the first choice first.
 KERNELS: dict[str, tuple[str, ...]] = {
-    "conv": ("conv",),
-    "group_norm": ("norm",),
-    "norm_silu_conv": ("composite",),
+    "attention": ("attention",),
+    "conv": ("conv", "cuda.conv"),
+    "group_norm": ("norm", "cuda.norm"),
+    "norm_silu_conv": ("composite", "cuda.composite"),
+    "silu": ("cuda.rows",),
+    "softmax": ("cuda.rows",),
     "upsample_conv": ("upsampled",),
 }
 

@@ -2,12 +2,14 @@
 
 import math
 
+from npdiff.acceleration import accelerated
 from npdiff.backend import Array, blocks, namespace
 from npdiff.errors import InputError
 from npdiff.pullback import Cotangents, Traced, differentiable
 
 
 @differentiable
+@accelerated
 def attention(q: Array, k: Array, v: Array, *, heads: int, mask: Array | None = None) -> Traced:
     r"""Multi-head scaled dot-product attention; self-attention and cross-attention alike.
 
