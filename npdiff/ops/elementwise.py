@@ -2,6 +2,7 @@
 
 import math
 
+from npdiff.acceleration import accelerated
 from npdiff.backend import Array, erf, namespace
 from npdiff.errors import InputError
 from npdiff.pullback import Cotangents, Traced, differentiable
@@ -9,6 +10,7 @@ from npdiff.random import Key
 
 
 @differentiable
+@accelerated
 def silu(x: Array) -> Traced:
     r"""The sigmoid linear unit.
 
@@ -126,6 +128,7 @@ def gelu(x: Array, *, approximate: bool = False) -> Traced:
 
 
 @differentiable
+@accelerated
 def softmax(x: Array) -> Traced:
     r"""Softmax over the last axis.
 

@@ -1,0 +1,77 @@
+"""Clipping, AdamW and the moving average in one launch over flat arrays."""
+
+from typing import Any
+
+import numpy as np
+
+from npdiff.backend import Array, namespace
+from npdiff.kernels.adamw import Vectors
+from npdiff.kernels.cuda.device import Device, device_of
+from npdiff.kernels.cuda.program import THREADS, Program, grid
+
+
+def numbers(
+    step: int, *, learning_rate: float, betas: tuple[float, float], average_decay: float
+) -> np.ndarray:
+    """The four numbers that change from step to step, for :func:`launch`; float64, on the host."""
+    beta_1, beta_2 = betas
+    return np.array([learning_rate, 1.0 - beta_1**step, 1.0 - beta_2**step, average_decay])
+
+
+def launch(
+    device: Device,
+    old: Vectors,
+    gradient: Array,
+    new: Vectors,
+    numbers: Array,
+    shortening: Array,
+    *,
+    decayed: int,
+    betas: tuple[float, float],
+    eps: float,
+    weight_decay: float,
+) -> None:
+    """Write the state after a step to ``new``; what changes from step to step is on the device.
+
+    Parameters
+    ----------
+    old, gradient, new, decayed, betas, eps, weight_decay : as in
+        :func:`npdiff.kernels.adamw.adamw`
+    numbers : :func:`numbers`, on the device
+    shortening : the factor of the gradient, float64, one number
+    """
+    size = gradient.size
+    device.launch(
+        Program("training", gradient.dtype.name), "adamw", grid(size), THREADS,
+        *old, gradient, *new, numbers, shortening, np.int64(size), np.int64(decayed),
+        *map(float, (*betas, eps, weight_decay)),
+    )  # fmt: skip
+
+
+def adamw(
+    old: Vectors,
+    gradient: Array,
+    new: Vectors,
+    *,
+    step: int,
+    learning_rate: float,
+    betas: tuple[float, float],
+    weight_decay: float,
+    decayed: int,
+    shortening: float,
+    average_decay: float,
+    eps: float = 1e-8,
+    share: Any = None,
+) -> bool:
+    """See :func:`npdiff.kernels.adamw.adamw`; False, and nothing done, off a GPU."""
+    device = device_of(gradient, *old, *new)
+    if device is None or gradient.size == 0:
+        return False
+    xp = namespace(gradient)
+    changing = numbers(step, learning_rate=learning_rate, betas=betas, average_decay=average_decay)
+    launch(
+        device, old, gradient, new, xp.asarray(changing),
+        xp.full((), shortening, dtype=xp.float64),
+        decayed=decayed, betas=betas, eps=eps, weight_decay=weight_decay,
+    )  # fmt: skip
+    return True

@@ -1,0 +1,54 @@
+"""Half a residual block on a GPU: normalisation, modulation and SiLU, the convolution, the sums."""
+
+from npdiff.backend import Array, namespace
+from npdiff.kernels.cuda.conv import way
+from npdiff.kernels.cuda.norm import normalised
+from npdiff.ops.conv import Padding
+from npdiff.pullback import Cotangents, Traced
+from npdiff.random import Key
+
+
+def norm_silu_conv(
+    x: Array,
+    gamma: Array,
+    beta: Array,
+    w: Array,
+    b: Array,
+    scale: Array | None = None,
+    offset: Array | None = None,
+    shift: Array | None = None,
+    residual: Array | None = None,
+    *,
+    groups: int,
+    eps: float = 1e-5,
+    padding: Padding = None,
+    rate: float = 0.0,
+    key: Key | None = None,
+) -> Traced | None:
+    """See :func:`npdiff.ops.norm_silu_conv`. The activations are made anew in the pullback."""
+    if key is not None and rate > 0.0:
+        return None
+    norm = normalised(x, gamma, beta, scale, offset, groups=groups, eps=eps, silu=True)
+    convolution = way(x, w, 1, padding)
+    if norm is None or convolution is None:
+        return None
+    xp = namespace(x)
+    w = xp.ascontiguousarray(w)
+    modulated, shifted, added = scale is not None, shift is not None, residual is not None
+    shift, residual = (None if a is None else xp.ascontiguousarray(a) for a in (shift, residual))
+    h, statistics = norm.value()
+    y = convolution.value(h, w, b, shift, residual)
+
+    def norm_silu_conv_pullback(dy: Array) -> Cotangents:
+        dy = xp.ascontiguousarray(dy)
+        dh, dw = convolution.pullback(norm.again(statistics), w, dy)
+        dx, dgamma, dbeta, dscale, doffset = norm.pullback(dh, statistics)
+        dbias = dy.reshape(dy.shape[0], -1, dy.shape[-1]).sum(axis=1)
+        return (
+            *(dx, dgamma, dbeta, dw, dbias.sum(axis=0)),
+            *((dscale, doffset) if modulated else (None, None)),
+            dbias if shifted else None,
+            dy if added else None,
+        )
+
+    return y, norm_silu_conv_pullback

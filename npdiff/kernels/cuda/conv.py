@@ -1,0 +1,89 @@
+"""Convolution of images on a GPU: which way for which shapes, and what both have to offer."""
+
+from typing import Protocol
+
+from npdiff.backend import Array, namespace
+from npdiff.kernels.cuda.device import device_of
+from npdiff.kernels.cuda.settings import settings
+from npdiff.kernels.cuda.shifted import Pads, Shifted
+from npdiff.kernels.cuda.winograd import Winograd
+from npdiff.ops.conv import Padding
+from npdiff.pullback import Cotangents, Traced
+
+#: Channels from which a product for each tap has enough to do; fewer are gathered into one.
+FEWEST = 16
+
+#: Outputs of a tile along an axis.
+OUTPUTS = 4
+
+
+class Convolution(Protocol):
+    """A way to convolve C-contiguous ``(N, H, W, C)`` with ``(K, K, C, F)`` at stride 1."""
+
+    def value(
+        self, x: Array, w: Array, b: Array | None, shift: Array | None, residual: Array | None
+    ) -> Array:
+        """The convolution, plus ``b`` (F,), ``shift`` (N, F), ``residual`` (N, H, W, F)."""
+        ...
+
+    def pullback(self, x: Array, w: Array, dy: Array) -> tuple[Array, Array]:
+        """The cotangents of x and of w."""
+        ...
+
+
+def way(x: Array, w: Array, stride: int, padding: Padding) -> Convolution | None:
+    """How to convolve these arrays, or None where the definition does as well.
+
+    Winograd's transforms have rounding of their own and save arithmetic that TF32 and half
+    precision have plenty of, so they are for true float32 (and float64). The limits are estimates:
+    no GPU was at hand to measure them.
+    """
+    device = device_of(x, w)
+    if device is None or x.ndim != 4 or w.ndim != 4 or stride != 1 or w.shape[2] != x.shape[3]:
+        return None
+    kernel, (C, F), chosen = w.shape[:2], w.shape[2:], settings()
+    pads = _pads(padding, kernel)
+    size = [n + sum(p) - k + 1 for n, p, k in zip(x.shape[1:3], pads, kernel, strict=True)]
+    if min(*size, x.size, w.size) < 1 or min(sum(pads, ())) < 0 or kernel == (1, 1):
+        return None
+    exact = chosen.precision == "float32" or x.dtype.name == "float64"
+    winograd = kernel == (3, 3) and max(sum(pads, ())) <= 2
+    if chosen.convolution == "winograd" or (
+        chosen.convolution == "auto" and exact and min(C, F) >= FEWEST
+    ):
+        if winograd:
+            return Winograd(device, pads, OUTPUTS)
+        if chosen.convolution == "winograd":
+            return None
+    if chosen.convolution == "shifted" or (chosen.convolution == "auto" and C >= FEWEST):
+        half = chosen.precision == "float16" and not exact
+        return Shifted(device, pads, half, chosen.precision == "tf32")
+    return None
+
+
+def _pads(padding: Padding, kernel: tuple[int, ...]) -> Pads:
+    if padding is None:
+        (a, b), (c, d) = (((k - 1) // 2, k // 2) for k in kernel)
+    elif isinstance(padding, int):
+        a = b = c = d = padding
+    else:
+        (a, b), (c, d) = padding
+    return (a, b), (c, d)
+
+
+def conv(
+    x: Array, w: Array, b: Array | None = None, *, stride: int = 1, padding: Padding = None
+) -> Traced | None:
+    """See :func:`npdiff.ops.conv`."""
+    convolution = way(x, w, stride, padding)
+    if convolution is None:
+        return None
+    xp, has_bias = namespace(x), b is not None
+    x, w = xp.ascontiguousarray(x), xp.ascontiguousarray(w)
+    y = convolution.value(x, w, b, None, None)
+
+    def conv_pullback(dy: Array) -> Cotangents:
+        dx, dw = convolution.pullback(x, w, xp.ascontiguousarray(dy))
+        return dx, dw, dy.reshape(-1, dy.shape[-1]).sum(axis=0) if has_bias else None
+
+    return y, conv_pullback

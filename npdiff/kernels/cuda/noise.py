@@ -1,0 +1,37 @@
+"""Keyed normal numbers drawn on the device, with the step read there: noise inside a graph."""
+
+import math
+import zlib
+
+import numpy as np
+
+from npdiff.backend import Array, namespace, to_host
+from npdiff.kernels.cuda.device import device_of
+from npdiff.kernels.cuda.program import THREADS, Program, grid
+from npdiff.random import Key
+
+
+def fill_normal(out: Array, samples: Array, step: Array, *, seed: int, stream: str) -> None:
+    """Fill ``out`` with ``Key(seed, samples, step, stream).normal(...)``: the same words, so the
+    same numbers but for the rounding of logarithm and cosine.
+
+    Parameters
+    ----------
+    out : ``(N, ...)``, C-contiguous, float32 or float64
+    samples : ``(N,)`` uint64, beside ``out``
+    step : one uint32 beside ``out``
+    seed, stream : of the key
+    """
+    device, shape = device_of(out), out.shape[1:]
+    if device is None:  # no kernel serves these arrays: as the definition draws
+        rows, now = to_host(samples), int(to_host(step).item())
+        out[...] = Key(seed, rows, now, stream).normal(shape, namespace(out)).astype(out.dtype)
+        return
+    count = math.prod(shape)
+    if out.size:
+        device.launch(
+            Program("training", out.dtype.name), "keyed_normal",
+            grid(len(out) * -(-count // 2)), THREADS,
+            out, samples, step, out.shape[0], count,
+            np.uint32(zlib.crc32(stream.encode())), np.uint64(seed),
+        )  # fmt: skip

@@ -1,0 +1,199 @@
+"""A step of training and a step of DDIM whose arrays stay where they are, so that each is a graph.
+
+Schedules and parameterisations are evaluated on the host, as everywhere; what a step needs of them
+is a few numbers for each sample.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from npdiff import ops, tree
+from npdiff.backend import Array, namespace
+from npdiff.errors import InputError
+from npdiff.kernels.adamw import Vectors
+from npdiff.kernels.cuda import adamw, noise
+from npdiff.kernels.cuda.device import device_of
+from npdiff.kernels.cuda.graph import Captured
+from npdiff.pullback import forward_only
+
+
+class TrainingStep:
+    r"""Noise, network, loss, pullback, clipping, AdamW, moving average: all on the device.
+
+    With :math:`x_t = \alpha x_0 + \sigma \epsilon`, the target :math:`a x_0 + b \epsilon` and a
+    weight for each sample, which serves every schedule and every parameterisation.
+
+    Parameters
+    ----------
+    model : a tree whose leaves are views into ``state.model``
+    gradient, total : a tree of views into a flat array, and that array
+    state : flat arrays on the device, written to by every step
+    shape : ``(N, *space, C)`` of a batch
+    decayed : elements of the flat arrays that weight decay applies to, which come first
+    labelled : whether the network is told labels
+    seed : of the noise, which is that of ``Key(seed, 0 .. N - 1, step, "train/noise")``
+    betas, eps, weight_decay : of AdamW
+    limit : of the norm of the gradient
+    cuda : see :class:`~npdiff.kernels.cuda.graph.Captured`
+
+    Raises
+    ------
+    InputError
+        If the arrays are not a GPU's.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        gradient: Any,
+        total: Array,
+        state: Vectors,
+        shape: tuple[int, ...],
+        *,
+        decayed: int,
+        labelled: bool = False,
+        seed: int = 0,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        limit: float = math.inf,
+        cuda: Any = None,
+    ) -> None:
+        self.model, self.state, self._gradient, self._total = model, state, gradient, total
+        self._labelled, self._seed, self._limit = labelled, seed, limit
+        self._betas, self._adam_eps = betas, eps
+        self._decayed, self._weight_decay = decayed, weight_decay
+        device = device_of(total)
+        if device is None:
+            raise InputError("a training step of this kind is for real arrays of a GPU")
+        self._device = device
+        xp, dtype, N = namespace(total), total.dtype, shape[0]
+        self._eps = xp.empty(shape, dtype=dtype)
+        self._samples = xp.arange(N, dtype=xp.uint64)
+        per_sample = ("clock", "alpha", "sigma", "a", "b", "weight")
+        self.inputs = {name: xp.zeros(N, dtype=dtype) for name in per_sample}
+        self.inputs["x_0"] = xp.zeros(shape, dtype=dtype)
+        self.inputs["labels"] = xp.zeros(N, dtype=xp.int64)
+        self.inputs["step"] = xp.zeros((), dtype=xp.uint32)
+        self.inputs["numbers"] = xp.zeros(4, dtype=xp.float64)
+        self._step = Captured(self._advance, self.inputs, cuda=cuda)
+
+    @property
+    def captured(self) -> bool:
+        """Whether steps are launches of a graph by now."""
+        return self._step.captured
+
+    def __call__(
+        self, step: int, *, learning_rate: float, average_decay: float, **batch: Any
+    ) -> tuple[Array, Array]:
+        """Step number ``step``, from 1.
+
+        Parameters
+        ----------
+        step : its number; the corrections of AdamW and the noise depend on it
+        learning_rate, average_decay : of this step
+        batch : ``x_0``, ``clock``, ``alpha``, ``sigma``, ``a``, ``b``, ``weight``, ``labels``;
+            what is not given stays as it was
+
+        Returns
+        -------
+        loss, norm : arrays without axes on the device, overwritten by the next step
+        """
+        numbers = adamw.numbers(
+            step, learning_rate=learning_rate, betas=self._betas, average_decay=average_decay
+        )
+        return self._step(step=np.uint32(step), numbers=numbers, **batch)
+
+    def _advance(self) -> tuple[Array, Array]:
+        of, xp = self.inputs, namespace(self._total)
+        column = (-1, *(1,) * (self._eps.ndim - 1))
+        alpha, sigma, a, b = (of[name].reshape(column) for name in ("alpha", "sigma", "a", "b"))
+        noise.fill_normal(
+            self._eps, self._samples, of["step"], seed=self._seed, stream="train/noise"
+        )
+        x_0, eps = of["x_0"], self._eps
+        labels = {"labels": of["labels"]} if self._labelled else {}
+        y, model_vjp = self.model(alpha * x_0 + sigma * eps, of["clock"], **labels)
+        loss, loss_vjp = ops.squared_error(y, target=a * x_0 + b * eps, weight=of["weight"])
+        dmodel = model_vjp(*loss_vjp(1.0))[0]
+        for place, leaf in zip(tree.leaves(self._gradient), tree.leaves(dmodel), strict=True):
+            place[...] = leaf
+        norm = xp.sqrt(xp.sum(xp.square(self._total, dtype=xp.float64)))
+        shortening = xp.minimum(self._limit / norm, 1.0)
+        adamw.launch(
+            self._device,
+            *(self.state, self._total, self.state, of["numbers"], shortening),
+            decayed=self._decayed,
+            betas=self._betas,
+            eps=self._adam_eps,
+            weight_decay=self._weight_decay,
+        )
+        return loss, norm
+
+
+class SamplingStep:
+    r"""One step of DDIM with eta = 0, in place, guided or not.
+
+    .. math::
+
+        \hat x_0 = \mathrm{clip}(p\,x + q\,y), \qquad x \leftarrow r\,x + s\,\hat x_0
+
+    with the network's output y and four numbers that the schedule and the parameterisation give.
+
+    Parameters
+    ----------
+    model : called as ``model(x, clock, labels=...)``
+    x : ``(N, ...)`` on the device: where sampling begins, and is
+    labels, null : ``(N,)`` on the device, or None; with both, guided by classifier-free guidance
+    guidance : its w
+    clip : whether estimates are kept within [-1, 1]
+    cuda : see :class:`~npdiff.kernels.cuda.graph.Captured`
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        x: Array,
+        labels: Array | None = None,
+        null: Array | None = None,
+        *,
+        guidance: float = 1.0,
+        clip: bool = True,
+        cuda: Any = None,
+    ) -> None:
+        xp = namespace(x)
+        self.model, self.x, self._guidance, self._clip = model, x, guidance, clip
+        self._guided = labels is not None and null is not None
+        if labels is not None and null is not None:
+            labels = xp.concatenate([labels, null])
+        self._labels = {} if labels is None else {"labels": labels}
+        rows = x.shape[0] * (2 if self._guided else 1)
+        self.inputs = {"clock": xp.zeros(rows, dtype=x.dtype), "x": x}
+        self.inputs |= {name: xp.zeros((), dtype=x.dtype) for name in "pqrs"}
+        self._step = Captured(self._advance, self.inputs, cuda=cuda)
+
+    @property
+    def captured(self) -> bool:
+        """Whether steps are launches of a graph by now."""
+        return self._step.captured
+
+    def __call__(self, clock: float, **coefficients: float) -> Array:
+        """A step at one time for all samples, given p, q, r and s; ``x`` is written to."""
+        rows = self.inputs["clock"].shape
+        return self._step(clock=np.full(rows, clock), **coefficients)
+
+    def _advance(self) -> Array:
+        xp, x, of = namespace(self.x), self.x, self.inputs
+        both = xp.concatenate([x, x]) if self._guided else x
+        with forward_only():
+            y, _ = self.model(both, of["clock"], **self._labels)
+        if self._guided:
+            with_label, without = y[: x.shape[0]], y[x.shape[0] :]
+            y = without + self._guidance * (with_label - without)
+        x_0 = of["p"] * x + of["q"] * y
+        if self._clip:
+            x_0 = xp.clip(x_0, -1.0, 1.0)
+        x[...] = of["r"] * x + of["s"] * x_0
+        return x

@@ -1,0 +1,252 @@
+"""Every kernel for a GPU is its definition, value and pullback: run here by the emulator."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from npdiff import ops
+from npdiff.acceleration import definitions_only, fixed_weights
+from npdiff.kernels.cuda.settings import CONVOLUTIONS, using
+from npdiff.random import Key
+from npdiff.verify import strict
+
+#: Errors relative to the largest number: of sums of a few thousand in float32 and float64.
+BOUND = {np.float32: 3e-6, np.float64: 1e-13}
+#: F(4x4) in float32 loses a digit and a half more.
+WINOGRAD = {np.float32: 3e-5, np.float64: 2e-13}
+
+
+def normal(*shape, seed=0, dtype=np.float64, mean=0.0):
+    rng = np.random.default_rng([seed, *shape])
+    return (rng.standard_normal(shape) + mean).astype(dtype)
+
+
+def on_device(values):
+    """Arrays on the stand-in, read-only: neither a kernel nor a pullback may write to them."""
+    placed = [None if a is None else strict.xp.asarray(a) for a in values]
+    for a in placed:
+        if a is not None:
+            a._host.flags.writeable = False
+    return placed
+
+
+def hold(kernel, definition, args, bound, **options):
+    """Hold a kernel to its definition in float64; the pullback twice."""
+    exact = [None if a is None else a.astype(np.float64) for a in args]
+    with definitions_only():
+        y, vjp = definition(*exact, **options)
+        dy = normal(*y.shape, seed=99).astype(args[0].dtype)
+        expected = vjp(dy.astype(np.float64))
+    with strict.transfers() as moves:
+        traced = kernel(*on_device(args), **options)
+        assert traced is not None
+        (there,) = on_device([dy])
+        moves.to_device.clear()
+        found, again = traced[1](there), traced[1](there)
+    assert moves == strict.Transfers()
+    for name, a, b in zip(["y", *range(9)], (traced[0], *found), (y, *expected), strict=False):
+        assert (a is None) == (b is None), name
+        if a is not None:
+            assert (a.dtype, a.shape) == (args[0].dtype, b.shape), name
+            error = np.abs(a.get() - b).max() / max(1e-30, np.abs(b).max())
+            assert error <= bound, f"{name}: {error:.1e}"
+    assert len(found) == len(expected)
+    for a, b in zip(found, again, strict=True):
+        assert (a is None and b is None) or (a.get() == b.get()).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("shape", "groups"),
+    [
+        ((2, 5, 7, 12), 3),  # groups of 4, one block with room left
+        ((3, 4, 4, 64), 32),  # groups of 2, two blocks a sample
+        ((1, 1, 1, 96), 32),  # one position
+        ((2, 9, 120), 3),  # groups of 40, wider than a warp
+        ((2, 3, 2, 2, 66), 33),  # the last block is not full
+        ((1, 300, 5), 5),  # every channel for itself, many rows
+    ],
+)
+def test_group_norm(emulator, kernel, shape, groups, dtype):
+    C = shape[-1]
+    args = [normal(*shape, dtype=dtype), normal(C, seed=1, dtype=dtype)]
+    args.append(normal(C, seed=2, dtype=dtype))
+    hold(kernel("group_norm"), ops.group_norm, args, BOUND[dtype], groups=groups)
+    assert emulator.log == ["norm_silu", "norm_silu_pullback", "norm_silu_pullback"]
+
+
+@pytest.mark.parametrize("mean", [1e3, 3e4])
+def test_a_large_mean_costs_the_statistics_no_digits(emulator, kernel, mean):
+    """E[x^2] - E[x]^2 in float32 would have no digit left: 3e4 squared is 2^30."""
+    x = normal(2, 16, 16, 8, mean=mean, dtype=np.float32)
+    one, zero = np.ones(8, np.float32), np.zeros(8, np.float32)
+    y, _ = kernel("group_norm")(*on_device([x, one, zero]), groups=2)
+    exact = x.astype(np.float64).reshape(2, 256, 2, 4)
+    rest = exact - exact.mean(axis=(1, 3), keepdims=True)
+    expected = rest / np.sqrt((rest**2).mean(axis=(1, 3), keepdims=True) + 1e-5)
+    # The numbers themselves are given to half a unit in their last place.
+    assert np.abs(y.get() - expected.reshape(x.shape)).max() < 2 * np.spacing(np.float32(mean))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(1,), (3, 5), (2, 300), (513,)])
+def test_silu(emulator, kernel, shape, dtype):
+    hold(kernel("silu"), ops.silu, [20.0 * normal(*shape, dtype=dtype)], BOUND[dtype])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (7, 64), (2, 3, 300), (300, 3)])
+def test_softmax(emulator, kernel, shape, dtype):
+    hold(kernel("softmax"), ops.softmax, [9.0 * normal(*shape, dtype=dtype)], BOUND[dtype])
+
+
+CONV_CASES = {
+    "even": ((2, 8, 8, 3), (3, 3), None),
+    "odd sizes": ((3, 5, 7, 4), (3, 3), None),
+    "smaller than a tile": ((1, 1, 2, 2), (3, 3), None),
+    "one line": ((2, 1, 9, 2), (3, 3), None),
+    "no padding": ((2, 6, 9, 3), (3, 3), 0),
+    "much padding": ((2, 4, 5, 3), (3, 3), 2),
+    "one-sided": ((2, 5, 6, 3), (3, 3), ((0, 2), (1, 0))),
+    "five taps": ((2, 6, 7, 3), (5, 5), None),
+    "two and three": ((2, 6, 7, 3), (2, 3), None),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("way", ["winograd", "shifted"])
+@pytest.mark.parametrize("case", CONV_CASES)
+def test_conv(emulator, kernel, case, way, dtype):
+    shape, taps, padding = CONV_CASES[case]
+    F = 5
+    args = [normal(*shape, dtype=dtype), normal(*taps, shape[-1], F, seed=1, dtype=dtype)]
+    args.append(normal(F, seed=2, dtype=dtype))
+    bound = (WINOGRAD if way == "winograd" else BOUND)[dtype]
+    with using(convolution=way):
+        if way == "winograd" and taps != (3, 3):
+            assert kernel("conv")(*on_device(args), padding=padding) is None
+            return
+        hold(kernel("conv"), ops.conv, args, bound, padding=padding)
+        hold(kernel("conv"), ops.conv, [*args[:2], None], bound, padding=padding)
+
+
+@settings(max_examples=15)
+@given(
+    N=st.integers(1, 3), H=st.integers(1, 9), W=st.integers(1, 9), C=st.integers(1, 5),
+    F=st.integers(1, 5), pads=st.tuples(*[st.integers(0, 2)] * 4),
+)  # fmt: skip
+def test_conv_of_any_size(compiled, N, H, W, C, F, pads):
+    from npdiff.kernels.cuda.conv import conv
+    from npdiff.kernels.cuda.device import DEVICES
+
+    padding = (pads[:2], pads[2:])
+    if H + sum(pads[:2]) < 3 or W + sum(pads[2:]) < 3:
+        return
+    args = [normal(N, H, W, C), normal(3, 3, C, F, seed=1), normal(F, seed=2)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(DEVICES, "npdiff", lambda: compiled)
+        for way in ("winograd", "shifted"):
+            with using(convolution=way):
+                hold(conv, ops.conv, args, 1e-12, padding=padding)
+
+
+COMPOSITE_CASES = {
+    "plain": "",
+    "modulated": "scale offset",
+    "shifted": "shift",
+    "with a residual": "residual",
+    "everything": "scale offset shift residual",
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("way", ["winograd", "shifted"])
+@pytest.mark.parametrize("case", COMPOSITE_CASES)
+def test_norm_silu_conv(emulator, kernel, case, way, dtype):
+    N, H, W, C, F = 2, 5, 6, 8, 4
+    shapes = {
+        "x": (N, H, W, C), "gamma": (C,), "beta": (C,), "w": (3, 3, C, F), "b": (F,),
+        "scale": (N, C), "offset": (N, C), "shift": (N, F), "residual": (N, H, W, F),
+    }  # fmt: skip
+    given = {*["x", "gamma", "beta", "w", "b"], *COMPOSITE_CASES[case].split()}
+    args = [
+        normal(*shape, seed=i, dtype=dtype) if name in given else None
+        for i, (name, shape) in enumerate(shapes.items())
+    ]
+    bound = (WINOGRAD if way == "winograd" else BOUND)[dtype]
+    with using(convolution=way):
+        hold(kernel("norm_silu_conv"), ops.norm_silu_conv, args, bound, groups=4, eps=1e-5)
+
+
+def test_what_is_not_covered_is_left_to_the_definition(emulator, kernel):
+    x, w, b, c = on_device([normal(2, 6, 6, 16), normal(3, 3, 16, 16), normal(16), normal(16)])
+    narrow, pixel = on_device([normal(3, 3, 2, 16), normal(1, 1, 16, 4)])
+    half, integers = on_device([normal(2, 4).astype(np.float16), np.arange(4)])
+    empty, line = on_device([normal(0, 6, 6, 16), normal(2, 6, 16)])
+    conv, norm = kernel("conv"), kernel("group_norm")
+    composite = kernel("norm_silu_conv")
+    assert conv(x, w, b) is not None
+    assert conv(x, w, b, stride=2) is None
+    assert conv(x, pixel) is None
+    assert conv(x, narrow) is None  # the definition says what is wrong
+    assert conv(x[..., :2], narrow) is None  # gathered into one product
+    assert conv(empty, w) is None
+    assert conv(line, w) is None
+    assert conv(x, w, padding=-1) is None
+    assert norm(x, b, c, groups=5) is None
+    assert norm(x, b[:4], c, groups=4) is None
+    assert composite(x, b, c, w, b, groups=4, rate=0.5, key=Key(0, (0, 1))) is None
+    assert composite(x, b, c, w, b, groups=4, rate=0.0, key=Key(0, (0, 1))) is not None
+    for f in (kernel("silu"), kernel("softmax")):
+        assert f(half) is None
+        assert f(integers) is None
+    mixed = strict.xp.asarray(normal(16, dtype=np.float32))
+    assert norm(x, mixed, c, groups=4) is None
+    assert norm(normal(2, 3, 4), normal(4), normal(4), groups=2) is None  # on the host
+
+
+@pytest.mark.parametrize("way", CONVOLUTIONS)
+def test_definitions_take_the_kernels(emulator, way):
+    """The decorated definition hands over, and the setting decides how."""
+    x, w = on_device([normal(2, 6, 6, 16), normal(3, 3, 16, 16)])
+    with using(convolution=way):
+        ops.conv(x, w)
+    first = {"auto": ["winograd_weights"], "winograd": ["winograd_weights"], "shifted": ["pad"]}
+    assert emulator.log[:1] == first.get(way, [])
+    emulator.log.clear()
+    with definitions_only():
+        ops.conv(x, w)
+        ops.silu(x)
+    assert not emulator.log
+
+
+def test_weights_are_prepared_once(emulator, kernel):
+    x, w = on_device([normal(2, 6, 6, 16), normal(3, 3, 16, 16)])
+    with fixed_weights():
+        kernel("conv")(x, w)
+        kernel("conv")(x, w)
+    assert emulator.log.count("winograd_weights") == 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_guards_and_the_barriers_would_tell(emulator, dtype, tmp_path):
+    """The emulator itself: a kernel that writes outside, and one whose threads part."""
+    from dataclasses import replace
+
+    from npdiff.kernels.cuda.program import Program
+
+    class Bad(Program):
+        def text(self):
+            return super().text() + (
+                'extern "C" __global__ void outside(REAL* x, int n) { x[n + threadIdx.x] = 1; }\n'
+                'extern "C" __global__ void part(REAL* x, int n)'
+                " { if (threadIdx.x < 3) __syncthreads(); x[0] = 1; }\n"
+            )
+
+    program = replace(Bad("rows", np.dtype(dtype).name))
+    x = strict.xp.zeros(8, dtype=dtype)
+    with pytest.raises(AssertionError, match="writes outside"):
+        emulator.launch(program, "outside", (1, 1), 4, x, 5)
+    with pytest.raises(AssertionError, match="part at a barrier"):
+        emulator.launch(program, "part", (1, 1), 4, x, 5)
