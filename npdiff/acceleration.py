@@ -5,11 +5,11 @@ that covers the arguments, ``@accelerated`` calls that instead; each kernel is p
 definition, value and pullback. Without the folder ``kernels`` everything still runs, more slowly.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, wraps
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from npdiff.backend import Array
 from npdiff.pullback import Traced
@@ -22,6 +22,7 @@ Forms = dict[Any, Any]
 
 _definitions: ContextVar[bool] = ContextVar("npdiff_definitions", default=False)
 _prepared: ContextVar[Forms | None] = ContextVar("npdiff_prepared", default=None)
+_team: ContextVar["Team | None"] = ContextVar("npdiff_team", default=None)
 
 
 @contextmanager
@@ -108,3 +109,42 @@ def prepared(purpose: Any, w: Array, make: Callable[[Array], T]) -> T:
     if held is None:
         held = known[purpose, id(w)] = (make(w), w)  # w beside it: an id lasts as long as its owner
     return held[0]
+
+
+class Team(NamedTuple):
+    """Threads that would be idle, for a kernel that can share out its own work.
+
+    Attributes
+    ----------
+    size : how many, the calling one among them
+    share : calls a function with each of some pieces, on any of the threads
+    """
+
+    size: int
+    share: Callable[[Callable[[Any], object], Iterable[Any]], None]
+
+
+@contextmanager
+def team(threads: Team) -> Iterator[None]:
+    """Within this block kernels may use these threads: for a batch too small to be shared out."""
+    token = _team.set(threads)
+    try:
+        yield
+    finally:
+        _team.reset(token)
+
+
+def team_size() -> int:
+    """The threads at a kernel's disposal."""
+    threads = _team.get()
+    return 1 if threads is None else threads.size
+
+
+def share(f: Callable[[T], object], pieces: Sequence[T]) -> None:
+    """Call ``f`` with each piece: one after another, or on the threads of the :func:`team`."""
+    threads = _team.get()
+    if threads is None or len(pieces) == 1:
+        for piece in pieces:
+            f(piece)
+    else:
+        threads.share(f, pieces)

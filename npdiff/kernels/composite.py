@@ -5,9 +5,9 @@ Of a whole half of a residual block only its input is kept, and two numbers a sa
 
 import numpy as np
 
-from npdiff.acceleration import prepared
+from npdiff.acceleration import prepared, share
 from npdiff.backend import Array
-from npdiff.kernels.conv import blocks, method
+from npdiff.kernels.conv import Piece, blocks, method, pieces
 from npdiff.kernels.norm import affine_pullback, covers, silu_and_slope, silu_of, statistics, sums
 from npdiff.ops.conv import Padding
 from npdiff.pullback import Cotangents, Traced
@@ -47,16 +47,21 @@ def norm_silu_conv(
     y = np.empty((N, *way.out, F), x.dtype)
     mean, rstd = (np.empty((N, groups), x.dtype) for _ in range(2))
     weights = prepared((way.name, "forward"), w, way.forward_weights)
-    for rows in batches:
-        mean[rows], rstd[rows] = statistics(x[rows], groups, eps)
-        h = silu_of(x[rows], mean[rows], rstd[rows], gain[rows], lift[rows])
-        way.forward(
-            h,
-            weights,
-            y[rows],
-            bias if shift is None else bias[rows],
-            None if residual is None else residual[rows],
-        )
+    parts = pieces(way, N)
+    in_strips = len(parts) > len(batches)
+    if in_strips:
+        mean[...], rstd[...] = statistics(x, groups, eps)
+
+    def convolve(piece: Piece) -> None:
+        rows, target = piece.rows, piece.target
+        if not in_strips:
+            mean[rows], rstd[rows] = statistics(x[rows], groups, eps)
+        h = silu_of(x[rows, piece.source], mean[rows], rstd[rows], gain[rows], lift[rows])
+        added = None if residual is None else residual[rows, target]
+        own = bias if shift is None else bias[rows]
+        piece.way.forward(h, weights, y[rows, target], own, added)
+
+    share(convolve, parts)
     modulated, shifted, added = scale is not None, shift is not None, residual is not None
 
     def norm_silu_conv_pullback(dy: Array) -> Cotangents:

@@ -1,21 +1,45 @@
-"""Convolution by the method that suits it, over blocks of samples."""
+"""Convolution by the method that suits it, over blocks of samples or strips of an image."""
 
+import math
 from functools import lru_cache
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from npdiff.acceleration import prepared
+from npdiff.acceleration import prepared, share, team_size
 from npdiff.backend import Array
+from npdiff.kernels.few import few
 from npdiff.kernels.method import Method
 from npdiff.kernels.norm import sums
+from npdiff.kernels.patches import Patches
 from npdiff.kernels.winograd import Winograd
-from npdiff.ops.conv import Padding, paddings
+from npdiff.ops.conv import Padding, output_size, paddings
 from npdiff.pullback import Cotangents, Traced
 
 #: Channels from which on Winograd's transforms cost less than the products they save, and tiles
 #: that a batch has to have for products of more than vectors.
 CHANNELS, TILES = 16, 16
+
+#: Positions times channels times features of an image from which on threads gain more by sharing
+#: it than they lose by waiting for each other.
+WORTH_SHARING = 2**24
+
+
+class Piece(NamedTuple):
+    """A part of a convolution that one thread does at a time.
+
+    Attributes
+    ----------
+    way : how, for an image of the height of ``source``
+    rows : the samples
+    source, target : lines of the image, and of the output that they suffice for
+    """
+
+    way: Any
+    rows: slice
+    source: slice
+    target: slice
 
 
 def conv(
@@ -28,17 +52,20 @@ def conv(
     x = np.ascontiguousarray(x)
     N, F = x.shape[0], w.shape[-1]
     has_bias = b is not None
-    batches = blocks(N, way.block)
     y = np.empty((N, *way.out, F), x.dtype)
     weights = prepared((way.name, "forward"), w, way.forward_weights)
-    for rows in batches:
-        way.forward(x[rows], weights, y[rows], b, None)
+
+    def convolve(piece: Piece) -> None:
+        part, out = x[piece.rows, piece.source], y[piece.rows, piece.target]
+        piece.way.forward(part, weights, out, b, None)
+
+    share(convolve, pieces(way, N))
 
     def conv_pullback(dy: Array) -> Cotangents:
         weights = prepared((way.name, "backward"), w, way.backward_weights)
         dx, dU = np.empty_like(x), way.gradient()
         db = np.zeros(F, x.dtype) if has_bias else None
-        for rows in batches:
+        for rows in blocks(N, way.block):
             dy_rows = np.ascontiguousarray(dy[rows])
             dx[rows] = way.backward(x[rows], dy_rows, weights, dU)
             if has_bias:
@@ -48,33 +75,67 @@ def conv(
     return y, conv_pullback
 
 
-def method(x: Array, w: Array, b: Array | None, stride: int, padding: Padding) -> Method | None:
+def method(x: Array, w: Array, b: Array | None, stride: int, padding: Padding) -> Any:
     """The way to convolve such arrays, or None where the definition is best (or is to complain)."""
     floats = {a.dtype for a in (x, w, b) if a is not None}
     if type(x) is not np.ndarray or floats not in ({np.dtype("f4")}, {np.dtype("f8")}):
         return None
     if w.ndim != x.ndim or w.shape[-2] != x.shape[-1] or x.size == 0:
         return None
-    pads = paddings(padding, w.shape[:-2])
-    way = _method(x.shape[1:-1], w.shape, stride, pads, x.dtype.str)
-    if isinstance(way, Winograd) and x.shape[0] * way.h * way.w < TILES:
+    space, kernel, pads = x.shape[1:-1], w.shape[:-2], paddings(padding, w.shape[:-2])
+    out = [output_size(n, k, stride, p) for n, k, p in zip(space, kernel, pads, strict=True)]
+    if min(out) < 1 or (set(kernel) == {1} and stride == 1):
         return None
-    return way
+    few_tiles = x.shape[0] * math.prod(-(-n // 4) for n in out) < TILES
+    return _method(space, w.shape, stride, pads, x.dtype.str, few_tiles)
 
 
-@lru_cache
+@lru_cache(maxsize=512)
 def _method(
     space: tuple[int, ...],
     shape: tuple[int, ...],
     stride: int,
     pads: tuple[tuple[int, int], ...],
     dtype: str,
-) -> Any:
+    few_tiles: bool,
+) -> Method:
     *kernel, C, F = shape
-    if kernel == [3, 3] and stride == 1 and min(C, F) >= CHANNELS:
-        if min(n + sum(p) for n, p in zip(space, pads, strict=True)) >= 3:
-            return Winograd(space, 3, C, F, pads, dtype)
-    return None
+    thin = few(tuple(kernel), C, F, stride)
+    if thin is not None:
+        return thin(space, tuple(kernel), C, F, pads, dtype)
+    if kernel == [3, 3] and stride == 1 and min(C, F) >= CHANNELS and not few_tiles:
+        return Winograd(space, 3, C, F, pads, dtype)
+    return Patches(space, tuple(kernel), C, F, stride, pads, dtype)
+
+
+def pieces(way: Method, N: int) -> list[Piece]:
+    """Blocks of samples; strips of large images where there are more threads than samples."""
+    work = math.prod(way.out) * way.C * way.F
+    if N >= team_size() or work < WORTH_SHARING or not isinstance(way, Winograd | Patches):
+        everything = slice(None)
+        return [Piece(way, rows, everything, everything) for rows in blocks(N, way.block)]
+    strips = _strips(way, -(-team_size() // N))
+    return [strip._replace(rows=slice(n, n + 1)) for n in range(N) for strip in strips]
+
+
+@lru_cache(maxsize=512)
+def _strips(way: Winograd | Patches, count: int) -> list[Piece]:
+    """A convolution as ``count`` convolutions of strips, whole tiles each."""
+    H, before, reach = way.space[0], way.pads[0][0], way.kernel[0]
+    step, s = (way.m, 1) if isinstance(way, Winograd) else (1, way.stride)
+    units = -(-way.out[0] // step)
+    edges = [min(step * (i * units // count), way.out[0]) for i in range(count + 1)]
+    strips = []
+    for a, b in pairwise(edges):
+        first, last = s * a - before, s * (b - 1) - before + reach
+        source = slice(max(0, first), min(H, last))
+        if a < b and source.start < source.stop:
+            pads = (source.start - first, last - source.stop), *way.pads[1:]
+            part = way.resized((source.stop - source.start, *way.space[1:]), pads)
+            strips.append(Piece(part, slice(None), source, slice(a, b)))
+        elif a < b:  # a strip of zeros alone
+            return [Piece(way, slice(None), slice(None), slice(None))]
+    return strips
 
 
 def blocks(N: int, most: int) -> list[slice]:

@@ -85,7 +85,7 @@ class Patches:
         dtype: Any,
     ) -> None:
         self.space, self.kernel, self.C, self.F = space, kernel, C, F
-        self.stride, self.dtype = stride, np.dtype(dtype)
+        self.stride, self.pads, self.dtype = stride, pads, np.dtype(dtype)
         axes = list(zip(space, kernel, pads, strict=True))
         self.out = tuple((n + sum(p) - k) // stride + 1 for n, k, p in axes)
         self.depth = math.prod(kernel) * C
@@ -156,6 +156,11 @@ class Patches:
         )[:B]
         framed[(slice(None), *self._inside)] = x
         return self._gather(framed, self.kernel, self.out, (0,) * len(self.out), self.stride)
+
+    def resized(self, space: tuple[int, ...], pads: Any) -> "Patches":
+        """The same for images of another size."""
+        args = self.kernel, self.C, self.F, self.stride
+        return Patches(space, *args, pads, self.dtype)
 
     def forward_weights(self, w: Array) -> Array:
         """``(K * C, F)``."""

@@ -29,6 +29,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from npdiff.backend import Array
 from npdiff.kernels.cook_toom import matrices
+from npdiff.kernels.patches import pixels
 from npdiff.kernels.workspace import workspace
 
 #: Elements of a block's image, and tiles, that a block should have: enough for a matrix product to
@@ -44,11 +45,6 @@ def _matrices(m: int, r: int, dtype: str) -> tuple[np.ndarray, ...]:
     both = np.einsum("jv,iu->jiuv", G, G).reshape(n * n, r * r)
     A, B, GG = (np.ascontiguousarray(a, dtype=dtype) for a in (AT.T, BT.T, both))
     return A, B, GG
-
-
-def pixels(x: Array) -> Array:
-    """The same memory with the channels of a pixel as one item: copied whole, and faster."""
-    return x.view(np.dtype((np.void, x.shape[-1] * x.itemsize)))[..., 0]
 
 
 class Winograd:
@@ -84,6 +80,7 @@ class Winograd:
         self.whole = self.out == (m * self.h, m * self.w)
         self.A, self.B, self.GG = _matrices(m, r, self.dtype.str)
         self.one = matrices(m, r).one * (self.n + 1)
+        self.pads, self.kernel = pads, (r, r)
         self.top = slice(pads[0][0], pads[0][0] + space[0])
         # Plane q holds the columns m i + q; those of them that are in the image are i = a .. b - 1.
         self.left = pads[1][0]
@@ -92,6 +89,10 @@ class Winograd:
         self.spans = list(zip(a, b, strict=True))
         elements = math.prod(space) * max(channels, features)
         self.block = max(1, ELEMENTS // elements, -(-TILES // (self.h * self.w)))
+
+    def resized(self, space: tuple[int, int], pads: Any) -> "Winograd":
+        """The same for images of another size."""
+        return Winograd(space, self.r, self.C, self.F, pads, self.dtype, self.m)
 
     # The weights.
 

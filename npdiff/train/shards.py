@@ -16,6 +16,7 @@ from itertools import islice
 from typing import Any, Protocol, Self, TypeVar
 
 from npdiff import tree
+from npdiff.acceleration import Team, team
 from npdiff.backend import Array, namespace
 from npdiff.errors import InputError
 from npdiff.pullback import forward_only
@@ -257,4 +258,7 @@ def forward(
             y, _ = module(x[shard], cut(clock, shard), **own)
         return y
 
+    if count < workers.threads:  # too few to go round: kernels may share out a sample
+        with workers.one_blas_thread(), team(Team(workers.threads, workers.share)):
+            return run(slice(0, count))
     return namespace(x).concatenate(workers.map(run, split(count, size)))
