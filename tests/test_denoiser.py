@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from npdiff.denoiser import Denoiser, clipped, plain
+from npdiff.denoiser import Denoiser, clipped, on_grid, plain
 from npdiff.errors import InputError
 from npdiff.parameterisation import ROWS
 from npdiff.pullback import differentiable
@@ -96,3 +96,14 @@ def test_clipping_to_another_range_in_float32() -> None:
         x_0, eps = denoise(x, t)
         np.testing.assert_array_equal(x_0, [[0, 0, 0, 0, 1, 2, 2]])
         assert x_0.dtype == eps.dtype == np.float32
+
+
+def test_another_denoiser_off_the_grid() -> None:
+    """A time belongs to the grid to the last bit; of several times all have to."""
+    times, x = np.array([0.3, 0.1, 0.0]), np.zeros((2, 1))
+    denoise = on_grid(lambda x, t: ("within", t), lambda x, t: ("elsewhere", t), times)
+    for t in (0.3, np.float64(0.1), np.array([0.1, 0.3]), np.array(0.3)):
+        assert denoise(x, t)[0] == "within"
+        assert denoise(x, t)[1] is t
+    for t in (0.2, 0.1 + 0.2, np.float32(0.1), np.array([0.1, 0.2]), np.nan):
+        assert denoise(x, t)[0] == "elsewhere"

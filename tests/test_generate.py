@@ -3,12 +3,28 @@
 import numpy as np
 import pytest
 
-from npdiff.denoiser import Denoise
+from npdiff import samplers
+from npdiff.acceleration import fixed_weights, prepared
+from npdiff.denoiser import Denoise, Denoiser, clipped, plain
 from npdiff.errors import InputError
-from npdiff.generate import Settings, denoiser, film, generate, places, trajectory
+from npdiff.generate import (
+    Settings,
+    denoiser,
+    film,
+    generate,
+    network,
+    places,
+    remembering,
+    sharded,
+    start,
+    trajectory,
+)
+from npdiff.grids import GRIDS
 from npdiff.guidance import classifier_free, limited, rescaled, thresholded
-from npdiff.nn import UNet
-from npdiff.samplers import Step
+from npdiff.nn import TimeEmbedding, UNet
+from npdiff.parameterisation import ROWS
+from npdiff.random import Key
+from npdiff.samplers import Step, keyed_noise
 from npdiff.schedules import SCHEDULES
 from npdiff.train import Config, Trained, Workers
 from npdiff.tree import map as tree_map
@@ -103,6 +119,132 @@ def test_remedies_in_one_batch_are_the_remedies(trained: Trained, w: float) -> N
                 for ours, theirs in zip(found(x, t), expected(x, t), strict=True):
                     np.testing.assert_allclose(ours, theirs, atol=2e-4)
         assert np.abs(rescale(x, 400.0)[0] - guided(x, 400.0)[0]).max() > 1e-3
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "heun", "dpmpp-sde"])
+def test_in_so_many_words(trained: Trained, sampler: str) -> None:
+    """One call against its parts: two plain networks, guidance, clipping, the sampler."""
+    labels, schedule = np.array([2, 0, 2]), SCHEDULES["cosine"]()
+    key = Key(7, np.arange(3), stream="sample")
+    times = GRIDS["trailing"](schedule, 4)
+    x = start(key, schedule, trained, times[0], np)
+
+    def told(labels: np.ndarray) -> Denoise:
+        return Denoiser(plain(trained.model, labels=labels), schedule, ROWS[trained.config.row])
+
+    denoise = clipped(classifier_free(told(labels), told(np.full(3, 3)), 2.5), schedule)
+    noise = keyed_noise(key.fold("step"), x)
+    *_, last = samplers.sample(sampler, denoise, schedule, x, times, noise)
+    found = generate(trained, labels, seed=7, sampler=sampler, steps=4, guidance=2.5)
+    np.testing.assert_allclose(found, last.x, atol=1e-4)
+
+
+def counting(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of rows of every call of a time embedding from now on."""
+    rows: list[int] = []
+    call = TimeEmbedding.__call__
+
+    def counted(self: TimeEmbedding, clock: np.ndarray) -> object:
+        rows.append(len(clock))
+        return call(self, clock)
+
+    monkeypatch.setattr(TimeEmbedding, "__call__", counted)
+    return rows
+
+
+def test_times_are_embedded_once(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the start, for every time of the grid and every label that occurs, the null label too."""
+    rows = counting(monkeypatch)
+    generate(trained, [2, 0, 2, 2], steps=5, guidance=2.0, threads=1)
+    assert rows == [5 * 3]
+
+
+def test_times_that_are_not_of_the_grid(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model itself is asked, and its answers are as good."""
+    schedule, labels = SCHEDULES["cosine"](), np.array([2, 0])
+    x = np.random.default_rng(0).standard_normal((2, 8, 8, 1)).astype(np.float32)
+    with Workers(1) as workers:
+
+        def asked(steps: int) -> Denoise:
+            settings = Settings(steps=steps, guidance=2.0)
+            return denoiser(trained, labels, settings, schedule, workers=workers)
+
+        coarse, fine = asked(2), asked(8)
+        rows = counting(monkeypatch)
+        for t in (1000.0, 500.0, np.array([500.0, 1000.0])):
+            for a, b in zip(coarse(x, t), fine(x, t), strict=True):
+                np.testing.assert_allclose(a, b, atol=1e-5)
+        assert rows == []
+        for t in (250.0, np.array([500.0, 250.0])):
+            for a, b in zip(coarse(x, t), fine(x, t), strict=True):
+                np.testing.assert_allclose(a, b, atol=1e-5)
+        assert sum(rows) == 2 * 4
+
+
+def test_tables_that_would_be_too_large(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"steps": 3, "guidance": 2.0, "threads": 1}
+    expected = generate(trained, [2, 0], **settings)
+    monkeypatch.setattr(network, "LARGEST_TABLES", 100)
+    rows = counting(monkeypatch)
+    np.testing.assert_allclose(generate(trained, [2, 0], **settings), expected, atol=1e-5)
+    assert sum(rows) == 3 * 4
+
+
+def test_weights_are_prepared_once(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For all steps of a trajectory; who looks at its frames is bound by no promise."""
+    made: list[int] = []
+    call, w = UNet.__call__, np.ones(1)
+
+    def preparing(self: UNet, *args: object, **kwargs: object) -> object:
+        prepared("test", w, lambda _: made.append(1) or len(made))
+        return call(self, *args, **kwargs)
+
+    monkeypatch.setattr(UNet, "__call__", preparing)
+    with Workers(1) as workers:
+        for _ in trajectory(
+            trained, np.array([0]), np.arange(1), Settings(steps=4, guidance=2.0, interval=(0, 1)),
+            seed=0, workers=workers,
+        ):  # fmt: skip
+            prepared("test", w, lambda _: made.append(2))
+    assert made.count(1) == 1
+    assert made.count(2) == 5
+
+
+def test_forms_of_weights_are_shared_by_those_who_say_so() -> None:
+    """A dictionary of forms may be returned to; without one they go with their block or network."""
+    made, forms, w = [], {}, np.ones(1)
+
+    def model(x: np.ndarray, clock: np.ndarray) -> object:
+        return x + prepared("test", w, lambda w: made.append(1) or w), None
+
+    x, clock = np.zeros((2, 1)), np.zeros(2)
+    with Workers(1) as workers:
+        for run in (sharded(model, workers, 1, "numpy", forms) for _ in range(2)):
+            assert run(x, clock).tolist() == [[1.0], [1.0]]
+        with fixed_weights(forms), fixed_weights(forms):
+            prepared("test", w, lambda _: made.append(1))
+        assert len(made) == 1
+        alone = sharded(model, workers, 1, "numpy")
+        alone(x, clock), alone(x, clock)
+    assert len(made) == 2
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_schedule_that_remembers_is_the_schedule(name: str) -> None:
+    schedule = SCHEDULES[name]()
+    own = remembering(schedule)
+    t = schedule.t_min + np.array([0.3, 0.6]) * (schedule.t_max - schedule.t_min)
+    sayings = [s for s in vars(own) if s not in vars(schedule)]
+    assert len(sayings) == 13
+    for saying in sayings:
+        what, remembered = getattr(schedule, saying), getattr(own, saying)
+        asked = schedule.log_snr(t) if saying == "time_at" else t
+        np.testing.assert_array_equal(remembered(asked), what(asked))
+        for one in asked:
+            assert remembered(one) == remembered(float(one)) == what(one)
+            assert remembered(one) is remembered(float(one))
+    with pytest.raises(InputError, match="outside"):
+        own.alpha(schedule.t_max + 1.0)
 
 
 def test_thresholding_needs_no_label(trained: Trained) -> None:

@@ -56,7 +56,8 @@ def denoiser(
         rows = len(times) * (1 if chosen is None else len(np.unique(chosen)))
         if not isinstance(model, UNet) or numbers(model, rows) > LARGEST_TABLES:
             return anywhere
-        network, told = tabulated(model, schedule.clock(times[:-1]), labels=chosen)
+        with workers.one_blas_thread():  # for a moment's work: more would only wait for each other
+            network, told = tabulated(model, schedule.clock(times[:-1]), labels=chosen)
         return on_grid(over(network, **told), anywhere, times)
 
     if labels is None or w == 1.0:

@@ -1,0 +1,107 @@
+"""What sampling takes beside the network: the share of the time in which no network runs.
+
+    python -m benchmarks.overhead                   the shipped model, DDIM, 16 samples, guided
+    python -m benchmarks.overhead --batch 1 --steps 20 --sampler heun --json
+
+A network runs while any shard of any thread is within a call of it. All else counts: the tables
+that are made before the first step, guidance, clipping, the sampler's own arithmetic, handing
+shards to threads and putting their results together. Of several samplings the median is printed,
+and the least, which other programs disturb the least.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from npdiff import nn
+from npdiff.generate import generate, load
+
+
+def covered(spans: Sequence[tuple[float, float]]) -> float:
+    """The length of the union of intervals.
+
+    >>> covered([(3.0, 4.0), (0.0, 2.0), (1.0, 2.5)])
+    3.5
+    """
+    length, reached = 0.0, -np.inf
+    for start, end in sorted(spans):
+        length += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return length
+
+
+def timed(count: int, once: Any) -> list[dict[str, float]]:
+    """Seconds that ``once`` took, and of these the seconds in which some network ran."""
+    spans: list[tuple[float, float]] = []
+    call = nn.UNet.__call__
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return call(*args, **kwargs)
+        finally:
+            spans.append((start, time.perf_counter()))
+
+    nn.UNet.__call__ = watched  # type: ignore[method-assign]
+    try:
+        found = []
+        for _ in range(count):
+            spans.clear()
+            start = time.perf_counter()
+            once()
+            total = time.perf_counter() - start
+            network = covered(spans)
+            share = (total - network) / total
+            found.append({"seconds": total, "network": network, "share": share})
+        return found
+    finally:
+        nn.UNet.__call__ = call  # type: ignore[method-assign]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.overhead",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--model", help="a run folder or a model file (default: the shipped model)")
+    parser.add_argument("--batch", type=int, default=16, help="samples at a time (default: 16)")
+    parser.add_argument("--steps", type=int, default=50, help="of the sampler (default: 50)")
+    parser.add_argument("--sampler", default="ddim", help="its name (default: ddim)")
+    parser.add_argument("--guidance", type=float, default=2.0, help="1 is none (default: 2)")
+    parser.add_argument("--threads", type=int, help="of the network (default: one a CPU)")
+    parser.add_argument("--rounds", type=int, default=5, help="samplings (default: 5)")
+    parser.add_argument("--json", action="store_true", help="print it as JSON, for programs")
+    arguments = parser.parse_args()
+    trained = load(arguments.model)
+    classes = trained.config.model.get("classes")
+    labels = None if classes is None else np.arange(arguments.batch) % classes
+
+    def once() -> None:
+        generate(
+            trained, labels, count=arguments.batch, threads=arguments.threads,
+            sampler=arguments.sampler, steps=arguments.steps, guidance=arguments.guidance,
+        )  # fmt: skip
+
+    once()  # the first time is for the caches
+    rounds = timed(arguments.rounds, once)
+    shares = [one["share"] for one in rounds]
+    if arguments.json:
+        print(json.dumps({"settings": vars(arguments), "rounds": rounds}, indent=2))
+        return 0
+    seconds = statistics.median(one["seconds"] for one in rounds)
+    print(
+        f"{arguments.batch} samples, {arguments.sampler}, {arguments.steps} steps, guidance "
+        f"{arguments.guidance:g}: {seconds:.3f} s, of which beside the network "
+        f"{statistics.median(shares):.2%} (median), {min(shares):.2%} (least)"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,48 @@
+"""The measure of what sampling takes beside the network."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import overhead
+from npdiff import nn
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize(
+    ("spans", "length"),
+    [
+        ([], 0.0),
+        ([(1.0, 2.0)], 1.0),
+        ([(3.0, 4.0), (0.0, 2.0), (1.0, 2.5)], 3.5),
+        ([(0.0, 5.0), (1.0, 2.0), (4.0, 6.0)], 6.0),
+    ],
+)
+def test_time_in_which_any_thread_is_in_the_network(
+    spans: list[tuple[float, float]], length: float
+) -> None:
+    assert overhead.covered(spans) == length
+
+
+def test_it_measures_and_leaves_the_network_as_it_was() -> None:
+    call = nn.UNet.__call__
+    with pytest.raises(ZeroDivisionError):
+        overhead.timed(1, lambda: 1 // 0)
+    assert nn.UNet.__call__ is call
+
+
+def test_the_program() -> None:
+    words = ["--batch", "2", "--steps", "2", "--rounds", "2", "--threads", "2", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.overhead", *words],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    rounds = json.loads(done.stdout)["rounds"]
+    assert len(rounds) == 2
+    for one in rounds:
+        assert 0.0 < one["network"] < one["seconds"]
+        assert one["share"] == pytest.approx(1.0 - one["network"] / one["seconds"])
