@@ -40,8 +40,9 @@ def linear(x: Array, w: Array, b: Array | None = None) -> Traced:
 
     def linear_pullback(dy: Array) -> Cotangents:
         rows = dy.reshape(-1, dy.shape[-1])
+        dx = (rows @ w.T).reshape(x.shape)
         dw = x.reshape(-1, x.shape[-1]).T @ rows
-        return dy @ w.T, dw, rows.sum(axis=0) if has_bias else None
+        return dx, dw, rows.sum(axis=0) if has_bias else None
 
     return y, linear_pullback
 
