@@ -96,7 +96,7 @@ def memory() -> Table:
         "used before": lambda: used,
     }
     best = {name: (float("inf"), 0) for name in makers}
-    for _ in range(7):
+    for _ in range(30):
         for name, make in makers.items():
             array, before = make(), resource.getrusage(resource.RUSAGE_SELF).ru_minflt
             start = time.perf_counter()
