@@ -47,8 +47,10 @@ MAY_IMPORT = {
     "likelihood": {*GROUND, "pullback", "grids", "samplers", "objective", "variances", *DIFFUSION},
     "exact": {*GROUND, *DIFFUSION},
 }
+# The one folder that is loaded only where PyTorch is.
+TORCH = PACKAGE / "bench" / "pytorch"
 # What carries the commands and knows nobody above it.
-BELOW_CLI = ("verify", "train", "data", "metrics", "pictures", "generate", "viewer")
+BELOW_CLI = ("verify", "train", "data", "metrics", "pictures", "generate", "viewer", "bench")
 
 
 def unit(path: Path) -> str:
@@ -140,7 +142,8 @@ def test_a_file_loads_with_numpy_alone(path: Path) -> None:
         for statement in at_import_time(parsed(path).body)
         for name in modules(statement, path)
     }
-    foreign = loaded - {"numpy", "npdiff"} - sys.stdlib_module_names
+    known = {"numpy", "npdiff", *(("torch",) if TORCH in path.parents else ())}
+    foreign = loaded - known - sys.stdlib_module_names
     assert not foreign, f"import {foreign} inside the functions that use it"
 
 

@@ -4,9 +4,12 @@ import argparse
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from npdiff.acceleration import definitions_only
 from npdiff.backend import BACKENDS
 from npdiff.errors import InputError
 
@@ -48,6 +51,50 @@ def add_backend(parser: argparse.ArgumentParser, default: str | None = "numpy") 
         "--backend", choices=BACKENDS, default=default,
         help="where to compute: numpy is the CPU (default), cupy an NVIDIA GPU",
     )  # fmt: skip
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """The option ``--threads``."""
+    parser.add_argument(
+        "--threads", type=whole(1), metavar="N",
+        help="threads to compute with (default: NPDIFF_THREADS, or one for each CPU); what is "
+        "computed does not depend on it",
+    )  # fmt: skip
+
+
+def add_definitions_only(parser: argparse.ArgumentParser) -> None:
+    """The option ``--definitions-only``."""
+    parser.add_argument(
+        "--definitions-only", action="store_true",
+        help="compute every function as the textbook defines it, without the faster kernels",
+    )  # fmt: skip
+
+
+def add_computing(parser: argparse.ArgumentParser, backend: str | None = "numpy") -> None:
+    """How to compute: ``--backend``, ``--threads`` and ``--definitions-only``."""
+    add_backend(parser, backend)
+    add_threads(parser)
+    add_definitions_only(parser)
+
+
+@contextmanager
+def computing(arguments: argparse.Namespace) -> Iterator[None]:
+    """Within this block, compute as ``--threads`` and ``--definitions-only`` say, if they do."""
+    with ExitStack() as stack:
+        threads = getattr(arguments, "threads", None)
+        if threads is not None:
+            stack.callback(_restore_environment, "NPDIFF_THREADS", os.environ.get("NPDIFF_THREADS"))
+            os.environ["NPDIFF_THREADS"] = str(threads)
+        if getattr(arguments, "definitions_only", False):
+            stack.enter_context(definitions_only())
+        yield
+
+
+def _restore_environment(name: str, value: str | None) -> None:
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value
 
 
 def whole(least: int) -> Any:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from npdiff import pictures
-from npdiff.cli.common import add_backend, add_seed, command, output, said, whole
+from npdiff.cli.common import add_computing, add_seed, command, output, said, whole
 from npdiff.cli.edits import EDITS
 from npdiff.cli.originals import add_originals, originals
 from npdiff.cli.sampling import add_model, add_sampling
@@ -57,7 +57,7 @@ def add(commands: Any) -> None:
         add_originals(parser, label="none" if name == "interpolate" else "own")
         _OPTIONS[name](parser)
         add_seed(parser, "of the noise: the same seed, the same images (default: 0)")
-        add_backend(parser)
+        add_computing(parser)
         parser.add_argument(
             "--out", default=f"{name}.png", metavar="FILE.png",
             help=f"the picture (default: {name}.png)",

@@ -9,7 +9,7 @@ import numpy as np
 
 from npdiff import data, metrics
 from npdiff.cli.album import record
-from npdiff.cli.common import add_backend, add_seed, command, whole
+from npdiff.cli.common import add_computing, add_seed, command, whole
 from npdiff.cli.sampling import add_model, add_sampling, settings_of
 from npdiff.errors import InputError
 from npdiff.generate import load
@@ -44,7 +44,7 @@ def add(commands: Any) -> None:
     )  # fmt: skip
     add_sampling(parser, steps=25)
     add_seed(parser, "of the samples' noise (default: 0)")
-    add_backend(parser)
+    add_computing(parser)
     parser.add_argument("--json", action="store_true", help="print it as JSON, for programs")
     parser.set_defaults(run=run)
 

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from npdiff.cli.bits import Subject, by_bound, by_ode
-from npdiff.cli.common import add_backend, add_seed, command, counted, whole
+from npdiff.cli.common import add_computing, add_seed, command, counted, whole
 from npdiff.cli.sampling import add_model
 from npdiff.generate import load
 from npdiff.grids import GRIDS
@@ -65,7 +65,7 @@ def add(commands: Any) -> None:
         help="random directions that estimate the trace for the flow (default: 1)",
     )  # fmt: skip
     add_seed(parser, "of the noise, the probes and the spread of the bytes (default: 0)")
-    add_backend(parser)
+    add_computing(parser)
     parser.add_argument("--json", action="store_true", help="print it as JSON, for programs")
     parser.set_defaults(run=run)
 

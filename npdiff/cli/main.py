@@ -8,8 +8,19 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import npdiff
-from npdiff.cli import edit, errata, evaluate, golden, info, likelihood, sample, train, verify
-from npdiff.cli.common import Verbatim
+from npdiff.cli import (
+    bench,
+    edit,
+    errata,
+    evaluate,
+    golden,
+    info,
+    likelihood,
+    sample,
+    train,
+    verify,
+)
+from npdiff.cli.common import Verbatim, computing
 from npdiff.errors import InputError, TrainingError
 
 #: The commands by name.
@@ -23,6 +34,7 @@ COMMANDS = {
     "verify": verify,
     "golden": golden,
     "errata": errata,
+    "bench": bench,
 }
 
 #: Exit statuses: what was given cannot be used, training failed, interrupted.
@@ -39,6 +51,7 @@ examples:
   npdiff errata                                     formulas that are wrong, and how wrong
   npdiff verify                                     prove every equation it is made of
   npdiff golden --out golden.json                   reference values to port against
+  npdiff bench                                      how fast it is here
 
 `npdiff COMMAND --help` explains every option."""
 
@@ -74,7 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # --help, --version, or an option that argparse cannot read
         return stop.code if isinstance(stop.code, int) else USAGE
     try:
-        return arguments.run(arguments)
+        with computing(arguments):
+            return arguments.run(arguments)
     except KeyboardInterrupt:
         print("npdiff: interrupted", file=sys.stderr)
         return INTERRUPTED

@@ -9,7 +9,7 @@ import numpy as np
 
 from npdiff import pictures, viewer
 from npdiff.cli.album import record, save_viewer, strip
-from npdiff.cli.common import add_backend, add_seed, command, counted, output, said, whole
+from npdiff.cli.common import add_computing, add_seed, command, counted, output, said, whole
 from npdiff.cli.sampling import add_model, add_sampling, list_of_samplers, settings_of
 from npdiff.errors import InputError
 from npdiff.files import atomic
@@ -52,7 +52,7 @@ def add(commands: Any) -> None:
     )
     add_sampling(parser, steps=50, listed="see below")
     add_seed(parser, "of the noise: the same seed, the same images (default: 0)")
-    add_backend(parser)
+    add_computing(parser)
     parser.add_argument(
         "--out", default="samples.png", metavar="FILE.png",
         help="the grid of images (default: samples.png)",

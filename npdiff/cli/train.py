@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from npdiff.cli import album
-from npdiff.cli.common import add_backend, add_seed, bar, command, said, whole
+from npdiff.cli.common import add_computing, add_seed, bar, command, said, whole
 from npdiff.errors import InputError
 from npdiff.objective import TIMES
 from npdiff.train import PRESETS, Config, Progress, Run, load_model
@@ -30,7 +30,7 @@ The run folder holds, whole at every moment:
   denoising.html       noising and denoising to scrub through, in any browser
 
 A run is a function of its configuration: the same whatever the number of threads, and after any
-number of interruptions. NPDIFF_THREADS sets the number of threads."""
+number of interruptions. --definitions-only computes the same to rounding, more slowly."""
 
 
 def add(commands: Any) -> None:
@@ -70,7 +70,7 @@ def add(commands: Any) -> None:
         help="how the times of the images are drawn (default: uniform)",
     )  # fmt: skip
     add_seed(parser, "of every draw: weights, order of the images, times, noise", None)
-    add_backend(parser, None)
+    add_computing(parser, None)
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
         help="any other field of the configuration, as JSON, as often as you like: "

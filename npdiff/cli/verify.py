@@ -9,7 +9,15 @@ from typing import Any
 
 import npdiff
 from npdiff.cli.columns import Column, table, terminal_width
-from npdiff.cli.common import add_backend, add_seed, bar, command, counted, whole
+from npdiff.cli.common import (
+    add_backend,
+    add_definitions_only,
+    add_seed,
+    bar,
+    command,
+    counted,
+    whole,
+)
 from npdiff.errors import InputError
 from npdiff.train.shards import thread_count
 from npdiff.verify.campaign import Verdict, facts, needed, number, outcomes, verdicts, wanted
@@ -70,6 +78,7 @@ def add(commands: Any) -> None:
         "--jobs", type=whole(1), metavar="N",
         help="processes (default: one for each CPU, or NPDIFF_THREADS)",
     )  # fmt: skip
+    add_definitions_only(parser)
     parser.add_argument("--orders", action="store_true", help="measure the order of the solvers")
     parser.add_argument("--wide", action="store_true", help="shorten nothing to fit the terminal")
     parser.add_argument("--json", action="store_true", help="print it as JSON, for programs")
@@ -88,6 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
         for outcome in outcomes(
             checks, cases=arguments.cases, seed=arguments.seed,
             on=arguments.backend, jobs=arguments.jobs or thread_count(),
+            definitions=arguments.definitions_only,
         ):  # fmt: skip
             found.append(outcome)
             progress.update()

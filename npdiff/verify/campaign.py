@@ -11,9 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from npdiff import backend
+from npdiff.acceleration import definitions_only
 from npdiff.errors import InputError
 from npdiff.verify.equations import Equation, equations
 from npdiff.verify.registry import Check, Outcome, checks, checks_of, prove
+
+#: What a worker of :func:`outcomes` enters for good; held here, or it would be left when collected.
+_without_kernels = definitions_only()
 
 #: So many checks take longer than processes take to start.
 _WORTH_PROCESSES = 12
@@ -92,6 +96,7 @@ def outcomes(
     seed: int = 0,
     on: str = "numpy",
     jobs: int = 1,
+    definitions: bool = False,
 ) -> Iterator[Outcome]:
     """Run checks; each outcome as soon as it is there.
 
@@ -102,6 +107,7 @@ def outcomes(
     seed : of all that they draw; no outcome depends on ``jobs``
     on : the backend's name
     jobs : processes
+    definitions : whether kernels stay switched off in them, as they are in this one
     """
     soon_done = len(chosen) < (_WORTH_PROCESSES if cases is None else 2)
     if jobs == 1 or soon_done or on != "numpy":
@@ -111,7 +117,7 @@ def outcomes(
                 yield prove(check, cases=cases, seed=seed, xp=xp)
         return
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(jobs, len(chosen)), context, initializer=_quiet_worker)
+    pool = ProcessPoolExecutor(min(jobs, len(chosen)), context, _quiet_worker, (definitions,))
     try:
         running = [pool.submit(_prove_by_name, check.name, cases, seed) for check in chosen]
         for done in as_completed(running):
@@ -121,8 +127,10 @@ def outcomes(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _quiet_worker() -> None:
+def _quiet_worker(definitions: bool) -> None:
     """An interruption ends a worker without a word; and one worker is one thread."""
+    if definitions:
+        _without_kernels.__enter__()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     _one_blas_thread()
 

@@ -5,6 +5,7 @@ would write this network, so that a comparison of time or of values is fair. Not
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -57,7 +58,8 @@ class Res(nn.Module):
 
     def __init__(self, source: np_nn.Stage) -> None:
         super().__init__()
-        res, attention = source.res, source.attention
+        res: np_nn.ResBlock = source.res
+        attention: Any = source.attention
         self.norm1, self.conv1 = norm(res.norm1), conv(res.conv1)
         self.embed = linear(res.embed)
         self.norm2, self.conv2 = norm(res.norm2), conv(res.conv2)
@@ -111,7 +113,7 @@ class UNet(nn.Module):
         # space_to_depth orders channels (cell, channel); pixel_unshuffle (channel, cell).
         self.stem, self.head = conv(source.stem), conv(source.head)
 
-        def layer(part: object) -> nn.Module:
+        def layer(part: Any) -> nn.Module:
             return Res(part) if isinstance(part, np_nn.Stage) else conv(part.conv)
 
         self.down = nn.ModuleList(layer(part) for part in source.down)

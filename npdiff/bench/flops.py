@@ -1,0 +1,52 @@
+"""How many floating-point operations a network is, by the definitions of its layers.
+
+A multiplication and an addition are two. Matrix products, convolutions and attention are counted,
+which is all but a few percent; a convolution is counted as a direct one, whatever computes it. The
+pullback is twice the forward pass: one product for each of the two factors.
+"""
+
+import math
+from typing import Any
+
+from npdiff import nn, tree
+from npdiff.bench.networks import Network
+
+
+def forward_flops(network: Network, model: Any) -> int:
+    """Operations of one evaluation for one image."""
+    height, width = network.shape[:2]
+    if network.attention:
+        return _attention(model, height * width)
+    patch = model.patch
+    positions = (height // patch) * (width // patch)
+    total = _maps(model.time, 1) + _maps(model.stem, positions)
+    for layer in (*model.down, *model.middle, *model.up):
+        if isinstance(layer, nn.Downsample):
+            positions //= 4
+        elif isinstance(layer, nn.Upsample):
+            positions *= 4
+        total += (
+            _stage(layer, positions) if isinstance(layer, nn.Stage) else _maps(layer, positions)
+        )
+    return total + _maps(model.head, positions)
+
+
+def training_flops(network: Network, model: Any) -> int:
+    """Operations of one forward pass and one pullback for one image."""
+    return 3 * forward_flops(network, model)
+
+
+def _maps(layer: Any, positions: int) -> int:
+    """Every array of two or more axes is a matrix that is applied at every position."""
+    return sum(2 * math.prod(w.shape) * positions for w in tree.leaves(layer) if w.ndim > 1)
+
+
+def _stage(stage: Any, positions: int) -> int:
+    block = stage.res
+    total = _maps(block.embed, 1) + _maps(block.replace(embed=None), positions)
+    return total + (0 if stage.attention is None else _attention(stage.attention, positions))
+
+
+def _attention(block: Any, positions: int) -> int:
+    channels = block.attention.out.w.shape[-1]
+    return _maps(block, positions) + 4 * positions * positions * channels

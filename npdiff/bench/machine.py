@@ -1,0 +1,62 @@
+"""The machine that is measured on: what it is, and how busy it has been, by whomever."""
+
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+
+def busy() -> float:
+    """Seconds of processor time that this machine has spent so far; nan where it does not say."""
+    try:
+        fields = [int(n) for n in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    except (OSError, ValueError):
+        return float("nan")
+    idle = fields[3] + fields[4]
+    return (sum(fields) - idle) / os.sysconf("SC_CLK_TCK")
+
+
+def disturbance(others: float, wall: float, threads: int) -> float:
+    """How many processors others took from a contender of ``threads`` threads.
+
+    Parameters
+    ----------
+    others : seconds of processor time they used
+    wall : seconds that the contender took
+    threads : processors that it was to have; what is left over is free to be used
+    """
+    return others / wall - max(0, (os.cpu_count() or 1) - threads)
+
+
+def described(threads: int, backend: str) -> dict[str, Any]:
+    """The facts that a figure is worth nothing without."""
+    facts: dict[str, Any] = {
+        "processor": _processor(),
+        "cpus": os.cpu_count(),
+        "threads": threads,
+        "backend": backend,
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "versions": {},
+    }
+    for package in ("npdiff", "numpy", "scipy", "torch", "cupy-cuda12x", "cupy-cuda13x"):
+        try:
+            facts["versions"][package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    if backend == "cupy":
+        from npdiff.backend import module
+
+        runtime = module("cupy").cuda.runtime
+        facts["gpu"] = runtime.getDeviceProperties(0)["name"].decode()
+    return facts
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()

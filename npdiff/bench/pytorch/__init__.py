@@ -1,0 +1,1 @@
+"""PyTorch as a contender and as a second opinion. Needs PyTorch; nothing else imports it."""

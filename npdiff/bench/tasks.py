@@ -1,0 +1,138 @@
+"""npdiff as a contender: trains as ``npdiff train`` does, and samples as ``npdiff sample`` does."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from npdiff import nn, tree
+from npdiff.acceleration import definitions_only, fixed_weights
+from npdiff.backend import Array, module
+from npdiff.bench.networks import Workload
+from npdiff.generate import generate, sharded
+from npdiff.pullback import Traced, checkpoint
+from npdiff.train.flat import Flat
+from npdiff.train.shards import Workers, split
+from npdiff.train.step import State, advance, loss_and_gradient
+from npdiff.train.weights import Trained
+
+#: Of DDIM; guided where there are labels, two evaluations a step.
+STEPS, GUIDANCE = 10, 3.0
+
+
+class Npdiff:
+    """The tasks for one workload. What training needs beside the weights is made when it begins.
+
+    Parameters
+    ----------
+    work : what to do them on
+    threads : that shards run on
+    definitions : whether kernels stay switched off
+    checkpointed : whether residual blocks run again in the pullback rather than keep anything
+    """
+
+    def __init__(
+        self, work: Workload, threads: int, *, definitions: bool = False, checkpointed: bool = False
+    ) -> None:
+        self.work, self.threads, self.definitions = work, threads, definitions
+        self.workers = Workers(1 if work.config.backend == "cupy" else threads)
+        self.xp = module(work.config.backend)
+        network = with_checkpoints(work.model) if checkpointed else work.model
+        self.network = tree.map(self.xp.asarray, network)
+        self.x, self.clock, self.target = map(self.xp.asarray, (work.x, work.clock, work.target))
+        self.state: Any = None
+        self.flat: Flat | None = None
+        self.evaluate: Any = None
+        self.step = 0
+
+    def run(self, task: str) -> None:
+        """Do ``train``, ``infer`` or ``sample`` once, to its end."""
+        context: AbstractContextManager[None] = nullcontext()
+        if self.definitions:
+            context = definitions_only()
+        with context:
+            getattr(self, f"{task}_block" if self.work.network.attention else task)()
+        if self.work.config.backend == "cupy":
+            self.xp.cuda.Device().synchronize()
+
+    def train(self) -> None:
+        """One step: batch, noise, forward, pullback, clipping, AdamW, moving average."""
+        if self.state is None:
+            state = State.initial(self.network)
+            self.flat = Flat.of(state, self.workers)
+            self.state = state if self.flat is None else self.flat.state
+        self.step += 1
+        self.update(*self.gradient())
+
+    def gradient(self) -> tuple[float, Any]:
+        """The norm of the next step's gradient, and the gradient."""
+        work = self.work
+        _, norm, gradient = loss_and_gradient(
+            self.state.model, work.dataset, self.step, work.config, self.workers, self.flat
+        )
+        return norm, gradient
+
+    def update(self, norm: float, gradient: Any) -> None:
+        """The optimiser's part of a step."""
+        config = self.work.config
+        self.state = advance(self.state, gradient, norm, self.step, config, self.flat)
+
+    def infer(self) -> None:
+        """One evaluation of the network, as a sampler asks for one after another."""
+        work, config = self.work, self.work.config
+        if self.evaluate is None:
+            labels = None if work.labels is None else self.xp.asarray(work.labels)
+            self.evaluate = sharded(
+                self.network, self.workers, config.shard, config.backend, labels=labels
+            )
+        self.evaluate(self.x, self.clock)
+
+    def sample(self) -> None:
+        """Ten steps of DDIM, guided where there are labels."""
+        trained = Trained(self.network, self.work.config, 0)
+        labels = self.work.labels
+        generate(
+            trained, labels, count=len(self.work.x), steps=STEPS,
+            guidance=1.0 if labels is None else GUIDANCE,
+            backend=self.work.config.backend, threads=self.threads,
+        )  # fmt: skip
+
+    def train_block(self) -> None:
+        """Forward and pullback of a block, shard by shard."""
+
+        def run(shard: slice) -> Any:
+            _, pullback = self.network(self.x[shard])
+            return pullback(self.target[shard])[0]
+
+        with fixed_weights():
+            self.workers.sum(run, split(self.work.config.batch, self.work.config.shard_size))
+
+    def infer_block(self) -> None:
+        """One evaluation of a block."""
+        if self.evaluate is None:
+            config = self.work.config
+            self.evaluate = sharded(self._block, self.workers, config.shard, config.backend)
+        self.evaluate(self.x, self.clock)
+
+    def _block(self, x: Array, _: Array) -> Traced:
+        return self.network(x)
+
+
+class CheckpointedStage(nn.Stage):
+    """A stage of the U-Net that saves its arguments alone, and runs again in the pullback."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Traced:
+        return checkpoint(nn.Stage.__call__)(self, *arguments, **options)
+
+
+def with_checkpoints(network: Any) -> Any:
+    """A U-Net whose stages are checkpointed; the weights are the same arrays."""
+
+    def part(layer: Any) -> Any:
+        if isinstance(layer, nn.Stage):
+            return CheckpointedStage(layer.res, layer.attention)
+        return layer
+
+    return network.replace(
+        down=tuple(map(part, network.down)),
+        middle=tuple(map(part, network.middle)),
+        up=tuple(map(part, network.up)),
+    )

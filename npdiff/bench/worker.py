@@ -1,0 +1,151 @@
+"""One contender in a process of its own: builds a network, then does and times what it is told.
+
+Reads a request a line, as JSON, from standard input; answers with ``{"answer": ...}`` or
+``{"error": ...}``. The first answer says that it is ready.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from npdiff.backend import module
+from npdiff.bench.contenders import GEMM, Spec
+from npdiff.bench.memory import peak_growth
+from npdiff.bench.networks import workload
+from npdiff.train.shards import Workers
+
+#: The matrix products that are timed: a large square one, and one whose blocks stay in cache.
+SQUARE, BLOCK, BLOCKS = 2048, (512, 576, 64), 64
+
+
+class Gemm:
+    """Matrix products, for what this machine reaches at best."""
+
+    def __init__(self, threads: int, backend: str) -> None:
+        self.xp = module(backend)
+        self.backend = backend
+        rng = np.random.default_rng(0)
+        m, k, n = BLOCK
+
+        def draw(*shape: int) -> Any:
+            return self.xp.asarray(rng.standard_normal(shape).astype(np.float32))
+
+        side = SQUARE if backend == "numpy" else 4 * SQUARE
+        self.square_operands = draw(side, side), draw(side, side)
+        self.workers = Workers(threads if backend == "numpy" else 1)
+        self.block_operands = [(draw(m, k), draw(k, n)) for _ in range(threads)]
+        self.operations = {"square": 2 * side**3, "blocks": 2 * m * k * n * BLOCKS * threads}
+
+    def run(self, task: str) -> None:
+        """Do ``square`` or ``blocks`` once, to its end."""
+        getattr(self, task)()
+        if self.backend == "cupy":
+            self.xp.cuda.Device().synchronize()
+
+    def square(self) -> None:
+        """One product of large square matrices, by BLAS on its own threads."""
+        a, b = self.square_operands
+        self.xp.matmul(a, b)
+
+    def blocks(self) -> None:
+        """Products of matrices that stay in the second-level cache, on one thread each."""
+
+        def run(operands: Any) -> None:
+            a, b = operands
+            out = self.xp.empty((a.shape[0], b.shape[1]), np.float32)
+            for _ in range(BLOCKS):
+                self.xp.matmul(a, b, out=out)
+
+        self.workers.map(run, self.block_operands)
+
+
+def performer(spec: Spec) -> Any:
+    """The contender's tasks."""
+    if spec.contender == GEMM:
+        return Gemm(spec.threads, spec.backend)
+    work = workload(spec.network, spec.batch, spec.threads, spec.backend)
+    kind, _, variant = spec.contender.partition("-")
+    if kind == "npdiff":
+        from npdiff.bench.tasks import Npdiff
+
+        return Npdiff(
+            work, spec.threads,
+            definitions=variant == "definitions", checkpointed=variant == "checkpoint",
+        )  # fmt: skip
+    from npdiff.bench.pytorch.tasks import Torch
+
+    return Torch(work, spec.threads, variant)
+
+
+def timed(run: Callable[[], object], least: float) -> tuple[float, float, int]:
+    """Seconds on the clock, seconds of processor time, and how many repetitions they were."""
+    cpu, wall, times = time.process_time(), time.perf_counter(), 0
+    while True:
+        run()
+        times += 1
+        took = time.perf_counter() - wall
+        if took >= least:
+            return took, time.process_time() - cpu, times
+
+
+def answer(performs: Any, spec: Spec, request: dict[str, Any]) -> Any:
+    """What a request comes to."""
+    do = request["do"]
+    if do == "operations":
+        return performs.operations
+    if do == "memory":
+        return memory(performs, spec, request["task"])
+    if do == "agreement":
+        from npdiff.bench.pytorch.agreement import agreement
+
+        return agreement(spec.network)
+    return timed(lambda: performs.run(do), request["least"])
+
+
+def memory(performs: Any, spec: Spec, task: str) -> float | None:
+    """Bytes that a task takes at its highest, beyond the idle process with its network."""
+
+    def twice() -> None:
+        performs.run(task)
+        performs.run(task)
+
+    if spec.backend == "numpy":
+        return peak_growth(twice)
+    if spec.contender.startswith("torch"):
+        return performs.device_peak(twice)
+    pool = performs.xp.get_default_memory_pool()
+    before = pool.total_bytes()
+    twice()
+    return float(pool.total_bytes() - before)
+
+
+def main(text: str) -> None:
+    """Build, say so, and serve. What libraries print goes to standard error."""
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+
+    def reply(make: Callable[[], Any]) -> bool:
+        try:
+            said = {"answer": make()}
+        except Exception as error:  # the parent decides what becomes of it
+            line = " ".join(str(error).split())
+            said = {"error": f"{type(error).__name__}: {line}"[:500]}
+        print(json.dumps(said), file=replies, flush=True)
+        return "answer" in said
+
+    spec = Spec.from_json(text)
+    built: list[Any] = []
+    if not reply(lambda: built.append(performer(spec))):
+        return
+    for line in sys.stdin:
+        if not reply(lambda line=line: answer(built[0], spec, json.loads(line))):  # type: ignore[misc]
+            return
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

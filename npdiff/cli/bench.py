@@ -1,0 +1,271 @@
+"""``npdiff bench``: how fast training and sampling are here, beside PyTorch if it is installed."""
+
+import argparse
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+from npdiff.backend import module
+from npdiff.bench.contenders import CONTENDERS, ContenderError, check, usual
+from npdiff.bench.measure import TASKS, Plan, sitting
+from npdiff.bench.networks import NETWORKS, workload
+from npdiff.bench.profile import step_profile
+from npdiff.cli.columns import Column, table, terminal_width
+from npdiff.cli.common import add_backend, add_threads, bar, command, counted, output, said, whole
+from npdiff.cli.profile import profile_text, spelled
+from npdiff.errors import InputError
+from npdiff.files import atomic
+from npdiff.train.shards import thread_count
+
+#: Sizes of a whole table, and of a short one.
+NETWORKS_WHOLE, BATCHES_WHOLE = ("S", "M", "L"), (1, 16, 32, 64, 128)
+NETWORKS_SHORT, BATCHES_SHORT = ("S",), (32,)
+#: Differences in float32 above this are no rounding.
+ALLOWED = 1e-3
+
+DETAILS = f"""\
+examples:
+  npdiff bench                                     a short table: network S, batches of 32
+  npdiff bench --network M --batch 64 --rounds 9
+  npdiff bench --whole --json figures.json         S, M, L; batches of 1, 16, 32, 64, 128: long
+  npdiff bench --definitions-only                  the textbook's functions as one more contender
+  npdiff bench --profile --network S --batch 32    where a training step's time goes
+
+Networks, in float32: S (1x32x32, width 32, multipliers 1, 2, 2), M (3x32x32, width 64, 1, 2, 2)
+and L (3x32x32, width 64, 1, 2, 4) have two residual blocks a level, scaled and shifted by the time
+(AdaGN), attention at 8x8 and no labels; digits and digits-large are the presets, with labels.
+
+Tasks: train is a whole step, its noise, forward, backward, clipping, AdamW and the moving average
+of the weights, for PyTorch as well; infer is one evaluation of the network; sample is ten steps of
+DDIM, guided where there are labels.
+
+Contenders (--contender NAME, as often as you like; without it npdiff and PyTorch's first three):
+{chr(10).join(f"  {name:26} {about}" for name, about in CONTENDERS.items())}
+
+Each is a process of its own, all with as many threads. They take turns; a turn in which other
+programs used the processors is discarded and done again, up to six times, and * marks a row where
+one that counts was disturbed even so. A task of less than a fifth of a second is repeated.
+
+In the table: the median of the turns, the fastest and the slowest; images a second; of peak, what
+the network would take with direct convolutions at the speed of the fastest matrix product measured
+here, over what it took, so that Winograd's convolution, which multiplies less, may pass 100 %;
+memory, the most that the process held beyond its idle self with the network in it; and npdiff's
+time over the contender's: below 1 npdiff is the faster."""
+
+COLUMNS = (
+    Column("network"),
+    Column("batch", right=True),
+    Column("task"),
+    Column("contender", least=12, end=True),
+    Column("ms", right=True),
+    Column("spread", right=True, drop=1),
+    Column("images/s", right=True, drop=2),
+    Column("of peak", right=True, drop=3),
+    Column("memory", right=True),
+    Column("ratio", right=True),
+)
+
+
+def add(commands: Any) -> None:
+    """Declare the command."""
+    parser = command(commands, "bench", "time training and sampling on this machine", DETAILS)
+    parser.add_argument(
+        "--network", action="append", choices=NETWORKS, metavar="NAME", dest="networks",
+        help="S, M, L, digits or digits-large, as often as you like (default: S)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--batch", action="append", type=whole(1), metavar="N", dest="batches",
+        help="images at a time, as often as you like (default: 32)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--whole", action="store_true",
+        help="unless named: networks S, M and L, and batches of 1, 16, 32, 64 and 128",
+    )  # fmt: skip
+    parser.add_argument(
+        "--task", action="append", choices=TASKS, dest="tasks",
+        help="what to time, as often as you like (default: train and infer)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--contender", action="append", metavar="NAME", dest="contenders",
+        help="who takes part, as often as you like; see above",
+    )  # fmt: skip
+    parser.add_argument(
+        "--definitions-only", action="store_true", dest="definitions",
+        help="npdiff without kernels as one more contender; with --profile in place of npdiff",
+    )  # fmt: skip
+    parser.add_argument(
+        "--compile", action="store_true", help="torch.compile as one more contender"
+    )
+    parser.add_argument(
+        "--rounds", type=whole(1), default=5, metavar="N", help="turns that count (default: 5)"
+    )
+    parser.add_argument(
+        "--memory", action=argparse.BooleanOptionalAction, default=True,
+        help="measure peak memory, in processes of their own (default: yes)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--profile", action="store_true",
+        help="instead, time every layer and function of npdiff's training step",
+    )  # fmt: skip
+    add_threads(parser)
+    add_backend(parser)
+    parser.add_argument("--json", metavar="FILE.json", help="write all figures to a file as well")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure and print; 0 unless npdiff and PyTorch disagree, or a contender failed."""
+    file = output(arguments.json, ".json") if arguments.json else None
+    module(arguments.backend)
+    facts = profiles(arguments) if arguments.profile else measured(plan_of(arguments))
+    if file:
+        with atomic(file) as out:
+            out.write((json.dumps(facts, indent=2) + "\n").encode())
+        said(file, "all figures")
+    if arguments.profile:
+        return 0
+    apart = [max(found.values()) for found in facts["agreement"].values()]
+    failed = any(row["error"] for row in facts["rows"])
+    return 1 if failed or any(not far <= ALLOWED for far in apart) else 0
+
+
+def plan_of(arguments: argparse.Namespace) -> Plan:
+    """What the options ask for.
+
+    Raises
+    ------
+    InputError
+        If a contender cannot take part here.
+    """
+    names = list(dict.fromkeys(arguments.contenders or usual()))
+    for wanted, name in (
+        (arguments.definitions, "npdiff-definitions"),
+        (arguments.compile, "torch-compile"),
+    ):
+        if wanted and name not in names:
+            names.append(name)
+    check(names)
+    if "torch-tf32" in names and arguments.backend != "cupy":
+        raise InputError("contender 'torch-tf32' needs a GPU: add --backend cupy, or leave it out")
+    networks, batches = sizes(arguments)
+    return Plan(
+        [NETWORKS[name] for name in networks],
+        batches,
+        list(dict.fromkeys(arguments.tasks or ("train", "infer"))),
+        names,
+        threads=arguments.threads or thread_count(),
+        backend=arguments.backend,
+        rounds=arguments.rounds,
+        memory=arguments.memory,
+    )
+
+
+def sizes(arguments: argparse.Namespace) -> tuple[list[str], list[int]]:
+    """The names of the networks, and the batches."""
+    networks = NETWORKS_WHOLE if arguments.whole else NETWORKS_SHORT
+    batches = BATCHES_WHOLE if arguments.whole else BATCHES_SHORT
+    return list(arguments.networks or networks), list(arguments.batches or batches)
+
+
+def measured(plan: Plan) -> dict[str, Any]:
+    """The figures of a sitting, printed.
+
+    Raises
+    ------
+    InputError
+        If a process could not be started at all.
+    """
+    with bar(plan.ticks(), "turn", "timing") as progress:
+
+        def tick(what: str) -> None:
+            progress.set_postfix_str(what, refresh=False)
+            progress.update()
+
+        try:
+            facts = sitting(plan, tick)
+        except ContenderError as failure:
+            raise InputError(f"measuring failed: {failure}") from failure
+    print(heading(facts))
+    print(table(COLUMNS, [cells(row) for row in facts["rows"]], terminal_width()))
+    print("\n".join(notes(facts)))
+    return facts
+
+
+def heading(facts: dict[str, Any]) -> str:
+    """The machine, what a matrix product reaches on it, and whether the two agree."""
+    machine = facts["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    lines = [
+        f"{machine.get('gpu') or machine['processor']}, {counted(machine['threads'], 'thread')}, "
+        f"float32, {versions}",
+        f"matrix product: {facts['gemm']['peak'] / 1e9:.0f} GFLOP/s",
+    ]
+    lines += [
+        f"{name}: npdiff and PyTorch differ by {found['output']:.1e} of the largest output, "
+        f"{found['gradients']:.1e} of the largest gradient"
+        + ("" if max(found.values()) <= ALLOWED else ": THEY DISAGREE")
+        for name, found in facts["agreement"].items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def cells(row: dict[str, Any]) -> list[str]:
+    """A row of the table."""
+    first = [row["network"], str(row["batch"]), row["task"], row["contender"]]
+    if row["seconds"] is None:
+        return [*first, "failed", "", "", "", "", ""]
+    ratio, memory = row["ratio"], row["memory"]
+    return [
+        *first,
+        spelled(row["seconds"]) + ("*" if row["disturbed"] else ""),
+        f"{spelled(row['fastest'])}-{spelled(row['slowest'])}",
+        f"{row['images_per_second']:.4g}",
+        f"{row['share']:.0%}",
+        "" if memory is None else f"{memory / 2**20:.0f} MiB",
+        "" if ratio is None else f"{ratio:.2f}",
+    ]
+
+
+def notes(facts: dict[str, Any]) -> Iterator[str]:
+    """What the table does not say."""
+    rows = facts["rows"]
+    again, disturbed = (sum(row[name] for row in rows) for name in ("again", "disturbed"))
+    yield ""
+    yield "ratio: npdiff's time over the contender's, below 1 npdiff is the faster"
+    yield "of peak: with direct convolutions; Winograd multiplies less, so it may exceed 100 %"
+    if again:
+        yield f"{counted(again, 'turn')} done again because other programs were busy"
+    if disturbed:
+        yield f"* {counted(disturbed, 'turn')} counted all the same: close what else is running"
+    for row in rows:
+        if row["error"]:
+            named = (str(row[key]) for key in ("network", "batch", "task", "contender"))
+            yield f"{' '.join(named)}: {row['error']}"
+
+
+def profiles(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Where the time of a training step goes, printed, for each network and batch.
+
+    Raises
+    ------
+    InputError
+        If the options ask for something else at once.
+    """
+    if arguments.contenders or arguments.tasks or arguments.compile:
+        raise InputError(
+            "--profile is of npdiff's training step: leave out --contender, --task and --compile"
+        )
+    from npdiff.acceleration import definitions_only
+
+    threads, found = arguments.threads or thread_count(), []
+    networks, batches = sizes(arguments)
+    with ExitStack() as stack:
+        if arguments.definitions:
+            stack.enter_context(definitions_only())
+        for name in networks:
+            for batch in batches:
+                work = workload(NETWORKS[name], batch, threads, arguments.backend)
+                found.append(step_profile(work, threads, arguments.rounds))
+                print(profile_text(found[-1]))
+    return {"profiles": found}

@@ -1,0 +1,41 @@
+"""The networks that are timed: what they are, and that a workload is the same for everybody."""
+
+import numpy as np
+import pytest
+
+from npdiff import tree
+from npdiff.bench.networks import NETWORKS, workload
+from npdiff.nn import Stage
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_workload_is_a_function_of_its_arguments(name: str) -> None:
+    first, again = workload(NETWORKS[name], 3), workload(NETWORKS[name], 3)
+    for field in ("x", "clock", "target"):
+        np.testing.assert_array_equal(getattr(first, field), getattr(again, field))
+    pairs = zip(tree.leaves(first.model), tree.leaves(again.model), strict=True)
+    assert all(np.array_equal(a, b) for a, b in pairs)
+    assert all(leaf.dtype == np.float32 and np.any(leaf) for leaf in tree.leaves(first.model))
+    assert first.x.shape == (3, *NETWORKS[name].shape)
+    assert (first.labels is None) == (NETWORKS[name].classes is None)
+
+
+@pytest.mark.parametrize(("name", "width"), [("S", 64), ("M", 128), ("L", 256)])
+def test_the_networks_attend_at_8x8_alone(name: str, width: int) -> None:
+    """At 32x32 and two halvings the last level is 8x8, and its width is that of the table."""
+    model = workload(NETWORKS[name], 1).model
+    attending = [
+        stage for stage in (*model.down, *model.up)
+        if isinstance(stage, Stage) and stage.attention is not None
+    ]  # fmt: skip
+    assert len(attending) == 2 + 3
+    assert {len(stage.attention.norm.gamma) for stage in attending} == {width}
+    assert [stage.attention is not None for stage in model.middle] == [True, False]
+    assert sum(type(layer).__name__ == "Downsample" for layer in model.down) == 2
+
+
+@pytest.mark.parametrize(
+    ("batch", "threads", "shard"), [(1, 2, 1), (16, 2, 8), (33, 2, 17), (128, 2, 32), (16, 8, 2)]
+)
+def test_every_thread_has_a_shard(batch: int, threads: int, shard: int) -> None:
+    assert workload(NETWORKS["tiny"], batch, threads).config.shard == shard

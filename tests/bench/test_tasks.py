@@ -1,0 +1,74 @@
+"""npdiff as a contender computes what `npdiff train` and `npdiff sample` do."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from npdiff import acceleration, tree
+from npdiff.bench.networks import Network, workload
+from npdiff.bench.tasks import CheckpointedStage, Npdiff, with_checkpoints
+from npdiff.nn import Stage
+from npdiff.train import train
+
+
+def test_training_is_that_of_the_loop(tiny: Network, tmp_path: object) -> None:
+    """Two steps of the contender leave the weights that two steps of the loop leave."""
+    work = workload(tiny, 4)
+    contender = Npdiff(work, 1)
+    contender.run("train")
+    contender.run("train")
+    config = work.config.replace(sample_every=0)
+    steps = train(config, f"{tmp_path}/run", dataset=work.dataset, network=work.model)
+    next(steps)
+    second = next(steps)
+    steps.close()  # type: ignore[attr-defined]
+    contender.step += 1
+    norm, _ = contender.gradient()
+    third = next(iter(train(None, f"{tmp_path}/run", resume=True, dataset=work.dataset,
+                            network=work.model)))  # fmt: skip
+    assert second.step == 2
+    assert third.step == 3
+    assert norm == third.grad_norm
+
+
+@pytest.mark.parametrize("task", ["train", "infer", "sample"])
+def test_definitions_run_without_kernels(
+    monkeypatch: pytest.MonkeyPatch, tiny: Network, task: str
+) -> None:
+    asked = []
+    of = acceleration._kernels
+    monkeypatch.setattr(acceleration, "_kernels", lambda name: asked.append(name) or of(name))
+    Npdiff(workload(tiny, 2), 1, definitions=True).run(task)
+    assert asked == []
+    Npdiff(workload(tiny, 2), 1).run(task)
+    assert asked
+
+
+def test_checkpoints_change_no_gradient(tiny: Network) -> None:
+    work = workload(tiny, 3)
+    plain, checked = work.model, with_checkpoints(work.model)
+    stages = [layer for layer in (*checked.down, *checked.middle, *checked.up)
+              if isinstance(layer, Stage)]  # fmt: skip
+    assert stages
+    assert all(isinstance(stage, CheckpointedStage) for stage in stages)
+    found = []
+    for network in (plain, checked):
+        y, pullback = network(work.x, work.clock, labels=work.labels)
+        gradient, dx, *_ = pullback(work.target)
+        found.append([y, dx, *tree.leaves(gradient)])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_block_of_attention(tiny: Network) -> None:
+    block = Network("attention", (4, 4, 8), {"heads": 2}, attention=True)
+    contender = Npdiff(workload(block, 3), 2)
+    contender.run("train")
+    contender.run("infer")
+    assert contender.state is None  # there is no optimiser in it
+
+
+def test_a_network_that_is_given_by_fields(tiny: Network) -> None:
+    wide = dataclasses.replace(tiny, model={**tiny.model, "width": 16})
+    assert tree.size(workload(wide, 1).model) > tree.size(workload(tiny, 1).model)
