@@ -53,7 +53,7 @@ class _Planes:
         self.turned = tuple((k - 1 - p[0], k - 1 - p[1]) for _, k, p in axes)
         self.taps = math.prod(kernel)
         widest = max(C, F, self.taps * min(C, F))
-        self.block = max(1, NUMBERS // (widest * math.prod(self.out)))
+        self.block = max(1, NUMBERS // (widest * max(math.prod(space), math.prod(self.out))))
         self.name = f"{type(self).__name__} {space} {kernel} {C} {F} {pads} {dtype}"
 
     def _gather(self, a: Array, pads: Pads) -> Array:
@@ -65,10 +65,7 @@ class _Planes:
         taken = tuple(
             slice(max(0, -p), n + min(0, q)) for n, (p, q) in zip(size, pads, strict=True)
         )
-        put = tuple(
-            slice(t.start + p[0], max(t.stop, t.start) + p[0])
-            for t, p in zip(taken, pads, strict=True)
-        )
+        put = tuple(slice(t.start + p, t.stop + p) for t, (p, _) in zip(taken, pads, strict=True))
         framed[(slice(B), slice(None), *put)] = np.moveaxis(a, -1, 1)[(..., *taken)]
 
         run = np.dtype((np.void, out[-1] * framed.itemsize))
@@ -90,7 +87,7 @@ class _Planes:
         planes = planes.reshape(*self.kernel, -1, B, *size)
         for axis, (n, k, p) in enumerate(zip(size, self.kernel, pads, strict=True), -len(size)):
             m = n + sum(p) - k + 1
-            unshifted = p[0] if m == n and 0 <= p[0] < k else None
+            unshifted = p[0] if m == n else None
             if unshifted is None:
                 shape = list(planes.shape[1:])
                 shape[axis] = m
@@ -201,15 +198,18 @@ class FewOut(_Planes):
 def few(kernel: tuple[int, ...], C: int, F: int, stride: int) -> type[FewIn] | type[FewOut] | None:
     """The class that is faster than :class:`~npdiff.kernels.patches.Patches`, value and pullback.
 
-    Measured for kernels 3 x 3 in float32, C and F from 1 to 128, images 8 x 8 and 32 x 32:
+    Measured in both precisions for C and F from 1 to 128, images 8 x 8 and 32 x 32, kernels of one
+    to three axes:
 
-    * :class:`FewIn` takes 0.4 to 0.95 of the time of patches up to C = F / 5, where both are equal;
+    * :class:`FewIn` takes 0.4 to 0.95 of the time of patches up to C = F / 5, where both are equal,
+      but 0.9 to 1.1 of it with kernels of two or three pixels;
     * :class:`FewOut` takes 0.35 to 0.95 of it up to F = C / 4, and 1.0 from there to F = C / 3.
 
     None for a stride, for which neither is written, and for a kernel of one pixel.
     """
-    if stride != 1 or math.prod(kernel) == 1:
+    taps = math.prod(kernel)
+    if stride != 1 or taps == 1:
         return None
-    if 5 * C <= F:
+    if 5 * C <= F and taps >= 9:
         return FewIn
     return FewOut if 4 * F <= C else None

@@ -115,8 +115,7 @@ class Patches:
             own = [c[axis] for c in self._classes]
             low = min((r.first for r in own), default=0)
             high = max((r.first + len(r.taps) - 1 + r.count for r in own), default=1)
-            start = min(max(low, 0), size)
-            stop = max(min(high, size), start)
+            start, stop = max(low, 0), min(high, size)
             lows.append(low)
             highs.append(high)
             self._taken.append(slice(start, stop))

@@ -175,6 +175,7 @@ def test_weights_have_a_name_of_their_own() -> None:
         ((3, 3), 64, 12, 1, FewOut),
         ((3, 3), 64, 64, 1, None),
         ((5,), 64, 1, 1, FewOut),
+        ((5,), 1, 64, 1, None),
         ((3, 3), 3, 64, 2, None),
         ((1, 1), 3, 64, 1, None),
     ],
