@@ -1,6 +1,5 @@
 """A step captured once as a CUDA graph and then launched whole: one launch in place of hundreds."""
 
-import sys
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -44,9 +43,8 @@ class Captured(Generic[T]):
         if warm_ups < 1:
             raise InputError(f"a step runs at least once before it is recorded, got {warm_ups}")
         self._f, self._inputs, self._before = f, inputs, warm_ups
-        if cuda is None and any(namespace(a).__name__ == "cupy" for a in inputs.values()):
-            cuda = sys.modules["cupy"].cuda
-        self._cuda = cuda
+        modules = (getattr(namespace(a), "cuda", None) for a in inputs.values())
+        self._cuda = cuda = cuda or next(filter(None, modules), None)
         self._graph: Any = None
         self._result: Any = None
         if cuda is not None:

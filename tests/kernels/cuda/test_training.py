@@ -1,0 +1,206 @@
+"""AdamW, keyed noise and whole steps on a device that does not exist, beside their definitions."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from npdiff import nn, ops, tree
+from npdiff.errors import InputError
+from npdiff.grids import trailing
+from npdiff.kernels import adamw as host
+from npdiff.kernels.cuda import adamw, noise
+from npdiff.kernels.cuda.steps import SamplingStep, TrainingStep
+from npdiff.parameterisation import ROWS
+from npdiff.random import Key
+from npdiff.samplers import sample
+from npdiff.schedules import SCHEDULES
+from npdiff.train import optimiser
+from npdiff.train.flat import Layout
+from npdiff.verify import strict
+
+OPTIONS = {
+    "step": 3, "learning_rate": 2e-3, "betas": (0.9, 0.99), "weight_decay": 0.1, "decayed": 600,
+    "average_decay": 0.98,
+}  # fmt: skip
+
+
+def vectors(size, dtype, seed=0):
+    rng = np.random.default_rng(seed)
+    parts = [rng.standard_normal(size).astype(dtype) for _ in range(5)]
+    parts[2] = parts[2] ** 2  # the second moments
+    return host.Vectors(*parts[:4]), parts[4]
+
+
+def placed(values):
+    return type(values)(*map(strict.xp.asarray, values))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shortening", [1.0, 0.3])
+def test_adamw_is_that_of_the_host_to_the_last_bit(emulator, dtype, shortening):
+    old, gradient = vectors(1000, dtype)
+    new = host.Vectors(*(np.empty_like(a) for a in old))
+    host.adamw(old, gradient, new, shortening=shortening, **OPTIONS)
+    there, found = placed(old), placed(new)
+    assert adamw.adamw(there, strict.xp.asarray(gradient), found, shortening=shortening, **OPTIONS)
+    for a, b in zip(found, new, strict=True):
+        np.testing.assert_array_equal(a.get(), b)
+    assert emulator.log == ["adamw"]
+
+
+def test_adamw_in_place(emulator):
+    """The new state where the old one was, the new first moment where the gradient was."""
+    old, gradient = vectors(300, np.float32)
+    options = {**OPTIONS, "decayed": 100, "shortening": 0.5}
+    new = host.Vectors(*(np.empty_like(a) for a in old))
+    host.adamw(old, gradient, new, **options)
+    there, g = placed(old), strict.xp.asarray(gradient)
+    adamw.adamw(there, g, there._replace(first=g), **options)
+    for a, b in zip(there._replace(first=g), new, strict=True):
+        np.testing.assert_array_equal(a.get(), b)
+
+
+def test_adamw_leaves_the_host_to_the_host(emulator):
+    old, gradient = vectors(10, np.float32)
+    assert not adamw.adamw(old, gradient, old, shortening=1.0, **OPTIONS)
+    assert not emulator.log
+
+
+@pytest.mark.parametrize("shape", [(1,), (3, 5), (4, 4, 2), (7,)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_noise_on_the_device_is_the_host_s(emulator, shape, dtype):
+    """The same words of Philox; a logarithm and a cosine may differ in their last places."""
+    key = Key(2**40 + 17, np.array([0, 5, 2**32 - 1]), 2**31 + 3, "train/noise")
+    out = strict.xp.empty((3, *shape), dtype=dtype)
+    samples, step = strict.xp.asarray(key.samples.astype(np.uint64)), np.uint32(key.step)
+    step = strict.xp.asarray(step)
+    noise.fill_normal(out, samples, step, seed=key.seed, stream=key.stream)
+    expected = key.normal(shape)
+    assert np.abs(out.get() - expected).max() <= 4 * np.finfo(dtype).eps * np.abs(expected).max()
+
+
+def test_noise_on_the_host():
+    key = Key(3, np.array([4, 9]), 8, "noise")
+    out = np.empty((2, 3), np.float32)
+    samples, step = key.samples.astype(np.uint64), np.asarray(8, np.uint32)
+    noise.fill_normal(out, samples, step, seed=3, stream="noise")
+    np.testing.assert_array_equal(out, key.normal((3,)).astype(np.float32))
+
+
+SHAPE = (3, 8, 8, 1)
+
+
+@pytest.fixture
+def network(perturbed):
+    fresh = nn.UNet.init(1, width=16, blocks=1, heads=2, classes=3)
+    return tree.map(lambda a: a.astype(np.float64), perturbed(fresh, scale=0.05))
+
+
+def batch(step):
+    """What a step is told: data, labels, and what schedule and row say of its times."""
+    rng, schedule = np.random.default_rng(step), SCHEDULES["cosine"]()
+    t = rng.integers(1, 1000, SHAPE[0]).astype(float)
+    a, b = ROWS["v"].coefficients(schedule, t)[:2]
+    return {
+        "x_0": rng.uniform(-1, 1, SHAPE), "labels": rng.integers(0, 4, SHAPE[0]),
+        "clock": schedule.clock(t), "alpha": schedule.alpha(t), "sigma": schedule.sigma(t),
+        "a": a, "b": b, "weight": rng.uniform(0.5, 2.0, SHAPE[0]),
+    }  # fmt: skip
+
+
+def by_definition(model, steps, limit):
+    """The same training by maps over trees: losses, norms, weights, average."""
+    moments, average, numbers = optimiser.Moments.zero(model), model, []
+    for step in steps:
+        now = batch(step)
+        column = {k: now[k][:, None, None, None] for k in ("alpha", "sigma", "a", "b")}
+        eps = Key(5, np.arange(SHAPE[0]), step, "train/noise").normal(SHAPE[1:])
+        x_t = column["alpha"] * now["x_0"] + column["sigma"] * eps
+        target = column["a"] * now["x_0"] + column["b"] * eps
+        y, model_vjp = model(x_t, now["clock"], labels=now["labels"])
+        loss, loss_vjp = ops.squared_error(y, target=target, weight=now["weight"])
+        gradient = model_vjp(*loss_vjp(1.0))[0]
+        norm = float(optimiser.global_norm(gradient))
+        model, moments = optimiser.adamw(
+            model, optimiser.clip(gradient, norm, limit), moments,
+            step=step, learning_rate=1e-3, weight_decay=0.1,
+        )  # fmt: skip
+        average = optimiser.ema(average, model, 0.9)
+        numbers.append((float(loss), norm))
+    return numbers, model, average
+
+
+def training_step(network, limit, cuda=None):
+    xp, layout = strict.xp, Layout(network)
+    flat = [xp.zeros(layout.size, dtype=np.float64) for _ in range(5)]
+    state, total = host.Vectors(*flat[:4]), flat[4]
+    model, gradient, average = (layout.views(a, network) for a in (flat[0], total, flat[3]))
+    for tree_there in (model, average):
+        for place, leaf in zip(tree.leaves(tree_there), tree.leaves(network), strict=True):
+            place[...] = xp.asarray(leaf)
+    step = TrainingStep(
+        model, gradient, total, state, SHAPE,
+        decayed=layout.decayed, labelled=True, seed=5, weight_decay=0.1, limit=limit, cuda=cuda,
+    )  # fmt: skip
+    return step, model, average
+
+
+@pytest.mark.parametrize("limit", [0.01, 1e9])
+def test_a_step_of_training(emulator, network, limit):
+    """Three steps are those of the definitions, and nothing goes home or comes from there."""
+    numbers, model, average = by_definition(network, (1, 2, 3), limit)
+    step, model_there, average_there = training_step(network, limit)
+    for n, expected in enumerate(numbers, 1):
+        inputs = batch(n)
+        with strict.transfers() as moves:
+            found = step(n, learning_rate=1e-3, average_decay=0.9, **inputs)
+        assert not moves.to_host
+        assert len(moves.to_device) == len(inputs) + 2  # the inputs, and nothing else
+        np.testing.assert_allclose([float(a.get()) for a in found], expected, rtol=1e-9)
+    for found, expected in ((model_there, model), (average_there, average)):
+        for a, b in zip(tree.leaves(found), tree.leaves(expected), strict=True):
+            np.testing.assert_allclose(a.get(), b, rtol=0, atol=1e-7)  # Adam divides roundings
+
+
+def test_a_step_of_training_is_for_a_device(network):
+    with pytest.raises(InputError, match="arrays of a GPU"):
+        training_step(network, math.inf)
+
+
+def coefficients(schedule, row, t, s):
+    """p, q, r and s of a step of DDIM from t to s: both maps are linear, so units tell them."""
+    one, zero = np.ones((1, 1)), np.zeros((1, 1))
+    p, q = (row.solve(schedule, x, y, t)[0].item() for x, y in ((one, zero), (zero, one)))
+    r = float(schedule.sigma(s) / schedule.sigma(t))
+    return {"p": p, "q": q, "r": r, "s": float(schedule.alpha(s) - r * schedule.alpha(t))}
+
+
+@pytest.mark.parametrize("guidance", [None, 3.0])
+@pytest.mark.parametrize("row", ["v", "eps"])
+def test_a_step_of_sampling(emulator, network, row, guidance):
+    """Steps of DDIM are the sampler's, guided and clipped."""
+    from npdiff.denoiser import Denoiser, clipped, plain
+    from npdiff.guidance import classifier_free
+
+    schedule, row = SCHEDULES["cosine"](), ROWS[row]
+    labels, null = np.array([0, 1, 2]), np.full(3, 3)
+    x = Key(1, range(3)).normal(SHAPE[1:])
+    times = trailing(schedule, 4)
+    denoise = Denoiser(plain(network, labels=labels), schedule, row)
+    if guidance is not None:
+        free = Denoiser(plain(network, labels=null), schedule, row)
+        denoise = classifier_free(denoise, free, guidance)
+    *_, last = sample("ddim", clipped(denoise, schedule), schedule, x, times)
+    place = strict.xp.asarray
+    step = SamplingStep(
+        tree.map(place, network), place(x), place(labels),
+        None if guidance is None else place(null), guidance=guidance or 1.0,
+    )  # fmt: skip
+    for t, s in pairwise(times):
+        with strict.transfers() as moves:
+            found = step(float(schedule.clock(t)), **coefficients(schedule, row, t, s))
+        assert not moves.to_host
+        assert len(moves.to_device) == 5
+    np.testing.assert_allclose(found.get(), last.x, atol=1e-9)
