@@ -195,7 +195,9 @@ class FewOut(_Planes):
         return np.ascontiguousarray(taps).reshape(*self.kernel, self.C, self.F)
 
 
-def few(kernel: tuple[int, ...], C: int, F: int, stride: int) -> type[FewIn] | type[FewOut] | None:
+def few(
+    kernel: tuple[int, ...], C: int, F: int, stride: int, *, winograd: bool = False
+) -> type[FewIn] | type[FewOut] | None:
     """The class that is faster than :class:`~npdiff.kernels.patches.Patches`, value and pullback.
 
     Measured in both precisions for C and F from 1 to 128, images 8 x 8 and 32 x 32, kernels of one
@@ -205,11 +207,13 @@ def few(kernel: tuple[int, ...], C: int, F: int, stride: int) -> type[FewIn] | t
       but 0.9 to 1.1 of it with kernels of two or three pixels;
     * :class:`FewOut` takes 0.35 to 0.95 of it up to F = C / 4, and 1.0 from there to F = C / 3.
 
-    None for a stride, for which neither is written, and for a kernel of one pixel.
+    None for a stride, for which neither is written, and for a kernel of one pixel. Where Winograd's
+    convolution is the alternative (``winograd``), they are faster than that only up to C = 3
+    (0.4 to 1.2 of its time; 1.2 to 1.6 at C = 4) and F = 4 (0.2 to 0.98; 0.7 to 1.1 at F = 5).
     """
     taps = math.prod(kernel)
     if stride != 1 or taps == 1:
         return None
-    if 5 * C <= F and taps >= 9:
+    if 5 * C <= F and taps >= 9 and not (winograd and C > 3):
         return FewIn
-    return FewOut if 4 * F <= C else None
+    return FewOut if 4 * F <= C and not (winograd and F > 4) else None

@@ -182,3 +182,11 @@ def test_weights_have_a_name_of_their_own() -> None:
 )
 def test_where_few_is_few(kernel, C, F, stride, kind) -> None:
     assert few(kernel, C, F, stride) is kind
+
+
+@pytest.mark.parametrize(
+    ("C", "F", "kind"),
+    [(3, 64, FewIn), (4, 64, None), (64, 4, FewOut), (64, 5, None), (3, 12, None), (64, 64, None)],
+)
+def test_where_few_is_few_for_winograd(C, F, kind) -> None:
+    assert few((3, 3), C, F, 1, winograd=True) is kind
