@@ -40,8 +40,11 @@ def norm_silu_conv(
     x = np.ascontiguousarray(x)
     N, C, F = x.shape[0], x.shape[-1], w.shape[-1]
     one_plus = 1.0 if scale is None else 1.0 + scale
-    gain = np.broadcast_to(gamma * one_plus, (N, C))
-    lift = np.broadcast_to(beta * one_plus + (0.0 if offset is None else offset), (N, C))
+    gain, lift = np.empty((2, N, C), x.dtype)
+    gain[...] = gamma * one_plus
+    lift[...] = beta * one_plus
+    if offset is not None:
+        lift += offset
     bias = b if shift is None else b + shift
     batches = blocks(N, way.block)
     y = np.empty((N, *way.out, F), x.dtype)

@@ -77,35 +77,37 @@ def conv(
 
 def method(x: Array, w: Array, b: Array | None, stride: int, padding: Padding) -> Any:
     """The way to convolve such arrays, or None where the definition is best (or is to complain)."""
-    floats = {a.dtype for a in (x, w, b) if a is not None}
-    if type(x) is not np.ndarray or floats not in ({np.dtype("f4")}, {np.dtype("f8")}):
+    if type(x) is not np.ndarray or w.dtype != x.dtype or (b is not None and b.dtype != x.dtype):
         return None
-    if w.ndim != x.ndim or w.shape[-2] != x.shape[-1] or x.size == 0:
-        return None
-    space, kernel, pads = x.shape[1:-1], w.shape[:-2], paddings(padding, w.shape[:-2])
-    out = [output_size(n, k, stride, p) for n, k, p in zip(space, kernel, pads, strict=True)]
-    if min(out) < 1 or (set(kernel) == {1} and stride == 1):
-        return None
-    few_tiles = x.shape[0] * math.prod(-(-n // 4) for n in out) < TILES
-    return _method(space, w.shape, stride, pads, x.dtype.str, few_tiles)
+    if padding is not None and not isinstance(padding, int):
+        padding = tuple((before, after) for before, after in padding)
+    return _method(min(x.shape[0], TILES), x.shape[1:], w.shape, stride, padding, x.dtype)
 
 
 @lru_cache(maxsize=512)
 def _method(
-    space: tuple[int, ...],
+    samples: int,
+    image: tuple[int, ...],
     shape: tuple[int, ...],
     stride: int,
-    pads: tuple[tuple[int, int], ...],
-    dtype: str,
-    few_tiles: bool,
-) -> Method:
-    *kernel, C, F = shape
+    padding: Padding,
+    dtype: np.dtype,
+) -> Method | None:
+    (*space, C), (*kernel, C_w, F) = image, shape
+    if dtype.char not in "fd" or len(kernel) != len(space) or C_w != C or samples == 0:
+        return None
+    pads = paddings(padding, tuple(kernel))
+    out = [output_size(n, k, stride, p) for n, k, p in zip(space, kernel, pads, strict=True)]
+    if min(out) < 1 or (set(kernel) == {1} and stride == 1):
+        return None
+    args = tuple(space), tuple(kernel), C, F
     thin = few(tuple(kernel), C, F, stride)
     if thin is not None:
-        return thin(space, tuple(kernel), C, F, pads, dtype)
-    if kernel == [3, 3] and stride == 1 and min(C, F) >= CHANNELS and not few_tiles:
-        return Winograd(space, 3, C, F, pads, dtype)
-    return Patches(space, tuple(kernel), C, F, stride, pads, dtype)
+        return thin(*args, pads, dtype)
+    tiles = samples * math.prod(-(-n // 4) for n in out)
+    if kernel == [3, 3] and stride == 1 and min(C, F) >= CHANNELS and tiles >= TILES:
+        return Winograd(tuple(space), 3, C, F, pads, dtype)
+    return Patches(*args, stride, pads, dtype)
 
 
 def pieces(way: Method, N: int) -> list[Piece]:

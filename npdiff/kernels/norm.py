@@ -50,7 +50,7 @@ def _line(name: str, a: Array, x: Array) -> Array:
 
 def _by_channel(a: Array, channels: int) -> Array:
     """``(B, G)`` to ``(B, C)``."""
-    return np.repeat(a, channels // a.shape[1], axis=1)
+    return a.repeat(channels // a.shape[1], axis=1)
 
 
 def _by_group(a: Array, groups: int, x: Array) -> Array:

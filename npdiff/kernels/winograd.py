@@ -21,7 +21,7 @@ Y            ``(m, m, h, B, w, F)``          the tiles of the output; column in 
 """
 
 import math
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -32,9 +32,10 @@ from npdiff.kernels.cook_toom import matrices
 from npdiff.kernels.patches import pixels
 from npdiff.kernels.workspace import workspace
 
-#: Elements of a block's image, and tiles, that a block should have: enough for a matrix product to
-#: run at speed, few enough to stay in the cache.
-ELEMENTS, TILES = 2**17, 128
+#: A block has about ``ELEMENTS / max(C, F)`` numbers: few enough for its scratch and the weights to
+#: stay in the cache together. It has ``C * F / PRODUCTS`` tiles at least, to make reading so many
+#: weights worth it. Both were found by timing images 8x8 to 32x32 of 32 to 256 channels.
+ELEMENTS, PRODUCTS = 2**23, 512
 
 
 @lru_cache
@@ -79,6 +80,7 @@ class Winograd:
         self.rows = m * self.h + r - 1
         self.whole = self.out == (m * self.h, m * self.w)
         self.A, self.B, self.GG = _matrices(m, r, self.dtype.str)
+        self.AT, self.BT = self.A.T, self.B.T
         self.one = matrices(m, r).one * (self.n + 1)
         self.pads, self.kernel = pads, (r, r)
         self.top = slice(pads[0][0], pads[0][0] + space[0])
@@ -87,8 +89,12 @@ class Winograd:
         a = [max(0, -((q - self.left) // m)) for q in range(self.n)]
         b = [min(self.w, -((q - self.left - space[1]) // m)) for q in range(self.n)]
         self.spans = list(zip(a, b, strict=True))
-        elements = math.prod(space) * max(channels, features)
-        self.block = max(1, ELEMENTS // elements, -(-TILES // (self.h * self.w)))
+        starts = [m * a + q - self.left for q, (a, _) in enumerate(self.spans)]
+        stops = [m * (b - 1) + q - self.left + 1 for q, (_, b) in enumerate(self.spans)]
+        self.columns = [slice(i, max(i, j), m) for i, j in zip(starts, stops, strict=True)]
+        elements = math.prod(space) * max(channels, features) ** 2
+        tiles = -(-channels * features // PRODUCTS)
+        self.block = max(1, ELEMENTS // elements, -(-tiles // (self.h * self.w)))
 
     def resized(self, space: tuple[int, int], pads: Any) -> "Winograd":
         """The same for images of another size."""
@@ -122,123 +128,135 @@ class Winograd:
         self, x: Array, weights: Array, out: Array, bias: Array | None, residual: Array | None
     ) -> None:
         """Cut, transform, multiply, transform back."""
-        B, n, m, h, w, F = x.shape[0], self.n, self.m, self.h, self.w, self.F
-        scratch = workspace().scratch
-        V = self._transform(self._cut(x))
-        M = scratch("winograd.M", (n * n, h * B * w, F), self.dtype)
-        np.matmul(V, weights, out=M)
+        block = self._scratch(x.shape[0])
+        self._cut(x, block)
+        np.matmul(self.BT, block.planes, out=block.half)
+        np.matmul(self.BT, block.tiles, out=block.V_by_row)
+        np.matmul(block.V, weights, out=block.M)
         if bias is not None:  # at the point 1 in both directions: it goes to every output alike
-            at_one = M[self.one].reshape(h, B, w, F)
-            np.add(at_one, bias if bias.ndim == 1 else bias[:, None], out=at_one)
-        S = scratch("winograd.S", (n, m, h * B * w * F), self.dtype)
-        np.matmul(self.A.T, M.reshape(n, n, -1), out=S)
-        Y = scratch("winograd.Y", (m, m, h, B, w, F), self.dtype)
-        np.matmul(self.A.T, S.transpose(1, 0, 2), out=Y.reshape(m, m, -1).transpose(1, 0, 2))
-        self._join(Y, out, residual)
+            np.add(block.M_at_one, bias if bias.ndim == 1 else bias[:, None], out=block.M_at_one)
+        np.matmul(self.AT, block.M_by_row, out=block.S)
+        np.matmul(self.AT, block.S_by_column, out=block.Y_by_column)
+        self._join(block, out, residual)
 
     def backward(self, x: Array, dy: Array, weights: Array, gradient: Array) -> Array:
         """The lines of :meth:`forward` upwards; V is made again, dM serves both cotangents."""
-        B, n, m, h, w, F = x.shape[0], self.n, self.m, self.h, self.w, self.F
-        scratch = workspace().scratch
-        V = self._transform(self._cut(x))
-        dY = self._split(dy)
-        dS = scratch("winograd.S", (n, m, h * B * w * F), self.dtype)
-        np.matmul(self.A, dY.reshape(m, m, -1).transpose(1, 0, 2), out=dS.transpose(1, 0, 2))
-        dM = scratch("winograd.M", (n * n, h * B * w, F), self.dtype)
-        np.matmul(self.A, dS, out=dM.reshape(n, n, -1))
-        dU = scratch("winograd.dU", gradient.shape, self.dtype)
-        np.matmul(V.transpose(0, 2, 1), dM, out=dU)
+        block = self._scratch(x.shape[0])
+        self._cut(x, block)
+        np.matmul(self.BT, block.planes, out=block.half)
+        np.matmul(self.BT, block.tiles, out=block.V_by_row)
+        self._split(dy, block)
+        np.matmul(self.A, block.Y_by_column, out=block.S_by_column)
+        np.matmul(self.A, block.S, out=block.M_by_row)
+        dU = workspace().scratch("winograd.dU", gradient.shape, self.dtype)
+        np.matmul(block.V_transposed, block.M, out=dU)
         np.add(gradient, dU, out=gradient)
-        np.matmul(dM, weights, out=V)
-        return self._paste(self._transform_back(V, B))
+        np.matmul(block.M, weights, out=block.V)
+        np.matmul(self.B, block.V_by_row, out=block.back)
+        np.add(block.again, block.over, out=block.again)  # rows that two tiles share
+        np.matmul(self.B, block.back_by_column, out=block.half_by_tile)
+        np.matmul(self.B, block.back_last, out=block.half_last)
+        return self._paste(block)
 
-    # From an image to the points and back: each with its transpose.
+    def _scratch(self, B: int) -> "_Block":
+        return workspace().views((self, B), partial(_Block, self, B))
 
-    def _cut(self, x: Array) -> Array:
+    # Between an image and its tiles: each with its transpose.
+
+    def _cut(self, x: Array, block: "_Block") -> None:
         """The columns of the padded image dealt out to planes, rows first."""
-        B, frame = x.shape[0], (self.space, self.top.start, self.left, self.m)
-        shape = (self.n, self.rows, B, self.w, self.C)
-        planes = workspace().framed("winograd.planes", shape, self.dtype, frame)
-        source, target = pixels(x).swapaxes(0, 1), pixels(planes)
-        for q, (a, b) in enumerate(self.spans):
-            first = self.m * a + q - self.left
-            target[q, self.top, :, a:b] = source[:, :, first :: self.m][:, :, : b - a]
-        return planes
+        source = pixels(x).swapaxes(0, 1)
+        for target, columns in zip(block.cut, self.columns, strict=True):
+            target[...] = source[:, :, columns]
 
-    def _paste(self, planes: Array) -> Array:
+    def _paste(self, block: "_Block") -> Array:
         """The transpose: a column that stands in two planes gets the sum."""
-        n, m, w, B = self.n, self.m, self.w, planes.shape[2]
-        dx = workspace().scratch("winograd.dx", (B, *self.space, self.C), self.dtype)
-        for q in range(m, n):
-            again = planes[q - m, :, :, 1:]
-            np.add(again, planes[q, :, :, : w - 1], out=again)
-        source, target = pixels(planes), pixels(dx).swapaxes(0, 1)
-        for q, (a, b) in enumerate(self.spans):
+        for once, again in block.twice:
+            np.add(once, again, out=once)
+        for target, source in block.paste:
+            target[...] = source
+        return block.dx
+
+    def _join(self, block: "_Block", out: Array, residual: Array | None) -> None:
+        """The tiles of the output laid side by side, cut to its size."""
+        if not self.whole:
+            block.whole_pixels[...] = block.Y_pixels
+            np.add(block.inside, 0.0 if residual is None else residual, out=out)
+        elif residual is None:
+            pixels(out).reshape(block.Y_pixels.shape)[...] = block.Y_pixels
+        else:
+            shape = block.Y.shape
+            np.add(block.Y, residual.reshape(shape), out=out.reshape(shape))
+
+    def _split(self, dy: Array, block: "_Block") -> None:
+        """The transpose: the tiles of the cotangent, zero beyond its edge."""
+        if self.whole:
+            block.Y_pixels[...] = pixels(dy).reshape(block.Y_pixels.shape)
+        else:
+            block.dinside[...] = dy
+            block.Y_pixels[...] = block.dwhole_pixels
+
+
+class _Block:
+    """The scratch for B samples, seen in all the ways in which the steps above use it.
+
+    Four memories serve for everything: what is named together below is never needed together.
+    """
+
+    def __init__(self, way: Winograd, B: int) -> None:
+        n, m, h, w, rows, C, F = way.n, way.m, way.h, way.w, way.rows, way.C, way.F
+        run, T, dtype = B * w * C, h * B * w, way.dtype
+        frame = way.space, way.top.start, way.left, m
+
+        def scratch(name: str, *shape: int) -> Array:
+            return workspace().scratch(f"winograd.{name}", shape, dtype)
+
+        most = max(n * rows * run, n * m * T * F)
+        self.S = scratch("half", most)[: n * m * T * F].reshape(n, m, -1)
+        half = scratch("half", n, rows, run)
+        V = scratch("V", n, n, h, run)
+        both = scratch("M", n * n * T * max(C, F))
+        M, back = both[: n * n * T * F], both[: n * n * T * C].reshape(n, h, n, run)
+        both = scratch("Y", B * max(m * m * h * w * F, math.prod(way.space) * C))
+        Y = both[: m * m * T * F].reshape(m, m, h, B, w, F)
+        self.dx = both[: B * math.prod(way.space) * C].reshape(B, *way.space, C)
+        planes = workspace().framed("winograd.planes", (n, rows, B, w, C), dtype, frame)
+
+        spans = list(enumerate(way.spans))
+        self.cut = [pixels(planes)[q, way.top, :, a:b] for q, (a, b) in spans]
+        self.planes, self.half = planes.reshape(n, rows, run).swapaxes(0, 1), half.swapaxes(0, 1)
+        plane, line, item = half.strides
+        self.tiles = as_strided(half, (n, h, n, run), (plane, m * line, line, item))
+        self.V, self.V_by_row = V.reshape(n * n, T, C), V.swapaxes(1, 2)
+        self.V_transposed = self.V.swapaxes(1, 2)
+        self.M, self.M_by_row = M.reshape(n * n, T, F), M.reshape(n, n, -1)
+        self.M_at_one = self.M[way.one].reshape(h, B, w, F)
+        self.S_by_column = self.S.swapaxes(0, 1)
+        self.Y, self.Y_by_column = Y.transpose(3, 2, 1, 4, 0, 5), Y.reshape(m, m, -1).swapaxes(0, 1)
+        self.Y_pixels = pixels(Y).transpose(3, 2, 1, 4, 0)
+
+        self.back, self.again, self.over = back, back[:, 1:, : n - m], back[:, :-1, m:]
+        self.back_by_column = back.reshape(n, h, n * run)[:, :, : m * run].swapaxes(0, 1)
+        self.half_by_tile = half[:, : m * h].reshape(n, h, m * run).swapaxes(0, 1)
+        self.back_last = back[:, -1, m:].swapaxes(0, 1)
+        self.half_last = half[:, m * h :].swapaxes(0, 1)
+        pasted = half.reshape(n, rows, B, w, C)
+        self.twice = [(pasted[q - m, :, :, 1:], pasted[q, :, :, :-1]) for q in range(m, n)]
+        target, source = pixels(self.dx).swapaxes(0, 1), pixels(pasted)[:, way.top]
+        self.paste = []
+        for q, (a, b) in spans:
             a = a if q < m else max(a, w - 1)  # the others have been added
             if a < b:
-                first = m * a + q - self.left
-                target[:, :, first::m][:, :, : b - a] = source[q, self.top, :, a:b]
-        return dx
-
-    def _transform(self, planes: Array) -> Array:
-        """V: along the columns, then along the rows of overlapping tiles."""
-        n, m, h = self.n, self.m, self.h
-        run = planes[0, 0].size
-        lines = planes.reshape(n, self.rows, run)
-        half = workspace().scratch("winograd.half", lines.shape, self.dtype)
-        np.matmul(self.B.T, lines.swapaxes(0, 1), out=half.swapaxes(0, 1))
-        V = workspace().scratch("winograd.V", (n, n, h, run), self.dtype)
-        plane, line, item = half.strides
-        tiles = as_strided(half, (n, h, n, run), (plane, m * line, line, item))
-        np.matmul(self.B.T, tiles, out=V.swapaxes(1, 2))
-        return V.reshape(n * n, -1, self.C)
-
-    def _transform_back(self, dV: Array, B: int) -> Array:
-        """The transpose: along the rows, overlapping rows added, along the columns."""
-        n, m, h = self.n, self.m, self.h
-        run = B * self.w * self.C
-        scratch = workspace().scratch
-        tiles = scratch("winograd.tiles", (n, h, n, run), self.dtype)
-        np.matmul(self.B, dV.reshape(n, n, h, run).swapaxes(1, 2), out=tiles)
-        np.add(tiles[:, 1:, : n - m], tiles[:, :-1, m:], out=tiles[:, 1:, : n - m])
-        planes = scratch("winograd.half", (n, self.rows, run), self.dtype)
-        np.matmul(
-            self.B,
-            tiles.reshape(n, h, n * run)[:, :, : m * run].swapaxes(0, 1),
-            out=planes.reshape(n, -1)[:, : m * h * run].reshape(n, h, -1).swapaxes(0, 1),
-        )
-        last, below = tiles[:, -1, m:], planes[:, m * h :]
-        np.matmul(self.B, last.swapaxes(0, 1), out=below.swapaxes(0, 1))
-        return planes.reshape(n, self.rows, B, self.w, self.C)
-
-    def _join(self, Y: Array, out: Array, residual: Array | None) -> None:
-        """The tiles of the output laid side by side, cut to its size."""
-        m, h, w = self.m, self.h, self.w
-        whole = out
-        if not self.whole:
-            shape = (out.shape[0], m * h, m * w, self.F)
-            whole = workspace().scratch("winograd.whole", shape, self.dtype)
-        tiles = Y.transpose(3, 2, 1, 4, 0, 5)
-        if residual is not None and self.whole:
-            np.add(tiles, residual.reshape(tiles.shape), out=whole.reshape(tiles.shape))
-            return
-        target = pixels(whole).reshape(tiles.shape[:-1])
-        target[...] = pixels(Y).transpose(3, 2, 1, 4, 0)
-        if not self.whole:
-            inside = whole[:, : self.out[0], : self.out[1]]
-            np.add(inside, 0.0 if residual is None else residual, out=out)
-
-    def _split(self, dy: Array) -> Array:
-        """The transpose: the tiles of the cotangent, zero beyond its edge."""
-        B, m, h, w = dy.shape[0], self.m, self.h, self.w
-        if not self.whole:
-            shape = (B, m * h, m * w, self.F)
-            whole = workspace().framed("winograd.dwhole", shape, self.dtype, self.out)
-            whole[:, : self.out[0], : self.out[1]] = dy
-            dy = whole
-        dY = workspace().scratch("winograd.Y", (m, m, h, B, w, self.F), self.dtype)
-        pixels(dY).transpose(3, 2, 1, 4, 0)[...] = pixels(dy).reshape(B, h, m, w, m)
-        return dY
+                columns = slice(m * a + q - way.left, None, m)
+                self.paste.append((target[:, :, columns][:, :, : b - a], source[q, :, :, a:b]))
+        if not way.whole:
+            shape, (H, W) = (B, m * h, m * w, F), way.out
+            whole = workspace().scratch("winograd.whole", shape, dtype)
+            self.whole_pixels = pixels(whole).reshape(B, h, m, w, m)
+            self.inside = whole[:, :H, :W]
+            whole = workspace().framed("winograd.dwhole", shape, dtype, way.out)
+            self.dwhole_pixels = pixels(whole).reshape(B, h, m, w, m)
+            self.dinside = whole[:, :H, :W]
 
 
 def _over_first(matrix: Array, x: Array, out: Array) -> None:

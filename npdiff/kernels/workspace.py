@@ -11,12 +11,15 @@ nothing else.
 import math
 import os
 import threading
-from typing import Any
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 import numpy as np
 
 from npdiff.errors import InputError
+
+T = TypeVar("T")
 
 #: Bytes of scratch a thread keeps where ``NPDIFF_WORKSPACE`` does not say otherwise.
 DEFAULT_LIMIT = 512 * 2**20
@@ -56,7 +59,9 @@ class Workspace:
         """Give all memory back, except what a running kernel still holds."""
         self._flat: dict[str, np.ndarray] = {}
         self._framed: dict[tuple[Any, ...], np.ndarray] = {}
+        self._views: dict[Any, Any] = {}
         self.kept = 0
+        self._refused = False
 
     def scratch(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """An array with anything in it, the caller's until somebody asks for ``name`` again."""
@@ -68,6 +73,7 @@ class Workspace:
             held = np.empty(wanted, np.uint8)
             if self._room(more):
                 self._flat[name] = held
+                self._views.clear()  # of what stood there before
                 self.kept += more
         return held[:wanted].view(dtype).reshape(shape)
 
@@ -84,12 +90,28 @@ class Workspace:
             if not self._room(held.nbytes):  # of shapes that may not come again
                 self.kept -= sum(other.nbytes for other in self._framed.values())
                 self._framed.clear()
+                self._views.clear()
             if self._room(held.nbytes):
                 self._framed[key] = held
                 self.kept += held.nbytes
         return held
 
+    def views(self, key: Hashable, make: Callable[[], T]) -> T:
+        """``make()``, or what it gave before: views of scratch take as long to make as to fill.
+
+        ``make`` asks for all the scratch it needs. What it gives is the caller's until somebody
+        asks for any of the same names.
+        """
+        held = self._views.get(key)
+        if held is None:
+            self._refused = False
+            held = make()
+            if not self._refused:
+                self._views[key] = held
+        return held
+
     def _room(self, more: int) -> bool:
+        self._refused = self._refused or self.kept + more > self.most
         return self.kept + more <= self.most
 
 
