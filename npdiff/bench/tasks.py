@@ -3,6 +3,8 @@
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import numpy as np
+
 from npdiff import nn, tree
 from npdiff.acceleration import definitions_only, fixed_weights
 from npdiff.backend import Array, module
@@ -43,15 +45,16 @@ class Npdiff:
         self.evaluate: Any = None
         self.step = 0
 
-    def run(self, task: str) -> None:
-        """Do ``train``, ``infer`` or ``sample`` once, to its end."""
+    def run(self, task: str) -> Any:
+        """Do ``train``, ``infer`` or ``sample`` once, to its end; what it made, if anything."""
         context: AbstractContextManager[None] = nullcontext()
         if self.definitions:
             context = definitions_only()
         with context:
-            getattr(self, f"{task}_block" if self.work.network.attention else task)()
+            made = getattr(self, f"{task}_block" if self.work.network.attention else task)()
         if self.work.config.backend == "cupy":
             self.xp.cuda.Device().synchronize()
+        return made
 
     def train(self) -> None:
         """One step: batch, noise, forward, pullback, clipping, AdamW, moving average."""
@@ -75,7 +78,7 @@ class Npdiff:
         config = self.work.config
         self.state = advance(self.state, gradient, norm, self.step, config, self.flat)
 
-    def infer(self) -> None:
+    def infer(self) -> Array:
         """One evaluation of the network, as a sampler asks for one after another."""
         work, config = self.work, self.work.config
         if self.evaluate is None:
@@ -83,13 +86,13 @@ class Npdiff:
             self.evaluate = sharded(
                 self.network, self.workers, config.shard, config.backend, labels=labels
             )
-        self.evaluate(self.x, self.clock)
+        return self.evaluate(self.x, self.clock)
 
-    def sample(self) -> None:
+    def sample(self) -> np.ndarray:
         """Ten steps of DDIM, guided where there are labels."""
         trained = Trained(self.network, self.work.config, 0)
         labels = self.work.labels
-        generate(
+        return generate(
             trained, labels, count=len(self.work.x), steps=STEPS,
             guidance=1.0 if labels is None else GUIDANCE,
             backend=self.work.config.backend, threads=self.threads,

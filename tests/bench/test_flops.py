@@ -40,7 +40,7 @@ def test_the_networks_of_the_tables(network: str, millions: float) -> None:
 
 
 def test_attention_by_hand() -> None:
-    """16 positions of 8 channels: q, k, v and out, 4 * 2 * 8 * 8 each; q k and p v, 2 * 2 * 16 * 8."""
+    """16 positions, 8 channels: 4 maps of 2 * 8 * 8 each; q k and p v are 2 * 16 * 8 each."""
     model = workload(ATTENTION, 1).model
     assert forward_flops(ATTENTION, model) == 16 * (4 * 2 * 8 * 8 + 2 * 2 * 16 * 8)
     assert training_flops(ATTENTION, model) == 3 * forward_flops(ATTENTION, model)

@@ -10,9 +10,11 @@ import torch.nn.functional as F
 from npdiff.bench.networks import Workload
 from npdiff.bench.pytorch.unet import Attention, UNet
 from npdiff.bench.tasks import GUIDANCE, STEPS
+from npdiff.generate import start
 from npdiff.grids import trailing
 from npdiff.random import Key
 from npdiff.schedules import SCHEDULES
+from npdiff.train.weights import Trained
 
 
 class Torch:
@@ -53,11 +55,12 @@ class Torch:
         first = torch.from_numpy(x.transpose(0, 3, 1, 2).copy()).to(self.device)
         return first.to(memory_format=self.layout)
 
-    def run(self, task: str) -> None:
-        """Do ``train``, ``infer`` or ``sample`` once, to its end."""
-        getattr(self, f"{task}_block" if self.work.network.attention else task)()
+    def run(self, task: str) -> Any:
+        """Do ``train``, ``infer`` or ``sample`` once, to its end; what it made, if anything."""
+        made = getattr(self, f"{task}_block" if self.work.network.attention else task)()
         if self.device == "cuda":
             torch.cuda.synchronize()
+        return made
 
     def device_peak(self, run: Any) -> float:
         """Bytes of the GPU's memory that ``run`` takes beyond what is held now."""
@@ -86,16 +89,17 @@ class Torch:
         with torch.no_grad():
             torch._foreach_lerp_(self.average, list(self.model.parameters()), 0.005)
 
-    def infer(self) -> None:
+    def infer(self) -> Any:
         """One evaluation of the network."""
         with torch.inference_mode():
-            self.forward(self.x, self.clock, self.labels)
+            return self.forward(self.x, self.clock, self.labels)
 
-    def sample(self) -> None:
+    def sample(self) -> Any:
         """Ten steps of DDIM, guided where there are labels, both branches in one batch."""
-        shape = self.work.x.shape
-        x = self._image(Key(0, np.arange(len(self.x))).normal(shape[1:]).astype(np.float32))
         times = trailing(self.schedule, STEPS).astype(int)
+        key = Key(0, np.arange(len(self.x)), stream="sample")  # the noise of `npdiff sample`
+        trained = Trained(self.work.model, self.work.config, 0)
+        x = self._image(start(key, self.schedule, trained, float(times[0]), np))
         alpha, sigma = self.alpha.tolist(), self.sigma.tolist()
         with torch.inference_mode():
             for t, s in pairwise(times):
@@ -103,6 +107,7 @@ class Torch:
                 x_0 = (alpha[t] * x - sigma[t] * v).clamp(-1.0, 1.0)
                 eps = (x - alpha[t] * x_0) / sigma[t]
                 x = alpha[s] * x_0 + sigma[s] * eps
+        return x
 
     def _velocity(self, x: Any, t: float) -> Any:
         if self.labels is None:

@@ -1,0 +1,180 @@
+"""A sitting: whose turn it is, which turns count, and what is made of them."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from npdiff.bench import contenders, machine, measure
+from npdiff.bench.contenders import Contender, ContenderError, Spec, Turn
+from npdiff.bench.measure import FOREIGN, TRIES, Plan, compared
+from npdiff.bench.networks import NETWORKS, Network
+from npdiff.bench.worker import Gemm, timed
+
+
+def quiet(what: str) -> None:
+    """Nobody looks at the progress."""
+
+
+Script = dict[str, Iterator[Any]]
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[[Script], list[str]]:
+    """Contenders that say what a script says instead of computing; the order of their turns."""
+
+    def use(script: Script) -> list[str]:
+        order: list[str] = []
+
+        class Actor:
+            def __init__(self, spec: Spec) -> None:
+                self.name = spec.contender
+                if self.name not in script:
+                    raise ContenderError("it did not come")
+
+            def __enter__(self) -> "Actor":
+                return self
+
+            def __exit__(self, *_: object) -> None:
+                order.append(f"{self.name} ends")
+
+            def turn(self, task: str, least: float) -> Turn:
+                order.append(self.name)
+                said = next(script[self.name])
+                if isinstance(said, Exception):
+                    raise said
+                return said
+
+            def ask(self, do: str, **options: Any) -> float:
+                return 2.0**20
+
+        monkeypatch.setattr(measure, "Contender", Actor)
+        return order
+
+    return use
+
+
+def plan(*names: str, **options: Any) -> Plan:
+    options = {"tasks": ["train"], "rounds": 3, "memory": False, **options}
+    return Plan([NETWORKS["tiny"]], [4], contenders=names, threads=2, **options)
+
+
+def test_turns_alternate_and_the_first_does_not_count(
+    scripted: Callable[[Script], list[str]], tiny: Network
+) -> None:
+    def turns(*seconds: float) -> Iterator[Turn]:
+        return (Turn(s, 0.0) for s in (99.0, *seconds))
+
+    order = scripted({"npdiff": turns(1.0, 3.0, 2.0), "torch": turns(4.0, 4.0, 5.0)})
+    ours, theirs = compared(plan("npdiff", "torch"), tiny, 4, 1e9, quiet)
+    assert order == [*["npdiff", "torch"] * 4, "torch ends", "npdiff ends"]
+    assert (ours.seconds, ours.fastest, ours.slowest) == (2.0, 1.0, 3.0)
+    assert (ours.ratio, theirs.ratio) == (1.0, 0.5)
+    assert ours.images_per_second == 2.0
+    # 3 forward passes of 4 images at 2 092 544 operations, in 2 s, of 1e9 a second.
+    assert ours.share == pytest.approx(3 * 4 * 2_092_544 / 2.0 / 1e9)
+    assert (ours.turns, ours.again, ours.disturbed) == (3, 0, 0)
+
+
+def test_a_disturbed_turn_is_done_again(
+    scripted: Callable[[Script], list[str]], tiny: Network
+) -> None:
+    loud = 2 * FOREIGN
+    turns = [Turn(9.0, 0.0), Turn(50.0, loud), Turn(1.0, 0.0), Turn(2.0, 0.0), Turn(3.0, 0.0)]
+    scripted({"npdiff": iter(turns)})
+    (row,) = compared(plan("npdiff"), tiny, 4, 1e9, quiet)
+    assert (row.seconds, row.slowest, row.again, row.disturbed) == (2.0, 3.0, 1, 0)
+
+
+def test_where_it_is_never_quiet_the_quietest_counts_and_is_marked(
+    scripted: Callable[[Script], list[str]], tiny: Network
+) -> None:
+    turns = [Turn(9.0, 0.0), *(Turn(float(k), 1.0 + (k - 3) ** 2) for k in range(TRIES))]
+    scripted({"npdiff": iter(turns)})
+    (row,) = compared(plan("npdiff", rounds=1), tiny, 4, 1e9, quiet)
+    assert (row.seconds, row.again, row.disturbed) == (3.0, TRIES - 1, 1)
+
+
+def test_a_machine_that_does_not_say_how_busy_it_is(
+    scripted: Callable[[Script], list[str]], tiny: Network
+) -> None:
+    scripted({"npdiff": iter([Turn(1.0, float("nan"))] * 4)})
+    (row,) = compared(plan("npdiff"), tiny, 4, 1e9, quiet)
+    assert (row.turns, row.again, row.disturbed) == (3, 0, 0)
+
+
+def test_one_that_fails_does_not_stop_the_others(
+    scripted: Callable[[Script], list[str]], tiny: Network
+) -> None:
+    fails = iter([Turn(1.0, 0.0), Turn(1.0, 0.0), ContenderError("out of memory")])
+    scripted({"npdiff": iter([Turn(1.0, 0.0)] * 4), "torch": fails})
+    rows = compared(plan("npdiff", "torch", "torch-compile", memory=True), tiny, 4, 1e9, quiet)
+    assert [row.error for row in rows] == [None, "out of memory", "it did not come"]
+    assert [row.seconds for row in rows] == [1.0, None, None]
+    assert [row.memory for row in rows] == [2.0**20, None, None]
+
+
+def test_every_tick_is_announced(
+    scripted: Callable[[Script], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks: list[str] = []
+    wanted = plan("npdiff", "torch", tasks=["train", "infer"], memory=True)
+    scripted({"npdiff": iter([Turn(1.0, 0.0)] * 8)})  # and torch does not come
+    monkeypatch.setattr(measure, "peak", lambda plan: {"square": 1e9})
+    compared(wanted, NETWORKS["tiny"], 4, 1e9, ticks.append)
+    assert len(ticks) + 1 == wanted.ticks()  # the matrix product is the one
+
+
+def test_what_others_take_counts_where_it_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine.os, "cpu_count", lambda: 2)
+    assert machine.disturbance(0.5, 1.0, threads=2) == pytest.approx(0.5)
+    monkeypatch.setattr(machine.os, "cpu_count", lambda: 8)
+    assert machine.disturbance(3.0, 1.0, threads=4) <= 0
+    assert machine.disturbance(5.0, 1.0, threads=4) == pytest.approx(1.0)
+
+
+def test_short_tasks_are_repeated() -> None:
+    calls: list[int] = []
+    wall, cpu, times = timed(lambda: calls.append(0), 0.01)
+    assert len(calls) == times > 1
+    assert wall >= 0.01
+    assert cpu >= 0
+    assert timed(lambda: None, 0.0)[2] == 1
+
+
+def test_the_matrix_products_have_as_many_operations_as_they_say(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from npdiff.bench import worker
+
+    monkeypatch.setattr(worker, "SQUARE", 32)
+    monkeypatch.setattr(worker, "BLOCKS", 3)
+    products = Gemm(2, "numpy")
+    assert products.operations == {"square": 2 * 32**3, "blocks": 2 * 512 * 576 * 64 * 3 * 2}
+    products.run("square")
+    products.run("blocks")
+
+
+def test_a_process_does_what_it_is_told(tiny: Network) -> None:
+    spec = Spec("npdiff", tiny, 2, 1)
+    assert Spec.from_json(spec.to_json()) == spec
+    with Contender(spec) as contender:
+        turn = contender.turn("infer", 0.0)
+        assert turn.seconds > 0
+        assert contender.ask("memory", task="infer") >= 0
+        with pytest.raises(ContenderError, match=r"AttributeError.*dance"):
+            contender.turn("dance", 0.0)
+        with pytest.raises(ContenderError, match="ended without an answer"):
+            contender.turn("infer", 0.0)
+
+
+def test_a_process_that_cannot_be_what_it_is_told(tiny: Network) -> None:
+    with pytest.raises(ContenderError, match=r"CuPy|cupy|GPU"):
+        Contender(Spec("npdiff", tiny, 2, 1, backend="cupy"))
+
+
+def test_who_can_take_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contenders, "find_spec", lambda name: None)
+    assert contenders.usual() == ["npdiff"]
+    monkeypatch.setattr(contenders, "find_spec", lambda name: name)
+    assert contenders.usual() == list(contenders.USUAL)
