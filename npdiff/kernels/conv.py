@@ -19,7 +19,7 @@ from npdiff.pullback import Cotangents, Traced
 
 #: Channels from which on Winograd's transforms cost less than the products they save, and tiles
 #: that a batch has to have for products of more than vectors.
-CHANNELS, TILES = 16, 16
+CHANNELS, TILES = 4, 16
 
 #: Positions times channels times features of an image from which on threads gain more by sharing
 #: it than they lose by waiting for each other.
@@ -98,15 +98,18 @@ def _method(
         return None
     pads = paddings(padding, tuple(kernel))
     out = [output_size(n, k, stride, p) for n, k, p in zip(space, kernel, pads, strict=True)]
-    if min(out) < 1 or (set(kernel) == {1} and stride == 1):
+    if min(out) < 1 or min(map(min, pads)) < 0 or (set(kernel) == {1} and stride == 1):
         return None
+    tiles = samples * math.prod(-(-n // 4) for n in out)
+    tiled = kernel == [3, 3] and stride == 1 and tiles >= TILES
     args = tuple(space), tuple(kernel), C, F
-    thin = few(tuple(kernel), C, F, stride)
+    thin = few(tuple(kernel), C, F, stride, winograd=tiled)
     if thin is not None:
         return thin(*args, pads, dtype)
-    tiles = samples * math.prod(-(-n // 4) for n in out)
-    if kernel == [3, 3] and stride == 1 and min(C, F) >= CHANNELS and tiles >= TILES:
+    if tiled and min(C, F) >= CHANNELS:
         return Winograd(tuple(space), 3, C, F, pads, dtype)
+    if max(kernel) <= stride and 2 * C <= F:  # no overlap: nothing to gather twice
+        return None
     return Patches(*args, stride, pads, dtype)
 
 
