@@ -11,7 +11,7 @@ from npdiff.errors import InputError
 from npdiff.nn import conditions
 from npdiff.nn.blocks import Stage, norm_silu_conv
 from npdiff.nn.layers import Conv, Downsample, Embedding, GroupNorm, TimeEmbedding, Upsample
-from npdiff.pullback import Cotangents, Traced, differentiable
+from npdiff.pullback import Cotangents, Traced, checkpoint, differentiable
 from npdiff.random import Key
 from npdiff.tree import Module
 
@@ -40,6 +40,7 @@ class UNet(Module):
     norm: GroupNorm
     head: Conv
     patch: int
+    checkpoint: bool = False
 
     @classmethod
     def init(
@@ -60,6 +61,7 @@ class UNet(Module):
         adagn: bool = True,
         dropout: float = 0.0,
         time_variant: str = "adm",
+        checkpoint: bool = False,
     ) -> "UNet":
         """A U-Net with fresh float32 weights on the host.
 
@@ -80,6 +82,8 @@ class UNet(Module):
         adagn : whether the embedding scales and shifts the normalised activations, or is added
         dropout : rate inside the residual blocks, active when a key is given
         time_variant : layout of the sinusoidal features, see :eq:`sinusoidal`
+        checkpoint : keep only what enters each stage, and run it again in the pullback: less
+            memory for one more forward pass
 
         Raises
         ------
@@ -131,8 +135,9 @@ class UNet(Module):
                 up.append(Upsample.init(rng, c, dims))
         head = Conv.init(rng, c, out_channels * patch**dims, kernel=(3,) * dims, scale=0.0)
         return cls(
-            time, label, null, stem, tuple(down), middle, tuple(up), GroupNorm.init(c), head, patch
-        )
+            time, label, null, stem, tuple(down), middle, tuple(up), GroupNorm.init(c), head, patch,
+            checkpoint,
+        )  # fmt: skip
 
     @differentiable
     def __call__(
@@ -179,9 +184,10 @@ class UNet(Module):
         h, stem_vjp = self.stem(h)
         skips, down_vjps = [h], []
         up_vjps: list[tuple[Any, Any]] = []
+        kept = checkpoint if self.checkpoint else lambda layer: layer
         for i, layer in enumerate((*self.down, *self.middle)):
             if isinstance(layer, Stage):
-                h, vjp = layer(h, e, c, mask=mask, key=key and key.fold(f"down.{i}"))
+                h, vjp = kept(layer)(h, e, c, mask=mask, key=key and key.fold(f"down.{i}"))
             else:
                 h, vjp = layer(h)
             down_vjps.append(vjp)
@@ -190,7 +196,7 @@ class UNet(Module):
         for i, up in enumerate(self.up):
             if isinstance(up, Stage):
                 h, concat_vjp = ops.concat(h, skips.pop())
-                h, vjp = up(h, e, c, mask=mask, key=key and key.fold(f"up.{i}"))
+                h, vjp = kept(up)(h, e, c, mask=mask, key=key and key.fold(f"up.{i}"))
                 up_vjps.append((vjp, concat_vjp))
             else:
                 h, vjp = up(h, size=skips[-1].shape[1:-1])
