@@ -113,7 +113,7 @@ def _method(
     return Patches(*args, stride, pads, dtype)
 
 
-def pieces(way: Method, N: int) -> list[Piece]:
+def pieces(way: Any, N: int) -> list[Piece]:
     """Blocks of samples; strips of large images where there are more threads than samples."""
     work = math.prod(way.out) * way.C * way.F
     if N >= team_size() or work < WORTH_SHARING or not isinstance(way, Winograd | Patches):

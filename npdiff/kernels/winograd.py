@@ -63,7 +63,7 @@ class Winograd:
 
     def __init__(
         self,
-        space: tuple[int, int],
+        space: tuple[int, ...],
         kernel: int,
         channels: int,
         features: int,
@@ -96,7 +96,7 @@ class Winograd:
         tiles = -(-channels * features // PRODUCTS)
         self.block = max(1, ELEMENTS // elements, -(-tiles // (self.h * self.w)))
 
-    def resized(self, space: tuple[int, int], pads: Any) -> "Winograd":
+    def resized(self, space: tuple[int, ...], pads: Any) -> "Winograd":
         """The same for images of another size."""
         return Winograd(space, self.r, self.C, self.F, pads, self.dtype, self.m)
 

@@ -108,9 +108,10 @@ def norm_silu_conv(norm: GroupNorm, conv: Conv, x: Array, **added: Any) -> Trace
 
     ``dnorm, dconv, dx, dscale, doffset, dshift, dresidual = pullback(dy)``.
     """
-    weights = norm.gamma, norm.beta, conv.w, conv.b
-    options = {"groups": norm.groups, "eps": norm.eps, "padding": conv.padding}
-    y, vjp = ops.norm_silu_conv(x, *weights, **options, **added)
+    y, vjp = ops.norm_silu_conv(
+        x, norm.gamma, norm.beta, conv.w, conv.b,
+        groups=norm.groups, eps=norm.eps, padding=conv.padding, **added,
+    )  # fmt: skip
 
     def norm_silu_conv_layers_pullback(dy: Array) -> Cotangents:
         dx, dgamma, dbeta, dw, db, *dadded = vjp(dy)
