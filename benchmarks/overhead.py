@@ -3,23 +3,25 @@
     python -m benchmarks.overhead                   the shipped model, DDIM, 16 samples, guided
     python -m benchmarks.overhead --batch 1 --steps 20 --sampler heun --json
 
-A network runs while any shard of any thread is within a call of it. All else counts: the tables
-that are made before the first step, guidance, clipping, the sampler's own arithmetic, handing
-shards to threads and putting their results together. Of several samplings the median is printed,
-and the least, which other programs disturb the least.
+Two shares are printed. Beside the *network*: all time in which no shard of any thread is within a
+call of it; that is the tables made before the first step, guidance, clipping, the sampler's own
+arithmetic, and handing shards to threads and putting their results together. Beside its
+*evaluation*: the same without the threads, whose work is the network's. Of several samplings the
+medians are printed, and the least, which other programs disturb the least.
 """
 
 import argparse
 import json
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from npdiff import nn
-from npdiff.generate import generate, load
+from npdiff.generate import generate, load, network
 
 
 def covered(spans: Sequence[tuple[float, float]]) -> float:
@@ -35,10 +37,11 @@ def covered(spans: Sequence[tuple[float, float]]) -> float:
     return length
 
 
-def timed(count: int, once: Any) -> list[dict[str, float]]:
-    """Seconds that ``once`` took, and of these the seconds in which some network ran."""
+@contextmanager
+def recorded(owner: Any, name: str) -> Iterator[list[tuple[float, float]]]:
+    """When the function ``name`` of ``owner`` was running, within this block."""
     spans: list[tuple[float, float]] = []
-    call = nn.UNet.__call__
+    call = getattr(owner, name)
 
     def watched(*args: Any, **kwargs: Any) -> Any:
         start = time.perf_counter()
@@ -47,20 +50,24 @@ def timed(count: int, once: Any) -> list[dict[str, float]]:
         finally:
             spans.append((start, time.perf_counter()))
 
-    nn.UNet.__call__ = watched  # type: ignore[method-assign]
+    setattr(owner, name, watched)
     try:
-        found = []
-        for _ in range(count):
-            spans.clear()
-            start = time.perf_counter()
-            once()
-            total = time.perf_counter() - start
-            network = covered(spans)
-            share = (total - network) / total
-            found.append({"seconds": total, "network": network, "share": share})
-        return found
+        yield spans
     finally:
-        nn.UNet.__call__ = call  # type: ignore[method-assign]
+        setattr(owner, name, call)
+
+
+def timed(once: Callable[[], object]) -> dict[str, float]:
+    """Seconds that ``once`` took, and the shares of them beside the network and its evaluation."""
+    with recorded(nn.UNet, "__call__") as calls, recorded(network, "forward") as evaluations:
+        start = time.perf_counter()
+        once()
+        total = time.perf_counter() - start
+    return {
+        "seconds": total,
+        "beside_network": 1.0 - covered(calls) / total,
+        "beside_evaluation": 1.0 - covered(evaluations) / total,
+    }
 
 
 def main() -> int:
@@ -89,17 +96,18 @@ def main() -> int:
         )  # fmt: skip
 
     once()  # the first time is for the caches
-    rounds = timed(arguments.rounds, once)
-    shares = [one["share"] for one in rounds]
+    rounds = [timed(once) for _ in range(arguments.rounds)]
     if arguments.json:
         print(json.dumps({"settings": vars(arguments), "rounds": rounds}, indent=2))
         return 0
-    seconds = statistics.median(one["seconds"] for one in rounds)
+    of = {name: [one[name] for one in rounds] for name in rounds[0]}
     print(
         f"{arguments.batch} samples, {arguments.sampler}, {arguments.steps} steps, guidance "
-        f"{arguments.guidance:g}: {seconds:.3f} s, of which beside the network "
-        f"{statistics.median(shares):.2%} (median), {min(shares):.2%} (least)"
+        f"{arguments.guidance:g}: {statistics.median(of['seconds']):.3f} s"
     )
+    for name in ("network", "evaluation"):
+        shares = of[f"beside_{name}"]
+        print(f"beside the {name}: {statistics.median(shares):.2%} (least {min(shares):.2%})")
     return 0
 
 

@@ -166,7 +166,7 @@ def test_times_that_are_not_of_the_grid(trained: Trained, monkeypatch: pytest.Mo
     with Workers(1) as workers:
 
         def asked(steps: int) -> Denoise:
-            settings = Settings(steps=steps, guidance=2.0)
+            settings = Settings(steps=steps, guidance=2.0, clip=False)
             return denoiser(trained, labels, settings, schedule, workers=workers)
 
         coarse, fine = asked(2), asked(8)
@@ -179,6 +179,8 @@ def test_times_that_are_not_of_the_grid(trained: Trained, monkeypatch: pytest.Mo
             for a, b in zip(coarse(x, t), fine(x, t), strict=True):
                 np.testing.assert_allclose(a, b, atol=1e-5)
         assert sum(rows) == 2 * 4
+        coarse(x, 0.0)
+        assert sum(rows) == 3 * 4
 
 
 def test_tables_that_would_be_too_large(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:

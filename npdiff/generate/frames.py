@@ -48,8 +48,8 @@ def trajectory(
 
     Parameters
     ----------
-    trained : from :func:`load`
-    labels, indices : of each sample, from :func:`places`
+    trained : from :func:`~npdiff.generate.load`
+    labels, indices : of each sample, from :func:`~npdiff.generate.places`
     settings : how they are made
     seed : of the noise
     workers : the threads on which the network runs

@@ -45,7 +45,7 @@ def denoiser(
     """
     xp, row, w = module(backend), ROWS[trained.config.row], settings.guidance
     model, forms = tree.map(xp.asarray, trained.model), Forms()
-    times = GRIDS[settings.grid](schedule, settings.steps)
+    times = GRIDS[settings.grid](schedule, settings.steps)[:-1]  # at 0 nobody has to ask
 
     def over(network: Any, **told: Any) -> Denoise:
         run = sharded(network, workers, trained.config.shard, backend, forms, **told)
@@ -57,7 +57,7 @@ def denoiser(
         if not isinstance(model, UNet) or numbers(model, rows) > LARGEST_TABLES:
             return anywhere
         with workers.one_blas_thread():  # for a moment's work: more would only wait for each other
-            network, told = tabulated(model, schedule.clock(times[:-1]), labels=chosen)
+            network, told = tabulated(model, schedule.clock(times), labels=chosen)
         return on_grid(over(network, **told), anywhere, times)
 
     if labels is None or w == 1.0:

@@ -57,7 +57,7 @@ def generate(
     seed : of the noise
     backend : where to compute, ``"numpy"`` or ``"cupy"``
     threads : how many; by default one a CPU
-    settings : the fields of :class:`Settings`
+    settings : the fields of :class:`~npdiff.generate.Settings`
 
     Returns
     -------
