@@ -17,8 +17,8 @@ from npdiff.kernels.workspace import workspace
 
 P = TypeVar("P")
 
-#: Elements of a chunk on the host: the ten arrays that a chunk meets fit the second-level cache.
-CHUNK = 2**14
+#: Elements of a chunk on the host: what a chunk needs fits the cache, and the calls do not count.
+CHUNK = 2**16
 
 #: Calls a function on every piece of some work, in any order, on as many threads as it likes.
 Share = Callable[[Callable[[Any], None], Sequence[Any]], None]

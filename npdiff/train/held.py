@@ -7,6 +7,7 @@ is changed when the first asks for it and put back when the last lets go.
 import sys
 import threading
 from collections.abc import Callable
+from typing import Any
 
 #: Seconds between the interpreter's offers to let another thread run. Threads that are in NumPy
 #: most of the time and want the interpreter for microseconds wait up to this long for it.
@@ -51,6 +52,30 @@ def quick_switching() -> Undo:
     def undo() -> None:
         if sys.getswitchinterval() == ours:  # else somebody has set it since
             sys.setswitchinterval(before)
+
+    return undo
+
+
+def one_blas_thread(controller: Any) -> Undo:
+    """Hold BLAS, as a controller of ``threadpoolctl`` sees it, to one thread.
+
+    Who lets go may be another thread than who took hold. Newer versions of ``threadpoolctl`` listen
+    to one thread alone and say nothing to others, so each call leaves the rule to whoever is next.
+    """
+
+    def open_to_all() -> None:
+        for library in controller.lib_controllers:
+            if hasattr(library, "clear_controlling_thread"):
+                library.clear_controlling_thread(force=True)
+
+    open_to_all()
+    limits = controller.limit(limits=1, user_api="blas")
+    open_to_all()
+
+    def undo() -> None:
+        open_to_all()
+        limits.restore_original_limits()
+        open_to_all()
 
     return undo
 

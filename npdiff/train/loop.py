@@ -19,7 +19,7 @@ from npdiff.train.config import Config
 from npdiff.train.flat import Flat
 from npdiff.train.preview import preview
 from npdiff.train.run import Run
-from npdiff.train.shards import Workers
+from npdiff.train.shards import Workers, thread_count
 from npdiff.train.step import State, advance, loss_and_gradient, rate
 from npdiff.train.weights import new_model, save_model
 
@@ -89,6 +89,7 @@ def train(
         raise InputError("there are no images to train on: expected one or more, got an empty set")
     config = fitted(config, dataset)
     xp = module(config.backend)
+    _threads(config)
     network = new_model(config) if network is None else network
     _try_out(network, config)
     if existing:
@@ -152,12 +153,17 @@ def _try_out(network: Any, config: Config) -> None:
         ) from error
 
 
+def _threads(config: Config) -> int:
+    """The threads that shards run on; a GPU wants one."""
+    return 1 if config.backend == "cupy" else thread_count()
+
+
 def _loop(
     run: Run, dataset: Dataset, state: State, step: int, seconds: float
 ) -> Iterator[Progress]:
     config, saved = run.config, step
     run.begin(step)
-    with Workers(1 if config.backend == "cupy" else None) as workers:
+    with Workers(_threads(config)) as workers:
         try:
             flat = Flat.of(state, workers)
             state = state if flat is None else flat.state

@@ -142,7 +142,7 @@ class Workers:
             except ImportError:
                 return lambda: None
             self._blas = ThreadpoolController()
-        return self._blas.limit(limits=1, user_api="blas").restore_original_limits
+        return held.one_blas_thread(self._blas)
 
     def map(self, f: Callable[[A], B], shards: Sequence[A]) -> list[B]:
         """``f`` of each shard, in the order of the shards.

@@ -1,9 +1,12 @@
 import math
+import sys
+import threading
 
 import numpy as np
 import pytest
 
 from npdiff import tree
+from npdiff.acceleration import definitions_only
 from npdiff.backend import module
 from npdiff.data import Dataset
 from npdiff.errors import InputError, TrainingError
@@ -87,6 +90,35 @@ def test_ctrl_c_in_the_middle_of_a_step_saves_the_step_before(
     monkeypatch.setattr(loop, "advance", interrupted)
     with pytest.raises(KeyboardInterrupt):
         list(train(config, tmp_path / "run", dataset=dataset))
+    assert outcome(tmp_path / "run")[0] == 7
+    monkeypatch.undo()
+    list(train(config, tmp_path / "run", resume=True, dataset=dataset))
+    assert outcome(tmp_path / "run") == outcome(whole[0])
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_ctrl_c_in_the_middle_of_an_update_saves_the_step_before(
+    tmp_path, whole, config, dataset, monkeypatch, threads
+):
+    """The matrices are those of the step after it, the vectors are not, the gradient is gone."""
+    from npdiff.kernels import adamw
+
+    def interrupted(gradient, *args, **kwargs):
+        def share(f, pieces):
+            f(pieces[0])
+            raise KeyboardInterrupt
+
+        calls.append(1)
+        if len(calls) == 8:
+            kwargs["share"] = share
+        update(gradient, *args, **kwargs)
+
+    update, calls = adamw.adamw, []
+    monkeypatch.setenv("NPDIFF_THREADS", threads)
+    monkeypatch.setattr(adamw, "adamw", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(train(config, tmp_path / "run", dataset=dataset))
+    assert len(calls) == 8
     assert outcome(tmp_path / "run")[0] == 7
     monkeypatch.undo()
     list(train(config, tmp_path / "run", resume=True, dataset=dataset))
@@ -221,6 +253,77 @@ def test_what_does_not_fit_is_said_before_anything_is_made(tmp_path, config, dat
         with pytest.raises(InputError, match=complaint):
             train(wrong, tmp_path / "run", dataset=data)
         assert not (tmp_path / "run").exists()
+
+
+def test_nothing_to_train_on_and_no_thread_to_train_with_are_input_errors(
+    tmp_path, config, dataset, monkeypatch
+):
+    empty = Dataset(dataset.images[:0], dataset.labels[:0], dataset.classes)
+    with pytest.raises(InputError, match="no images to train on"):
+        train(config, tmp_path / "run", dataset=empty)
+    monkeypatch.setenv("NPDIFF_THREADS", "0")
+    with pytest.raises(InputError, match="NPDIFF_THREADS must be an integer from 1 up, got '0'"):
+        train(config, tmp_path / "run", dataset=dataset)
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_image_is_enough_and_may_be_less_than_a_batch(tmp_path, config, dataset, monkeypatch):
+    monkeypatch.setenv("NPDIFF_THREADS", "8")
+    one = Dataset(dataset.images[:1], np.zeros(1, np.int64), ("it",))
+    for batch in (1, 3):
+        path = tmp_path / str(batch)
+        records = list(train(config.replace(batch=batch), path, dataset=one))
+        assert len(records) == 12
+        assert all(math.isfinite(record.loss) for record in records)
+
+
+def test_two_trainings_in_one_process_do_not_disturb_each_other(tmp_path, config, dataset):
+    """Each bit for bit what it is alone, with threads of its own and BLAS shared."""
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    wide = {**config.model, "width": 16, "patch": 1}
+    configs = [config.replace(seed=seed, steps=5 + seed, model=wide) for seed in (1, 2)]
+    errors, start = [], threading.Barrier(2)
+
+    def run(i, path):
+        try:
+            start.wait(10)
+            list(train(configs[i], path, dataset=dataset))
+        except BaseException as error:
+            errors.append(error)
+
+    def blas():
+        return [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
+
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        before, interval = blas(), sys.getswitchinterval()
+        for i in (0, 1):
+            list(train(configs[i], tmp_path / f"alone {i}", dataset=dataset))
+        threads = [
+            threading.Thread(target=run, args=(i, tmp_path / f"together {i}")) for i in (0, 1)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert blas() == before
+        assert sys.getswitchinterval() == interval
+    assert errors == []
+    for i in (0, 1):
+        assert outcome(tmp_path / f"together {i}") == outcome(tmp_path / f"alone {i}")
+
+
+def test_without_kernels_it_trains_and_resumes_as_well(tmp_path, config, dataset):
+    with definitions_only():
+        list(train(config, tmp_path / "whole", dataset=dataset))
+        for record in train(config, tmp_path / "parts", dataset=dataset):
+            if record.step == 7:
+                break
+        list(train(None, tmp_path / "parts", resume=True, dataset=dataset))
+    assert outcome(tmp_path / "parts") == outcome(tmp_path / "whole")
+    list(train(config, tmp_path / "kernels", dataset=dataset))
+    _, slow, _ = outcome(tmp_path / "whole")
+    _, fast, _ = outcome(tmp_path / "kernels")
+    assert [r["loss"] for r in fast] == pytest.approx([r["loss"] for r in slow], rel=1e-3)
 
 
 def test_a_gpu_that_is_not_there_is_an_input_error(tmp_path, config, dataset):

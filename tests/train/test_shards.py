@@ -112,6 +112,102 @@ def test_without_threadpoolctl_everything_runs(monkeypatch):
         assert workers.map(lambda i: i + 1, range(3)) == [1, 2, 3]
 
 
+def test_blas_has_one_thread_until_the_last_of_two_who_hold_it_lets_go():
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+
+    def blas():
+        pools = threadpoolctl.threadpool_info()
+        return {pool["num_threads"] for pool in pools if pool["user_api"] == "blas"}
+
+    if not blas():
+        pytest.skip("no BLAS that threadpoolctl knows")
+    a_holds, b_holds, a_may_end, b_may_end = (threading.Event() for _ in range(4))
+
+    def hold(holds, may_end):
+        with Workers(1) as workers, workers.one_blas_thread():
+            holds.set()
+            assert may_end.wait(10)
+
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):  # this thread has a say as well
+        a = threading.Thread(target=hold, args=(a_holds, a_may_end))
+        b = threading.Thread(target=hold, args=(b_holds, b_may_end))
+        assert blas() == {2}
+        a.start()
+        assert a_holds.wait(10)
+        assert blas() == {1}
+        b.start()
+        assert b_holds.wait(10)
+        a_may_end.set()
+        a.join()
+        assert blas() == {1}
+        b_may_end.set()
+        b.join()
+        assert blas() == {2}
+
+
+@pytest.mark.parametrize("threads", [1, 2, 8])
+def test_shared_work_is_done_once_each_in_the_callers_context(threads):
+    variable = ContextVar("variable", default="lost")
+    token = variable.set("kept")
+    done = []
+    with Workers(threads) as workers:
+        workers.share(lambda piece: done.append((piece, variable.get())), range(500))
+        workers.share(done.append, [])
+    variable.reset(token)
+    assert sorted(done) == [(piece, "kept") for piece in range(500)]
+
+
+def test_shared_work_does_not_wait_for_threads_that_are_busy():
+    release, done = threading.Event(), []
+    with Workers(2) as workers:
+        results = workers.results(lambda i: i == 0 or release.wait(10), range(3))
+        assert next(results)
+        workers.share(done.append, range(50))  # both threads wait for the event
+        release.set()
+        assert list(results) == [True, True]
+    assert sorted(done) == list(range(50))
+
+
+@pytest.mark.parametrize("error", [IndexError, KeyboardInterrupt])
+@pytest.mark.parametrize("threads", [1, 2, 8])
+def test_an_error_in_shared_work_comes_out_and_nothing_is_under_way(threads, error):
+    begun, ended = [], []
+
+    def f(piece):
+        begun.append(piece)
+        if piece == 20:
+            raise error(f"piece {piece}")
+        ended.append(piece)
+
+    with Workers(threads) as workers:
+        with pytest.raises(error, match="piece 20"):
+            workers.share(f, range(10**5))
+        assert len(begun) == len(ended) + 1 < 10**5
+
+
+def test_no_shards_are_an_input_error_and_no_samples_too():
+    with Workers(2) as workers:
+        with pytest.raises(InputError, match="expected one shard or more"):
+            workers.sum(lambda i: (np.ones(2),), [])
+        assert workers.map(lambda i: i, []) == []
+        with pytest.raises(InputError, match=r"expected one sample or more, got .* \(0, 4, 4, 1\)"):
+            forward(lambda x, t: (x, None), np.zeros((0, 4, 4, 1)), 0.0, workers=workers, size=2)
+
+
+def test_fewer_samples_than_threads_and_than_a_shard_are_one_shard():
+    x = np.arange(3.0).reshape(3, 1)
+    seen = []
+
+    def double(x, t):
+        seen.append(len(x))
+        return 2 * x, None
+
+    with Workers(8) as workers:
+        y = forward(double, x, 0.0, workers=workers, size=100)
+    assert seen == [3]
+    assert (y == 2 * x).all()
+
+
 def test_where_no_thread_can_start_shards_run_one_after_another(monkeypatch):
     def refuse(self):
         raise RuntimeError("can't start new thread")

@@ -1,11 +1,15 @@
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 
 from npdiff import tree
+from npdiff.acceleration import definitions_only, prepared
 from npdiff.objective import TIMES, Objective, weight
 from npdiff.parameterisation import ROWS
 from npdiff.random import Key
 from npdiff.schedules import SCHEDULES
+from npdiff.train.flat import Flat
 from npdiff.train.loop import fitted
 from npdiff.train.shards import Workers
 from npdiff.train.step import State, advance, loss_and_gradient, rate
@@ -96,6 +100,59 @@ def test_the_step_is_bit_identical_for_any_number_of_threads(config, dataset, ro
         assert (loss, norm) == (other_loss, other_norm)
         for a, b in zip(tree.leaves(gradient), tree.leaves(other), strict=True):
             assert a.tobytes() == b.tobytes()
+
+
+@pytest.mark.parametrize("kernels", [True, False])
+def test_training_a_unet_is_bit_identical_for_any_number_of_threads(config, dataset, kernels):
+    """Three steps of a network wide enough for every kernel; the last shard is a small one."""
+    model = {**config.model, "width": 32, "multipliers": (1, 2), "attention": (1,), "patch": 1}
+    config = config.replace(model=model, batch=11, shard=2, clip=0.1)
+    outcomes = set()
+    for threads in (1, 2, 8):
+        with Workers(threads) as workers, nullcontext() if kernels else definitions_only():
+            state = State.initial(awake(config))
+            flat = Flat.of(state, workers)
+            assert (flat is not None) == kernels
+            numbers = []
+            for step in (1, 2, 3):
+                loss, norm, gradient = loss_and_gradient(
+                    state.model, dataset, step, config, workers, flat
+                )
+                state = advance(state, gradient, norm, step, config, flat)
+                numbers += [loss, norm]
+            outcomes.add((*numbers, b"".join(leaf.tobytes() for leaf in tree.leaves(state))))
+    assert len(outcomes) == 1
+
+
+def test_weights_are_prepared_once_a_step(config, dataset):
+    """For all shards and threads; the next step, whose weights are others, prepares its own."""
+    made = []
+
+    class Preparing(Constant):
+        def __call__(self, x, clock, *, labels=None, key=None):
+            prepared("twice", self.value, lambda w: made.append(w))
+            return super().__call__(x, clock, labels=labels, key=key)
+
+    config = config.replace(batch=8, shard=2)
+    with Workers(1) as workers:
+        for step in (1, 2):
+            loss_and_gradient(Preparing(np.array([0.3])), dataset, step, config, workers)
+            assert len(made) == step
+
+
+@pytest.mark.parametrize("threads", [1, 8])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_batch_of_fewer_samples_than_threads_or_a_shard(config, dataset, threads, batch):
+    config = config.replace(batch=batch, shard=32)
+    with Workers(threads) as workers:
+        state = State.initial(awake(config))
+        flat = Flat.of(state, workers)
+        results = [
+            loss_and_gradient(state.model, dataset, 1, config, workers, memory)[:2]
+            for memory in (flat, None)
+        ]
+    assert results[0] == pytest.approx(results[1], rel=1e-12)
+    assert 0.0 < results[0][1] < np.inf
 
 
 def test_the_size_of_a_shard_changes_rounding_and_nothing_else(config, dataset):
