@@ -35,10 +35,16 @@ def norm_silu_conv(
     if (key is not None and rate > 0.0) or not covers(x, groups):
         return None
     way = method(x, w, b, 1, padding)
-    if way is None:
+    if way is None or b is None:
+        return None
+    N, C, F = x.shape[0], x.shape[-1], w.shape[-1]
+    known = ((gamma, (C,)), (beta, (C,)), (b, (F,)))
+    optional = (scale, (N, C)), (offset, (N, C)), (shift, (N, F)), (residual, (N, *way.out, F))
+    present = (*known, *((a, shape) for a, shape in optional if a is not None))
+    fits = all(a.shape == shape and a.dtype == x.dtype for a, shape in present)
+    if not fits or (scale is None) != (offset is None):
         return None
     x = np.ascontiguousarray(x)
-    N, C, F = x.shape[0], x.shape[-1], w.shape[-1]
     one_plus = 1.0 if scale is None else 1.0 + scale
     gain, lift = np.empty((2, N, C), x.dtype)
     gain[...] = gamma * one_plus
@@ -73,7 +79,7 @@ def norm_silu_conv(
         dgain, dlift = np.empty((2, N, C), x.dtype)
         dbias = np.empty((N, F), x.dtype)
         for rows in batches:
-            dy_rows = np.ascontiguousarray(dy[rows])
+            dy_rows = np.ascontiguousarray(dy[rows], x.dtype)
             of_norm = x[rows], mean[rows], rstd[rows], gain[rows]
             h, slope = silu_and_slope(*of_norm, lift[rows])
             dh = way.backward(h, dy_rows, weights, dU)

@@ -66,7 +66,7 @@ def conv(
         dx, dU = np.empty_like(x), way.gradient()
         db = np.zeros(F, x.dtype) if has_bias else None
         for rows in blocks(N, way.block):
-            dy_rows = np.ascontiguousarray(dy[rows])
+            dy_rows = np.ascontiguousarray(dy[rows], x.dtype)
             dx[rows] = way.backward(x[rows], dy_rows, weights, dU)
             if has_bias:
                 db += sums(dy_rows).sum(axis=0)
@@ -116,7 +116,7 @@ def _method(
 def pieces(way: Any, N: int) -> list[Piece]:
     """Blocks of samples; strips of large images where there are more threads than samples."""
     work = math.prod(way.out) * way.C * way.F
-    if N >= team_size() or work < WORTH_SHARING or not isinstance(way, Winograd | Patches):
+    if team_size() <= N or work < WORTH_SHARING or not isinstance(way, Winograd | Patches):
         everything = slice(None)
         return [Piece(way, rows, everything, everything) for rows in blocks(N, way.block)]
     strips = _strips(way, -(-team_size() // N))

@@ -1,4 +1,4 @@
-"""What a way to convolve has to offer: the interface between convolutions and what they fuse with."""
+"""What a way to convolve has to offer: the interface between one and what it fuses with."""
 
 from typing import Protocol
 
@@ -44,7 +44,7 @@ class Method(Protocol):
         ...
 
     def gradient(self) -> Array:
-        """Zeros into which :meth:`backward` adds the cotangent of the weights, in its own domain."""
+        """Zeros into which :meth:`backward` adds the weights' cotangent, in its own domain."""
         ...
 
     def backward(self, x: Array, dy: Array, weights: Array, gradient: Array) -> Array:

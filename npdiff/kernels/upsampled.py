@@ -39,7 +39,7 @@ def upsample_conv(
     """:func:`npdiff.ops.upsample_conv`."""
     if w.ndim != 4 or w.shape[:2] != (3, 3) or paddings(padding, (3, 3)) != ((1, 1), (1, 1)):
         return None
-    if not isinstance(conv.method(x, w, b, 1, padding), Winograd):
+    if b is None or not isinstance(conv.method(x, w, b, 1, padding), Winograd):
         return None
     (N, H, W, C), F = x.shape, w.shape[-1]
     if size is not None and tuple(size) != (2 * H, 2 * W):
@@ -60,6 +60,7 @@ def upsample_conv(
             way.forward(x[rows], U, own[rows], b, None)
 
     def upsample_conv_pullback(dy: Array) -> Cotangents:
+        dy = np.ascontiguousarray(dy, x.dtype)
         dx, dw, db = np.zeros_like(x), np.zeros_like(w), np.zeros_like(b)
         for parity, way in ways.items():
             U, own, dU = weights(parity, "backward"), _own(dy, parity), way.gradient()
@@ -68,7 +69,7 @@ def upsample_conv(
             P, Q = (FOLDS[a].astype(w.dtype) for a in parity)
             dw += np.einsum("ku,lv,klcf->uvcf", P, Q, way.weight_gradient(dU), optimize=True)
         for rows in batches:
-            db += sums(np.ascontiguousarray(dy[rows])).sum(axis=0)
+            db += sums(dy[rows]).sum(axis=0)
         return dx, dw, db
 
     return y, upsample_conv_pullback

@@ -88,7 +88,7 @@ class Winograd:
         self.left = pads[1][0]
         a = [max(0, -((q - self.left) // m)) for q in range(self.n)]
         b = [min(self.w, -((q - self.left - space[1]) // m)) for q in range(self.n)]
-        self.spans = list(zip(a, b, strict=True))
+        self.spans = [(first, max(first, last)) for first, last in zip(a, b, strict=True)]
         starts = [m * a + q - self.left for q, (a, _) in enumerate(self.spans)]
         stops = [m * (b - 1) + q - self.left + 1 for q, (_, b) in enumerate(self.spans)]
         self.columns = [slice(i, max(i, j), m) for i, j in zip(starts, stops, strict=True)]

@@ -60,21 +60,26 @@ class Workspace:
         self._flat: dict[str, np.ndarray] = {}
         self._framed: dict[tuple[Any, ...], np.ndarray] = {}
         self._views: dict[Any, Any] = {}
-        self.kept = 0
         self._refused = False
+
+    @property
+    def kept(self) -> int:
+        """The bytes that it keeps."""
+        held = (*self._flat.copy().values(), *self._framed.copy().values())
+        return sum(a.nbytes for a in held)
 
     def scratch(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """An array with anything in it, the caller's until somebody asks for ``name`` again."""
         count = math.prod(shape)
         wanted = count * np.dtype(dtype).itemsize
-        held = self._flat.get(name)
+        flat = self._flat  # which another thread may replace meanwhile
+        held = flat.get(name)
         if held is None or held.nbytes < wanted:
             more = wanted - (0 if held is None else held.nbytes)
             held = np.empty(wanted, np.uint8)
             if self._room(more):
-                self._flat[name] = held
+                flat[name] = held
                 self._views.clear()  # of what stood there before
-                self.kept += more
         return held[:wanted].view(dtype).reshape(shape)
 
     def framed(self, name: str, shape: tuple[int, ...], dtype: Any, frame: Any) -> np.ndarray:
@@ -84,16 +89,15 @@ class Workspace:
         ``dtype`` and ``frame``, whatever tells one border from another.
         """
         key = (name, shape, np.dtype(dtype), frame)
-        held = self._framed.get(key)
+        framed = self._framed
+        held = framed.get(key)
         if held is None:
             held = np.zeros(shape, dtype)
             if not self._room(held.nbytes):  # of shapes that may not come again
-                self.kept -= sum(other.nbytes for other in self._framed.values())
-                self._framed.clear()
+                framed.clear()
                 self._views.clear()
             if self._room(held.nbytes):
-                self._framed[key] = held
-                self.kept += held.nbytes
+                framed[key] = held
         return held
 
     def views(self, key: Hashable, make: Callable[[], T]) -> T:
@@ -102,17 +106,19 @@ class Workspace:
         ``make`` asks for all the scratch it needs. What it gives is the caller's until somebody
         asks for any of the same names.
         """
-        held = self._views.get(key)
+        views = self._views
+        held = views.get(key)
         if held is None:
             self._refused = False
             held = make()
             if not self._refused:
-                self._views[key] = held
+                views[key] = held
         return held
 
     def _room(self, more: int) -> bool:
-        self._refused = self._refused or self.kept + more > self.most
-        return self.kept + more <= self.most
+        room = self.kept + more <= self.most
+        self._refused = self._refused or not room
+        return room
 
 
 class _Mine(threading.local):
@@ -120,10 +126,12 @@ class _Mine(threading.local):
 
     def __init__(self) -> None:
         self.workspace = Workspace(limit())
-        _all.add(self.workspace)
+        with _changing:
+            _all.add(self.workspace)
 
 
 _all: WeakSet[Workspace] = WeakSet()
+_changing = threading.Lock()
 _mine = _Mine()
 
 
@@ -134,10 +142,15 @@ def workspace() -> Workspace:
 
 def release() -> None:
     """Give back the scratch of every thread. The next calls make theirs anew."""
-    for space in list(_all):
+    for space in _every():
         space.clear()
 
 
 def kept() -> int:
     """The bytes of scratch that all threads keep at present."""
-    return sum(space.kept for space in list(_all))
+    return sum(space.kept for space in _every())
+
+
+def _every() -> list[Workspace]:
+    with _changing:
+        return list(_all)
