@@ -1,0 +1,147 @@
+"""Training with the kernels beside training with the definitions: the same, but for rounding?
+
+    python -m benchmarks.agreement runs/agreement
+    python -m benchmarks.agreement runs/agreement --steps 500 --seeds 0 1
+    python -m benchmarks.agreement runs/agreement --plot docs/images/agreement.png
+
+Both compute the same function and round differently, and training is chaotic: after a while the
+weights of two runs have nothing in common but their quality. For each seed a run with kernels and
+one without see the same draws. Reported are the mean losses over the last quarter of the steps and
+the Fréchet distance of samples, with their spread over the seeds, which is what a difference between
+kernels and definitions has to be measured against.
+
+Runs that are there already are resumed, or, if finished, read.
+"""
+
+import argparse
+import json
+import statistics
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from npdiff import metrics
+from npdiff.acceleration import definitions_only
+from npdiff.generate import generate
+from npdiff.train import PRESETS, Config, Run, train
+
+KINDS = {"kernels": nullcontext, "definitions": definitions_only}
+#: Samples of which the distance is taken, and how they are made.
+COUNT, STEPS = 1000, 25
+
+
+def config(width: int, batch: int, steps: int, seed: int) -> Config:
+    """The preset ``digits``, narrower and with smaller batches so that many runs can be had."""
+    preset = PRESETS["digits"]
+    return preset.replace(
+        model={**preset.model, "width": width},
+        batch=batch,
+        shard=-(-batch // 2),
+        steps=steps,
+        warmup=min(preset.warmup, steps // 4),
+        seed=seed,
+        sample_every=0,
+        checkpoint_every=250,
+    )
+
+
+def result(wanted: Config, kind: str, path: Path) -> dict[str, object]:
+    """The losses and the distance of one run, trained first as far as it is not yet."""
+    answer = path / "agreement.json"
+    if answer.is_file():
+        return json.loads(answer.read_text())
+    if not (path / "model.safetensors").is_file():
+        with KINDS[kind]():
+            steps = train(wanted, path, resume=path.is_dir())
+            for _ in tqdm(steps, desc=path.name, total=wanted.steps, mininterval=5.0):
+                pass
+    trained = Run.load(path)
+    labels = np.arange(COUNT) % 10
+    with KINDS[kind]():
+        images = generate(trained, labels, steps=STEPS, seed=0)
+    lines = (path / "metrics.jsonl").read_text().splitlines()
+    measured = metrics.evaluate(images, labels)["generated"]
+    found = {
+        "kind": kind,
+        "seed": wanted.seed,
+        "losses": [json.loads(line)["loss"] for line in lines],
+        "frechet": measured["frechet"],
+        "accuracy": measured["accuracy"],
+    }
+    answer.write_text(json.dumps(found) + "\n")
+    return found
+
+
+def late(losses: list[float]) -> float:
+    """The mean over the last quarter."""
+    return statistics.fmean(losses[-len(losses) // 4 :])
+
+
+def table(found: list[dict[str, object]]) -> str:
+    """A line a run, then the differences of kernels and definitions beside the spread."""
+    lines = [f"{'run':20}{'loss, last quarter':>20}{'Fréchet':>10}{'accuracy':>10}"]
+    for run in found:
+        name = f"{run['kind']}, seed {run['seed']}"
+        lines.append(
+            f"{name:20}{late(run['losses']):20.5f}{run['frechet']:10.2f}{run['accuracy']:10.3f}"
+        )
+    for what, of in (("loss", lambda run: late(run["losses"])), ("Fréchet", lambda r: r["frechet"])):
+        values = {kind: [of(run) for run in found if run["kind"] == kind] for kind in KINDS}
+        means = {kind: statistics.fmean(own) for kind, own in values.items()}
+        spread = max(max(own) - min(own) for own in values.values())
+        difference = abs(means["kernels"] - means["definitions"])
+        lines.append(f"{what}: the means differ by {difference:.3g}, the seeds by up to {spread:.3g}")
+    return "\n".join(lines)
+
+
+def plot(found: list[dict[str, object]], path: str) -> None:
+    """The loss curves, smoothed, one colour a kind."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(6.4, 3.6), layout="constrained")
+    window = 50
+    for run in found:
+        losses = np.convolve(run["losses"], np.full(window, 1.0 / window), "valid")
+        kernels = run["kind"] == "kernels"
+        label = run["kind"] if run["seed"] == found[0]["seed"] else None
+        style = {"color": "C0" if kernels else "C1", "linestyle": "-" if kernels else "--"}
+        axes.plot(np.arange(window, window + len(losses)), losses, lw=1.0, label=label, **style)
+    axes.set(xlabel="step", ylabel=f"loss, mean of {window} steps", yscale="log")
+    axes.legend()
+    figure.savefig(path, dpi=150)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.agreement",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folder", type=Path, help="where the runs are kept")
+    parser.add_argument("--steps", type=int, default=2000, help="of each run (2000)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(0 1 2)")
+    parser.add_argument("--width", type=int, default=16, help="of the network (16)")
+    parser.add_argument("--batch", type=int, default=32, help="images a step (32)")
+    parser.add_argument("--plot", metavar="FILE", help="draw the loss curves")
+    options = parser.parse_args()
+    found = [
+        result(
+            config(options.width, options.batch, options.steps, seed),
+            kind,
+            options.folder / f"{kind}-{seed}",
+        )
+        for seed in options.seeds
+        for kind in KINDS
+    ]
+    print(table(found))
+    if options.plot:
+        plot(found, options.plot)
+
+
+if __name__ == "__main__":
+    main()
