@@ -99,9 +99,9 @@ def memory() -> Table:
     for _ in range(30):
         for name, make in makers.items():
             array, before = make(), resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-            start = time.perf_counter()
+            start = time.thread_time()
             array.fill(2)
-            took = time.perf_counter() - start
+            took = time.thread_time() - start
             faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
             best[name] = min(best[name], (took, faults))
     rows = [(k, f"{size / took / 1e9:6.1f} GB/s, {n} faults") for k, (took, n) in best.items()]
