@@ -19,12 +19,13 @@ from npdiff.errors import InputError
 CONTENDERS: dict[str, str] = {
     "npdiff": "as `npdiff train` and `npdiff sample` run",
     "npdiff-definitions": "every function as the textbook defines it, without kernels",
-    "npdiff-checkpoint": "residual blocks keep their input alone and run again in the pullback",
+    "npdiff-checkpoint": "stages keep their input alone and run again in the pullback",
+    "npdiff-tf32": "with TF32 products, for a GPU",
     "torch": "PyTorch eager, default layout and AdamW",
     "torch-channels-last": "PyTorch eager in channels_last",
-    "torch-channels-last-fused": "the same with the fused AdamW",
-    "torch-compile": "the same through torch.compile",
-    "torch-tf32": "the same with TF32 products, for a GPU",
+    "torch-channels-last-fused": "PyTorch eager in channels_last with the fused AdamW",
+    "torch-compile": "that through torch.compile",
+    "torch-tf32": "channels_last and fused AdamW with TF32 products, for a GPU",
 }
 #: What is timed unless one asks for others.
 USUAL = ("npdiff", "torch", "torch-channels-last", "torch-channels-last-fused")
@@ -134,7 +135,12 @@ class Contender:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, **dict.fromkeys(limits, count), "PYTHONPATH": paths},
+            env={
+                **os.environ,
+                **dict.fromkeys(limits, count),
+                "NPDIFF_TF32": str(int(spec.contender.endswith("-tf32"))),
+                "PYTHONPATH": paths,
+            },
         )
         try:
             self._answer()

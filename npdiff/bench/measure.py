@@ -99,8 +99,8 @@ def sitting(plan: Plan, tick: Callable[[str], None]) -> dict[str, Any]:
 
     Returns
     -------
-    machine, gemm (operations a second), agreement by network (see
-    :func:`npdiff.bench.pytorch.agreement.agreement`), rows
+    machine, gemm (operations a second), agreement by network, rows (the
+    fields of :class:`Row`)
     """
     machine = described(plan.threads, plan.backend)
     tick("matrix product")

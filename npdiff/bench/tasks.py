@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from npdiff import nn, tree
+from npdiff import tree
 from npdiff.acceleration import definitions_only, fixed_weights
 from npdiff.backend import Array, module
 from npdiff.bench.networks import Workload
 from npdiff.generate import generate, sharded
-from npdiff.pullback import Traced, checkpoint
+from npdiff.pullback import Traced
 from npdiff.train.flat import Flat
 from npdiff.train.shards import Workers, split
 from npdiff.train.step import State, advance, loss_and_gradient
@@ -28,7 +28,8 @@ class Npdiff:
     work : what to do them on
     threads : that shards run on
     definitions : whether kernels stay switched off
-    checkpointed : whether residual blocks run again in the pullback rather than keep anything
+    checkpointed : whether the stages of the U-Net keep their input alone and run again in the
+        pullback
     """
 
     def __init__(
@@ -37,8 +38,8 @@ class Npdiff:
         self.work, self.threads, self.definitions = work, threads, definitions
         self.workers = Workers(1 if work.config.backend == "cupy" else threads)
         self.xp = module(work.config.backend)
-        network = with_checkpoints(work.model) if checkpointed else work.model
-        self.network = tree.map(self.xp.asarray, network)
+        network = tree.map(self.xp.asarray, work.model)
+        self.network = network.replace(checkpoint=True) if checkpointed else network
         self.x, self.clock, self.target = map(self.xp.asarray, (work.x, work.clock, work.target))
         self.state: Any = None
         self.flat: Flat | None = None
@@ -117,25 +118,3 @@ class Npdiff:
 
     def _block(self, x: Array, _: Array) -> Traced:
         return self.network(x)
-
-
-class CheckpointedStage(nn.Stage):
-    """A stage of the U-Net that saves its arguments alone, and runs again in the pullback."""
-
-    def __call__(self, *arguments: Any, **options: Any) -> Traced:
-        return checkpoint(nn.Stage.__call__)(self, *arguments, **options)
-
-
-def with_checkpoints(network: Any) -> Any:
-    """A U-Net whose stages are checkpointed; the weights are the same arrays."""
-
-    def part(layer: Any) -> Any:
-        if isinstance(layer, nn.Stage):
-            return CheckpointedStage(layer.res, layer.attention)
-        return layer
-
-    return network.replace(
-        down=tuple(map(part, network.down)),
-        middle=tuple(map(part, network.middle)),
-        up=tuple(map(part, network.up)),
-    )

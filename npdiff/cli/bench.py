@@ -88,7 +88,7 @@ def add(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--contender", action="append", metavar="NAME", dest="contenders",
-        help="who takes part, as often as you like; see above",
+        help="who takes part, as often as you like; see below",
     )  # fmt: skip
     parser.add_argument(
         "--definitions-only", action="store_true", dest="definitions",
@@ -146,8 +146,9 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
         if wanted and name not in names:
             names.append(name)
     check(names)
-    if "torch-tf32" in names and arguments.backend != "cupy":
-        raise InputError("contender 'torch-tf32' needs a GPU: add --backend cupy, or leave it out")
+    for name in names:
+        if name.endswith("-tf32") and arguments.backend != "cupy":
+            raise InputError(f"contender {name!r} needs a GPU: add --backend cupy, or leave it out")
     networks, batches = sizes(arguments)
     return Plan(
         [NETWORKS[name] for name in networks],
@@ -256,6 +257,8 @@ def profiles(arguments: argparse.Namespace) -> dict[str, Any]:
         raise InputError(
             "--profile is of npdiff's training step: leave out --contender, --task and --compile"
         )
+    if arguments.backend != "numpy":
+        raise InputError("--profile times what the CPU computes: leave out --backend")
     from npdiff.acceleration import definitions_only
 
     threads, found = arguments.threads or thread_count(), []

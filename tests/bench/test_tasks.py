@@ -1,14 +1,14 @@
 """npdiff as a contender computes what `npdiff train` and `npdiff sample` do."""
 
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from npdiff import acceleration, tree
 from npdiff.bench.networks import Network, workload
-from npdiff.bench.tasks import CheckpointedStage, Npdiff, with_checkpoints
-from npdiff.nn import Stage
+from npdiff.bench.tasks import Npdiff
 from npdiff.train import train
 
 
@@ -45,20 +45,22 @@ def test_definitions_run_without_kernels(
     assert asked
 
 
-def test_checkpoints_change_no_gradient(tiny: Network) -> None:
-    work = workload(tiny, 3)
-    plain, checked = work.model, with_checkpoints(work.model)
-    stages = [layer for layer in (*checked.down, *checked.middle, *checked.up)
-              if isinstance(layer, Stage)]  # fmt: skip
-    assert stages
-    assert all(isinstance(stage, CheckpointedStage) for stage in stages)
-    found = []
-    for network in (plain, checked):
-        y, pullback = network(work.x, work.clock, labels=work.labels)
-        gradient, dx, *_ = pullback(work.target)
-        found.append([y, dx, *tree.leaves(gradient)])
-    for one, other in zip(*found, strict=True):
-        np.testing.assert_array_equal(one, other)
+def test_checkpoints_change_no_gradient_and_take_less_memory(tiny: Network) -> None:
+    found, held = [], []
+    for checkpointed in (False, True):
+        contender = Npdiff(workload(tiny, 4), 1, checkpointed=checkpointed)
+        contender.run("train")
+        found.append(contender.gradient())
+        tracemalloc.start()
+        y, pullback = contender.state.model(contender.x, contender.clock, labels=None)
+        held.append(tracemalloc.get_traced_memory()[0])
+        tracemalloc.stop()
+        assert y.shape == contender.x.shape
+        del pullback
+    assert found[0][0] == found[1][0]
+    pairs = zip(*(tree.leaves(gradient) for _, gradient in found), strict=True)
+    assert all(np.array_equal(one, other) for one, other in pairs)
+    assert held[1] < 0.8 * held[0]
 
 
 def test_a_block_of_attention(tiny: Network) -> None:

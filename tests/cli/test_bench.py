@@ -139,7 +139,8 @@ def test_what_is_refused(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert npdiff("bench", "--contender", "torch").failed_with("PyTorch", "pip install torch")
     assert npdiff("bench", "--compile").failed_with("torch-compile", "not installed")
     monkeypatch.setattr(contenders, "find_spec", lambda name: name)
-    assert npdiff("bench", "--contender", "torch-tf32").failed_with("--backend cupy")
+    for name in ("torch-tf32", "npdiff-tf32"):
+        assert npdiff("bench", "--contender", name).failed_with(name, "--backend cupy")
 
 
 def test_a_process_that_does_not_start(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
