@@ -77,8 +77,18 @@ def adamw(
     shortening : the factor of the gradient, 1 where its norm is within the limit
     average_decay : the decay of the average
     share : how the work is spread over threads, which the result does not depend on
+
+    Notes
+    -----
+    On a GPU this is one launch (:mod:`npdiff.kernels.cuda.adamw`).
     """
     xp = namespace(gradient)
+    if xp is not np and _launched(
+        old, gradient, new, step=step, learning_rate=learning_rate, betas=betas,
+        weight_decay=weight_decay, decayed=decayed, shortening=shortening,
+        average_decay=average_decay, eps=eps,
+    ):  # fmt: skip
+        return
     beta_1, beta_2 = betas
     correction_1, correction_2 = 1.0 - beta_1**step, 1.0 - beta_2**step
 
@@ -111,6 +121,13 @@ def adamw(
 
     size = chunk(gradient)
     share(advance, chunks(0, decayed, size) + chunks(decayed, gradient.size, size))
+
+
+def _launched(*args: Any, **options: Any) -> bool:
+    """Whether a GPU has been told to do it."""
+    from npdiff.kernels.cuda import adamw
+
+    return adamw.adamw(*args, **options)
 
 
 def norm(gradient: Array, *, share: Share = in_order) -> Array:

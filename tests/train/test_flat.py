@@ -159,11 +159,12 @@ def test_a_state_from_elsewhere_is_taken_over(model, config):
 
 
 def test_eight_arrays_hold_everything_and_a_step_asks_for_no_more(config):
+    """On one thread: a second has scratch of its own when it first finds something to do."""
     model = like(UNet.init(0, width=32, multipliers=(1, 2), attention=(), classes=2), 0)
     own = sum(leaf.nbytes for leaf in tree.leaves(model))
     gradients = [like(model, seed) for seed in range(3)]
     losses = np.zeros(3)
-    with Workers(2) as workers:
+    with Workers(1) as workers:
         tracemalloc.start()
         try:
             flat = Flat(State.initial(model), workers)
