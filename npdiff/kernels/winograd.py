@@ -32,10 +32,12 @@ from npdiff.kernels.cook_toom import matrices
 from npdiff.kernels.patches import pixels
 from npdiff.kernels.workspace import workspace
 
-#: A block has about ``ELEMENTS / max(C, F)`` numbers: few enough for its scratch and the weights to
-#: stay in the cache together. It has ``C * F / PRODUCTS`` tiles at least, to make reading so many
-#: weights worth it. Both were found by timing images 8x8 to 32x32 of 32 to 256 channels.
-ELEMENTS, PRODUCTS = 2**23, 512
+#: Numbers that the image of a block should have at the most, for its scratch to stay in the cache.
+ELEMENTS = 2**17
+#: Tiles times C times F up to which OpenBLAS multiplies without packing its factors first, which is
+#: faster; but products of fewer than ``FEW`` tiles are slower still, so that blocks have ``MANY``
+#: where the channels are too many for that.
+SMALL, FEW, MANY = 10**6, 24, 128
 
 
 @lru_cache
@@ -92,9 +94,15 @@ class Winograd:
         starts = [m * a + q - self.left for q, (a, _) in enumerate(self.spans)]
         stops = [m * (b - 1) + q - self.left + 1 for q, (_, b) in enumerate(self.spans)]
         self.columns = [slice(i, max(i, j), m) for i, j in zip(starts, stops, strict=True)]
-        elements = math.prod(space) * max(channels, features) ** 2
-        tiles = -(-channels * features // PRODUCTS)
-        self.block = max(1, ELEMENTS // elements, -(-tiles // (self.h * self.w)))
+        self.block = self._samples()
+
+    def _samples(self) -> int:
+        """The samples of a block, found by timing images 8x8 to 32x32 of 32 to 512 channels."""
+        tiles, small = self.h * self.w, SMALL // (self.C * self.F)
+        if small < FEW:
+            return max(1, MANY // tiles)
+        elements = math.prod(self.space) * max(self.C, self.F)
+        return max(1, min(ELEMENTS // elements, small // tiles))
 
     def resized(self, space: tuple[int, ...], pads: Any) -> "Winograd":
         """The same for images of another size."""
