@@ -69,7 +69,9 @@ def statistics(x: Array, groups: int, eps: float) -> tuple[Array, Array]:
     variance = _by_group(products(x, x), groups, x) - square
     if (square > LARGE_MEAN * variance).any():
         difference = _less_mean(x, mean)
-        variance = _by_group(products(difference, difference), groups, x)
+        rest = _by_group(sums(difference), groups, x)  # what rounding left of the mean
+        variance = _by_group(products(difference, difference), groups, x) - rest * rest
+        mean = mean + rest
     return mean, 1.0 / np.sqrt(variance + eps)
 
 

@@ -1,0 +1,231 @@
+"""Winograd's convolution equals the definition: any size, padding and block; its rounding bounded."""
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from npdiff import ops
+from npdiff.acceleration import definitions_only
+from npdiff.kernels import conv, workspace
+from npdiff.kernels.winograd import Winograd
+
+EPS = np.finfo(np.float32).eps
+ONE = ((1, 1), (1, 1))
+FORMS = [(4, 3), (2, 3), (4, 2)]
+
+
+@st.composite
+def convolutions(draw):
+    """Tile, x, w, dy, padding and block: from images of one pixel, and padding beyond the kernel."""
+    m, r = draw(st.sampled_from(FORMS))
+    space = draw(st.tuples(*[st.integers(1, 10)] * 2))
+    pads = []
+    for size in space:
+        before, after = draw(st.tuples(*[st.sampled_from([0, 1, 1, 2, 3, 9])] * 2))
+        pads.append((before, max(after, r - size - before)))  # room for one window at least
+    n, c, f = draw(st.tuples(*[st.integers(1, 5)] * 3))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    out = [size + sum(p) - r + 1 for size, p in zip(space, pads, strict=True)]
+    shapes = (n, *space, c), (r, r, c, f), (n, *out, f)
+    return m, *map(rng.standard_normal, shapes), tuple(pads), draw(st.integers(1, n))
+
+
+def of(m, x, w, pads) -> Winograd:
+    return Winograd(x.shape[1:3], len(w), *w.shape[2:], pads, x.dtype, m)
+
+
+def by_blocks(way, x, w, dy, bias=None, residual=None):
+    """y, dx and dw in blocks as the driver makes them, of arrays nobody may write to."""
+    for a in (x, w, dy):
+        a.flags.writeable = False
+    forward, backward = way.forward_weights(w), way.backward_weights(w)
+    y, dx = np.full(dy.shape, np.nan, dy.dtype), np.full(x.shape, np.nan, x.dtype)
+    gradient = way.gradient()
+    for rows in conv.blocks(len(x), way.block):
+        own = bias[rows] if bias is not None and bias.ndim == 2 else bias
+        way.forward(x[rows], forward, y[rows], own, None if residual is None else residual[rows])
+        dx[rows] = way.backward(x[rows], dy[rows], backward, gradient)
+    return y, dx, way.weight_gradient(gradient)
+
+
+def defined(x, w, dy, pads):
+    with definitions_only():
+        y, conv_vjp = ops.conv(x, w, padding=pads)
+        return y, *conv_vjp(dy)[:2]
+
+
+def alike(found, expected, rtol=1e-12) -> None:
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * np.abs(b).max(initial=1.0))
+
+
+@given(convolutions())
+def test_the_definition(case) -> None:
+    """In float64 to 1e-12."""
+    m, x, w, dy, pads, block = case
+    way = of(m, x, w, pads)
+    way.block = block
+    alike(by_blocks(way, x, w, dy), defined(x, w, dy, pads))
+
+
+@given(convolutions())
+def test_single_precision(case) -> None:
+    """Within the a priori bound, number for number.
+
+    Every number is a sum of products along paths through the transforms. A path with k roundings
+    is off by at most k eps / 2 of itself and higher powers of eps, for which the other half is
+    left; the sum of the magnitudes of all paths is the same algorithm with every number replaced
+    by its magnitude. A sum of n terms costs a path n roundings, and each matrix one for its
+    entries, which are fractions.
+    """
+    m, x, w, dy, pads, block = case
+    x, w, dy = (a.astype(np.float32) for a in (x, w, dy))
+    wide = [a.astype(np.float64) for a in (x, w, dy)]
+    way, sizes = of(m, x, w, pads), of(m, *wide[:2], pads)
+    way.block = sizes.block = block
+    for name in ("A", "AT", "B", "BT", "GG"):
+        setattr(sizes, name, np.abs(getattr(sizes, name)))
+    n, r, positions = way.n, way.r, len(x) * way.h * way.w
+    weights, two_of_n, two_of_m = r**2 + 2, 2 * (n + 1), 2 * (m + 1)
+    roundings = (
+        two_of_n + weights + w.shape[2] + two_of_n,
+        two_of_m + weights + w.shape[3] + two_of_n + 2,  # what stands in two tiles is added up
+        two_of_n + two_of_m + 2 * positions + n**2 + 2,
+    )
+    exact, bounds = defined(*wide, pads), by_blocks(sizes, *(np.abs(a) for a in wide))
+    for a, b, k, bound in zip(by_blocks(way, x, w, dy), exact, roundings, bounds, strict=True):
+        assert a.dtype == np.float32
+        assert (np.abs(a - b) <= k * EPS * bound).all()
+
+
+@pytest.mark.parametrize(("tile", "price"), [(2, 1.0), (4, 3.0)])
+@pytest.mark.parametrize(("size", "channels"), [(32, 32), (8, 128), (13, 48)])
+def test_the_price_of_a_larger_tile(normals, tile, price, size, channels) -> None:
+    """As a norm the errors of n terms walk at random, sqrt(n) eps / 2, and those of some dozen
+    transforms come on top; the numbers of F(4x4) are larger on the way, and its errors with them.
+    """
+    shape = (3, size, size, channels)
+    x, w, dy = normals(shape, (3, 3, channels, channels), shape, dtype=np.float32)
+    exact = defined(*(a.astype(np.float64) for a in (x, w, dy)), ONE)
+    way = of(tile, x, w, ONE)
+    terms = channels, channels, 3 * way.h * way.w
+    for a, b, n in zip(by_blocks(way, x, w, dy), exact, terms, strict=True):
+        bound = price * (np.sqrt(n) + 4) / 2 * EPS
+        assert np.linalg.norm(a - b) <= bound * np.linalg.norm(b)
+
+
+@pytest.mark.parametrize(("m", "r"), FORMS)
+@pytest.mark.parametrize("size", [8, 7])
+@pytest.mark.parametrize("per_sample", [False, True])
+def test_bias_and_residual(normals, m, r, size, per_sample) -> None:
+    """Where tiles end with the image and where they do not."""
+    pads = ((1, r - 2), (r - 2, 1))
+    x, w, residual = normals((5, size, size, 3), (r, r, 3, 4), (5, size, size, 4))
+    bias = normals((5, 4) if per_sample else (4,), seed=2)
+    way = of(m, x, w, pads)
+    way.block = 2
+    y = defined(x, w, residual, pads)[0] + (bias[:, None, None] if per_sample else bias)
+    alike(by_blocks(way, x, w, residual, bias)[:1], [y])
+    alike(by_blocks(way, x, w, residual, bias, residual)[:1], [y + residual])
+
+
+@pytest.mark.parametrize("limit", [0, 1000, 100_000])
+def test_any_limit_of_scratch(normals, monkeypatch, limit) -> None:
+    """Scratch that may not be kept is made anew: the same bits."""
+    cases = []
+    for size in (9, 4, 12):
+        x, w, dy = normals((5, size, size, 3), (3, 3, 3, 5), (5, size, size, 5))
+        way = of(4, x, w, ONE)
+        way.block = 3
+        cases.append((way, x, w, dy))
+    expected = [by_blocks(*case) for case in cases]
+    small = workspace.Workspace(limit)
+    monkeypatch.setattr("npdiff.kernels.winograd.workspace", lambda: small)
+    for _ in range(2):
+        for case, right in zip(cases, expected, strict=True):
+            for a, b in zip(by_blocks(*case), right, strict=True):
+                np.testing.assert_array_equal(a, b)
+            assert small.kept <= limit
+
+
+@pytest.mark.parametrize("size", [7, 8])
+def test_used_scratch_leaves_no_trace(normals, size) -> None:
+    """Blocks of few and of many samples, of one convolution and others, after infinities.
+
+    The others have planes of the same shape with another border, or share all scratch but one.
+    """
+    shape = (6, size, size, 3)
+    x, w, dy = normals(shape, (3, 3, 3, 3), shape)
+    wider = normals((3, 3, 3, 9), seed=1)
+    others = [
+        (of(4, x, w, ((0, 2), (2, 0))), w, dy),
+        (of(4, x, w, ((2, 0), (0, 2))), w, dy),
+        (of(4, x, wider, ONE), wider, np.repeat(dy, 3, axis=-1)),
+        (of(2, x, w, ONE), w, dy),
+    ]
+    way, expected = of(4, x, w, ONE), defined(x, w, dy, ONE)
+    with np.errstate(invalid="ignore", over="ignore"):
+        for other, other_w, other_dy in [*others, (way, w, dy)]:
+            nothing = np.full_like(x, np.inf), other_w, np.full_like(other_dy, np.nan)
+            by_blocks(other, *nothing)
+    for n in (6, 1, 4):
+        for other, other_w, other_dy in others:
+            by_blocks(other, x[:n], other_w, other_dy[:n])
+            y, dx, _ = by_blocks(way, x[:n], w, dy[:n])
+            alike((y, dx), (expected[0][:n], expected[1][:n]))
+    alike(by_blocks(way, x, w, dy), expected)
+
+
+def test_four_threads_at_once(normals) -> None:
+    """One object, threads with their own scratch: the bits of one thread."""
+    w, dy = normals((3, 3, 8, 8), (16, 12, 12, 8), seed=3)
+    inputs = [normals((16, 12, 12, 8), seed=seed) for seed in range(8)]
+    way = of(4, inputs[0], w, ONE)
+    alone = [by_blocks(way, x, w, dy) for x in inputs]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda x: by_blocks(way, x, w, dy), inputs * 3))
+    for results, expected in zip(together, alone * 3, strict=True):
+        for a, b in zip(results, expected, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_gradient_is_added_to(normals) -> None:
+    """What a block finds in the gradient stays there."""
+    x, w, dy = normals((2, 5, 5, 2), (3, 3, 2, 3), (2, 5, 5, 3))
+    way = of(4, x, w, ONE)
+    gradient = way.gradient()
+    for _ in range(2):
+        way.backward(x, dy, way.backward_weights(w), gradient)
+    alike([way.weight_gradient(gradient)], [2.0 * defined(x, w, dy, ONE)[2]])
+
+
+def test_a_sample_does_not_know_its_neighbours(normals) -> None:
+    """A number that is none stays in its sample."""
+    x, w = normals((3, 6, 6, 4), (3, 3, 4, 4))
+    x = x.copy()
+    x[1, 2, 3, 0] = np.nan
+    y, dx, _ = by_blocks(of(4, x, w, ONE), x, w, np.ones_like(x))
+    assert np.isnan(y[1]).any()
+    assert np.isfinite(y[[0, 2]]).all()
+    assert np.isfinite(dx).all()
+
+
+@cache
+def blocks_of(size: int, channels: int) -> int:
+    return Winograd((size, size), 3, channels, channels, ONE, np.float32).block
+
+
+def test_blocks() -> None:
+    """Never of no sample, however large the image; small images come together."""
+    assert blocks_of(4096, 256) == 1
+    assert blocks_of(8, 32) > blocks_of(32, 32) >= 1
+    assert blocks_of(1, 64) * 512 >= 64 * 64  # enough tiles for one reading of the weights
+
+
+def test_forms_of_weights_have_names() -> None:
+    """Prepared weights are found again by the name of the way that they were prepared for."""
+    assert len({Winograd((8, 8), r, 4, 4, ONE, "f4", m).name for m, r in FORMS}) == 3
