@@ -18,7 +18,7 @@ EPS = np.finfo(np.float32).eps
 
 @st.composite
 def group_norms(draw):
-    """x, gamma, beta, groups, eps and samples a block: from one number a group, means of any size."""
+    """x, gamma, beta, groups, eps and samples a block: groups from one number on, any mean."""
     n, *space = draw(st.lists(st.integers(1, 5), min_size=2, max_size=4))
     groups, per_group = draw(st.integers(1, 3)), draw(st.integers(1, 3))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
