@@ -1,8 +1,10 @@
 """Half a residual block on a GPU: normalisation, modulation and SiLU, the convolution, the sums."""
 
-from npdiff.backend import Array, namespace
+from npdiff.backend import Array
 from npdiff.kernels.cuda.conv import way
+from npdiff.kernels.cuda.device import alike, contiguous
 from npdiff.kernels.cuda.norm import normalised
+from npdiff.kernels.cuda.shifted import out_size
 from npdiff.ops.conv import Padding
 from npdiff.pullback import Cotangents, Traced
 from npdiff.random import Key
@@ -32,15 +34,18 @@ def norm_silu_conv(
     convolution = way(x, w, 1, padding)
     if norm is None or convolution is None:
         return None
-    xp = namespace(x)
-    w = xp.ascontiguousarray(w)
+    N, F = x.shape[0], w.shape[-1]
+    out = (N, *out_size(x, w.shape, convolution.pads), F)
+    if not alike(x, (b, (F,)), (shift, (N, F)), (residual, out)):
+        return None
+    w, b = contiguous(w), contiguous(b)
     modulated, shifted, added = scale is not None, shift is not None, residual is not None
-    shift, residual = (None if a is None else xp.ascontiguousarray(a) for a in (shift, residual))
+    shift, residual = (None if a is None else contiguous(a) for a in (shift, residual))
     h, statistics = norm.value()
     y = convolution.value(h, w, b, shift, residual)
 
     def norm_silu_conv_pullback(dy: Array) -> Cotangents:
-        dy = xp.ascontiguousarray(dy)
+        dy = contiguous(dy)
         dh, dw = convolution.pullback(norm.again(statistics), w, dy)
         dx, dgamma, dbeta, dscale, doffset = norm.pullback(dh, statistics)
         dbias = dy.reshape(dy.shape[0], -1, dy.shape[-1]).sum(axis=1)

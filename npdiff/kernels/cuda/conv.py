@@ -2,10 +2,10 @@
 
 from typing import Protocol
 
-from npdiff.backend import Array, namespace
-from npdiff.kernels.cuda.device import device_of
+from npdiff.backend import Array
+from npdiff.kernels.cuda.device import alike, contiguous, device_of
 from npdiff.kernels.cuda.settings import settings
-from npdiff.kernels.cuda.shifted import Pads, Shifted
+from npdiff.kernels.cuda.shifted import Pads, Shifted, out_size
 from npdiff.kernels.cuda.winograd import Winograd
 from npdiff.ops.conv import Padding
 from npdiff.pullback import Cotangents, Traced
@@ -19,6 +19,11 @@ OUTPUTS = 4
 
 class Convolution(Protocol):
     """A way to convolve C-contiguous ``(N, H, W, C)`` with ``(K, K, C, F)`` at stride 1."""
+
+    @property
+    def pads(self) -> Pads:
+        """Zeros before and after the image, by axis."""
+        ...
 
     def value(
         self, x: Array, w: Array, b: Array | None, shift: Array | None, residual: Array | None
@@ -43,8 +48,11 @@ def way(x: Array, w: Array, stride: int, padding: Padding) -> Convolution | None
         return None
     kernel, (C, F), chosen = w.shape[:2], w.shape[2:], settings()
     pads = _pads(padding, kernel)
-    size = [n + sum(p) - k + 1 for n, p, k in zip(x.shape[1:3], pads, kernel, strict=True)]
-    if min(*size, x.size, w.size) < 1 or min(sum(pads, ())) < 0 or kernel == (1, 1):
+    if (
+        min(*out_size(x, kernel, pads), x.size, w.size) < 1
+        or min(sum(pads, ())) < 0
+        or kernel == (1, 1)
+    ):
         return None
     exact = chosen.precision == "float32" or x.dtype.name == "float64"
     winograd = kernel == (3, 3) and max(sum(pads, ())) <= 2
@@ -76,14 +84,14 @@ def conv(
 ) -> Traced | None:
     """See :func:`npdiff.ops.conv`."""
     convolution = way(x, w, stride, padding)
-    if convolution is None:
+    if convolution is None or not alike(x, (b, w.shape[-1:])):
         return None
-    xp, has_bias = namespace(x), b is not None
-    x, w = xp.ascontiguousarray(x), xp.ascontiguousarray(w)
+    has_bias = b is not None
+    x, w, b = contiguous(x), contiguous(w), b if b is None else contiguous(b)
     y = convolution.value(x, w, b, None, None)
 
     def conv_pullback(dy: Array) -> Cotangents:
-        dx, dw = convolution.pullback(x, w, xp.ascontiguousarray(dy))
+        dx, dw = convolution.pullback(x, w, contiguous(dy))
         return dx, dw, dy.reshape(-1, dy.shape[-1]).sum(axis=0) if has_bias else None
 
     return y, conv_pullback

@@ -6,8 +6,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from npdiff.backend import Array
+from npdiff.backend import Array, namespace
 from npdiff.kernels.cuda.program import Program, typed
+from npdiff.kernels.cuda.settings import cupy_products, settings
 
 
 class Device(Protocol):
@@ -68,6 +69,8 @@ class CuPyDevice:
             for value in (0.0, 1.0)
         }
         self._module = cache(self._compiled)
+        if settings().precision == "tf32":  # the environment says so
+            cupy_products("tf32")
 
     def _compiled(self, program: Program) -> Any:
         return self._cupy.RawModule(code=program.text(), options=("-std=c++17",))
@@ -133,3 +136,21 @@ def device_of(*arrays: Array | None) -> Device | None:
     if any(type(a) is not type(given[0]) or a.dtype != given[0].dtype for a in given):
         return None
     return make()
+
+
+def alike(x: Array, *others: tuple[Array | None, tuple[int, ...]]) -> bool:
+    """Whether other arrays, where there are any, are of the kind of x and of the shapes named."""
+    given = [(a, shape) for a, shape in others if a is not None]
+    return all(
+        type(a) is type(x) and a.dtype == x.dtype and tuple(a.shape) == shape for a, shape in given
+    )
+
+
+def contiguous(a: Array) -> Array:
+    """``a`` itself where it is C-contiguous, so that what is kept for it is found, or a copy."""
+    step = a.itemsize
+    for size, stride in zip(a.shape[::-1], a.strides[::-1], strict=True):
+        if size != 1 and stride != step:
+            return namespace(a).ascontiguousarray(a)
+        step *= size
+    return a

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from npdiff.backend import Array, namespace
-from npdiff.kernels.cuda.device import Device, device_of
+from npdiff.kernels.cuda.device import Device, contiguous, device_of
 from npdiff.kernels.cuda.program import THREADS, Program
 from npdiff.pullback import Cotangents, Traced
 
@@ -84,7 +84,7 @@ class Normalised:
         parts = (self.gamma, self.beta, self.scale, self.offset)
         self._launch(
             "norm_silu_pullback",
-            *(x, xp.ascontiguousarray(dy), *parts, *statistics, dx, sum_dz, sum_dz_x),
+            *(x, contiguous(dy), *parts, *statistics, dx, sum_dz, sum_dz_x),
             (int(self.silu),),
         )
         dscale = None
@@ -117,9 +117,8 @@ def normalised(
     modulated = [a for a in (scale, offset) if a is not None]
     if not fits or any(a.shape != (N, C) for a in modulated) or np.iinfo(np.uint16).max <= N:
         return None
-    xp = namespace(x)
-    x, gamma, beta = (xp.ascontiguousarray(a) for a in (x, gamma, beta))
-    scale, offset = (None if a is None else xp.ascontiguousarray(a) for a in (scale, offset))
+    x, gamma, beta = (contiguous(a) for a in (x, gamma, beta))
+    scale, offset = (None if a is None else contiguous(a) for a in (scale, offset))
     return Normalised(device, x, gamma, beta, scale, offset, groups, eps, silu)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from npdiff.backend import Array, namespace
-from npdiff.kernels.cuda.device import device_of
+from npdiff.kernels.cuda.device import contiguous, device_of
 from npdiff.kernels.cuda.program import THREADS, Program, grid
 from npdiff.pullback import Cotangents, Traced
 
@@ -14,7 +14,7 @@ def silu(x: Array) -> Traced | None:
     if device is None or x.size == 0:
         return None
     xp, program = namespace(x), Program("rows", x.dtype.name)
-    x = xp.ascontiguousarray(x)
+    x = contiguous(x)
 
     def run(kernel: str, *arrays: Array) -> Array:
         out = xp.empty(x.shape, dtype=x.dtype)
@@ -22,7 +22,7 @@ def silu(x: Array) -> Traced | None:
         return out
 
     def silu_pullback(dy: Array) -> Cotangents:
-        return (run("silu_pullback", x, xp.ascontiguousarray(dy)),)
+        return (run("silu_pullback", x, contiguous(dy)),)
 
     return run("silu", x), silu_pullback
 
@@ -43,9 +43,9 @@ def softmax(x: Array) -> Traced | None:
         device.launch(program, kernel, (blocks, 1), THREADS, *arrays, out, count, L, lanes)
         return out
 
-    p = run("softmax", xp.ascontiguousarray(x))
+    p = run("softmax", contiguous(x))
 
     def softmax_pullback(dp: Array) -> Cotangents:
-        return (run("softmax_pullback", p, xp.ascontiguousarray(dp)),)
+        return (run("softmax_pullback", p, contiguous(dp)),)
 
     return p, softmax_pullback

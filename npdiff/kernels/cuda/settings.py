@@ -74,7 +74,7 @@ def using(**changes: str) -> Iterator[Settings]:
     'tf32'
     """
     new = replace(settings(), **changes)
-    token, before = _chosen.set(new), _cupy_products(new.precision)
+    token, before = _chosen.set(new), cupy_products(new.precision)
     try:
         yield new
     finally:
@@ -83,7 +83,7 @@ def using(**changes: str) -> Iterator[Settings]:
             sys.modules["cupy"]._core.set_compute_type("float32", before)
 
 
-def _cupy_products(precision: str) -> Any:
+def cupy_products(precision: str) -> Any:
     """Tell CuPy how to multiply float32 matrices; what it did before, or None without CuPy."""
     cupy = sys.modules.get("cupy")
     if cupy is None:

@@ -52,8 +52,8 @@ class Shifted:
             self.device.multiply(
                 padded[step : step + rows], tap, products[:rows], add=k > 0, tf32=self.tf32
             )
-        size = (PH - w.shape[0] + 1, PW - w.shape[1] + 1)
-        return self._cropped(products, (N, *size), self._grid(x), (0, 0), b, shift, residual)
+        shape = (N, *out_size(x, w.shape, self.pads))
+        return self._cropped(products, shape, self._grid(x), (0, 0), b, shift, residual)
 
     def pullback(self, x: Array, w: Array, dy: Array) -> tuple[Array, Array]:
         """See :class:`~npdiff.kernels.cuda.conv.Convolution`."""
@@ -116,6 +116,12 @@ class Shifted:
             rows, *(more or (None,) * 3), y, *y.shape, *at[1:], *origin,
         )  # fmt: skip
         return y
+
+
+def out_size(x: Array, kernel: tuple[int, ...], pads: Pads) -> tuple[int, ...]:
+    """Positions of a kernel over an image, by axis."""
+    sizes = zip(x.shape[1:3], pads, kernel[:2], strict=True)
+    return tuple(n + sum(p) - k + 1 for n, p, k in sizes)
 
 
 def _steps(w: Array, line: int) -> list[int]:

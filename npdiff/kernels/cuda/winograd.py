@@ -6,7 +6,7 @@ from npdiff.acceleration import prepared
 from npdiff.backend import Array, namespace
 from npdiff.kernels.cuda.device import Device
 from npdiff.kernels.cuda.program import THREADS, Program, grid
-from npdiff.kernels.cuda.shifted import Pads
+from npdiff.kernels.cuda.shifted import Pads, out_size
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Winograd:
         residual: Array | None = None,
     ) -> Array:
         xp, F = namespace(x), U.shape[-1]
-        size = (x.shape[1] + sum(pads[0]) - 2, x.shape[2] + sum(pads[1]) - 2)
+        size = out_size(x, (3, 3), pads)
         V = self._input(x, pads, size)
         products = xp.empty((V.shape[0], V.shape[1], F), dtype=x.dtype)
         self.device.multiply(V, U, products)

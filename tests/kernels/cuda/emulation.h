@@ -43,8 +43,9 @@ static void begin() {
 
 // 0, or 1 where the threads of a block part at a barrier.
 static int emulate(int gx, int gy, int threads, std::function<void()> kernel) {
-    const size_t size = 1 << 16;
-    std::vector<char> stacks(size * threads);
+    const size_t size = 1 << 14;
+    static std::vector<char> stacks;
+    if (stacks.size() < size * threads) stacks.resize(size * threads);
     body = kernel;
     fibres.resize(threads);
     blockDim = {threads, 1};

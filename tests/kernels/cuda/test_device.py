@@ -158,9 +158,13 @@ def test_settings_reach_cupy_s_own_products_and_are_set_back(cupy, monkeypatch):
     assert cupy.kinds == {"float32": 1}
 
 
-def test_settings_from_the_environment(monkeypatch):
+def test_settings_from_the_environment(cupy, monkeypatch):
+    CuPyDevice()
+    assert cupy.kinds == {"float32": 1}
     monkeypatch.setenv("NPDIFF_TF32", "1")
     assert settings().precision == "tf32"
+    CuPyDevice()
+    assert cupy.kinds == {"float32": 7}
     monkeypatch.setenv("NPDIFF_TF32", "yes")
     with pytest.raises(InputError, match="NPDIFF_TF32 is 0 or 1, got 'yes'"):
         settings()

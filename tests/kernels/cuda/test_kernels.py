@@ -201,8 +201,15 @@ def test_what_is_not_covered_is_left_to_the_definition(emulator, kernel):
     for f in (kernel("silu"), kernel("softmax")):
         assert f(half) is None
         assert f(integers) is None
+    assert conv(x, w, b[:3]) is None
+    assert composite(x, b, c, w, b, residual=x[:1], groups=4) is None
+    assert composite(x, b, c, w, b, residual=x, groups=4, padding=0) is None
     mixed = strict.xp.asarray(normal(16, dtype=np.float32))
     assert norm(x, mixed, c, groups=4) is None
+    assert conv(x, w, mixed) is None
+    assert (
+        composite(x, b, c, w, b, shift=strict.xp.zeros((2, 16), dtype=np.float32), groups=4) is None
+    )
     assert norm(normal(2, 3, 4), normal(4), normal(4), groups=2) is None  # on the host
 
 
@@ -219,6 +226,25 @@ def test_definitions_take_the_kernels(emulator, way):
         ops.conv(x, w)
         ops.silu(x)
     assert not emulator.log
+
+
+def test_views_are_as_good_as_arrays(emulator, kernel):
+    """Arguments whose numbers do not lie as a kernel reads them."""
+    shapes = {"x": (2, 6, 5, 16), "gamma": (16,), "beta": (16,), "w": (3, 3, 16, 4), "b": (4,)}
+    shapes |= {"scale": (2, 16), "offset": (2, 16), "shift": (2, 4), "residual": (2, 6, 5, 4)}
+    args = [normal(*shape, seed=i) for i, shape in enumerate(shapes.values())]
+    with definitions_only():
+        y, vjp = ops.norm_silu_conv(*args, groups=4)
+        dy = normal(*y.shape, seed=99)
+        expected = vjp(dy)
+    placed = [strict.xp.repeat(a, 2, axis=-1)[..., ::2] for a in on_device([*args, dy])]
+    for way in ("winograd", "shifted"):
+        with using(convolution=way):
+            found, vjp = kernel("norm_silu_conv")(*placed[:-1], groups=4)
+            cotangents = vjp(placed[-1])
+        np.testing.assert_allclose(found.get(), y, atol=1e-12)
+        for a, b in zip(cotangents, expected, strict=True):
+            np.testing.assert_allclose(a.get(), b, atol=1e-11)
 
 
 def test_weights_are_prepared_once(emulator, kernel):
