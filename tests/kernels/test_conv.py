@@ -1,0 +1,310 @@
+"""Convolution by the method that suits it equals the definition, in blocks, strips and threads."""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from npdiff import ops
+from npdiff.acceleration import Team, fixed_weights, team
+from npdiff.kernels import composite, conv
+from npdiff.kernels.conv import blocks
+from npdiff.kernels.few import FewIn, FewOut
+from npdiff.kernels.patches import Patches
+from npdiff.kernels.winograd import Winograd
+
+ONE = ((1, 1), (1, 1))
+
+
+@pytest.fixture(autouse=True)
+def fresh_methods():
+    """What a test changes of the constants is gone from the caches after it."""
+    yield
+    conv._method.cache_clear()
+    conv._strips.cache_clear()
+
+
+@st.composite
+def convolutions(draw):
+    """x, w, b or None, and options: 1 to 3 axes, strides, paddings, and every method."""
+    dims = draw(st.sampled_from([1, 2, 2, 2, 3]))
+    space = draw(st.tuples(*[st.integers(1, 9 if dims < 3 else 4)] * dims))
+    other = draw(st.tuples(*[st.integers(1, 5)] * dims))
+    kernel = draw(st.sampled_from([(3,) * dims, other]))
+    pads = []
+    for size, k in zip(space, kernel, strict=True):
+        before, after = draw(st.tuples(*[st.sampled_from([0, 1, 2, 2, 7])] * 2))
+        pads.append((before, max(after, k - size - before)))
+    n, c, f = draw(st.tuples(st.integers(1, 5), *[st.sampled_from([1, 3, 4, 5, 20])] * 2))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    arrays = rng.standard_normal((n, *space, c)), rng.standard_normal((*kernel, c, f))
+    b = rng.standard_normal(f) if draw(st.booleans()) else None
+    return *arrays, b, {"stride": draw(st.sampled_from([1, 1, 2, 3])), "padding": pads}
+
+
+@pytest.mark.parametrize("most", [1, 2, 1000])
+@given(case=convolutions())
+def test_the_definition(held_to, case, most) -> None:
+    """In float64 to 1e-12, in blocks of one, two and all samples."""
+    *arrays, options = case
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(conv, "TILES", 1)
+        patch.setattr(conv, "blocks", lambda n, block: blocks(n, min(most, block)))
+        conv._method.cache_clear()
+        if conv.method(*arrays, *options.values()) is None:
+            assert conv.conv(*arrays, **options) is None
+        else:
+            held_to(conv.conv, ops.conv, *arrays, **options)
+
+
+@pytest.mark.parametrize(
+    ("x", "w", "stride", "padding", "kind"),
+    [
+        ((8, 16, 16, 32), (3, 3, 32, 32), 1, None, Winograd),
+        ((8, 7, 5, 32), (3, 3, 32, 32), 1, 0, Winograd),
+        ((1, 4, 4, 32), (3, 3, 32, 32), 1, None, Patches),
+        ((8, 16, 16, 32), (3, 3, 32, 32), 2, None, Patches),
+        ((8, 16, 16, 32), (5, 5, 32, 32), 1, None, Patches),
+        ((8, 16, 32), (3, 32, 32), 1, None, Patches),
+        ((8, 32, 32, 1), (3, 3, 1, 32), 1, None, FewIn),
+        ((8, 32, 32, 32), (3, 3, 32, 1), 1, None, FewOut),
+        ((8, 16, 16, 32), (1, 1, 32, 32), 1, None, type(None)),
+        ((8, 16, 16, 32), (3, 3, 3, 32), 1, None, type(None)),
+        ((8, 16, 32), (3, 3, 32, 32), 1, None, type(None)),
+        ((8, 2, 2, 32), (5, 5, 32, 32), 1, 0, type(None)),
+        ((8, 4, 4, 32), (3, 3, 32, 32), 1, ((-1, 0), (0, 0)), type(None)),
+        ((0, 4, 4, 32), (3, 3, 32, 32), 1, None, type(None)),
+        ((2, 0, 4, 32), (3, 3, 32, 32), 1, None, type(None)),
+    ],
+)
+def test_which_method(x, w, stride, padding, kind) -> None:
+    way = conv.method(np.zeros(x), np.zeros(w), np.zeros(w[-1]), stride, padding)
+    assert type(way) is kind
+
+
+def test_arrays_that_are_the_definitions(normals) -> None:
+    x, w, b = normals((8, 8, 8, 8), (3, 3, 8, 8), (8,))
+    assert conv.method(x, w, b, 1, None) is not None
+    for place in range(3):
+        mixed = [a.astype(np.float32) if i == place else a for i, a in enumerate((x, w, b))]
+        assert conv.method(*mixed, 1, None) is None
+    assert conv.method(*(a.astype(int) for a in (x, w, b)), 1, None) is None
+    assert conv.method(x.view(type("Other", (np.ndarray,), {})), w, b, 1, None) is None
+
+
+@given(st.integers(1, 50), st.integers(1, 60))
+def test_blocks_are_even(n, most) -> None:
+    """All samples in order, none twice, no more than ``most``, sizes one apart."""
+    cut = blocks(n, most)
+    assert [i for rows in cut for i in range(n)[rows]] == list(range(n))
+    sizes = [rows.stop - rows.start for rows in cut]
+    assert max(sizes) <= most
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_any_layout(normals) -> None:
+    """Of x, w and dy: transposed, every other one, repeated; of dy also another dtype."""
+    x, w, b = normals((8, 16, 9, 9), (8, 8, 3, 3), (8,))
+    x, w = x.transpose(0, 2, 3, 1)[..., ::2], w.transpose(2, 3, 1, 0)
+    y, vjp = conv.conv(x, w, b)
+    same, same_vjp = conv.conv(x.copy(), w.copy(), b)
+    np.testing.assert_array_equal(y, same)
+    dy = normals(y.shape, seed=1)
+    fortran, repeated = np.asfortranarray(dy), np.broadcast_to(dy[:1, :1], dy.shape)
+    for other in (fortran, repeated, dy.astype(np.float32)):
+        expected = same_vjp(np.ascontiguousarray(other, np.float64))
+        for a, c in zip(vjp(other), expected, strict=True):
+            np.testing.assert_allclose(a, c, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [8, 9])
+def test_a_cotangent_in_float64_of_a_convolution_in_float32(normals, size) -> None:
+    """It is rounded, not misread."""
+    x, w, b = normals((8, size, size, 8), (3, 3, 8, 8), (8,), dtype=np.float32)
+    y, vjp = conv.conv(x, w, b)
+    dy = normals(y.shape)
+    for a, c in zip(vjp(dy), vjp(dy.astype(np.float32)), strict=True):
+        np.testing.assert_array_equal(a, c)
+
+
+def test_weights_are_prepared_once(normals, monkeypatch) -> None:
+    """Within the promise, for all threads; without it in every call."""
+    x, w, b = normals((8, 8, 8, 8), (3, 3, 8, 8), (8,))
+    made = []
+    own = Winograd.forward_weights
+    monkeypatch.setattr(Winograd, "forward_weights", lambda way, a: made.append(1) or own(way, a))
+
+    def run(_=None):
+        return conv.conv(x, w, b)[0]
+
+    expected = run()
+    run()
+    assert len(made) == 2
+    with fixed_weights():
+        run()
+        with ThreadPoolExecutor(1) as pool:
+            results = [pool.submit(copy_context().run, run).result() for _ in range(3)]
+    assert len(made) == 3
+    for y in results:
+        np.testing.assert_array_equal(y, expected)
+
+
+# Strips.
+
+
+@pytest.fixture
+def in_strips(monkeypatch):
+    """Run a function on a team of so many threads that share whatever they may."""
+    monkeypatch.setattr(conv, "WORTH_SHARING", 0)
+    shared = []
+
+    def run(size, f):
+        with ThreadPoolExecutor(size) as pool:
+
+            def share(g, pieces):
+                shared.append(len(pieces))
+                work = [pool.submit(copy_context().run, g, piece) for piece in pieces]
+                for future in work:
+                    future.result()
+
+            with team(Team(size, share)):
+                return f()
+
+    run.shared = shared
+    return run
+
+
+def cases_for_strips(normals):
+    """Winograd's and patches, strides, paddings of all kinds, images lower than the team."""
+    for size, kernel, stride, padding in [
+        ((32, 16), 3, 1, None),
+        ((33, 7), 3, 1, ((2, 0), (0, 2))),
+        ((30, 8), 3, 1, 0),
+        ((17, 9), 3, 2, None),
+        ((19, 9), 5, 3, ((4, 1), (2, 2))),
+        ((3, 40), 3, 1, None),
+        ((1, 70), 3, 1, None),
+        ((2, 30), 3, 1, ((9, 9), (1, 1))),
+        ((40,), 3, 1, None),
+        ((9, 5, 6), 3, 1, None),
+    ]:
+        for samples in (1, 2):
+            shapes = (samples, *size, 8), (*(kernel,) * len(size), 8, 12), (12,)
+            yield normals(*shapes), {"stride": stride, "padding": padding}
+
+
+@pytest.mark.parametrize("threads", [2, 3, 8])
+def test_strips_equal_the_whole(normals, in_strips, threads) -> None:
+    """To rounding: a product of fewer rows is summed up by BLAS in another order."""
+    cut = 0
+    for arrays, options in cases_for_strips(normals):
+        whole, whole_vjp = conv.conv(*arrays, **options)
+        y, vjp = in_strips(threads, lambda a=arrays, o=options: conv.conv(*a, **o))
+        np.testing.assert_allclose(y, whole, rtol=1e-12, atol=1e-12 * np.abs(whole).max())
+        for a, b in zip(vjp(y), whole_vjp(y), strict=True):
+            np.testing.assert_array_equal(a, b)
+        with team(Team(threads, lambda *_: None)):
+            way = conv.method(*arrays, *options.values())
+            cut += len(conv.pieces(way, len(arrays[0]))) > len(blocks(len(arrays[0]), way.block))
+    assert cut >= (8 if threads == 2 else 16)
+    assert len(in_strips.shared) >= cut
+
+
+@pytest.mark.parametrize("threads", [2, 3, 8])
+@pytest.mark.parametrize("mean", [0.0, 1e3])
+def test_norm_and_all_in_strips(normals, in_strips, threads, mean) -> None:
+    """Statistics of the whole image, the embedding of the sample, the residual of the strip."""
+    n = 1 if threads == 2 else 2
+    x, w, b, gamma, beta = normals((n, 30, 9, 8), (3, 3, 8, 12), (12,), (8,), (8,))
+    scale, offset, shift, residual = normals((n, 8), (n, 8), (n, 12), (n, 30, 9, 12), seed=1)
+    arrays = x + mean, gamma, beta, w, b, scale, offset, shift, residual
+
+    def run():
+        return composite.norm_silu_conv(*arrays, groups=2)
+
+    whole, whole_vjp = run()
+    y, vjp = in_strips(threads, run)
+    # Centred numbers are off by eps times the mean.
+    close = {"rtol": 1e-12 * (1 + mean), "atol": 1e-12 * (1 + mean) * np.abs(whole).max()}
+    np.testing.assert_allclose(y, whole, **close)
+    for a, b_ in zip(vjp(y), whole_vjp(y), strict=True):
+        np.testing.assert_allclose(a, b_, rtol=1e-12, atol=1e-12 * (1 + mean) * np.abs(b_).max())
+    assert in_strips.shared
+
+
+@pytest.mark.parametrize(
+    ("height", "padding", "stride", "kernel"),
+    [
+        (32, (1, 1), 1, 3),
+        (7, (2, 0), 1, 3),
+        (9, (4, 1), 3, 5),
+        (40, (0, 0), 2, 3),
+        (13, (1, 1), 1, 3),
+    ],
+)
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 50])
+def test_strips_cover_the_output(height, padding, stride, kernel, count) -> None:
+    """Each line of the output once, in order; each strip of the height that its lines need."""
+    shapes = (height, 8), (kernel, kernel), 8, 8
+    pads = (padding, (1, 1))
+    ways = [Patches(*shapes, stride, pads, np.float64)]
+    if (kernel, stride) == (3, 1):
+        ways.append(Winograd((height, 8), 3, 8, 8, pads, np.float64))
+    for way in ways:
+        strips = conv._strips(way, count)
+        lines = [i for s in strips for i in range(way.out[0])[s.target]]
+        assert lines == list(range(way.out[0]))
+        for strip in strips:
+            assert strip.way.out[0] == len(range(way.out[0])[strip.target])
+            assert strip.way.space[0] == len(range(height)[strip.source])
+
+
+def test_a_strip_of_padding_alone(normals, in_strips) -> None:
+    """Lines of the output that see nothing of x: the image is left whole."""
+    x, w, b = normals((1, 2, 30, 8), (3, 3, 8, 12), (12,))
+    padding = ((30, 30), (1, 1))
+    whole, _ = conv.conv(x, w, b, padding=padding)
+    y, _ = in_strips(8, lambda: conv.conv(x, w, b, padding=padding))
+    np.testing.assert_array_equal(y, whole)
+
+
+def test_threads_are_for_what_is_worth_sharing(normals, monkeypatch) -> None:
+    """A small image, or as many samples as threads, are done block by block."""
+
+    def forbidden(f, pieces):
+        raise AssertionError(f"{len(pieces)} pieces shared")
+
+    x, w = normals((2, 16, 16, 8), (3, 3, 8, 8))
+    with team(Team(4, forbidden)):
+        conv.conv(x[:1], w)
+        monkeypatch.setattr(conv, "WORTH_SHARING", 0)
+        with pytest.raises(AssertionError, match="pieces shared"):
+            conv.conv(x[:1], w)
+    with team(Team(2, forbidden)):
+        conv.conv(x, w)
+
+
+def test_four_threads_at_once(normals) -> None:
+    """All methods by turns, each the bits of one thread."""
+    cases = [
+        (normals((6, 12, 12, 8), (3, 3, 8, 12), (12,), seed=0), {}),
+        (normals((6, 13, 11, 8), (3, 3, 8, 12), (12,), seed=1), {"stride": 2}),
+        (normals((6, 12, 12, 1), (3, 3, 1, 32), (32,), seed=2), {}),
+        (normals((6, 12, 12, 32), (3, 3, 32, 1), (1,), seed=3), {}),
+        (normals((6, 40, 8), (3, 8, 12), (12,), seed=4), {"padding": ((0, 2),)}),
+    ]
+
+    def run(case):
+        arrays, options = case
+        y, vjp = conv.conv(*arrays, **options)
+        return y, *vjp(y)
+
+    alone = [run(case) for case in cases]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(run, cases * 6))
+    for results, expected in zip(together, alone * 6, strict=True):
+        for a, b in zip(results, expected, strict=True):
+            np.testing.assert_array_equal(a, b)
