@@ -31,7 +31,10 @@ def norm_silu_conv(
     rate: float = 0.0,
     key: Key | None = None,
 ) -> Traced | None:
-    """:func:`npdiff.ops.norm_silu_conv`, saving ``x`` and the statistics of its norm."""
+    """:func:`npdiff.ops.norm_silu_conv`.
+
+    Saves: ``x``, ``w``, ``gamma``, ``beta``, ``mean``, ``rstd``, ``one_plus``, ``gain``, ``lift``.
+    """
     if (key is not None and rate > 0.0) or not covers(x, groups):
         return None
     way = method(x, w, b, 1, padding)

@@ -36,7 +36,10 @@ FOLDS = np.array([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]])
 def upsample_conv(
     x: Array, w: Array, b: Array, *, size: tuple[int, ...] | None = None, padding: Padding = None
 ) -> Traced | None:
-    """:func:`npdiff.ops.upsample_conv`."""
+    """:func:`npdiff.ops.upsample_conv`.
+
+    Saves: ``x``, ``w``, ``b``.
+    """
     if w.ndim != 4 or w.shape[:2] != (3, 3) or paddings(padding, (3, 3)) != ((1, 1), (1, 1)):
         return None
     if b is None or not isinstance(conv.method(x, w, b, 1, padding), Winograd):

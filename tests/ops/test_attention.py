@@ -15,6 +15,8 @@ from npdiff.backend import blocks
 from npdiff.errors import InputError
 from npdiff.verify import pullback
 
+pytestmark = pytest.mark.usefixtures("way")  # the definitions, then the kernels
+
 
 @st.composite
 def attentions(draw):

@@ -15,6 +15,8 @@ from npdiff.errors import InputError
 from npdiff.ops.conv import output_size
 from npdiff.verify import pullback
 
+pytestmark = pytest.mark.usefixtures("way")  # the definitions, then the kernels
+
 
 @st.composite
 def convolutions(draw):

@@ -11,6 +11,8 @@ from npdiff import ops
 from npdiff.errors import InputError
 from npdiff.verify import pullback
 
+pytestmark = pytest.mark.usefixtures("way")  # the definitions, then the kernels
+
 
 @st.composite
 def group_norms(draw):
