@@ -17,7 +17,7 @@ LONGEST = 300  # lines; a file is read in one sitting
 
 # Units of the package from the ground up: a file or a folder of npdiff. Each may import what stands
 # in the same tower below it, and the ground. The towers know nothing of each other.
-CALCULUS = ("backend", "tree", "pullback", "ops", "nn")
+CALCULUS = ("backend", "tree", "pullback", "acceleration", "ops", "nn")
 DIFFUSION = ("schedules", "process", "parameterisation", "denoiser")
 AFTER_DENOISER = ("guidance", "grids", "samplers", "objective", "likelihood", "exact", "editing")
 
@@ -30,9 +30,10 @@ MAY_IMPORT = {
     # The calculus.
     "tree": GROUND,
     "pullback": {*GROUND, "tree"},
-    "ops": {*GROUND, "tree", "pullback", "kernels"},
-    "kernels": {*GROUND, "tree", "pullback", "ops"},
-    "nn": {*GROUND, "tree", "pullback", "ops"},
+    "acceleration": {*GROUND, "pullback", "kernels"},  # the one way from a definition to a kernel
+    "ops": {*GROUND, "tree", "pullback", "acceleration"},
+    "kernels": {*GROUND, "tree", "pullback", "acceleration", "ops"},
+    "nn": {*GROUND, "tree", "pullback", "acceleration", "ops"},
     # The diffusion tower: plain arrays, no pullbacks, until the two meet in the denoiser.
     "schedules": GROUND,
     "process": {*GROUND, "schedules"},
