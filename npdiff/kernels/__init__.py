@@ -14,7 +14,7 @@ from typing import Any
 
 #: The modules with a kernel for a definition, the first choice first.
 KERNELS: dict[str, tuple[str, ...]] = {
-    "attention": ("attention",),
+    "attention": ("attention", "cuda.attention"),
     "conv": ("conv", "cuda.conv"),
     "group_norm": ("norm", "cuda.norm"),
     "norm_silu_conv": ("composite", "cuda.composite"),

@@ -74,7 +74,8 @@ def using(**changes: str) -> Iterator[Settings]:
     'tf32'
     """
     new = replace(settings(), **changes)
-    token, before = _chosen.set(new), cupy_products(new.precision)
+    before = cupy_products(new.precision)  # may refuse
+    token = _chosen.set(new)
     try:
         yield new
     finally:

@@ -99,7 +99,7 @@ def cupy(monkeypatch):
     }.items():  # fmt: skip
         monkeypatch.setitem(sys.modules, name, module)
     return SimpleNamespace(
-        compiled=compiled, launched=launched, cublas=cublas, kinds=kinds, freed=freed
+        compiled=compiled, launched=launched, cublas=cublas, kinds=kinds, freed=freed, linalg=linalg
     )
 
 
@@ -158,6 +158,16 @@ def test_settings_reach_cupy_s_own_products_and_are_set_back(cupy, monkeypatch):
     assert cupy.kinds == {"float32": 1}
 
 
+def test_a_device_that_refuses_leaves_the_settings_as_they_were(cupy, monkeypatch):
+    def refuse(kind, how):
+        raise RuntimeError("no such products")
+
+    monkeypatch.setattr(cupy.linalg, "set_compute_type", refuse)
+    with pytest.raises(RuntimeError, match="no such products"), using(precision="tf32"):
+        pass
+    assert settings().precision == "float32"
+
+
 def test_settings_from_the_environment(cupy, monkeypatch):
     CuPyDevice()
     assert cupy.kinds == {"float32": 1}
@@ -189,6 +199,15 @@ def test_no_memory_is_said_with_what_to_do(cupy):
         assert part in said
     assert isinstance(caught.value, InputError)
     assert cupy.freed  # what was in stock was given back
+
+
+def test_a_gpu_that_does_not_say_what_is_free(cupy, monkeypatch):
+    def fail():
+        raise RuntimeError
+
+    monkeypatch.setattr(sys.modules["cupy"].cuda.runtime, "memGetInfo", fail)
+    with pytest.raises(DeviceMemoryError, match="during this"), memory_errors("this", "that"):
+        raise OutOfMemoryError
 
 
 def test_other_errors_pass():

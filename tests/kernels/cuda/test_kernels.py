@@ -101,6 +101,27 @@ def test_softmax(emulator, kernel, shape, dtype):
     hold(kernel("softmax"), ops.softmax, [9.0 * normal(*shape, dtype=dtype)], BOUND[dtype])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("L", "M", "heads"), [(5, 5, 2), (4, 70, 1), (1, 1, 4)])
+def test_attention(emulator, kernel, L, M, heads, dtype):
+    shapes = [(2, L, 8), (2, M, 8), (2, M, 8)]
+    args = [2.0 * normal(*shape, seed=i, dtype=dtype) for i, shape in enumerate(shapes)]
+    hold(kernel("attention"), ops.attention, args, BOUND[dtype], heads=heads)
+    assert emulator.log.count("softmax") == 3
+
+
+def test_attention_that_is_masked_or_long_is_left_to_the_definition(emulator, kernel, monkeypatch):
+    q, k, v = on_device([normal(2, 4, 8), normal(2, 4, 8), normal(2, 4, 8)])
+    (mask,) = on_device([np.ones((2, 4), bool)])
+    attention = kernel("attention")
+    assert attention(q, k, v, heads=2) is not None
+    assert attention(q, k, v, heads=2, mask=mask) is None
+    assert attention(q, k, v, heads=3) is None
+    assert attention(q, k[:, :3], v, heads=2) is None
+    monkeypatch.setattr("npdiff.kernels.cuda.attention.MOST", 2 * 2 * 4 * 4 - 1)
+    assert attention(q, k, v, heads=2) is None
+
+
 CONV_CASES = {
     "even": ((2, 8, 8, 3), (3, 3), None),
     "odd sizes": ((3, 5, 7, 4), (3, 3), None),
