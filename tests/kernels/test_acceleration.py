@@ -1,0 +1,355 @@
+"""Definitions hand over to kernels where they may, and do without them; promises about weights."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+
+import numpy as np
+import pytest
+
+from npdiff import acceleration, kernels, nn, ops, tree
+from npdiff.acceleration import (
+    Team,
+    definitions_only,
+    fixed_weights,
+    kernels_allowed,
+    prepared,
+    share,
+    team,
+    team_size,
+)
+from npdiff.pullback import dropped, forward_only
+
+EPS = np.finfo(np.float32).eps
+
+WITHOUT = r"""
+import sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name == "npdiff.kernels" or name.startswith("npdiff.kernels."):
+            raise ModuleNotFoundError(f"refused: {name}", name=name)
+
+way = sys.argv[1]
+if way == "without":
+    sys.meta_path.insert(0, Refuse())
+
+from contextlib import nullcontext
+
+import numpy as np
+from npdiff import nn, samplers, schedules, tree
+from npdiff.acceleration import definitions_only
+from npdiff.data import Dataset
+from npdiff.denoiser import Denoiser, plain
+from npdiff.grids import GRIDS
+from npdiff.parameterisation import ROWS
+from npdiff.pullback import forward_only
+from npdiff.random import Key
+from npdiff.train import Config
+from npdiff.train.flat import Flat
+from npdiff.train.loop import fitted
+from npdiff.train.shards import Workers
+from npdiff.train.step import State, advance, loss_and_gradient
+from npdiff.train.weights import new_model
+
+with definitions_only() if way == "definitions" else nullcontext():
+    # Value and gradient of a U-Net with everything in it.
+    unet = nn.UNet.init(0, channels=1, width=16, multipliers=(1, 2), blocks=1, attention=(1,),
+                        heads=2, classes=3, patch=1)
+    rng = np.random.default_rng(0)
+    unet = tree.map(lambda a: (a + 0.1 * rng.standard_normal(a.shape)).astype("f4"), unet)
+    x, clock = rng.standard_normal((3, 16, 16, 1)).astype("f4"), np.array([1.0, 2, 3], "f4")
+    y, pullback = unet(x, clock, labels=np.array([0, 1, 2]))
+    leaves = [y, *tree.leaves(pullback(np.ones_like(y)))]
+
+    # Two steps of training.
+    images = rng.integers(0, 256, (20, 16, 16, 1), dtype=np.uint8)
+    dataset = Dataset(images, np.arange(20) % 2, ("even", "odd"))
+    model = {"width": 8, "multipliers": (1, 2), "blocks": 1, "attention": (1,), "heads": 2,
+             "patch": 1, "dropout": 0.1}
+    config = fitted(Config(model=model, steps=4, batch=6, shard=4, warmup=1, seed=3), dataset)
+    state = State.initial(new_model(config))
+    with Workers(2) as workers:
+        flat = Flat.of(state, workers)
+        assert (flat is None) is (way != "kernels")
+        for step in (1, 2):
+            given = state.model, dataset, step, config, workers, flat
+            loss, norm, gradient = loss_and_gradient(*given)
+            state = advance(state, gradient, norm, step, config, flat)
+            leaves.append(np.array([loss, norm], "f4"))
+    leaves += tree.leaves(state.model)
+
+    # And a sample.
+    schedule = schedules.SCHEDULES["cosine"]()
+    denoise = Denoiser(plain(unet, labels=np.array([0, 2, 1])), schedule, ROWS["eps"])
+    with forward_only():
+        for step in samplers.sample("ddim", denoise, schedule, x, GRIDS["trailing"](schedule, 3)):
+            pass
+    leaves.append(step.x)
+
+loaded = sorted(name for name in sys.modules if name.startswith("npdiff.kernels"))
+assert (loaded == []) is (way != "kernels"), loaded
+for a in leaves:
+    print(float(np.sum(a, dtype="f8")).hex(), float(np.sum(np.abs(a), dtype="f8")).hex())
+"""
+
+
+def numbers(way: str) -> list[list[float]]:
+    """A sum and a sum of magnitudes for each array that the script computes."""
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, way],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return [[float.fromhex(a) for a in line.split()] for line in done.stdout.splitlines()]
+
+
+def test_without_the_folder_everything_runs() -> None:
+    """A U-Net, training, a sample: the bits of the definitions, the kernels' but for rounding."""
+    without = numbers("without")
+    assert len(without) > 100
+    assert without == numbers("definitions")
+    for (total, size), (expected, about) in zip(numbers("kernels"), without, strict=True):
+        assert abs(total - expected) <= 200 * EPS * about + 1e-6
+        assert abs(size - about) <= 200 * EPS * about + 1e-6
+
+
+CHECKS = WITHOUT.split("from contextlib")[0] + (
+    "from npdiff.verify.registry import checks, prove\n"
+    "assert prove(checks()['half_a_residual_block']).passed()\n"
+)
+
+
+def test_without_the_folder_proofs_run() -> None:
+    """All but those of the kernels themselves."""
+    command = [sys.executable, "-c", CHECKS, "without"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """The names of the kernels that were asked, in order."""
+    asked = []
+    own = acceleration._kernels.__wrapped__
+
+    def counting(name):
+        def count(kernel):
+            def run(*args, **kwargs):
+                asked.append(name)
+                return kernel(*args, **kwargs)
+
+            return run
+
+        return tuple(count(kernel) for kernel in own(name))
+
+    monkeypatch.setattr(acceleration, "_kernels", counting)
+    return asked
+
+
+def convolve():
+    x, w = np.ones((4, 8, 8, 8)), np.ones((3, 3, 8, 8))
+    return ops.conv(x, w)
+
+
+def test_definitions_only(counted) -> None:
+    """Within the block, nested blocks and all, and after an error no longer."""
+    convolve()
+    assert counted == ["conv"]
+    assert kernels_allowed()
+    with definitions_only():
+        with definitions_only():
+            convolve()
+        assert not kernels_allowed()
+        convolve()
+    with pytest.raises(RuntimeError, match="on purpose"), definitions_only():
+        raise RuntimeError("on purpose")
+    assert counted == ["conv"]
+    convolve()
+    assert counted == ["conv", "conv"]
+
+
+def test_a_pullback_is_of_the_way_its_value_was() -> None:
+    """Wherever it is called."""
+    with definitions_only():
+        y, by_definition = convolve()
+    _, by_kernel = convolve()
+    assert by_definition.__module__ == "npdiff.ops.conv"
+    assert by_kernel.__module__ == "npdiff.kernels.conv"
+    with definitions_only():
+        for a, b in zip(by_kernel(y)[:2], by_definition(y)[:2], strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+def test_threads_follow_their_context(counted) -> None:
+    """A worker starts with an empty context; a copy brings the setting along, and it alone."""
+    with ThreadPoolExecutor(1) as pool, definitions_only():
+        assert pool.submit(kernels_allowed).result()
+        inherited = copy_context()
+        pool.submit(inherited.run, convolve).result()
+        assert not counted
+        pool.submit(convolve).result()
+        assert counted == ["conv"]
+    assert kernels_allowed()
+    assert not inherited.run(kernels_allowed)
+
+
+def test_forward_only_reaches_kernels(counted) -> None:
+    with forward_only():
+        _, vjp = convolve()
+    assert vjp is dropped
+    assert counted == ["conv"]
+
+
+def test_what_no_kernel_covers_is_left_to_the_definition(counted) -> None:
+    x = np.arange(24).reshape(2, 3, 4)
+    y, vjp = ops.conv(x, np.ones((1, 4, 2), int))
+    assert counted[-1] == "conv"
+    assert vjp.__module__.startswith("npdiff.ops")
+    np.testing.assert_array_equal(y[..., 0], x.sum(axis=-1))
+
+
+def test_a_kernel_has_the_name_and_signature_of_its_definition() -> None:
+    from inspect import signature
+
+    for name in kernels.KERNELS:
+        defined = signature(getattr(ops, name)).parameters
+        assert kernels.of(name), name
+        for kernel in kernels.of(name):
+            assert kernel.__name__ == name
+            own = signature(kernel).parameters
+            assert list(own) == list(defined), (kernel.__module__, name)
+            for parameter in defined.values():
+                assert own[parameter.name].default == parameter.default
+                assert own[parameter.name].kind == parameter.kind
+    assert kernels.of("linear") == ()
+
+
+def test_an_error_in_a_kernel_is_not_a_missing_folder(monkeypatch) -> None:
+    """A kernel that cannot be loaded must be heard of, or everything would just be slow."""
+    monkeypatch.setitem(kernels.KERNELS, "conv", ("not_there",))
+    with pytest.raises(ModuleNotFoundError, match="not_there"):
+        acceleration._kernels.__wrapped__("conv")
+
+
+# Weights that stay as they are.
+
+
+def test_without_the_promise_a_form_is_made_in_every_call() -> None:
+    w = np.ones(3)
+    assert prepared("sum", w, np.sum) == 3.0
+    w[0] = 5.0
+    assert prepared("sum", w, np.sum) == 7.0
+
+
+def test_with_the_promise_it_is_made_once() -> None:
+    """For each purpose and weight, in the block and in copies of its context."""
+    made = []
+
+    def make(w):
+        made.append(w)
+        return w * 2.0
+
+    v, w = np.ones(3), np.ones(3)
+    with fixed_weights():
+        first = prepared("twice", w, make)
+        assert prepared("twice", w, make) is first
+        assert prepared("otherwise", w, make) is not first
+        assert prepared("twice", v, make) is not first
+        with ThreadPoolExecutor(2) as pool:
+            for _ in range(3):
+                run = copy_context().run
+                assert pool.submit(run, prepared, "twice", w, make).result() is first
+        assert len(made) == 3
+    assert prepared("twice", w, make) is not first
+    with fixed_weights():
+        assert prepared("twice", w, make) is not first
+
+
+def test_an_inner_promise_is_another() -> None:
+    """What was prepared outside is there again after it."""
+    w = np.ones(3)
+    with fixed_weights():
+        first = prepared("copy", w, np.copy)
+        with fixed_weights():
+            assert prepared("copy", w, np.copy) is not first
+        assert prepared("copy", w, np.copy) is first
+
+
+def test_forms_may_outlive_a_block() -> None:
+    forms, w = {}, np.ones(3)
+    with fixed_weights(forms):
+        first = prepared("copy", w, np.copy)
+    with fixed_weights(forms):
+        assert prepared("copy", w, np.copy) is first
+    assert len(forms) == 1
+
+
+def test_a_weight_lives_as_long_as_its_form() -> None:
+    """Or another array could come to have its id."""
+    with fixed_weights():
+        seen = {
+            id(w) for w in (np.full(3, float(i)) for i in range(5)) if prepared("sum", w, np.sum)
+        }
+        sums = [prepared("sum", np.full(3, float(i)), np.sum) for i in range(50)]
+    assert len(seen) == 4
+    assert sums == [3.0 * i for i in range(50)]
+
+
+def test_a_network_with_the_promise_has_the_same_bits() -> None:
+    """In training, twice over; and after a change of weights outside of it."""
+    unet = nn.UNet.init(
+        0, channels=1, width=16, multipliers=(1, 2), blocks=1, attention=(), heads=2, patch=1
+    )
+    rng = np.random.default_rng(0)
+    unet = tree.map(lambda a: a + 0.1 * rng.standard_normal(a.shape), unet)
+    x, clock = rng.standard_normal((4, 16, 16, 1)), np.arange(4.0)
+
+    def run(unet):
+        y, vjp = unet(x, clock)
+        return [y, *tree.leaves(vjp(y))]
+
+    expected = run(unet)
+    other = tree.map(lambda a: a * 1.01, unet)
+    with fixed_weights():
+        twice = run(unet), run(unet)
+    for results in twice:
+        for a, b in zip(results, expected, strict=True):
+            np.testing.assert_array_equal(a, b)
+    with fixed_weights():
+        changed = run(other)
+    for a, b in zip(changed, run(other), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert np.abs(changed[0] - expected[0]).max() > 1e-4
+
+
+# Threads at a kernel's disposal.
+
+
+def test_alone_pieces_are_done_in_order() -> None:
+    done = []
+    assert team_size() == 1
+    share(done.append, [1, 2, 3])
+    assert done == [1, 2, 3]
+
+
+def test_a_team_is_given_the_pieces() -> None:
+    given = []
+
+    def record(f, pieces):
+        given.append(list(pieces))
+        for piece in pieces:
+            f(piece)
+
+    done = []
+    with team(Team(3, record)):
+        assert team_size() == 3
+        share(done.append, [1, 2])
+        share(done.append, [3])  # nothing to share
+    assert given == [[1, 2]]
+    assert done == [1, 2, 3]
+    assert team_size() == 1
