@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -11,10 +11,8 @@ from npdiff.acceleration import fixed_weights
 from npdiff.backend import Array, namespace
 from npdiff.errors import InputError
 
-T = TypeVar("T")
 
-
-class Captured(Generic[T]):
+class Captured:
     """A function of arrays that stay where they are, replayed as a graph.
 
     The first calls run as always, while kernels are compiled and memory is found; the next one is
@@ -38,7 +36,7 @@ class Captured(Generic[T]):
     """
 
     def __init__(
-        self, f: Callable[[], T], inputs: dict[str, Array], *, warm_ups: int = 2, cuda: Any = None
+        self, f: Callable[[], Any], inputs: dict[str, Array], *, warm_ups: int = 2, cuda: Any = None
     ) -> None:
         if warm_ups < 1:
             raise InputError(f"a step runs at least once before it is recorded, got {warm_ups}")
@@ -55,7 +53,7 @@ class Captured(Generic[T]):
         """Whether calls are launches of a graph by now."""
         return self._graph is not None
 
-    def __call__(self, **values: Any) -> T:
+    def __call__(self, **values: Any) -> Any:
         """Do a step, with new values in the named inputs.
 
         Raises
@@ -94,7 +92,7 @@ class Captured(Generic[T]):
             )
         place[...] = namespace(place).asarray(value, dtype=place.dtype)
 
-    def _run(self) -> T:
+    def _run(self) -> Any:
         with fixed_weights():
             return self._f()
 
