@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from npdiff.errors import InputError
-from npdiff.kernels.cuda.device import CuPyDevice
+from npdiff.kernels.cuda.device import CuPyDevice, contiguous
 from npdiff.kernels.cuda.memory import DeviceMemoryError, memory_errors
 from npdiff.kernels.cuda.program import Program
 from npdiff.kernels.cuda.settings import Settings, settings, using
@@ -133,6 +133,19 @@ def test_true_float32_unless_asked(cupy):
     a = np.ones((2, 2), np.float32)
     CuPyDevice().multiply(There(a), There(a), There(a.copy()))
     assert cupy.cublas.computed == [68]
+
+
+def test_contiguous():
+    """The very array where its numbers lie in order, whatever NumPy says of axes of one."""
+    a = np.arange(24.0).reshape(2, 3, 4)
+    for same in (a, a[:1], a[1:, :, :], a.reshape(2, 1, 12)[:, :, :], a[:, :1][:1]):
+        assert contiguous(same) is same
+    views = a.T, a[::-1], a[:, ::2], a[..., :2], a[:, :1], np.broadcast_to(a[:1], (2, 3, 4))
+    for view in (*views, a.swapaxes(0, 1)):
+        there = contiguous(view)
+        assert there is not view
+        assert there.flags.c_contiguous
+        np.testing.assert_array_equal(there, view)
 
 
 def test_launches(cupy):
