@@ -72,6 +72,16 @@ def test_the_definition(case) -> None:
     alike(by_blocks(way, x, w, dy), defined(x, w, dy, pads))
 
 
+@pytest.mark.parametrize(("m", "r"), FORMS)
+@pytest.mark.parametrize("pads", [((0, 9), (9, 0)), ((9, 0), (0, 9)), ((20, 20), (20, 20))])
+def test_more_padding_than_image(normals, m, r, pads) -> None:
+    """Tiles, columns of tiles and whole planes that see nothing of x."""
+    for size in (1, 2, 5):
+        out = [size + sum(p) - r + 1 for p in pads]
+        x, w, dy = normals((3, size, size, 2), (r, r, 2, 3), (3, *out, 3))
+        alike(by_blocks(of(m, x, w, pads), x, w, dy), defined(x, w, dy, pads))
+
+
 @given(convolutions())
 def test_single_precision(case) -> None:
     """Within the a priori bound, number for number.
