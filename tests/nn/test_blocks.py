@@ -7,6 +7,8 @@ from npdiff import nn, tree
 from npdiff.random import Key
 from npdiff.verify import pullback
 
+pytestmark = pytest.mark.usefixtures("way")  # the definitions, then the kernels
+
 RNG = np.random.default_rng(0)
 KEY = Key(1, (0, 1), 5, "dropout")
 
