@@ -21,9 +21,9 @@ from npdiff.pullback import Cotangents, Traced
 #: that a batch has to have for products of more than vectors.
 CHANNELS, TILES = 4, 16
 
-#: Positions times channels times features of an image from which on threads gain more by sharing
-#: it than they lose by waiting for each other.
-WORTH_SHARING = 2**24
+#: Numbers of an image from which on it is convolved in strips, which fit the cache, and from which
+#: on threads gain more by sharing the strips of one than they lose by waiting for each other.
+LARGE, WORTH_SHARING = 2**18, 2**17
 
 
 class Piece(NamedTuple):
@@ -114,13 +114,17 @@ def _method(
 
 
 def pieces(way: Any, N: int) -> list[Piece]:
-    """Blocks of samples; strips of large images where there are more threads than samples."""
-    work = math.prod(way.out) * way.C * way.F
-    if team_size() <= N or work < WORTH_SHARING or not isinstance(way, Winograd | Patches):
-        everything = slice(None)
-        return [Piece(way, rows, everything, everything) for rows in blocks(N, way.block)]
-    strips = _strips(way, -(-team_size() // N))
-    return [strip._replace(rows=slice(n, n + 1)) for n in range(N) for strip in strips]
+    """Blocks of samples; strips of images that are large, or that idle threads could share."""
+    everything = slice(None)
+    if isinstance(way, Winograd | Patches):
+        numbers = math.prod(way.space) * max(way.C, way.F)
+        count = -(-numbers // LARGE)
+        if N < team_size() and numbers >= WORTH_SHARING:
+            count = max(count, -(-team_size() // N))
+        if count > 1:
+            strips = _strips(way, count)
+            return [strip._replace(rows=slice(n, n + 1)) for n in range(N) for strip in strips]
+    return [Piece(way, rows, everything, everything) for rows in blocks(N, way.block)]
 
 
 @lru_cache(maxsize=512)
