@@ -87,6 +87,8 @@ def table(found: list[dict[str, object]]) -> str:
         lines.append(
             f"{name:20}{late(run['losses']):20.5f}{run['frechet']:10.2f}{run['accuracy']:10.3f}"
         )
+    if len({run["kind"] for run in found}) < len(KINDS):
+        return "\n".join(lines)
     for what, of in (("loss", lambda run: late(run["losses"])), ("Fréchet", lambda r: r["frechet"])):
         values = {kind: [of(run) for run in found if run["kind"] == kind] for kind in KINDS}
         means = {kind: statistics.fmean(own) for kind, own in values.items()}
@@ -126,7 +128,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2000, help="of each run (2000)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(0 1 2)")
     parser.add_argument("--width", type=int, default=16, help="of the network (16)")
-    parser.add_argument("--batch", type=int, default=32, help="images a step (32)")
+    parser.add_argument("--batch", type=int, default=16, help="images a step (16)")
+    parser.add_argument("--kinds", choices=KINDS, nargs="+", default=list(KINDS), help="(both)")
     parser.add_argument("--plot", metavar="FILE", help="draw the loss curves")
     options = parser.parse_args()
     found = [
@@ -136,7 +139,7 @@ def main() -> None:
             options.folder / f"{kind}-{seed}",
         )
         for seed in options.seeds
-        for kind in KINDS
+        for kind in options.kinds
     ]
     print(table(found))
     if options.plot:
