@@ -41,11 +41,13 @@ def norm_silu_conv(
     if way is None or b is None:
         return None
     N, C, F = x.shape[0], x.shape[-1], w.shape[-1]
-    known = ((gamma, (C,)), (beta, (C,)), (b, (F,)))
-    optional = (scale, (N, C)), (offset, (N, C)), (shift, (N, F)), (residual, (N, *way.out, F))
-    present = (*known, *((a, shape) for a, shape in optional if a is not None))
-    fits = all(a.shape == shape and a.dtype == x.dtype for a, shape in present)
-    if not fits or (scale is None) != (offset is None):
+
+    def fits(a: Array | None, *shape: int) -> bool:
+        return a is None or (a.shape == shape and a.dtype == x.dtype)
+
+    layers = fits(gamma, C) and fits(beta, C) and fits(b, F)
+    modulation = fits(scale, N, C) and fits(offset, N, C) and (scale is None) == (offset is None)
+    if not (layers and modulation and fits(shift, N, F) and fits(residual, N, *way.out, F)):
         return None
     x = np.ascontiguousarray(x)
     one_plus = 1.0 if scale is None else 1.0 + scale
@@ -55,12 +57,11 @@ def norm_silu_conv(
     if offset is not None:
         lift += offset
     bias = b if shift is None else b + shift
-    batches = blocks(N, way.block)
     y = np.empty((N, *way.out, F), x.dtype)
     mean, rstd = (np.empty((N, groups), x.dtype) for _ in range(2))
     weights = prepared((way.name, "forward"), w, way.forward_weights)
     parts = pieces(way, N)
-    in_strips = len(parts) > len(batches)
+    in_strips = parts[0].way is not way
     if in_strips:
         mean[...], rstd[...] = statistics(x, groups, eps)
 
@@ -81,7 +82,7 @@ def norm_silu_conv(
         dx, dU = np.empty_like(x), way.gradient()
         dgain, dlift = np.empty((2, N, C), x.dtype)
         dbias = np.empty((N, F), x.dtype)
-        for rows in batches:
+        for rows in blocks(N, way.block):
             dy_rows = np.ascontiguousarray(dy[rows], x.dtype)
             of_norm = x[rows], mean[rows], rstd[rows], gain[rows]
             h, slope = silu_and_slope(*of_norm, lift[rows])

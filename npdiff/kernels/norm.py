@@ -37,15 +37,21 @@ def sums(x: Array) -> Array:
 def products(x: Array, y: Array) -> Array:
     """The sum over space of x y, ``(B, C)``."""
     line = np.einsum("bhk,bhk->bk", lines(x), lines(y))
-    return line.reshape(x.shape[0], -1, x.shape[-1]).sum(axis=1)
+    return np.add.reduce(line.reshape(x.shape[0], -1, x.shape[-1]), axis=1)
 
 
 def _line(name: str, a: Array, x: Array) -> Array:
     """``a`` of ``(B, C)`` repeated along a line of ``x``: ``(B, 1, W * C)``."""
     B, C = a.shape
-    line = workspace().scratch(name, (B, x[0, 0].size // C, C), x.dtype)
+    shape = B, x.size // (B * x.shape[1] * C), C
+
+    def both() -> tuple[Array, Array]:
+        line = workspace().scratch(name, shape, x.dtype)
+        return line, line.reshape(B, 1, -1)
+
+    line, flat = workspace().views((name, shape, x.dtype), both)
     line[...] = a[:, None]
-    return line.reshape(B, 1, -1)
+    return flat
 
 
 def _by_channel(a: Array, channels: int) -> Array:
@@ -55,7 +61,8 @@ def _by_channel(a: Array, channels: int) -> Array:
 
 def _by_group(a: Array, groups: int, x: Array) -> Array:
     """Sums ``(B, C)`` over space to means ``(B, G)`` over groups."""
-    return a.reshape(a.shape[0], groups, -1).sum(axis=2) * (groups / x[0].size)
+    total = np.add.reduce(a.reshape(a.shape[0], groups, -1), axis=2)
+    return total * (groups * x.shape[0] / x.size)
 
 
 def statistics(x: Array, groups: int, eps: float) -> tuple[Array, Array]:
@@ -67,7 +74,7 @@ def statistics(x: Array, groups: int, eps: float) -> tuple[Array, Array]:
     mean = _by_group(sums(x), groups, x)
     square = mean * mean
     variance = _by_group(products(x, x), groups, x) - square
-    if (square > LARGE_MEAN * variance).any():
+    if np.count_nonzero(square > LARGE_MEAN * variance):
         difference = _less_mean(x, mean)
         rest = _by_group(sums(difference), groups, x)  # what rounding left of the mean
         variance = _by_group(products(difference, difference), groups, x) - rest * rest
@@ -84,7 +91,8 @@ def _less_mean(x: Array, mean: Array) -> Array:
 
 def _centred(x: Array, mean: Array, rstd: Array) -> tuple[Array, Array]:
     """x with its mean, or, where that is large, differences to the mean with a mean of zero."""
-    if (mean * mean * (rstd * rstd) > LARGE_MEAN).any():
+    ratio = mean * rstd
+    if np.count_nonzero(ratio * ratio > LARGE_MEAN):
         return _less_mean(x, mean), np.zeros_like(mean)
     return x, mean
 
@@ -125,10 +133,14 @@ def silu_and_slope(
 
 def _gate(x: Array, mean: Array, rstd: Array, gain: Array, offset: Array) -> tuple[Array, Array]:
     """v, half of the affine block, and 1 + tanh v."""
-    scratch = workspace().scratch
-    v = scratch("norm.v", x.shape, x.dtype)
+
+    def both() -> tuple[Array, Array]:
+        scratch = workspace().scratch
+        return scratch("norm.v", x.shape, x.dtype), scratch("norm.gate", x.shape, x.dtype)
+
+    v, gate = workspace().views(("norm.gate", x.shape, x.dtype), both)
     affine(x, mean, rstd, gain, offset, v, factor=0.5)
-    gate = np.tanh(v, out=scratch("norm.gate", x.shape, x.dtype))
+    np.tanh(v, out=gate)
     return v, np.add(gate, 1.0, out=gate)
 
 
