@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from npdiff.backend import Array
+from npdiff.kernels.products import multiply
 from npdiff.kernels.workspace import workspace
 
 #: Numbers in the largest array of a block. The product of matrices gains more from more rows than
@@ -169,7 +170,7 @@ class Patches:
         self, x: Array, weights: Array, out: Array, bias: Array | None, residual: Array | None
     ) -> None:
         """Patches times weights."""
-        np.matmul(self._patches(x), weights, out=out.reshape(-1, self.F))
+        multiply(self._patches(x), weights, out.reshape(-1, self.F))
         add_in_place(out, bias, residual)
 
     def backward_weights(self, w: Array) -> Array:

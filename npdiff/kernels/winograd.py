@@ -30,6 +30,7 @@ from numpy.lib.stride_tricks import as_strided
 from npdiff.backend import Array
 from npdiff.kernels.cook_toom import matrices
 from npdiff.kernels.patches import pixels
+from npdiff.kernels.products import multiply
 from npdiff.kernels.workspace import workspace
 
 #: Numbers that the image of a block should have at the most, for its scratch to stay in the cache.
@@ -140,7 +141,7 @@ class Winograd:
         self._cut(x, block)
         np.matmul(self.BT, block.planes, out=block.half)
         np.matmul(self.BT, block.tiles, out=block.V_by_row)
-        np.matmul(block.V, weights, out=block.M)
+        multiply(block.V, weights, block.M)
         if bias is not None:  # at the point 1 in both directions: it goes to every output alike
             np.add(block.M_at_one, bias if bias.ndim == 1 else bias[:, None], out=block.M_at_one)
         np.matmul(self.AT, block.M_by_row, out=block.S)

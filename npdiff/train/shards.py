@@ -22,9 +22,6 @@ from npdiff.errors import InputError
 from npdiff.pullback import forward_only
 from npdiff.train import held
 
-#: Positions of a sample from which on kernels share it out to threads, rather than BLAS a product.
-LARGE = 64 * 64
-
 A = TypeVar("A")
 B = TypeVar("B")
 T = TypeVar("T")
@@ -261,9 +258,7 @@ def forward(
             y, _ = module(x[shard], cut(clock, shard), **own)
         return y
 
-    if count < workers.threads:  # too few to go round
-        if x[0, ..., 0].size < LARGE:
-            return run(slice(0, count))  # BLAS keeps its own threads
+    if count < workers.threads:  # too few to go round: kernels may share out what is large
         with workers.one_blas_thread(), team(Team(workers.threads, workers.share)):
             return run(slice(0, count))
     return namespace(x).concatenate(workers.map(run, split(count, size)))
