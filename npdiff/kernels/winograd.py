@@ -34,7 +34,7 @@ from npdiff.kernels.products import multiply
 from npdiff.kernels.workspace import workspace
 
 #: Numbers that the image of a block should have at the most, for its scratch to stay in the cache.
-ELEMENTS = 2**17
+ELEMENTS = 2**18
 #: Tiles times C times F up to which OpenBLAS multiplies without packing its factors first, which is
 #: faster; but products of fewer than ``FEW`` tiles are slower still, so that blocks have ``MANY``
 #: where the channels are too many for that.
