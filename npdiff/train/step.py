@@ -1,5 +1,6 @@
 """One step of training: the loss and its gradient over the shards of a batch, and the update."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -121,7 +122,8 @@ def loss_and_gradient(
         return loss * (count / total), model_vjp(dy)[0]
 
     shards = split(total, config.shard_size)
-    with fixed_weights():
+    # Forms of all weights at a time take four times their memory, to be of use to the next shard.
+    with fixed_weights() if len(shards) > workers.threads else nullcontext():
         if flat is not None and kernels_allowed():
             loss, norm, gradient = flat.sum(run, shards, reduction)
         else:
