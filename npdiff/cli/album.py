@@ -11,7 +11,7 @@ from npdiff import data, pictures, viewer
 from npdiff.backend import to_host
 from npdiff.cli.common import bar
 from npdiff.errors import InputError
-from npdiff.generate import Frame, Settings, places, trajectory
+from npdiff.generate import Frame, Settings, enough_memory, places, trajectory
 from npdiff.process import marginal
 from npdiff.random import Key
 from npdiff.schedules import SCHEDULES
@@ -76,7 +76,8 @@ def record(
     def asked() -> None:
         progress.set_postfix_str(f"{next(evaluations)} evaluations", refresh=False)
 
-    with Workers(1 if backend == "cupy" else None) as workers:
+    workers = Workers(1 if backend == "cupy" else None)
+    with workers, enough_memory(len(indices), backend):
         frames = trajectory(
             trained, labels, indices, settings,
             seed=seed, backend=backend, workers=workers, asked=asked,

@@ -5,6 +5,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import NoReturn
 
 import npdiff
@@ -22,6 +23,7 @@ from npdiff.cli import (
 )
 from npdiff.cli.common import Verbatim, computing
 from npdiff.errors import InputError, TrainingError
+from npdiff.train.memory import memory_explained
 
 #: The commands by name.
 COMMANDS = {
@@ -37,7 +39,7 @@ COMMANDS = {
     "bench": bench,
 }
 
-#: Exit statuses: what was given cannot be used, training failed, interrupted.
+#: Exit statuses: what was given cannot be used; training failed, or memory ran out; interrupted.
 USAGE, FAILED, INTERRUPTED = 2, 1, 130
 
 EPILOG = """\
@@ -78,6 +80,12 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def enough_memory(arguments: argparse.Namespace) -> AbstractContextManager[None]:
+    """Where memory runs out and nobody further in says what to do."""
+    backend = getattr(arguments, "backend", None) or "numpy"
+    return memory_explained(backend, f"`{arguments.parser.prog}`", "less at a time")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status."""
     try:
@@ -87,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # --help, --version, or an option that argparse cannot read
         return stop.code if isinstance(stop.code, int) else USAGE
     try:
-        with computing(arguments):
+        with computing(arguments), enough_memory(arguments):
             return arguments.run(arguments)
     except KeyboardInterrupt:
         print("npdiff: interrupted", file=sys.stderr)
@@ -100,4 +108,4 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         line = " ".join(str(error).split()) or type(error).__name__
         print(f"npdiff: error: {line}", file=sys.stderr)
-        return FAILED if isinstance(error, TrainingError) else USAGE
+        return FAILED if isinstance(error, TrainingError | MemoryError) else USAGE

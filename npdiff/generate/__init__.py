@@ -10,7 +10,7 @@ A sample is a function of the model, its label, the settings, the seed and its o
 how many others are made beside it.
 """
 
-from npdiff.generate.frames import Frame, film, start, trajectory
+from npdiff.generate.frames import Frame, enough_memory, film, start, trajectory
 from npdiff.generate.network import GPU_ROWS, denoiser, remembering, sharded
 from npdiff.generate.samples import SHIPPED, generate, load, places
 from npdiff.generate.settings import Settings
@@ -21,6 +21,7 @@ __all__ = [
     "Frame",
     "Settings",
     "denoiser",
+    "enough_memory",
     "film",
     "generate",
     "load",

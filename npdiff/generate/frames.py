@@ -1,6 +1,7 @@
 """The way from noise to samples, moment by moment."""
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from npdiff.grids import GRIDS
 from npdiff.random import Key
 from npdiff.samplers import Steps, keyed_noise, sample
 from npdiff.schedules import SCHEDULES, Schedule
+from npdiff.train.memory import memory_explained
 from npdiff.train.shards import Workers
 from npdiff.train.weights import Trained
 
@@ -75,6 +77,15 @@ def trajectory(
         denoise = heard(denoise, asked)
     steps = sample(settings.sampler, denoise, schedule, x, times, noise, **settings.options)
     return film(float(times[0]), x, steps)
+
+
+def enough_memory(samples: int, backend: str) -> AbstractContextManager[None]:
+    """Where a trajectory is followed: if memory runs out in this block, what to do is said."""
+    fewer = "" if backend == "cupy" else ", or fewer threads (NPDIFF_THREADS=1)"
+    plural = "" if samples == 1 else "s"
+    return memory_explained(
+        backend, f"sampling of {samples} image{plural}", f"fewer at a time{fewer}"
+    )
 
 
 def film(t: float, x: Array, steps: Steps) -> Iterator[Frame]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from npdiff.backend import to_host
 from npdiff.errors import InputError
-from npdiff.generate.frames import trajectory
+from npdiff.generate.frames import enough_memory, trajectory
 from npdiff.generate.settings import Settings
 from npdiff.train.run import load_model
 from npdiff.train.shards import Workers
@@ -67,10 +67,13 @@ def generate(
     ------
     InputError
         If a label, a name or a number cannot be used.
+    MemoryError
+        If there is too little of it for so many.
     """
     chosen, indices = places(trained, labels, count, indices)
     how = Settings(**settings)
-    with Workers(1 if backend == "cupy" else threads) as workers:
+    workers = Workers(1 if backend == "cupy" else threads)
+    with workers, enough_memory(len(indices), backend):
         frames = trajectory(
             trained, chosen, indices, how, seed=seed, backend=backend, workers=workers
         )

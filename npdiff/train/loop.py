@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from npdiff.pullback import forward_only
 from npdiff.schedules import SCHEDULES
 from npdiff.train.config import Config
 from npdiff.train.flat import Flat
+from npdiff.train.memory import memory_explained
 from npdiff.train.preview import preview
 from npdiff.train.run import Run
 from npdiff.train.shards import Workers, thread_count
@@ -77,6 +79,8 @@ def train(
         At once: if the configuration, the data and the directory do not fit together.
     TrainingError
         While iterating: if the loss or the gradient is no longer finite.
+    MemoryError
+        While iterating: if there is too little of it. The last whole step is saved.
     """
     existing = resume and (Path(run_dir) / "config.json").is_file()
     if existing:
@@ -163,7 +167,7 @@ def _loop(
 ) -> Iterator[Progress]:
     config, saved = run.config, step
     run.begin(step)
-    with Workers(_threads(config)) as workers:
+    with _enough_memory(run), Workers(_threads(config)) as workers:
         try:
             flat = Flat.of(state, workers)
             state = state if flat is None else flat.state
@@ -204,6 +208,19 @@ def _loop(
             raise
         finally:
             run.close()
+
+
+def _enough_memory(run: Run) -> AbstractContextManager[None]:
+    config = run.config
+    less = "fewer threads (NPDIFF_THREADS=1), or a new run with a smaller shard (--set shard=8)"
+    if config.backend == "cupy":
+        less = "a new run with a smaller batch (--batch 64)"
+    return memory_explained(
+        config.backend,
+        f"training on batches of {config.batch}, {min(config.shard_size, config.batch)} at a time",
+        f"{less}, or one that keeps less (--set model.checkpoint=true); --resume goes on from the "
+        f"last state, which is kept in {run.path}",
+    )
 
 
 def _not_finite(run: Run, step: int, saved: int, loss: float, norm: float) -> TrainingError:

@@ -10,6 +10,7 @@ from npdiff import pictures
 from npdiff.backend import to_host
 from npdiff.files import explained
 from npdiff.train.config import Config
+from npdiff.train.memory import memory_explained
 from npdiff.train.shards import Workers
 from npdiff.train.weights import Trained
 
@@ -26,7 +27,9 @@ def preview(directory: Path, model: Any, config: Config, step: int, workers: Wor
     columns = 10 if classes is None else min(classes, 10)
     count = _ROWS * columns
     labels = None if classes is None else np.arange(count) % columns
-    images = draw(model, config, count, labels, workers)
+    remedy = "sample_every=0, with which a run may be resumed"
+    with memory_explained(config.backend, f"sampling of {count} pictures on the way", remedy):
+        images = draw(model, config, count, labels, workers)
     path = directory / "samples" / f"{step:06d}.png"
     with explained(path.parent, "create"):
         path.parent.mkdir(exist_ok=True)

@@ -60,6 +60,15 @@ def test_errors_are_one_line(
     assert "Traceback" in npdiff("info", "--debug").err
 
 
+def test_too_little_memory_is_a_failure(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(path: object) -> None:
+        raise MemoryError("Unable to allocate 8.00 PiB")
+
+    monkeypatch.setattr(info, "described", short)
+    said = "memory ran out during `npdiff info` (Unable to allocate 8.00 PiB): try less at a time"
+    assert npdiff("info") == (1, "", f"npdiff: error: {said}\n")
+
+
 def test_interruption(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(path: object) -> None:
         raise KeyboardInterrupt

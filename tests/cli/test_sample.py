@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from npdiff.cli import album
+
 
 def pixels(path: str) -> np.ndarray:
     from PIL import Image
@@ -209,6 +211,18 @@ def test_help_lists_the_samplers_and_their_options(npdiff: Any) -> None:
         assert len(rows[name].split()) > 2
     for options in ("order=4, start=low", "s_max=inf", "variance=small", "published=false"):
         assert options in result.out
+
+
+def test_too_little_memory(npdiff: Any, tiny_run: Path, monkeypatch: Any) -> None:
+    def short(*arguments: Any, **options: Any) -> Any:
+        np.empty((2**20, 2**30))
+
+    monkeypatch.setattr(album, "trajectory", short)
+    result = npdiff("sample", tiny_run, "--count", "2")
+    assert result.code == 1
+    assert "memory ran out during sampling of 6 images (Unable to allocate 8.00 PiB" in result.err
+    assert result.err.endswith("try fewer at a time, or fewer threads (NPDIFF_THREADS=1)\n")
+    assert not Path("samples.png").exists()
 
 
 def test_evaluations_are_counted(npdiff: Any, tiny_run: Path, monkeypatch: Any) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from npdiff.cli import train as command
-from npdiff.train import Progress, load_model
+from npdiff.train import Progress, load_model, loop
 from npdiff.tree import leaves
 
 
@@ -70,6 +70,32 @@ def test_interrupted_and_resumed_is_uninterrupted(
     assert "npdiff train --out run --resume" in result.err
     monkeypatch.setattr(command, "training", genuine)
     assert npdiff("info", "run", "--json").code == 0
+    assert npdiff("train", "--out", "run", "--resume").code == 0
+    for ours, theirs in zip(weights(Path("run")), weights(tiny_run), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_too_little_memory(
+    npdiff: Any, tiny: Any, images: Path, tiny_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the sixth step: status 1, a line, and five steps are saved from which it goes on."""
+    advance, calls = loop.advance, []
+
+    def short(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 6:
+            np.empty((2**20, 2**30))
+        return advance(*arguments)
+
+    monkeypatch.setattr(loop, "advance", short)
+    result = npdiff("train", "--out", "run", "--data", images, "--steps", "12", *tiny)
+    assert result.code == 1
+    line = result.err.splitlines()[-1]
+    assert line.startswith("npdiff: error: memory ran out during training on batches of 8, 4 at a ")
+    for words in ("Unable to allocate 8.00 PiB", "--set shard=", "model.checkpoint=true", "run"):
+        assert words in line
+    monkeypatch.setattr(loop, "advance", advance)
+    assert json.loads(npdiff("info", "run", "--json").out)["step"] == 5
     assert npdiff("train", "--out", "run", "--resume").code == 0
     for ours, theirs in zip(weights(Path("run")), weights(tiny_run), strict=True):
         np.testing.assert_array_equal(ours, theirs)
