@@ -7,8 +7,8 @@
 Both compute the same function and round differently, and training is chaotic: after a while the
 weights of two runs have nothing in common but their quality. For each seed a run with kernels and
 one without see the same draws. Reported are the mean losses over the last quarter of the steps and
-the Fréchet distance of samples, with their spread over the seeds, which is what a difference between
-kernels and definitions has to be measured against.
+the Fréchet distance of samples, with their spread over the seeds, against which a difference
+between kernels and definitions has to be measured.
 
 Runs that are there already are resumed, or, if finished, read.
 """
@@ -89,12 +89,13 @@ def table(found: list[dict[str, object]]) -> str:
         )
     if len({run["kind"] for run in found}) < len(KINDS):
         return "\n".join(lines)
-    for what, of in (("loss", lambda run: late(run["losses"])), ("Fréchet", lambda r: r["frechet"])):
+    measured = {"loss": lambda run: late(run["losses"]), "Fréchet": lambda run: run["frechet"]}
+    for what, of in measured.items():
         values = {kind: [of(run) for run in found if run["kind"] == kind] for kind in KINDS}
         means = {kind: statistics.fmean(own) for kind, own in values.items()}
         spread = max(max(own) - min(own) for own in values.values())
-        difference = abs(means["kernels"] - means["definitions"])
-        lines.append(f"{what}: the means differ by {difference:.3g}, the seeds by up to {spread:.3g}")
+        apart = abs(means["kernels"] - means["definitions"])
+        lines.append(f"{what}: the means differ by {apart:.3g}, the seeds by up to {spread:.3g}")
     return "\n".join(lines)
 
 

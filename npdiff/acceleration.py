@@ -1,6 +1,6 @@
 """Where a definition hands over to a kernel that computes the same faster, and how to forbid it.
 
-A function of :mod:`npdiff.ops` is the definition. Where :mod:`npdiff.kernels` holds a faster version
+A function of :mod:`npdiff.ops` is the definition. Where :mod:`npdiff.kernels` holds a faster one
 that covers the arguments, ``@accelerated`` calls that instead; each kernel is proved equal to its
 definition, value and pullback. Without the folder ``kernels`` everything still runs, more slowly.
 """
@@ -101,7 +101,7 @@ def fixed_weights(forms: Forms | None = None) -> Iterator[None]:
 
 
 def prepared(purpose: Any, w: Array, make: Callable[[Array], T]) -> T:
-    """``make(w)``, or what it gave for this ``purpose`` before where :func:`fixed_weights` holds."""
+    """``make(w)``, or what it gave for this ``purpose`` before, under :func:`fixed_weights`."""
     known = _prepared.get()
     if known is None:
         return make(w)

@@ -34,7 +34,7 @@ class Vectors(NamedTuple):
 
 
 def in_order(f: Callable[[P], None], pieces: Iterable[P]) -> None:
-    """``f`` on one piece after another: the :data:`Share` of a single thread."""
+    """``f`` on one piece after another: the ``Share`` of a single thread."""
     for piece in pieces:
         f(piece)
 

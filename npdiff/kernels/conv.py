@@ -119,7 +119,7 @@ def pieces(way: Any, N: int) -> list[Piece]:
     if isinstance(way, Winograd | Patches):
         numbers = math.prod(way.space) * max(way.C, way.F)
         count = -(-numbers // LARGE)
-        if N < team_size() and numbers >= WORTH_SHARING:
+        if team_size() > N and numbers >= WORTH_SHARING:
             count = max(count, -(-team_size() // N))
         if count > 1:
             strips = _strips(way, count)

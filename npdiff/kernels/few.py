@@ -25,7 +25,7 @@ Pads = tuple[tuple[int, int], ...]
 NUMBERS = 2**19
 
 
-class _Planes:
+class Planes:
     """What both share: shapes, and the shifted planes, gathered and folded.
 
     Parameters
@@ -109,7 +109,7 @@ class _Planes:
         return w.reshape(self.taps, self.C, self.F)[::-1]
 
 
-class FewIn(_Planes):
+class FewIn(Planes):
     """A convolution of few channels to many, :class:`~npdiff.kernels.method.Method`."""
 
     def forward_weights(self, w: Array) -> Array:
@@ -149,7 +149,7 @@ class FewIn(_Planes):
         return gradient.reshape(*self.kernel, self.C, self.F)
 
 
-class FewOut(_Planes):
+class FewOut(Planes):
     """A convolution of many channels to few, :class:`~npdiff.kernels.method.Method`."""
 
     def forward_weights(self, w: Array) -> Array:

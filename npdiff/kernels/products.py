@@ -12,7 +12,7 @@ LARGE = 2**23
 
 
 def multiply(a: Array, b: Array, out: Array) -> None:
-    """``a @ b`` into ``out``: matrices or stacks of them, by the :func:`team`'s threads if large."""
+    """``a @ b`` into ``out``: matrices or stacks of them, on the ``team`` of threads if large."""
     count = team_size()
     if count == 1 or math.prod(out.shape) * a.shape[-1] < LARGE:
         np.matmul(a, b, out=out)

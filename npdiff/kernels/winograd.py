@@ -5,7 +5,7 @@ n = m + r - 1: :eq:`winograd-nested`. For F(4x4, 3x3) that is 36 products for 16
 definition takes 144. All products of one point are a matrix product of tiles and channels.
 
 Everything but that product is linear and has its transpose in the pullback: tiles are cut out of
-the image (:meth:`Winograd._cut`) and added back (:meth:`Winograd._paste`), and the transforms along
+the image (``_cut``) and added back (``_paste``), and the transforms along
 rows and columns are matrix products with the small matrices and with their transposes. The columns
 of an image are dealt out to n planes, so that both run over long rows of memory:
 

@@ -101,7 +101,7 @@ def norm_silu_conv(
 def upsample_conv(
     x: Array, w: Array, b: Array, *, size: tuple[int, ...] | None = None, padding: Padding = None
 ) -> Traced:
-    r"""Nearest-neighbour upsampling by 2, :eq:`upsample`, and a convolution of the result, :eq:`conv`.
+    """Upsampling by 2, nearest neighbour (:eq:`upsample`), and a convolution of it (:eq:`conv`).
 
     Saves: what these functions save.
 
