@@ -1,6 +1,8 @@
 """What the docs cite exists, and once: equations, papers, pages. The build checks the rest."""
 
+import doctest
 import re
+import shlex
 from collections import Counter
 from pathlib import Path
 
@@ -57,3 +59,52 @@ def test_every_unit_is_in_the_reference() -> None:
     files = {path.stem for path in (ROOT / "npdiff").glob("*.py")} - {"__init__", "__main__"}
     assert folders | files == {name for name, _ in listed}
     assert folders <= {name for name, star in listed if star}
+
+
+def test_the_sessions_in_the_pages_come_out_as_they_say() -> None:
+    parser, found = doctest.DocTestParser(), 0
+    for page in PAGES:
+        for session in re.findall(r"^```pycon\n(.*?)^```", TEXTS[page], re.MULTILINE | re.DOTALL):
+            test = parser.get_doctest(session, {}, page.name, str(page), 0)
+            result = doctest.DocTestRunner(verbose=False).run(test)
+            assert result.attempted > 0
+            assert result.failed == 0, page.name
+            found += 1
+    assert found >= 1
+
+
+@pytest.mark.parametrize("page", ["performance.md"])
+def test_the_python_of_the_pages_runs(page: str) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", TEXTS[DOCS / page], re.MULTILINE | re.DOTALL)
+    assert blocks
+    scope: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, page, "exec"), scope)
+
+
+def test_the_commands_in_the_pages_exist() -> None:
+    """``npdiff``'s are parsed, with their options; of the benchmarks the module is looked for."""
+    from npdiff.cli.main import parser
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    pages = {**{page: TEXTS[page] for page in PAGES}, ROOT / "README.md": readme}
+    commands, modules = [], []
+    for text in pages.values():
+        for block in re.findall(r"^```console\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+            for line in block.splitlines():
+                words = shlex.split(re.split(r"\s{2,}", line.removeprefix("$ "))[0], comments=True)
+                while words and "=" in words[0]:  # NPDIFF_THREADS=1 npdiff ...
+                    words = words[1:]
+                if words[:1] == ["npdiff"]:
+                    commands.append(words[1:])
+                elif words[:2] == ["python", "-m"]:
+                    modules.append(words[2])
+    assert len(commands) > 15
+    assert len(modules) > 5
+    for words in commands:
+        if not {"W", "WORD"} & {*words}:
+            _, unknown = parser().parse_known_args(words)
+            assert not unknown, words
+    for name in modules:
+        path = ROOT.joinpath(*name.split("."))
+        assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file(), name

@@ -57,8 +57,8 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
     """The option ``--threads``."""
     parser.add_argument(
         "--threads", type=whole(1), metavar="N",
-        help="threads to compute with (default: NPDIFF_THREADS, or one for each CPU); what is "
-        "computed does not depend on it",
+        help="threads to compute with (default: NPDIFF_THREADS, or one for each CPU); training "
+        "comes out the same to the last bit, samples to rounding",
     )  # fmt: skip
 
 

@@ -53,9 +53,10 @@ examples:
   npdiff errata                                     formulas that are wrong, and how wrong
   npdiff verify                                     prove every equation it is made of
   npdiff golden --out golden.json                   reference values to port against
-  npdiff bench                                      how fast it is here
+  npdiff bench                                      how fast it is here, beside PyTorch if installed
 
-`npdiff COMMAND --help` explains every option."""
+`npdiff COMMAND --help` explains every option. NPDIFF_THREADS is the number of threads where
+--threads is not given, NPDIFF_WORKSPACE the MiB of scratch that each may keep (512)."""
 
 
 class Parser(argparse.ArgumentParser):
