@@ -1,7 +1,5 @@
 """The residual block, and the stage of a U-Net that is made of it."""
 
-from typing import Any
-
 import numpy as np
 
 from npdiff import ops
@@ -71,17 +69,17 @@ class ResBlock(Module):
     def __call__(self, x: Array, e: Array, *, key: Key | None = None) -> Traced:
         """``x`` is ``(N, *space, C)``, ``e`` the activated embedding ``(N, E)``."""
         a, embed_vjp = self.embed(e)
+        scale = offset = shift = None
         if self.adagn:
             (scale, offset), split_vjp = ops.split(a, parts=2)
-            first, second = {}, {"scale": scale, "offset": offset}
         else:
-            first, second = {"shift": a}, {}
+            shift = a
         r = x
         if self.skip is not None:
             r, skip_vjp = self.skip(x)
-        h, first_vjp = norm_silu_conv(self.norm1, self.conv1, x, **first)
+        h, first_vjp = norm_silu_conv(self.norm1, self.conv1, x, shift=shift)
         y, second_vjp = norm_silu_conv(
-            self.norm2, self.conv2, h, residual=r, rate=self.dropout, key=key, **second
+            self.norm2, self.conv2, h, scale, offset, residual=r, rate=self.dropout, key=key
         )
 
         def resblock_pullback(dy: Array) -> Cotangents:
@@ -103,14 +101,25 @@ class ResBlock(Module):
 
 
 @differentiable
-def norm_silu_conv(norm: GroupNorm, conv: Conv, x: Array, **added: Any) -> Traced:
-    """:eq:`norm-silu-conv` of two layers; ``added`` is what that function takes by name.
+def norm_silu_conv(
+    norm: GroupNorm,
+    conv: Conv,
+    x: Array,
+    scale: Array | None = None,
+    offset: Array | None = None,
+    shift: Array | None = None,
+    residual: Array | None = None,
+    *,
+    rate: float = 0.0,
+    key: Key | None = None,
+) -> Traced:
+    """:eq:`norm-silu-conv` of two layers.
 
     ``dnorm, dconv, dx, dscale, doffset, dshift, dresidual = pullback(dy)``.
     """
     y, vjp = ops.norm_silu_conv(
-        x, norm.gamma, norm.beta, conv.w, conv.b,
-        groups=norm.groups, eps=norm.eps, padding=conv.padding, **added,
+        x, norm.gamma, norm.beta, conv.w, conv.b, scale, offset, shift, residual,
+        groups=norm.groups, eps=norm.eps, padding=conv.padding, rate=rate, key=key,
     )  # fmt: skip
 
     def norm_silu_conv_layers_pullback(dy: Array) -> Cotangents:
