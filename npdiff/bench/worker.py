@@ -17,6 +17,7 @@ from npdiff.backend import module
 from npdiff.bench.contenders import GEMM, Spec
 from npdiff.bench.memory import peak_growth
 from npdiff.bench.networks import workload
+from npdiff.heap import keep_freed_memory
 from npdiff.train.shards import Workers
 
 #: The matrix products that are timed: a large square one, and one whose blocks stay in cache.
@@ -73,6 +74,7 @@ def performer(spec: Spec) -> Any:
     if kind == "npdiff":
         from npdiff.bench.tasks import Npdiff
 
+        keep_freed_memory()  # as every command does
         return Npdiff(
             work, spec.threads,
             definitions=variant == "definitions", checkpointed=variant == "checkpoint",

@@ -23,6 +23,7 @@ from npdiff.cli import (
 )
 from npdiff.cli.common import Verbatim, computing
 from npdiff.errors import InputError, TrainingError
+from npdiff.heap import keep_freed_memory
 from npdiff.train.memory import memory_explained
 
 #: The commands by name.
@@ -95,6 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             arguments.parser.error(f"unknown option or argument: {' '.join(unknown)}")
     except SystemExit as stop:  # --help, --version, or an option that argparse cannot read
         return stop.code if isinstance(stop.code, int) else USAGE
+    keep_freed_memory()
     try:
         with computing(arguments), enough_memory(arguments):
             return arguments.run(arguments)

@@ -228,7 +228,7 @@ _DIGITS = {"width": 32, "multipliers": (1, 2), "blocks": 2, "attention": (1,), "
 
 #: Configurations by name: a first run of minutes, and the model that ships with the package.
 PRESETS: dict[str, Config] = {
-    "digits": Config(data="digits", model=_DIGITS),
+    "digits": Config(data="digits", model=_DIGITS, steps=450),
     "digits-large": Config(
         data="digits",
         model={**_DIGITS, "width": 40},
