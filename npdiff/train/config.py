@@ -232,7 +232,7 @@ PRESETS: dict[str, Config] = {
     "digits-large": Config(
         data="digits",
         model={**_DIGITS, "width": 40},
-        steps=1200,
+        steps=1500,
         warmup=100,
         ema=0.999,
         sample_every=400,
