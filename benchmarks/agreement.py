@@ -4,9 +4,8 @@
     python -m benchmarks.agreement runs/agreement --steps 500 --seeds 0 1
     python -m benchmarks.agreement runs/agreement --plot docs/images/agreement.png
 
-Both compute the same function and round differently, and training is chaotic: after a while the
-weights of two runs have nothing in common but their quality. For each seed a run with kernels and
-one without see the same draws. Reported are the mean losses over the last quarter of the steps and
+Both compute the same function and round differently, and a training carries every difference on.
+For each seed a run with kernels and one without see the same draws. Reported are the mean losses over the last quarter of the steps and
 the Fréchet distance of samples, with their spread over the seeds, against which a difference
 between kernels and definitions has to be measured.
 
