@@ -5,9 +5,9 @@
     python -m benchmarks.agreement runs/agreement --plot docs/images/agreement.png
 
 Both compute the same function and round differently, and a training carries every difference on.
-For each seed a run with kernels and one without see the same draws. Reported are the mean losses over the last quarter of the steps and
-the Fréchet distance of samples, with their spread over the seeds, against which a difference
-between kernels and definitions has to be measured.
+For each seed a run with kernels and one without see the same draws. Reported are the mean losses
+over the last quarter of the steps and the Fréchet distance of samples, with their spread over the
+seeds, against which a difference between kernels and definitions has to be measured.
 
 Runs that are there already are resumed, or, if finished, read.
 """
