@@ -141,10 +141,21 @@ def team_size() -> int:
 
 
 def share(f: Callable[[T], object], pieces: Sequence[T]) -> None:
-    """Call ``f`` with each piece: one after another, or on the threads of the :func:`team`."""
+    """Call ``f`` with each piece: one after another, or on the threads of the :func:`team`.
+
+    Threads that have pieces are not idle, so a piece has no team of its own.
+    """
     threads = _team.get()
     if threads is None or len(pieces) == 1:
         for piece in pieces:
             f(piece)
-    else:
-        threads.share(f, pieces)
+        return
+
+    def alone(piece: T) -> None:
+        token = _team.set(None)
+        try:
+            f(piece)
+        finally:
+            _team.reset(token)
+
+    threads.share(alone, pieces)

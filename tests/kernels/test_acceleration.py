@@ -371,3 +371,20 @@ def test_a_team_is_given_the_pieces() -> None:
     assert given == [[1, 2]]
     assert done == [1, 2, 3]
     assert team_size() == 1
+
+
+def test_a_piece_has_no_team_of_its_own() -> None:
+    """A thread with a piece is not idle: what the piece could share, it does itself."""
+    sizes = []
+
+    def in_order(f, pieces):
+        for piece in pieces:
+            f(piece)
+
+    with team(Team(3, in_order)):
+        share(lambda _: sizes.append(team_size()), [1, 2])
+        assert team_size() == 3
+        with pytest.raises(ZeroDivisionError):
+            share(lambda piece: 1 / piece, [0, 1])
+        assert team_size() == 3
+    assert sizes == [1, 1]

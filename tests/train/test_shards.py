@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from npdiff import tree
+from npdiff.acceleration import team_size
 from npdiff.errors import InputError
 from npdiff.nn import UNet
 from npdiff.pullback import differentiable, forward_only
@@ -255,3 +256,17 @@ def test_a_sharded_forward_pass_gives_each_sample_its_own_conditions():
                 unet, x[3:4], clock[3:4], workers=workers, size=2, labels=labels[3:4]
             )
             np.testing.assert_allclose(alone, whole[3], rtol=0, atol=1e-12)
+
+
+def test_kernels_get_the_threads_that_have_no_sample():
+    """And BLAS has one thread meanwhile; where samples go round there is nobody to spare."""
+    sizes = []
+
+    def network(x, clock):
+        sizes.append((len(x), team_size()))
+        return x, None
+
+    with Workers(3) as workers:
+        for count in (1, 2, 3):
+            forward(network, np.zeros((count, 2)), np.zeros(count), workers=workers, size=1)
+    assert sizes == [(1, 3), (2, 3), (1, 1), (1, 1), (1, 1)]

@@ -138,6 +138,9 @@ def test_weights_are_prepared_once_a_step(config, dataset):
         for step in (1, 2):
             loss_and_gradient(Preparing(np.array([0.3])), dataset, step, config, workers)
             assert len(made) == step
+    with Workers(4) as workers:  # no shard comes after another: nothing is kept for it
+        loss_and_gradient(Preparing(np.array([0.3])), dataset, 3, config, workers)
+    assert len(made) == 2 + 4
 
 
 @pytest.mark.parametrize("threads", [1, 8])

@@ -1,0 +1,50 @@
+"""Large products on several threads are the products; small ones stay where they are."""
+
+import numpy as np
+import pytest
+
+from npdiff.acceleration import Team, team
+from npdiff.kernels import products
+from npdiff.train.shards import Workers
+
+SHAPES = {
+    "matrices": ((40, 30), (30, 50)),
+    "stacks": ((36, 8, 6), (36, 6, 10)),
+    "fewer columns than threads": ((9, 7), (7, 2)),
+    "fewer matrices than threads": ((2, 9, 7), (2, 7, 5)),
+}
+
+
+@pytest.mark.parametrize("threads", [2, 3, 8])
+@pytest.mark.parametrize("shapes", SHAPES.values(), ids=SHAPES)
+def test_shared_products(monkeypatch, shapes, threads) -> None:
+    monkeypatch.setattr(products, "LARGE", 0)
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal(shape) for shape in shapes)
+    wide = np.full((*a.shape[:-1], b.shape[-1] + 3), np.nan)
+    out = wide[..., : b.shape[-1]]  # a view, as convolutions give them
+    pieces = []
+    with Workers(threads) as workers:
+
+        def share(f, cuts):
+            pieces.append(len(cuts))
+            workers.share(f, cuts)
+
+        with team(Team(threads, share)), workers.one_blas_thread():
+            products.multiply(a, b, out)
+    assert pieces == [threads]
+    np.testing.assert_allclose(out, np.einsum("...ij,...jk->...ik", a, b), rtol=0, atol=1e-13)
+    assert np.isnan(wide[..., b.shape[-1] :]).all()
+
+
+def test_small_products_and_products_without_a_team_are_not_shared() -> None:
+    def forbidden(*_: object) -> None:
+        raise AssertionError("shared")
+
+    a, out = np.ones((200, 200)), np.empty((200, 200))
+    with team(Team(2, forbidden)):
+        products.multiply(a, a, out)
+        with pytest.raises(AssertionError, match="shared"):
+            products.multiply(np.ones((256, 256)), np.ones((256, 256)), np.empty((256, 256)))
+    products.multiply(np.ones((256, 256)), np.ones((256, 256)), np.empty((256, 256)))
+    assert (out == 200.0).all()
