@@ -106,6 +106,7 @@ def plot(path: str, errors: dict, spreads: dict, channels: list[int], ratios: li
         left.loglog(channels, values, style, marker="o", label=method)
     left.set(xlabel="channels", ylabel="relative error of the outputs", title="Convolution")
     left.set_xticks(channels, [str(C) for C in channels])
+    left.minorticks_off()
     left.set_ylim(1e-7, 3e-5)
     for how in VARIANCES:
         right.loglog(ratios, [spreads[how, ratio] for ratio in ratios], marker="o", label=how)

@@ -262,6 +262,28 @@ def test_strips_cover_the_output(height, padding, stride, kernel, count) -> None
             assert strip.way.space[0] == len(range(height)[strip.source])
 
 
+def test_large_images_are_cut_to_what_fits_the_cache(normals, monkeypatch) -> None:
+    """Without a team as well, and the pieces together are the whole."""
+    x, w, b = normals((2, 64, 16, 8), (3, 3, 8, 8), (8,))
+    (whole,) = conv.pieces(conv.method(x, w, b, 1, None), 1)
+    assert whole.source == slice(None)
+    y, _ = conv.conv(x, w, b)
+    monkeypatch.setattr(conv, "LARGE", 2048)
+    pieces = conv.pieces(conv.method(x, w, b, 1, None), 2)
+    assert len(pieces) == 2 * 4
+    assert all(len(range(64)[piece.source]) <= 16 + 2 for piece in pieces)
+    cut, _ = conv.conv(x, w, b)
+    np.testing.assert_allclose(cut, y, rtol=1e-12, atol=1e-12 * np.abs(y).max())
+
+
+@pytest.mark.parametrize(("samples", "threads", "each"), [(1, 8, 8), (2, 8, 4), (3, 8, 3)])
+def test_every_thread_gets_a_strip(normals, monkeypatch, samples, threads, each) -> None:
+    monkeypatch.setattr(conv, "WORTH_SHARING", 0)
+    x, w, b = normals((samples, 64, 16, 8), (3, 3, 8, 8), (8,))
+    with team(Team(threads, lambda *_: None)):
+        assert len(conv.pieces(conv.method(x, w, b, 1, None), samples)) == samples * each
+
+
 def test_a_strip_of_padding_alone(normals, in_strips) -> None:
     """Lines of the output that see nothing of x: the image is left whole."""
     x, w, b = normals((1, 2, 30, 8), (3, 3, 8, 12), (12,))

@@ -239,3 +239,20 @@ def test_blocks() -> None:
 def test_forms_of_weights_have_names() -> None:
     """Prepared weights are found again by the name of the way that they were prepared for."""
     assert len({Winograd((8, 8), r, 4, 4, ONE, "f4", m).name for m, r in FORMS}) == 3
+
+
+@pytest.mark.parametrize(
+    ("size", "C", "F", "block"),
+    [
+        (32, 32, 32, 8),  # the cache
+        (32, 64, 64, 3),  # products without packing
+        (16, 256, 128, 1),
+        (8, 256, 256, 32),  # too many channels for that: tiles enough for a product
+        (64, 256, 256, 1),
+    ],
+)
+def test_samples_of_a_block(size, C, F, block) -> None:
+    way = Winograd((size, size), 3, C, F, ((1, 1), (1, 1)), np.float32)
+    assert way.block == block
+    if block > 1 and C < 256:
+        assert block * way.h * way.w * C * F <= 10**6
