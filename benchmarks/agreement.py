@@ -23,8 +23,9 @@ from tqdm import tqdm
 
 from npdiff import metrics
 from npdiff.acceleration import definitions_only
-from npdiff.generate import generate
-from npdiff.train import PRESETS, Config, Run, train
+from npdiff.generation import generate
+from npdiff.runs import PRESETS, Config, Run
+from npdiff.training import train
 
 KINDS = {"kernels": nullcontext, "definitions": definitions_only}
 #: Samples of which the distance is taken, and how they are made.
@@ -56,10 +57,10 @@ def result(wanted: Config, kind: str, path: Path) -> dict[str, object]:
             steps = train(wanted, path, resume=path.is_dir())
             for _ in tqdm(steps, desc=path.name, total=wanted.steps, mininterval=5.0):
                 pass
-    trained = Run.load(path)
+    checkpoint = Run.load(path)
     labels = np.arange(COUNT) % 10
     with KINDS[kind]():
-        images = generate(trained, labels, steps=STEPS, seed=0)
+        images = generate(checkpoint, labels, steps=STEPS, seed=0)
     lines = (path / "metrics.jsonl").read_text().splitlines()
     measured = metrics.evaluate(images, labels)["generated"]
     found = {
@@ -99,7 +100,7 @@ def table(found: list[dict[str, object]]) -> str:
 
 
 def plot(found: list[dict[str, object]], path: str) -> None:
-    """The loss curves, smoothed, one colour a kind."""
+    """The loss curves, smoothed, one color a kind."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.timing import fastest
 
 #: Rows of a table, and its caption.
-Table = tuple[str, list[tuple[str, str]]]
+DiscreteSchedule = tuple[str, list[tuple[str, str]]]
 
 #: Rows, inner size and columns of matrix products: large and square, then as convolutions have it.
 PRODUCTS = [
@@ -38,7 +38,7 @@ def normal(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).standard_normal(shape, np.float32)
 
 
-def products() -> Table:
+def products() -> DiscreteSchedule:
     """Matrix products of one core, and stacks of 36."""
     tasks: dict[str, Callable[[], object]] = {}
     work = {}
@@ -56,7 +56,7 @@ def products() -> Table:
     return "matrix products", [(k, f"{work[k] / took[k] / 1e9:6.0f} GFLOP/s") for k in tasks]
 
 
-def transforms() -> Table:
+def transforms() -> DiscreteSchedule:
     """A 6 x 6 matrix times 6 rows, as Winograd's transforms are, by the length of the rows."""
     matrix, tasks = normal(6, 6), {}
     for log in range(7, 21):
@@ -67,7 +67,7 @@ def transforms() -> Table:
     return "small matrices", [(k, f"{72 * n / s / 1e9:6.1f} GFLOP/s") for k, s, n in rows]
 
 
-def passes() -> Table:
+def passes() -> DiscreteSchedule:
     """Numbers a second that pass through a function, in the second-level cache and in memory."""
     tasks: dict[str, Callable[[], object]] = {}
     for size in (2**15, 2**25):
@@ -83,7 +83,7 @@ def passes() -> Table:
     return "elementwise", [(k, f"{sizes[k] / took[k] / 1e9:6.2f} G numbers/s") for k in tasks]
 
 
-def memory() -> Table:
+def memory() -> DiscreteSchedule:
     """Filling an array that is fresh from the operating system, and one that has been used.
 
     NumPy asks the system for large pages; without that each fault brings 4096 bytes.
@@ -111,7 +111,7 @@ def memory() -> Table:
 TABLES = {f.__name__: f for f in (products, transforms, passes, memory)}
 
 
-def tables(names: list[str]) -> Iterator[Table]:
+def tables(names: list[str]) -> Iterator[DiscreteSchedule]:
     """The tables, one after the other, with BLAS on one thread."""
     with threadpool_limits(1):
         for name in names:

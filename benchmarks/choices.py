@@ -22,10 +22,10 @@ from npdiff import ops
 from npdiff.acceleration import definitions_only
 
 #: A table: its caption, and the seconds of each way.
-Table = tuple[str, dict[str, float]]
+DiscreteSchedule = tuple[str, dict[str, float]]
 
 
-def pixels() -> Table:
+def pixels() -> DiscreteSchedule:
     """Every fourth column of 16 images to a place of its own, as Winograd's tiles are cut."""
     tasks: dict[str, Callable[[], object]] = {}
     for C in (32, 128):
@@ -39,7 +39,7 @@ def pixels() -> Table:
     return "strided copies", fastest(tasks)
 
 
-def passes() -> Table:
+def passes() -> DiscreteSchedule:
     """a x + b and SiLU of 64 images of 32 x 32 x 64: five passes."""
     x = normal(64, 32, 64 * 32)
     a, b = normal(64, 1, 64 * 32), normal(64, 1, 64 * 32)
@@ -73,7 +73,7 @@ def passes() -> Table:
     return "norm and activation", fastest(tasks, 3.0)
 
 
-def transposed() -> Table:
+def transposed() -> DiscreteSchedule:
     """36 products of 256 tiles with weights that are to be transposed."""
     tasks: dict[str, Callable[[], object]] = {}
     for C in (32, 64, 128):
@@ -88,7 +88,7 @@ def transposed() -> Table:
     return "weights of the pullback", fastest(tasks, 2.0)
 
 
-def cut() -> Table:
+def cut() -> DiscreteSchedule:
     """36 products of tiles and weights, whole or cut along the tiles into smaller ones."""
     tasks: dict[str, Callable[[], object]] = {}
     for C, tiles, pieces in ((32, 2048, 4), (64, 512, 4), (128, 256, 8)):
@@ -102,7 +102,7 @@ def cut() -> Table:
     return "products of tiles", fastest(tasks, 3.0)
 
 
-def convolution() -> Table:
+def convolution() -> DiscreteSchedule:
     """Convolutions with 3 x 3, forward and back: patches as defined, and Winograd's."""
     tasks: dict[str, Callable[[], object]] = {}
     for C, size in ((32, 32), (64, 32), (64, 16), (128, 16), (128, 8)):
@@ -121,7 +121,7 @@ def convolution() -> Table:
     return "convolution of 32 images", fastest(tasks, 8.0)
 
 
-def upsampled() -> Table:
+def upsampled() -> DiscreteSchedule:
     """A 16 x 16 image upsampled and convolved with 3 x 3, and the same as four 2 x 2."""
     x, w, small, b = normal(32, 16, 16, 64), normal(3, 3, 64, 64), normal(2, 2, 64, 64), normal(64)
 
@@ -148,7 +148,7 @@ def upsampled() -> Table:
     return "upsampling, then 3 x 3", fastest(tasks, 3.0)
 
 
-def optimiser() -> Table:
+def optimizer() -> DiscreteSchedule:
     """AdamW on six million weights, every operation on all of them or on a chunk at a time."""
     size = 6 * 2**20
     theta, g, m = normal(size), normal(size), normal(size)
@@ -184,7 +184,7 @@ def optimiser() -> Table:
     return "AdamW", fastest(tasks, 3.0)
 
 
-def shards() -> Table:
+def shards() -> DiscreteSchedule:
     """Half a residual block forward and back, 32 images of 32 x 32 x 64, on two cores."""
     x, w, one = normal(32, 32, 32, 64), 0.05 * normal(3, 3, 64, 64), np.ones(64, np.float32)
     pool = ThreadPoolExecutor(2)
@@ -218,11 +218,11 @@ def shards() -> Table:
 
 TABLES = {
     f.__name__: f
-    for f in (convolution, upsampled, pixels, transposed, cut, passes, optimiser, shards)
+    for f in (convolution, upsampled, pixels, transposed, cut, passes, optimizer, shards)
 }
 
 
-def show(tables: Iterable[Table]) -> None:
+def show(tables: Iterable[DiscreteSchedule]) -> None:
     """Milliseconds, and times as fast as the first way for the same."""
     for caption, found in tables:
         print(f"\n{caption}")

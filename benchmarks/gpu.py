@@ -78,20 +78,20 @@ def turns(
     contenders: dict[str, Callable[[], None]], rounds: int, least: float = 0.1
 ) -> dict[str, list[float]]:
     """Seconds of a run of each, in turns: of several runs where one is short."""
-    times = {}
+    timesteps = {}
     for name, run in contenders.items():
         for _ in range(WARM_UPS):
             run()
         start = time.perf_counter()
         run()
-        times[name] = max(1, round(least / max(1e-9, time.perf_counter() - start)))
+        timesteps[name] = max(1, round(least / max(1e-9, time.perf_counter() - start)))
     taken: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, run in contenders.items():
             start = time.perf_counter()
-            for _ in range(times[name]):
+            for _ in range(timesteps[name]):
                 run()
-            taken[name].append((time.perf_counter() - start) / times[name])
+            taken[name].append((time.perf_counter() - start) / timesteps[name])
     return taken
 
 
@@ -146,18 +146,18 @@ def convolutions(xp: Any, batch: int, rounds: int) -> list[dict[str, Any]]:
     ]
     rows = []
     print(f"\nms of a convolution forward, and forward and back; batches of {batch}")
-    print(f"{'size':>5}{'C':>5}{'F':>5}  {'precision':11}{'way':12}{'forward':>9}{'both':>9}")
+    print(f"{'size':>5}{'C':>5}{'F':>5}  {'precision':11}{'algorithm':12}{'forward':>9}{'both':>9}")
     for size, C, F in shapes:
         for precision in ("float32", "tf32", "float16"):
-            ways = gpu_tasks.ways(xp, (batch, size, size, C), F, precision)
-            taken = turns(ways, rounds, 0.02)
-            for (way, forward), (_, both) in pairwise(list(taken.items())):
-                if way.endswith("both"):
+            algorithms = gpu_tasks.algorithms(xp, (batch, size, size, C), F, precision)
+            taken = turns(algorithms, rounds, 0.02)
+            for (algorithm, forward), (_, both) in pairwise(list(taken.items())):
+                if algorithm.endswith("both"):
                     continue
                 ms = [1e3 * statistics.median(seconds) for seconds in (forward, both)]
                 row: dict[str, Any] = {"size": size, "C": C, "F": F, "precision": precision}
-                rows.append({**row, "way": way, "forward_ms": ms[0], "both_ms": ms[1]})
-                print(f"{size:5}{C:5}{F:5}  {precision:11}{way:12}{ms[0]:9.3f}{ms[1]:9.3f}")
+                rows.append({**row, "algorithm": algorithm, "forward_ms": ms[0], "both_ms": ms[1]})
+                print(f"{size:5}{C:5}{F:5}  {precision:11}{algorithm:12}{ms[0]:9.3f}{ms[1]:9.3f}")
     return rows
 
 

@@ -12,15 +12,15 @@ from npdiff.acceleration import definitions_only
 from npdiff.backend import Array, to_host
 from npdiff.bench.networks import Network, Workload, workload
 from npdiff.bench.tasks import STEPS, Npdiff
-from npdiff.grids import trailing
 from npdiff.kernels.adamw import Vectors
 from npdiff.kernels.cuda.settings import using
 from npdiff.kernels.cuda.steps import SamplingStep, TrainingStep
-from npdiff.parameterisation import ROWS
+from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.pullback import forward_only
 from npdiff.random import Key
 from npdiff.schedules import SCHEDULES
-from npdiff.train.flat import Layout
+from npdiff.spacings import trailing
+from npdiff.training.flat import Layout
 
 #: From a task's name to what does it once, to its end.
 Tasks = Callable[[str], Callable[[], None]]
@@ -35,7 +35,7 @@ def apart(xp: Any, network: Network, precision: str) -> tuple[float, float]:
     work = workload(network, 2)
 
     def result(place: Callable[[Array], Array]) -> tuple[np.ndarray, list[np.ndarray]]:
-        y, pullback = tree.map(place, work.model)(place(work.x), place(work.clock))
+        y, pullback = tree.map(place, work.model)(place(work.x), place(work.timestep))
         return to_host(y), [to_host(leaf) for leaf in tree.leaves(pullback(place(work.target))[0])]
 
     with definitions_only():
@@ -61,13 +61,13 @@ class Graphed:
     def __init__(self, work: Workload, xp: Any, cuda: Any = None) -> None:
         self.xp, self.work, self.cuda = xp, work, cuda
         self.schedule = SCHEDULES[work.config.schedule]()
-        self.row, self.step = ROWS[work.config.row], 0
+        self.parameterization, self.step = PARAMETERIZATIONS[work.config.prediction], 0
         self.training = self._training(work.model)
         self.start = xp.asarray(Key(0, np.arange(len(work.x))).normal(work.x.shape[1:]), "float32")
         model = tree.map(xp.asarray, work.model)
         self.sampling = SamplingStep(model, xp.zeros_like(self.start), cuda=cuda)
-        self.times = trailing(self.schedule, STEPS)
-        self.moves = [self._coefficients(t, s) for t, s in pairwise(self.times)]
+        self.timesteps = trailing(self.schedule, STEPS)
+        self.moves = [self._coefficients(t, s) for t, s in pairwise(self.timesteps)]
         self.loss: Any = None
 
     def _training(self, network: Any) -> TrainingStep:
@@ -88,7 +88,10 @@ class Graphed:
     def _coefficients(self, t: float, s: float) -> dict[str, float]:
         """Of a step of DDIM from t to s; both maps are linear, so units tell them."""
         one, zero, schedule = np.ones((1, 1)), np.zeros((1, 1)), self.schedule
-        p, q = (self.row.solve(schedule, x, y, t)[0].item() for x, y in ((one, zero), (zero, one)))
+        p, q = (
+            self.parameterization.solve(schedule, x, y, t)[0].item()
+            for x, y in ((one, zero), (zero, one))
+        )
         r = float(schedule.sigma(s) / schedule.sigma(t))
         return {"p": p, "q": q, "r": r, "s": float(schedule.alpha(s) - r * schedule.alpha(t))}
 
@@ -96,9 +99,9 @@ class Graphed:
         """One step."""
         self.step += 1
         t = Key(0, np.arange(len(self.work.x)), self.step, "time").integers(1000) + 1.0
-        a, b = self.row.coefficients(self.schedule, t)
+        a, b = self.parameterization.coefficients(self.schedule, t)
         loss, _ = self.training(
-            self.step, learning_rate=2e-3, average_decay=0.995, clock=self.schedule.clock(t),
+            self.step, learning_rate=2e-3, average_decay=0.995, timestep=self.schedule.timestep(t),
             alpha=self.schedule.alpha(t), sigma=self.schedule.sigma(t),
             a=np.broadcast_to(a, t.shape), b=np.broadcast_to(b, t.shape),
         )  # fmt: skip
@@ -107,8 +110,8 @@ class Graphed:
     def sample(self) -> None:
         """Ten steps of DDIM."""
         self.sampling.x[...] = self.start
-        for t, move in zip(self.times, self.moves, strict=False):
-            self.sampling(float(self.schedule.clock(t)), **move)
+        for t, move in zip(self.timesteps, self.moves, strict=False):
+            self.sampling(float(self.schedule.timestep(t)), **move)
 
     def run(self, task: str) -> None:
         """Do a task once, to its end."""
@@ -157,7 +160,7 @@ def _torch(work: Workload, variant: str, precision: str) -> Tasks:
     return of
 
 
-def ways(
+def algorithms(
     xp: Any, shape: tuple[int, ...], features: int, precision: str
 ) -> dict[str, Callable[[], None]]:
     """One convolution by every way, forward, and after each forward and back."""
@@ -166,20 +169,20 @@ def ways(
     synchronize = xp.cuda.Device().synchronize if hasattr(xp, "cuda") else lambda: None
     found: dict[str, Callable[[], None]] = {}
 
-    def add(way: str) -> None:
+    def add(algorithm: str) -> None:
         def forward() -> None:
-            with using(precision=precision, convolution=way), forward_only():
+            with using(precision=precision, convolution=algorithm), forward_only():
                 ops.conv(x, w)
             synchronize()
 
         def both() -> None:
-            with using(precision=precision, convolution=way):
+            with using(precision=precision, convolution=algorithm):
                 y, pullback = ops.conv(x, w)
                 pullback(y)
             synchronize()
 
-        found[way], found[f"{way}, both"] = forward, both
+        found[algorithm], found[f"{algorithm}, both"] = forward, both
 
-    for way in ("winograd", "shifted", "definition"):
-        add(way)
+    for algorithm in ("winograd", "shifted", "definition"):
+        add(algorithm)
     return found

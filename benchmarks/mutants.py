@@ -38,10 +38,10 @@ from benchmarks.survivors import EQUIVALENT
 
 #: The modules of mathematics.
 MATHS = (
-    "schedules", "process.py", "parameterisation.py", "denoiser.py", "variances.py", "guidance",
-    "grids", "samplers", "objective", "likelihood", "exact", "editing", "ops", "random.py",
+    "schedules", "process.py", "parameterization.py", "denoiser.py", "variances.py", "guidance",
+    "spacings", "samplers", "objective", "likelihood", "exact", "editing", "ops", "random.py",
     "metrics/frechet.py", "metrics/kernel.py", "metrics/manifold.py", "metrics/features.py",
-    "train/optimiser.py",
+    "training/optimizer.py",
 )  # fmt: skip
 
 
@@ -139,8 +139,8 @@ def main(arguments: list[str] | None = None) -> int:
         if verdict == SURVIVED:
             print(known_as(todo[order[number]]), file=sys.stderr)
         if len(verdicts) % 100 == 0:
-            share = sum(v != SURVIVED for v in verdicts.values()) / len(verdicts)
-            print(f"{len(verdicts)} of {len(todo)}: {share:.1%} caught", file=sys.stderr)
+            fraction = sum(v != SURVIVED for v in verdicts.values()) / len(verdicts)
+            print(f"{len(verdicts)} of {len(todo)}: {fraction:.1%} caught", file=sys.stderr)
     figures = report(todo, verdicts, found)
     seconds = time.monotonic() - start
     print(shown(figures, len(everything) - len(todo), seconds))

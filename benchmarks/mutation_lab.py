@@ -75,12 +75,12 @@ def in_child(work: Callable[[], Any]) -> tuple[int, Any]:
 
 
 def registered() -> dict[str, Any]:
-    return importlib.import_module("npdiff.verify.registry").checks()
+    return importlib.import_module("npdiff.laboratory.registry").checks()
 
 
 def failing(check: Any, index: int) -> bool:
     """Whether a check fails in one of its cases. What it raises is raised."""
-    registry = importlib.import_module("npdiff.verify.registry")
+    registry = importlib.import_module("npdiff.laboratory.registry")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = check.run(registry.Case(check.name, index))

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from npdiff import nn
-from npdiff.generate import generate, load, network
+from npdiff.generation import generate, load, network
 
 
 def covered(spans: Sequence[tuple[float, float]]) -> float:
@@ -85,13 +85,13 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="samplings (default: 5)")
     parser.add_argument("--json", action="store_true", help="print it as JSON, for programs")
     arguments = parser.parse_args()
-    trained = load(arguments.model)
-    classes = trained.config.model.get("classes")
+    checkpoint = load(arguments.model)
+    classes = checkpoint.config.model.get("classes")
     labels = None if classes is None else np.arange(arguments.batch) % classes
 
     def once() -> None:
         generate(
-            trained, labels, count=arguments.batch, threads=arguments.threads,
+            checkpoint, labels, count=arguments.batch, threads=arguments.threads,
             sampler=arguments.sampler, steps=arguments.steps, guidance=arguments.guidance,
         )  # fmt: skip
 

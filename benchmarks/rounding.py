@@ -37,16 +37,16 @@ def apart(found: np.ndarray, right: np.ndarray) -> float:
     return float(np.sqrt(np.mean((found - right) ** 2) / np.mean(right**2)))
 
 
-def convolution(method: str, channels: int, seed: int = 0) -> dict[str, float]:
+def convolution(choose_algorithm: str, channels: int, seed: int = 0) -> dict[str, float]:
     """The errors of one method's output and of its two cotangents."""
-    m, points = METHODS[method]
+    m, points = METHODS[choose_algorithm]
     rng, count = np.random.default_rng(seed), PIXELS // m**2
     x = rng.standard_normal((count, m + 2, m + 2, channels), np.float32)
     w = rng.standard_normal((3, 3, channels, channels), np.float32) / (3 * channels**0.5)
     dy = rng.standard_normal((count, m, m, channels), np.float32)
     with definitions_only():
         right, right_pullback = ops.conv(x.astype(np.float64), w.astype(np.float64), padding=0)
-        if method == "direct":
+        if choose_algorithm == "direct":
             found, pullback = ops.conv(x, w, padding=0)
         else:
             found, pullback = tiles(x, w, matrices(m, 3, points))
@@ -66,7 +66,7 @@ def moments(x: np.ndarray) -> np.ndarray:
 
 
 def kernel(x: np.ndarray) -> np.ndarray:
-    """What the kernel of group normalisation does: differences first, where the mean is large."""
+    """What the kernel of group normalization does: differences first, where the mean is large."""
     return statistics(x[:, :, None, None], groups=1, eps=0.0)[1][:, 0] ** -2
 
 
@@ -100,10 +100,10 @@ def plot(path: str, errors: dict, spreads: dict, channels: list[int], ratios: li
     from matplotlib import pyplot
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9.0, 3.6), layout="constrained")
-    for method in METHODS:
-        values = [errors[method, C]["y"] for C in channels]
-        style = "--" if "points" in method else "-"
-        left.loglog(channels, values, style, marker="o", label=method)
+    for choose_algorithm in METHODS:
+        values = [errors[choose_algorithm, C]["y"] for C in channels]
+        style = "--" if "points" in choose_algorithm else "-"
+        left.loglog(channels, values, style, marker="o", label=choose_algorithm)
     left.set(xlabel="channels", ylabel="relative error of the outputs", title="Convolution")
     left.set_xticks(channels, [str(C) for C in channels])
     left.minorticks_off()
@@ -130,12 +130,14 @@ def main() -> None:
     ratios = [1.0, 10.0, 100.0, 1000.0, 10000.0]
 
     errors = {(k, C): convolution(k, C) for k in METHODS for C in options.channels}
-    print(f"{'method':26} {'C':>4} {'products':>8} {'y':>9} {'y max':>9} {'dx':>9} {'dw':>9}")
-    for (method, C), found in errors.items():
-        m = METHODS[method][0]
-        products = 9.0 if method == "direct" else ((m + 2) / m) ** 2  # for each output
+    print(
+        f"{'choose_algorithm':26} {'C':>4} {'products':>8} {'y':>9} {'y max':>9} {'dx':>9} {'dw':>9}"
+    )
+    for (choose_algorithm, C), found in errors.items():
+        m = METHODS[choose_algorithm][0]
+        products = 9.0 if choose_algorithm == "direct" else ((m + 2) / m) ** 2  # for each output
         numbers = " ".join(f"{value:9.1e}" for value in found.values())
-        print(f"{method:26} {C:4} {products:8.2f} {numbers}")
+        print(f"{choose_algorithm:26} {C:4} {products:8.2f} {numbers}")
 
     spreads = {(how, ratio): variance(how, ratio) for how in VARIANCES for ratio in ratios}
     print(f"\n{'variance, mean/deviation':36}" + "".join(f"{ratio:>9g}" for ratio in ratios))

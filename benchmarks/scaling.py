@@ -24,7 +24,7 @@ from npdiff.bench.networks import NETWORKS, Network
 from npdiff.cli.common import bar, output, whole
 from npdiff.errors import InputError
 from npdiff.files import atomic
-from npdiff.train.shards import thread_count
+from npdiff.runtime.shards import thread_count
 
 BEST = "torch-channels-last-fused"
 

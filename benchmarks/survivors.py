@@ -5,14 +5,14 @@
 #: Reasons, and the changes that they hold for: file, function and change, as they are printed.
 REASONS: dict[str, tuple[str, ...]] = {
     "for a kernel of one pixel the general way gives the same numbers": (
-        "ops/conv.py:conv: stride == 1 -> stride != 1",
-        "ops/conv.py:conv: stride == 1 -> stride == 2",
+        "ops/_conv.py:conv: stride == 1 -> stride != 1",
+        "ops/_conv.py:conv: stride == 1 -> stride == 2",
     ),
     "at rate 0 every number is kept and divided by 1: the short way is only faster": (
         "ops/elementwise.py:dropout: rate == 0.0 -> rate == 1.0",
     ),
     "the width is at most 2 half + 1, and odd places end below it": (
-        "ops/embedding.py:sinusoidal: slice(1, 2 * half, 2) -> slice(1, 3 * half, 2)",
+        "ops/_embedding.py:sinusoidal: slice(1, 2 * half, 2) -> slice(1, 3 * half, 2)",
     ),
     "axis 1 is the last of a matrix": (
         "editing/interpolation.py:slerp: (p * p).sum(axis=-1) -> (p * p).sum(axis=1)",
@@ -52,10 +52,10 @@ REASONS: dict[str, tuple[str, ...]] = {
         "metrics/manifold.py:precision_recall: np.zeros(len(generated), bool) -> np.ones(len(generated), bool)",
     ),
     "all arrays of a tree are of one backend": (
-        "train/optimiser.py:global_norm: namespace(parts[0]) -> namespace(parts[1])",
+        "training/optimizer.py:global_norm: namespace(parts[0]) -> namespace(parts[1])",
     ),
     "one step has no times between its ends": (
-        "grids/level.py:_visiting: steps > 1 -> steps >= 1",
+        "spacings/in_noise_level.py:_visiting: steps > 1 -> steps >= 1",
     ),
     "the first is taken": (
         "guidance/classifier.py:mean_shifted: np.ones(1) -> np.ones(2)",
@@ -65,18 +65,18 @@ REASONS: dict[str, tuple[str, ...]] = {
         "guidance/extrapolation.py:_through: (0.0, 1.0) -> (0.0, 1.1)",
     ),
     "what is above 1 is clipped": (
-        "schedules/table.py:alpha_bar_table: np.append(-np.expm1(2.0 * np.diff(log_alpha)), 1.0) -> np.append(-np.expm1(2.0 * np.diff(log_alpha)), 1.1)",
+        "schedules/discrete.py:alpha_bar_betas: np.append(-np.expm1(2.0 * np.diff(log_alpha)), 1.0) -> np.append(-np.expm1(2.0 * np.diff(log_alpha)), 1.1)",
     ),
     "only what is refused depends on it, which the tests hold": (
-        "samplers/lms.py:: HIGHEST = 6 -> HIGHEST = 7",
+        "samplers/_lms.py:: HIGHEST = 6 -> HIGHEST = 7",
         "schedules/base.py:Schedule.time: (t >= 0.0) & (t <= self.t_max) -> (t >= 0.0) | (t <= self.t_max)",
         "schedules/base.py:Schedule.time_at: (wanted >= noisiest) & (wanted <= cleanest) -> (wanted >= noisiest) | (wanted <= cleanest)",
         "schedules/laplace.py:Laplace.__init__: 0.5 * np.exp(-reach / scale) if scale > 0.0 else 0.0 -> 0.5 * np.exp(-reach / scale) if scale > 0.0 else 1.0",
         "schedules/laplace.py:Laplace.__init__: scale > 0.0 -> scale >= 0.0",
         "schedules/learned.py:: np.linspace(0.0, 1.0, 101) -> np.linspace(0.0, 1.0, 102)",
         "schedules/learned.py:: np.linspace(0.0, 1.0, 101) -> np.linspace(0.0, 1.1, 101)",
-        "schedules/table.py:Table.__init__: betas.ndim == 1 and betas.size > 0 -> betas.ndim == 1 or betas.size > 0",
-        "schedules/table.py:Table.__init__: betas.size > 0 -> betas.size >= 0",
+        "schedules/discrete.py:Table.__init__: betas.ndim == 1 and betas.size > 0 -> betas.ndim == 1 or betas.size > 0",
+        "schedules/discrete.py:Table.__init__: betas.size > 0 -> betas.size >= 0",
     ),
     "at w = 0 the long way comes to the start as well": (
         "guidance/extrapolation.py:_through: (0.0, 1.0) -> (1.0, 1.0)",
@@ -85,7 +85,9 @@ REASONS: dict[str, tuple[str, ...]] = {
         "schedules/base.py:Schedule.time_at: max(1, wanted.size) -> max(2, wanted.size)",
         "schedules/base.py:Schedule.time_at: max(2, _NUMBERS // max(1, wanted.size)) -> max(3, _NUMBERS // max(1, wanted.size))",
     ),
-    "the power of 1 changes nothing": ("grids/level.py:log_snr: rho == 1.0 -> rho == 1.1",),
+    "the power of 1 changes nothing": (
+        "spacings/in_noise_level.py:log_snr: rho == 1.0 -> rho == 1.1",
+    ),
     "both halves have the same value where they meet": (
         "schedules/laplace.py:Laplace.log_alpha: np.where(t <= 0.5, -0.5 * np.log1p(noise), late) -> np.where(t < 0.5, -0.5 * np.log1p(noise), late)",
         "schedules/laplace.py:Laplace.log_alpha_dot: np.where(t <= 0.5, growth / (1.0 + noise), late) -> np.where(t < 0.5, growth / (1.0 + noise), late)",
@@ -101,7 +103,7 @@ REASONS: dict[str, tuple[str, ...]] = {
         "schedules/base.py:Schedule.time_at: self.log_snr(edges[1:-1]) > wanted -> self.log_snr(edges[1:-1]) >= wanted",
     ),
     "whole numbers are made of it": (
-        "schedules/table.py:Table._step: np.maximum(np.ceil(t), 1.0) -> np.maximum(np.ceil(t), 1.1)",
+        "schedules/discrete.py:Table._step: np.maximum(np.ceil(t), 1.0) -> np.maximum(np.ceil(t), 1.1)",
     ),
     "how much work is taken on, and with which draws": (
         "exact/distribution.py:Distribution.nodes: Key(0, range(self.draws), stream='nodes') -> Key(1, range(self.draws), stream='nodes')",
@@ -134,8 +136,8 @@ REASONS: dict[str, tuple[str, ...]] = {
         "exact/points.py:FiniteData.flow: self.size > 1 -> self.size <= 1",
         "exact/points.py:FiniteData.flow: self.size > 1 -> self.size > 2",
         "exact/points.py:FiniteData.flow: self.size > 1 -> self.size >= 1",
-        "objective/decoder.py:discretised_gaussian: h * xp.maximum(1.0, xp.abs(m)) < _NARROW -> h * xp.maximum(1.0, xp.abs(m)) <= _NARROW",
-        "objective/decoder.py:discretised_gaussian: xp.maximum(1.0, xp.abs(m)) -> xp.maximum(1.1, xp.abs(m))",
+        "objective/decoder.py:discretized_gaussian: h * xp.maximum(1.0, xp.abs(m)) < _NARROW -> h * xp.maximum(1.0, xp.abs(m)) <= _NARROW",
+        "objective/decoder.py:discretized_gaussian: xp.maximum(1.0, xp.abs(m)) -> xp.maximum(1.1, xp.abs(m))",
         "samplers/exponential.py:phi: abs(z) < 2.0 -> abs(z) < 2.2",
     ),
     "all components are of one size": (
@@ -176,15 +178,15 @@ REASONS: dict[str, tuple[str, ...]] = {
         "exact/uniform.py:Uniform.nodes: alpha * self.low + around -> alpha * self.low - around",
         "exact/uniform.py:_mean_of_phi: 0.5 * (a + b)[..., None] + 0.5 * length[..., None] * _NODES -> 0.5 * (a + b)[..., None] - 0.5 * length[..., None] * _NODES",
         "objective/decoder.py:categorical: z - (k * width - 1.0) -> z + (k * width - 1.0)",
-        "samplers/lms.py:lagrange_means: 0.5 * (start + end) + 0.5 * (end - start) * points -> 0.5 * (start + end) - 0.5 * (end - start) * points",
+        "samplers/_lms.py:lagrange_means: 0.5 * (start + end) + 0.5 * (end - start) * points -> 0.5 * (start + end) - 0.5 * (end - start) * points",
     ),
     "the two may be exchanged: a product, a squared difference, a mean over an interval": (
         "editing/inpainting.py:fits: np.broadcast_shapes(shape, whole) -> np.broadcast_shapes(whole, shape)",
-        "likelihood/bound.py:_terms: step_kl(schedule, x_0, x_0_hat, s, t, log_variance) -> step_kl(schedule, x_0_hat, x_0, s, t, log_variance)",
-        "samplers/lms.py:lms: lagrange_means(np.array(nodes), u, u_s) -> lagrange_means(np.array(nodes), u_s, u)",
-        "samplers/lms.py:lms: zip(weights, slopes, strict=True) -> zip(slopes, weights, strict=True)",
-        "samplers/unipc.py:unified: zip(weights, changes, strict=True) -> zip(changes, weights, strict=True)",
-        "variances.py:estimated_spread: spread_from_error(x_0, x_0_hat) -> spread_from_error(x_0_hat, x_0)",
+        "likelihood/_bound.py:_terms: step_kl(schedule, x_0, x0_hat, s, t, log_variance) -> step_kl(schedule, x0_hat, x_0, s, t, log_variance)",
+        "samplers/_lms.py:lms: lagrange_means(np.array(nodes), u, u_s) -> lagrange_means(np.array(nodes), u_s, u)",
+        "samplers/_lms.py:lms: zip(weights, slopes, strict=True) -> zip(slopes, weights, strict=True)",
+        "samplers/_unipc.py:unified: zip(weights, changes, strict=True) -> zip(changes, weights, strict=True)",
+        "variances.py:estimated_spread: spread_from_error(x_0, x0_hat) -> spread_from_error(x0_hat, x_0)",
     ),
     "what stands there is not used where it would show": (
         "editing/interpolation.py:slerp: np.where(same, 1.0, np.sin(theta)) -> np.where(same, 1.1, np.sin(theta))",
@@ -193,8 +195,8 @@ REASONS: dict[str, tuple[str, ...]] = {
         "objective/bound.py:last_variance: 0.5 * schedule.t_max -> 0.55 * schedule.t_max",
         "objective/decoder.py:_wide: xp.where(inner, -xp.abs(m) - h, 0.0) -> xp.where(inner, -xp.abs(m) - h, 1.0)",
         "objective/decoder.py:_wide: xp.where(inner, log_ndtr(far) - log_near, -1.0) -> xp.where(inner, log_ndtr(far) - log_near, -1.1)",
-        "objective/decoder.py:discretised_gaussian: xp.where(narrow, 1.0, h) -> xp.where(narrow, 1.1, h)",
-        "objective/decoder.py:discretised_gaussian: xp.where(narrow, m, 0.0) -> xp.where(narrow, m, 1.0)",
+        "objective/decoder.py:discretized_gaussian: xp.where(narrow, 1.0, h) -> xp.where(narrow, 1.1, h)",
+        "objective/decoder.py:discretized_gaussian: xp.where(narrow, m, 0.0) -> xp.where(narrow, m, 1.0)",
         "objective/hybrid.py:bound_loss: np.where(first, 1.0, t - 1.0) -> np.where(first, 1.1, t - 1.0)",
         "objective/hybrid.py:learned_log_variance: np.where(s > 0.0, s, 0.5 * t) -> np.where(s > 0.0, s, 0.5 / t)",
         "objective/hybrid.py:learned_log_variance: np.where(s > 0.0, s, 0.5 * t) -> np.where(s > 0.0, s, 0.5)",
@@ -204,14 +206,14 @@ REASONS: dict[str, tuple[str, ...]] = {
     ),
     "the two are never equal": (
         "editing/inpainting.py:inpaint: there > here -> there >= here",
-        "objective/decoder.py:discretised_gaussian: x < -1.0 + half_bin -> x <= -1.0 + half_bin",
-        "objective/decoder.py:discretised_gaussian: x > 1.0 - half_bin -> x >= 1.0 - half_bin",
+        "objective/decoder.py:discretized_gaussian: x < -1.0 + half_bin -> x <= -1.0 + half_bin",
+        "objective/decoder.py:discretized_gaussian: x > 1.0 - half_bin -> x >= 1.0 - half_bin",
         "samplers/exponential.py:Form.completed: self.sign > 0 -> self.sign >= 0",
         "samplers/exponential.py:Form.estimate: self.sign > 0 -> self.sign >= 0",
         "samplers/exponential.py:Form.scale: self.sign > 0 -> self.sign >= 0",
     ),
     "on a chain no probability lies below the first time": (
-        "objective/times.py:Monotone.density: high - low -> high + low",
+        "objective/time_samplers.py:Monotone.density: high - low -> high + low",
     ),
     "any negative number stands for the rest": (
         "exact/distribution.py:columns: np.reshape(a, (-1, 1)) -> np.reshape(a, (-2, 1))",
@@ -225,7 +227,7 @@ REASONS: dict[str, tuple[str, ...]] = {
         "exact/flows.py:by_quantiles: below_s < below -> below_s <= below",
     ),
     "infinite, or no number, either way": (
-        "samplers/deis.py:deis: isfinite(b - a) -> isfinite(b + a)",
+        "samplers/_deis.py:deis: isfinite(b - a) -> isfinite(b + a)",
         "samplers/singlestep.py:intermediate_times: math.isfinite(b - a) -> math.isfinite(b + a)",
     ),
     "only the sign of it counts, or it is 1 or -1": (
@@ -234,12 +236,12 @@ REASONS: dict[str, tuple[str, ...]] = {
     ),
     "a constant that cancels in the difference, or a unit that cancels in the end": (
         "exact/uniform.py:_mean_of_phi: np.exp(-0.5 * z ** 2) -> np.expm1(-0.5 * z ** 2)",
-        "samplers/deis.py:deis: np.exp(-a) -> np.expm1(-a)",
-        "samplers/deis.py:lagrange_integrals: node - nodes[0] -> node + nodes[0]",
-        "samplers/deis.py:lagrange_integrals: node - nodes[0] -> node - nodes[1]",
+        "samplers/_deis.py:deis: np.exp(-a) -> np.expm1(-a)",
+        "samplers/_deis.py:lagrange_integrals: node - nodes[0] -> node + nodes[0]",
+        "samplers/_deis.py:lagrange_integrals: node - nodes[0] -> node - nodes[1]",
     ),
     "a number without axes has fewer than the data in either case": (
-        "likelihood/bound.py:_log: getattr(variance, 'ndim', 0) -> getattr(variance, 'ndim', 1)",
+        "likelihood/_bound.py:_log: getattr(variance, 'ndim', 0) -> getattr(variance, 'ndim', 1)",
         "objective/bound.py:step_kl: getattr(log_variance, 'ndim', 0) -> getattr(log_variance, 'ndim', 1)",
     ),
     "this schedule is asked for its two scales alone": (
@@ -252,10 +254,10 @@ REASONS: dict[str, tuple[str, ...]] = {
         "likelihood/ode.py:time_of: np.minimum(tau, 0.0) -> np.minimum(tau, 1.0)",
     ),
     "min(max(low, t), high) either way": (
-        "objective/times.py:Monotone.quantile: np.clip(self.time(schedule, z), _first(schedule), schedule.t_max) -> np.clip(_first(schedule), self.time(schedule, z), schedule.t_max)",
+        "objective/time_samplers.py:Monotone.quantile: np.clip(self.time(schedule, z), _first(schedule), schedule.t_max) -> np.clip(_first(schedule), self.time(schedule, z), schedule.t_max)",
     ),
     "1 and -1 are their own inverses": (
-        "samplers/deis.py:moments: -rho_s * (-1.0) ** n -> -rho_s / (-1.0) ** n",
+        "samplers/_deis.py:moments: -rho_s * (-1.0) ** n -> -rho_s / (-1.0) ** n",
     ),
 }
 

@@ -1,6 +1,6 @@
 """How the textbook is built: `make docs`, which is `sphinx-build -n -W`, without any network.
 
-Every labelled equation stands in the docstring of the one function that implements it. The build
+Every labeled equation stands in the docstring of the one function that implements it. The build
 fails on a label that is cited and does not exist, and on one that has two homes.
 """
 

@@ -9,10 +9,10 @@ import unicodedata
 from collections import defaultdict
 from pathlib import Path
 
-from npdiff.verify.equations import Equation, Source, equations
-from npdiff.verify.errata import Entry, judge, ledger
-from npdiff.verify.orders import BEDS, CLAIMS, TOLERANCE, Convergence, measure
-from npdiff.verify.registry import Outcome, checks, prove
+from npdiff.laboratory.equations import Equation, Source, equations
+from npdiff.laboratory.errata import Entry, judge, ledger
+from npdiff.laboratory.registry import Outcome, checks, prove
+from npdiff.verify.orders import CLAIMS, TEST_PROBLEMS, TOLERANCE, Convergence, measure
 
 DOCS = Path(__file__).parent
 ENTRY = re.compile(
@@ -47,8 +47,8 @@ def bibliography() -> dict[str, list[tuple[str, str]]]:
 
 def key_of(source: Source, papers: dict[str, list[tuple[str, str]]]) -> str:
     """The key in refs.bib of the paper that a docstring names."""
-    plain = unicodedata.normalize("NFKD", source.paper)
-    found = papers.get("".join(c for c in plain if not unicodedata.combining(c)))
+    inference_network = unicodedata.normalize("NFKD", source.paper)
+    found = papers.get("".join(c for c in inference_network if not unicodedata.combining(c)))
     if not found:
         raise KeyError(f"refs.bib has no {source.paper}, which a docstring names")
     told = [key for key, title in found if source.name and source.name in title]
@@ -135,7 +135,7 @@ def index_page(pages: dict[str, list[tuple[Equation, str]]], outcomes: dict[str,
         [
             "# Every equation and its proof",
             "",
-            f"{total} labelled equations, {len(outcomes)} checks, {tried} cases: {verdict}.",
+            f"{total} labeled equations, {len(outcomes)} checks, {tried} cases: {verdict}.",
             "The pages below go through the papers; `npdiff verify` proves the same on yours.",
             "",
             "```{toctree}",
@@ -224,7 +224,7 @@ def orders_figure(found: list[Convergence], path: Path) -> None:
 
 def orders_page(found: list[Convergence]) -> str:
     """The order table, claims beside measurements."""
-    columns = ["solver", "claimed", *(f"slope {bed}" for bed in BEDS), "NFE a step"]
+    columns = ["solver", "claimed", *(f"slope {bed}" for bed in TEST_PROBLEMS), "NFE a step"]
     columns += [f"N = {n}" for n in STEPS]
     lines = [
         "# The order of every deterministic solver, measured",
@@ -243,7 +243,7 @@ def orders_page(found: list[Convergence]) -> str:
         f"|{'---|' * len(columns)}",
     ]
     for claim in CLAIMS:
-        slopes = [measure(claim, bed).slope for bed in BEDS]
+        slopes = [measure(claim, bed).slope for bed in TEST_PROBLEMS]
         errors = next(c for c in found if c.claim == claim and c.bed == "ve").errors
         told = f"{claim.evaluations}{f', and {claim.extra} in all' if claim.extra else ''}"
         cells = [claim.name, f"{claim.order:g}", *(f"{s:.2f}" for s in slopes), told]
@@ -264,6 +264,6 @@ def write(folder: Path) -> None:
     (folder / "errata.md").write_text(
         errata_page([judge(erratum) for erratum in ledger().values()]), encoding="utf-8"
     )
-    found = [measure(claim, bed, STEPS) for claim in CLAIMS for bed in BEDS]
+    found = [measure(claim, bed, STEPS) for claim in CLAIMS for bed in TEST_PROBLEMS]
     orders_figure([curve for curve in found if curve.bed == "ve"], folder / "orders.png")
     (folder / "orders.md").write_text(orders_page(found), encoding="utf-8")

@@ -10,10 +10,11 @@ that a thousand small steps can be taken in one.
 import matplotlib.pyplot as plt
 import numpy as np
 
-from npdiff import data, pictures
+from npdiff import data
 from npdiff.process import marginal, transition
 from npdiff.random import Key
-from npdiff.schedules import Table, linear_table
+from npdiff.report import pictures
+from npdiff.schedules import DiscreteSchedule, linear_betas
 
 # %%
 # One digit, step by step
@@ -23,7 +24,7 @@ from npdiff.schedules import Table, linear_table
 # is shrunk a little and a little noise is added: the kernel :eq:`transition`. We take all thousand,
 # one after the other, and keep a few of the images on the way.
 
-schedule = linear_table()
+schedule = linear_betas()
 digit = data.to_float(data.load("digits").images[:1])
 key = Key(seed=0, samples=[0], stream="steps")
 
@@ -57,7 +58,7 @@ plt.show()
 # :math:`\bar\alpha_2 = 0.81 \cdot 0.64 = 0.5184`, whose root is 0.72: the mean is
 # :math:`0.72 \cdot 2 = 1.44` and the variance :math:`1 - 0.5184 = 0.4816`. The program agrees:
 
-short = Table(np.array([0.19, 0.36]))
+short = DiscreteSchedule(np.array([0.19, 0.36]))
 mean, variance = 2.0 * short.alpha(2), short.sigma(2) ** 2
 print(f"in one step:  mean {mean:.4f}, variance {variance:.4f}")
 

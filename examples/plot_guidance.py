@@ -11,11 +11,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from npdiff.exact import Gaussian, Mixture
-from npdiff.grids import trailing
 from npdiff.guidance import classifier_free
 from npdiff.random import Key
 from npdiff.samplers import ddim
 from npdiff.schedules import Cosine
+from npdiff.spacings import trailing
 
 # %%
 # Three classes that overlap
@@ -67,7 +67,7 @@ plt.show()
 #
 # Won: the samples are more clearly of the class that was asked for. By Bayes' rule its probability
 # at a point is known, here :math:`p(c \mid x) = \tfrac13\, p(x \mid c) / p(x)`. Lost: they are no
-# longer samples of the class. They crowd together, away from its neighbours, in part where the
+# longer samples of the class. They crowd together, away from its neighbors, in part where the
 # class itself has hardly any data; most of what it has is never drawn. Their standard deviation
 # falls.
 

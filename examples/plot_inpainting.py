@@ -13,13 +13,14 @@ and takes the step anew. For Gaussian data the right answer is a formula,
 import matplotlib.pyplot as plt
 import numpy as np
 
-from npdiff import data, editing, generate, pictures
+from npdiff import data, editing, generation
 from npdiff.exact import Gaussian, Mixture
-from npdiff.grids import log_snr, trailing
 from npdiff.random import Key
+from npdiff.report import pictures
+from npdiff.runtime import ThreadPool
 from npdiff.samplers import keyed_noise
 from npdiff.schedules import SCHEDULES, LinearVP
-from npdiff.train import Workers
+from npdiff.spacings import log_snr, trailing
 
 # %%
 # How much is missing
@@ -30,9 +31,9 @@ from npdiff.train import Workers
 # come out otherwise: no draws are needed to measure it.
 
 
-def painted(denoise, schedule, x, times, **how):
+def painted(denoise, schedule, x, timesteps, **how):
     """The last state of :func:`npdiff.editing.inpaint`."""
-    for step in editing.inpaint(denoise, schedule, x, times, **how):
+    for step in editing.inpaint(denoise, schedule, x, timesteps, **how):
         x = step.x
     return x
 
@@ -44,8 +45,8 @@ rounds, found = [1, 2, 4, 8, 16], []
 zero = np.zeros((1, 2))
 still = {"known": np.array([[2.0, 0.0]]), "mask": known, "noise": lambda i: zero, "jump": 1}
 for count in rounds:
-    times = log_snr(schedule, 30)
-    x = painted(pair.denoiser(schedule), schedule, zero, times, resamplings=count, **still)
+    timesteps = log_snr(schedule, 30)
+    x = painted(pair.denoiser(schedule), schedule, zero, timesteps, resamplings=count, **still)
     found.append(x[0, 1])
     print(f"{count:2} times: mean {x[0, 1]:.4f}, of {truth:.4f} that it should be")
 
@@ -74,8 +75,8 @@ drawn = {"known": np.tile([0.3, 0.0], (600, 1)), "mask": known, "jump": 1}
 drawn["noise"] = keyed_noise(key, start)
 right, ends = {}, {}
 for count in (1, 4, 16):
-    times = log_snr(schedule, 20)
-    x = painted(clouds.denoiser(schedule), schedule, start, times, resamplings=count, **drawn)
+    timesteps = log_snr(schedule, 20)
+    x = painted(clouds.denoiser(schedule), schedule, start, timesteps, resamplings=count, **drawn)
     ends[count] = x[:, 1]
     right[count] = np.mean(ends[count] > 0)
 
@@ -94,24 +95,24 @@ plt.show()
 # The same with the model that ships with npdiff: the upper half of three digits, found anew. At
 # the left the digit, then what is known of it, then two results by replacement and two by RePaint.
 
-trained = generate.load()
+checkpoint = generation.load()
 images = data.load("digits", "test")
-settings = generate.Settings(steps=16)
+settings = generation.SamplingConfig(steps=16)
 digits, labels = images.images[:3], np.repeat(images.labels[:3], 2)
 mask = np.zeros((32, 32, 1), dtype=bool)
 mask[16:] = True
 
-chain = SCHEDULES[trained.config.schedule]()
-times = trailing(chain, settings.steps)
+chain = SCHEDULES[checkpoint.config.schedule]()
+timesteps = trailing(chain, settings.steps)
 key = Key(seed=2, samples=range(6))
-start = generate.start(key, chain, trained, times[0], np)
+start = generation.start(key, chain, checkpoint, timesteps[0], np)
 image = {"known": data.to_float(np.repeat(digits, 2, axis=0)), "mask": mask, "jump": 4}
 image["noise"] = keyed_noise(key.fold("move"), start)
 columns = [digits[:, None], np.where(mask, digits, 128)[:, None].astype(np.uint8)]
-with Workers() as workers:
-    denoise = generate.denoiser(trained, labels, settings, chain, workers=workers)
+with ThreadPool() as workers:
+    denoise = generation.denoiser(checkpoint, labels, settings, chain, workers=workers)
     for count in (1, 4):
-        x = painted(denoise, chain, start, times, resamplings=count, **image)
+        x = painted(denoise, chain, start, timesteps, resamplings=count, **image)
         columns.append(pictures.to_uint8(x).reshape(3, 2, 32, 32, 1))
 
 rows = np.concatenate(columns, axis=1)

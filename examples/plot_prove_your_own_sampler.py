@@ -4,7 +4,7 @@ Prove your own sampler
 
 A sampler that is wrong does not crash. It makes pictures, and pictures can be looked at for a long
 time. Here is one as it stands in a program on the net, with two mistakes; a test that cannot see
-the second of them; and :func:`npdiff.verify.sampler <npdiff.verify.sampler.sampler>`, which can.
+the second of them; and :func:`npdiff.verify.sampler <npdiff.verify._sampler.sampler>`, which can.
 """
 
 import matplotlib.pyplot as plt
@@ -13,7 +13,7 @@ import numpy as np
 from npdiff import verify
 from npdiff.exact import Gaussian
 from npdiff.random import Key
-from npdiff.schedules import linear_table
+from npdiff.schedules import linear_betas
 from npdiff.verify.adapters import in_index
 
 # %%
@@ -45,7 +45,7 @@ def ddim(eps, x, alpha_bar, steps, sign=-1.0, spread=False):
 # The perfect denoiser of standard normal data is simple, and a test with it is written quickly:
 # draw noise, sample, and look whether mean and standard deviation are 0 and 1 again.
 
-table = linear_table().alpha_bar[1:]
+table = linear_betas().alpha_bar[1:]
 start = Key(seed=0, samples=np.arange(20_000)).normal((1,))
 versions = {
     "both mistakes": {"sign": -1.0, "spread": False},
@@ -55,7 +55,7 @@ versions = {
 
 
 def samples_of(data, mistakes):
-    denoise = data.denoiser(linear_table())
+    denoise = data.denoiser(linear_betas())
     return ddim(lambda x, i: denoise(x, i + 1.0)[1], start, table, 50, **mistakes)
 
 
@@ -77,7 +77,7 @@ for name, x in drawn.items():
 
 figure, axes = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
 grid = np.linspace(-4, 6, 500)
-density = np.exp(data.log_density(linear_table(), grid[:, None], 0.0))
+density = np.exp(data.log_density(linear_betas(), grid[:, None], 0.0))
 axes.plot(grid, density, color="black", label="the data")
 colors = ("#8e8e8e", "#b4470c", "#0b61a8")
 for (name, x), color in zip(drawn.items(), colors, strict=True):

@@ -14,10 +14,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from npdiff.exact import Gaussian, Mixture
-from npdiff.grids import trailing
 from npdiff.random import Key
 from npdiff.samplers import ddim, euler, heun
 from npdiff.schedules import LinearVP
+from npdiff.spacings import trailing
 
 # %%
 # The data, and the truth
@@ -51,8 +51,8 @@ error, order = {}, {}
 for name, sampler in methods.items():
     error[name] = []
     for count in counts:
-        times = np.linspace(start, end, count + 1)
-        for step in sampler(denoise, schedule, noise, times):
+        timesteps = np.linspace(start, end, count + 1)
+        for step in sampler(denoise, schedule, noise, timesteps):
             x = step.x
         error[name].append(np.sqrt(np.mean((x - truth) ** 2)))
     order[name] = -np.polyfit(np.log(counts[-3:]), np.log(error[name][-3:]), 1)[0]
@@ -85,8 +85,8 @@ noise = Key(seed=1, samples=np.arange(4000)).normal((1,))
 def ddim_with_sign(sign, steps=100):
     """Samples by DDIM with ``sign`` before the noise: +1 is right."""
     x = noise
-    times = trailing(schedule, steps)
-    for t, s in pairwise(times):
+    timesteps = trailing(schedule, steps)
+    for t, s in pairwise(timesteps):
         x_0, eps = denoise(x, t)
         x = schedule.alpha(s) * x_0 + sign * schedule.sigma(s) * eps
     return x

@@ -12,17 +12,17 @@ import numpy as np
 
 from npdiff import tree
 from npdiff.data import TOYS
-from npdiff.denoiser import Denoiser, plain
+from npdiff.denoiser import Denoiser, inference_network
 from npdiff.exact import Gaussian, Mixture
-from npdiff.grids import trailing
 from npdiff.nn import MLP
 from npdiff.objective import Objective, loss
-from npdiff.parameterisation import ROWS
+from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.process import marginal
 from npdiff.random import Key
 from npdiff.samplers import ddim, ddpm, keyed_noise
 from npdiff.schedules import Cosine
-from npdiff.train.optimiser import Moments, adamw, ema, ema_decay, learning_rate
+from npdiff.spacings import trailing
+from npdiff.training.optimizer import Moments, adamw, ema, ema_decay, learning_rate
 
 # %%
 # Training
@@ -31,11 +31,11 @@ from npdiff.train.optimiser import Moments, adamw, ema, ema_decay, learning_rate
 # A step of training, in full: draw data, draw a time and noise for each point and mix them,
 # :eq:`marginal`; ask the network for :math:`v`, :eq:`v-prediction`; take the squared error,
 # :eq:`squared-error`. Then call the pullbacks in the reverse order, the loss's first, and give what
-# comes out to the optimiser, :eq:`adamw`. The gradient of a network is a network of the same class.
+# comes out to the optimizer, :eq:`adamw`. The gradient of a network is a network of the same class.
 
 ring = TOYS["ring"]
 schedule = Cosine()
-objective = Objective(schedule, ROWS["v"])
+objective = Objective(schedule, PARAMETERIZATIONS["v"])
 batch, steps = 512, 2000
 
 network = MLP.init(0, channels=2, width=96, depth=3)
@@ -46,7 +46,7 @@ for step in range(1, steps + 1):
     x_0 = ring.sample(key.fold("data")).astype(np.float32)
     example = objective.example(x_0, key)
 
-    v, network_pullback = network(example.shown, example.clock)
+    v, network_pullback = network(example.network_input, example.timestep)
     error, loss_pullback = loss(v, example=example)
 
     (dv,) = loss_pullback(1.0)
@@ -69,7 +69,7 @@ print(f"{np.mean(losses[-200:]):.3f} at the end")
 # Both samplers start from the same noise. DDIM :eq:`ddim-step` adds none of its own and needs few
 # steps; ancestral sampling :eq:`ancestral-step` adds some at every step and takes more of them.
 
-denoise = Denoiser(plain(average), schedule, ROWS["v"])
+denoise = Denoiser(inference_network(average), schedule, PARAMETERIZATIONS["v"])
 key = Key(seed=1, samples=np.arange(2000))
 noise = key.fold("start").normal((2,)).astype(np.float32)
 
@@ -98,17 +98,17 @@ plt.show()
 
 # %%
 # In numbers: how many samples lie within three standard deviations of the nearest of the eight
-# centres (98.9 % should), and how many each centre has (an eighth should, 12.5 %).
+# centers (98.9 % should), and how many each center has (an eighth should, 12.5 %).
 
 angle = np.arange(8) * (2 * np.pi / 8)
-centres = 1.5 * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+centers = 1.5 * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
 within, shares = {}, {}
 for name, x in samples.items():
-    distance = np.linalg.norm(x[:, None] - centres, axis=-1)
+    distance = np.linalg.norm(x[:, None] - centers, axis=-1)
     within[name] = np.mean(distance.min(axis=1) < 3 * 0.15)
     shares[name] = np.bincount(distance.argmin(axis=1), minlength=8) / len(x)
     print(
-        f"{name:20}: {within[name]:6.1%} near a centre, "
+        f"{name:20}: {within[name]:6.1%} near a center, "
         f"{shares[name].min():5.1%} to {shares[name].max():5.1%} at each"
     )
 
@@ -121,22 +121,22 @@ for name, x in samples.items():
 # :eq:`mixture-denoiser`, and its error is the least there is. The figure compares the network's
 # error with it at many noise levels.
 
-exact = Mixture([1.0] * 8, [Gaussian(centre, 0.15**2) for centre in centres])
+exact = Mixture([1.0] * 8, [Gaussian(center, 0.15**2) for center in centers])
 best = exact.denoiser(schedule)
 
 key = Key(seed=2, samples=np.arange(4000))
 x_0 = ring.sample(key.fold("data")).astype(np.float32)
 eps = key.fold("noise").normal((2,)).astype(np.float32)
-times = np.linspace(0.02, 1.0, 30)
+timesteps = np.linspace(0.02, 1.0, 30)
 learned_error, least_error = [], []
-for t in times:
+for t in timesteps:
     x_t = marginal(schedule, x_0, eps, t)
     learned_error.append(np.mean((denoise(x_t, t)[0] - x_0) ** 2))
     least_error.append(np.mean((best(x_t, t)[0] - x_0) ** 2))
 
 figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
-axes.semilogy(times, least_error, color="#888888", linewidth=5, label="least possible")
-axes.semilogy(times, learned_error, color="#0b61a8", label="network")
+axes.semilogy(timesteps, least_error, color="#888888", linewidth=5, label="least possible")
+axes.semilogy(timesteps, learned_error, color="#0b61a8", label="network")
 axes.set(xlabel="time t", ylabel="squared error of the data")
 axes.legend(frameon=False)
 plt.show()
@@ -144,11 +144,13 @@ plt.show()
 excess = np.sum(learned_error) / np.sum(least_error) - 1
 ratio = np.array(learned_error) / np.array(least_error)
 print(f"the network's error is {excess:.1%} above the least possible over all times,")
-print(f"and {ratio.max() - 1:.1%} at t = {times[ratio.argmax()]:.2f}, where it is farthest from it")
+print(
+    f"and {ratio.max() - 1:.1%} at t = {timesteps[ratio.argmax()]:.2f}, where it is farthest from it"
+)
 
 # %%
 # The loss has almost nothing left to gain, and still the samples show what is missing: there are a
-# few points between the centres, which the exact denoiser does not leave there. A loss is a mean
+# few points between the centers, which the exact denoiser does not leave there. A loss is a mean
 # over all times and points, each by itself; a sampler passes through all times, one after the
 # other, and hands the error of each answer on to the next. That is why models are compared by their
 # samples.

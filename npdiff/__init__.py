@@ -2,8 +2,8 @@
 
 No autograd and no deep-learning framework: every forward pass and every gradient is written by
 hand, and proved. What is here needs NumPy alone, and each module is loaded when it is first used;
-training runs, pictures and files are in :mod:`npdiff.train`, :mod:`npdiff.generate`,
-:mod:`npdiff.pictures` and :mod:`npdiff.metrics`.
+training runs, pictures and files are in :mod:`npdiff.training`, :mod:`npdiff.generation`,
+:mod:`npdiff.report.pictures` and :mod:`npdiff.metrics`.
 """
 
 from importlib import import_module
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from npdiff import (
         denoiser,
         exact,
-        grids,
         guidance,
         likelihood,
         nn,
         objective,
         ops,
-        parameterisation,
+        parameterization,
         process,
         random,
         samplers,
         schedules,
+        spacings,
         tree,
     )
 else:
@@ -46,17 +46,17 @@ __all__ = [
     "denoiser",
     "exact",
     "forward_only",
-    "grids",
     "guidance",
     "likelihood",
     "nn",
     "objective",
     "ops",
-    "parameterisation",
+    "parameterization",
     "process",
     "random",
     "samplers",
     "schedules",
+    "spacings",
     "tree",
 ]
 

@@ -18,11 +18,11 @@ F = TypeVar("F", bound=Callable[..., Traced])
 T = TypeVar("T")
 
 #: The forms in which kernels hold weights, by purpose and weight.
-Forms = dict[Any, Any]
+WeightCache = dict[Any, Any]
 
 _definitions: ContextVar[bool] = ContextVar("npdiff_definitions", default=False)
-_prepared: ContextVar[Forms | None] = ContextVar("npdiff_prepared", default=None)
-_team: ContextVar["Team | None"] = ContextVar("npdiff_team", default=None)
+_prepared: ContextVar[WeightCache | None] = ContextVar("npdiff_prepared", default=None)
+_team: ContextVar["IdleThreads | None"] = ContextVar("npdiff_team", default=None)
 
 
 @contextmanager
@@ -80,7 +80,7 @@ def accelerated(f: F) -> F:
 
 
 @contextmanager
-def fixed_weights(forms: Forms | None = None) -> Iterator[None]:
+def frozen_weights(forms: WeightCache | None = None) -> Iterator[None]:
     """Promise that no weight is written to within this block, so that each is prepared once.
 
     A kernel may need weights in a form of its own. Without the promise it makes that form in every
@@ -100,8 +100,8 @@ def fixed_weights(forms: Forms | None = None) -> Iterator[None]:
         _prepared.reset(token)
 
 
-def prepared(purpose: Any, w: Array, make: Callable[[Array], T]) -> T:
-    """``make(w)``, or what it gave for this ``purpose`` before, under :func:`fixed_weights`."""
+def prepacked(purpose: Any, w: Array, make: Callable[[Array], T]) -> T:
+    """``make(w)``, or what it gave for this ``purpose`` before, under :func:`frozen_weights`."""
     known = _prepared.get()
     if known is None:
         return make(w)
@@ -111,21 +111,21 @@ def prepared(purpose: Any, w: Array, make: Callable[[Array], T]) -> T:
     return held[0]
 
 
-class Team(NamedTuple):
+class IdleThreads(NamedTuple):
     """Threads that would be idle, for a kernel that can share out its own work.
 
     Attributes
     ----------
     size : how many, the calling one among them
-    share : calls a function with each of some pieces, on any of the threads
+    parallel_for : calls a function with each of some pieces, on any of the threads
     """
 
     size: int
-    share: Callable[[Callable[[Any], object], Iterable[Any]], None]
+    parallel_for: Callable[[Callable[[Any], object], Iterable[Any]], None]
 
 
 @contextmanager
-def team(threads: Team) -> Iterator[None]:
+def idle_threads(threads: IdleThreads) -> Iterator[None]:
     """Within this block kernels may use these threads: for a batch too small to be shared out."""
     token = _team.set(threads)
     try:
@@ -134,14 +134,14 @@ def team(threads: Team) -> Iterator[None]:
         _team.reset(token)
 
 
-def team_size() -> int:
+def idle_thread_count() -> int:
     """The threads at a kernel's disposal."""
     threads = _team.get()
     return 1 if threads is None else threads.size
 
 
-def share(f: Callable[[T], object], pieces: Sequence[T]) -> None:
-    """Call ``f`` with each piece: one after another, or on the threads of the :func:`team`.
+def parallel_for(f: Callable[[T], object], pieces: Sequence[T]) -> None:
+    """Call ``f`` with each piece: one after another, or on the threads of the :func:`idle_threads`.
 
     Threads that have pieces are not idle, so a piece has no team of its own.
     """
@@ -158,4 +158,4 @@ def share(f: Callable[[T], object], pieces: Sequence[T]) -> None:
         finally:
             _team.reset(token)
 
-    threads.share(alone, pieces)
+    threads.parallel_for(alone, pieces)

@@ -77,7 +77,7 @@ class Key:
 
     Examples
     --------
-    A sample's draw does not depend on its neighbours:
+    A sample's draw does not depend on its neighbors:
 
     >>> both = Key(0, (3, 8)).normal((2,))
     >>> alone = Key(0, (8,)).normal((2,))

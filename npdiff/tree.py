@@ -1,6 +1,6 @@
 """A model is a tree: frozen dataclasses whose array fields are the parameters.
 
-The gradient of a model is a model of the same class, so the optimiser, the moving average, a sum
+The gradient of a model is a model of the same class, so the optimizer, the moving average, a sum
 over shards and a checkpoint are all maps over trees.
 """
 

@@ -117,7 +117,7 @@ def optimal_given(schedule: Schedule, spread: Spread) -> Variance:
     return variance
 
 
-def spread_from_error(x_0: Array, x_0_hat: Array) -> float:
+def spread_from_error(x_0: Array, x0_hat: Array) -> float:
     r"""The spread :eq:`spread` of the data given x_t, estimated from a denoiser's errors.
 
     .. math::
@@ -132,13 +132,13 @@ def spread_from_error(x_0: Array, x_0_hat: Array) -> float:
     Parameters
     ----------
     x_0 : (N, ...) data
-    x_0_hat : what the denoiser makes of their x_t at one time
+    x0_hat : what the denoiser makes of their x_t at one time
 
     Notes
     -----
     Bao et al. 2022 (Analytic-DPM), section 3.
     """
-    return float(to_host(((x_0 - x_0_hat) ** 2).mean()))
+    return float(to_host(((x_0 - x0_hat) ** 2).mean()))
 
 
 def spread_from_noise(schedule: Schedule, eps_hat: Array, t: float) -> float:
@@ -179,17 +179,17 @@ def estimated_spread(
     denoise: Callable[[Array, float], tuple[Array, Array]],
     schedule: Schedule,
     x_0: Array,
-    times: Sequence[float] | np.ndarray,
+    timesteps: Sequence[float] | np.ndarray,
     key: Key,
 ) -> Spread:
     """The spread :eq:`spread` at the times of a grid, from a denoiser's errors on data.
 
     Parameters
     ----------
-    denoise : from (x, t) to (x_0_hat, eps_hat)
+    denoise : from (x, t) to (x0_hat, eps_hat)
     schedule : Schedule
     x_0 : (N, ...) data
-    times : of the grid to sample on; its 0 is passed over
+    timesteps : of the grid to sample on; its 0 is passed over
     key : of the noise, with N samples; each time has noise of its own
 
     Returns
@@ -198,11 +198,11 @@ def estimated_spread(
         Known at these times; elsewhere it raises an InputError.
     """
     xp, known = namespace(x_0), {}
-    for i, t in enumerate(times):
+    for i, t in enumerate(timesteps):
         if t > 0.0:
             eps = replace(key, step=i).normal(x_0.shape[1:], xp).astype(x_0.dtype)
-            x_0_hat, _ = denoise(marginal(schedule, x_0, eps, t), t)
-            known[float(t)] = spread_from_error(x_0, x_0_hat)
+            x0_hat, _ = denoise(marginal(schedule, x_0, eps, t), t)
+            known[float(t)] = spread_from_error(x_0, x0_hat)
 
     def spread(t: float) -> float:
         if float(t) not in known:

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from npdiff.denoiser import Denoiser, clipped, on_grid, plain
+from npdiff.denoiser import Denoiser, clip_x0, inference_network, prefer_precomputed
 from npdiff.errors import InputError
-from npdiff.parameterisation import ROWS
+from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.pullback import differentiable
-from npdiff.schedules import SCHEDULES, linear_table
+from npdiff.schedules import SCHEDULES, linear_betas
 
 ALL = {name: SCHEDULES[name]() for name in ("linear", "cosine", "vp", "cosine-continuous")}
 everywhere = pytest.mark.parametrize("schedule", ALL.values(), ids=ALL)
@@ -18,18 +18,18 @@ everywhere = pytest.mark.parametrize("schedule", ALL.values(), ids=ALL)
 def test_the_network_is_told_one_clock_a_sample(schedule, dtype) -> None:
     told = []
 
-    def network(x, clock):
-        told.append(clock)
+    def network(x, timestep):
+        told.append(timestep)
         return x
 
-    denoise = Denoiser(network, schedule, ROWS["eps"])
+    denoise = Denoiser(network, schedule, PARAMETERIZATIONS["eps"])
     x = np.ones((3, 4, 4, 2), dtype=dtype)
     t = np.array([0.1, 0.2, 0.9]) * schedule.t_max
     denoise(x, 0.1 * schedule.t_max)
     x_0, eps = denoise(x, t)
     np.testing.assert_allclose(told[0], [100, 100, 100], rtol=1e-6)
     np.testing.assert_allclose(told[1], [100, 200, 900], rtol=1e-6)
-    assert {clock.dtype for clock in told} == {np.dtype(dtype)}
+    assert {timestep.dtype for timestep in told} == {np.dtype(dtype)}
     assert x_0.dtype == eps.dtype == dtype
     assert x_0.shape == eps.shape == x.shape
 
@@ -39,13 +39,13 @@ def test_a_network_that_predicts_noise(schedule) -> None:
     x_0, eps = np.random.default_rng(0).normal(size=(2, 3, 5))
     t = 0.5 * schedule.t_max
     x_t = schedule.alpha(t) * x_0 + schedule.sigma(t) * eps
-    estimates = Denoiser(lambda x, clock: eps, schedule, ROWS["eps"])(x_t, t)
+    estimates = Denoiser(lambda x, timestep: eps, schedule, PARAMETERIZATIONS["eps"])(x_t, t)
     np.testing.assert_allclose(estimates[0], x_0, rtol=1e-10, atol=1e-12)
     assert (estimates[1] == eps).all()
 
 
 def test_an_output_of_another_shape_is_refused() -> None:
-    denoise = Denoiser(lambda x, clock: x[..., :1], linear_table(), ROWS["eps"])
+    denoise = Denoiser(lambda x, timestep: x[..., :1], linear_betas(), PARAMETERIZATIONS["eps"])
     with pytest.raises(InputError, match=r"shape \(2, 4, 1\) to an input of shape \(2, 4, 3\)"):
         denoise(np.ones((2, 4, 3)), 5)
 
@@ -57,12 +57,12 @@ def test_plain_binds_conditions_and_keeps_no_pullback() -> None:
     def f(x):
         return 2 * x, lambda dy: (2 * dy,)
 
-    def module(x, clock, *, labels):
+    def module(x, timestep, *, labels):
         y, pullback = f(x)
         inner.append(pullback)
-        return y + labels[:, None] + clock[:, None], lambda dy: (None, *pullback(dy))
+        return y + labels[:, None] + timestep[:, None], lambda dy: (None, *pullback(dy))
 
-    network = plain(module, labels=np.array([10.0, 20.0]))
+    network = inference_network(module, labels=np.array([10.0, 20.0]))
     np.testing.assert_array_equal(
         network(np.ones((2, 1)), np.array([0.25, 0.5])), [[12.25], [22.5]]
     )
@@ -79,19 +79,19 @@ def test_clipping(schedule) -> None:
     def denoise(x, t):
         return x_0, (x - alpha * x_0) / sigma
 
-    x_0_hat, eps_hat = clipped(denoise, schedule)(x, t)
+    x0_hat, eps_hat = clip_x0(denoise, schedule)(x, t)
     inside = np.abs(x_0) <= 1
     assert inside.any()
     assert not inside.all()
-    assert (x_0_hat[inside] == x_0[inside]).all()
-    assert (x_0_hat[~inside] == np.sign(x_0[~inside])).all()
-    np.testing.assert_allclose(alpha * x_0_hat + sigma * eps_hat, x, rtol=1e-9, atol=1e-12)
+    assert (x0_hat[inside] == x_0[inside]).all()
+    assert (x0_hat[~inside] == np.sign(x_0[~inside])).all()
+    np.testing.assert_allclose(alpha * x0_hat + sigma * eps_hat, x, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(eps_hat[inside], denoise(x, t)[1][inside], rtol=1e-9, atol=1e-12)
 
 
 def test_clipping_to_another_range_in_float32() -> None:
     x = np.linspace(-3, 3, 7, dtype=np.float32)[None]
-    denoise = clipped(lambda x, t: (x, x), linear_table(), low=0.0, high=2.0)
+    denoise = clip_x0(lambda x, t: (x, x), linear_betas(), low=0.0, high=2.0)
     for t in (500, np.array([500])):
         x_0, eps = denoise(x, t)
         np.testing.assert_array_equal(x_0, [[0, 0, 0, 0, 1, 2, 2]])
@@ -100,8 +100,10 @@ def test_clipping_to_another_range_in_float32() -> None:
 
 def test_another_denoiser_off_the_grid() -> None:
     """A time belongs to the grid to the last bit; of several times all have to."""
-    times, x = np.array([0.3, 0.1, 0.0]), np.zeros((2, 1))
-    denoise = on_grid(lambda x, t: ("within", t), lambda x, t: ("elsewhere", t), times)
+    timesteps, x = np.array([0.3, 0.1, 0.0]), np.zeros((2, 1))
+    denoise = prefer_precomputed(
+        lambda x, t: ("within", t), lambda x, t: ("elsewhere", t), timesteps
+    )
     for t in (0.3, np.float64(0.1), np.array([0.1, 0.3]), np.array(0.3)):
         assert denoise(x, t)[0] == "within"
         assert denoise(x, t)[1] is t

@@ -17,14 +17,16 @@ import pytest
 
 from npdiff import backend, data, editing, exact, guidance, nn, objective, ops, samplers, tree
 from npdiff.acceleration import definitions_only
-from npdiff.denoiser import Denoiser, clipped, plain
-from npdiff.generate import generate
-from npdiff.grids import trailing
-from npdiff.parameterisation import ROWS
+from npdiff.denoiser import Denoiser, clip_x0, inference_network
+from npdiff.generation import generate
+from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.pullback import checkpoint
 from npdiff.random import Key
+from npdiff.runs import Checkpoint, Config, load_model
+from npdiff.runtime import ThreadPool
 from npdiff.schedules import SCHEDULES
-from npdiff.train import Config, Trained, Workers, load_model, optimiser, step, train
+from npdiff.spacings import trailing
+from npdiff.training import optimizer, step, train
 from npdiff.verify import cupy_names, strict
 
 
@@ -260,10 +262,12 @@ def test_random_numbers(device, draw):
     device.same(getattr(key, draw)(argument, device.xp), getattr(key, draw)(argument))
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("parameterization", PARAMETERIZATIONS)
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_objective(device, schedule, row):
-    target = objective.Objective(SCHEDULES[schedule](), ROWS[row], objective.min_snr)
+def test_objective(device, schedule, parameterization):
+    target = objective.Objective(
+        SCHEDULES[schedule](), PARAMETERIZATIONS[parameterization], objective.min_snr
+    )
     images = np.arange(96, dtype=np.uint8).reshape(2, 4, 4, 3)
     x_0, x_0_there = data.to_float(images), data.to_float(device.place(images))
     device.same(x_0_there, x_0)
@@ -287,20 +291,21 @@ def denoiser(place, schedule, w, clip):
     network = tree.map(place, NETWORK)
     labels, null = place(np.array([0, 2])), place(np.array([3, 3]))
     cond, uncond = (
-        Denoiser(plain(network, labels=chosen), schedule, ROWS["v"]) for chosen in (labels, null)
+        Denoiser(inference_network(network, labels=chosen), schedule, PARAMETERIZATIONS["v"])
+        for chosen in (labels, null)
     )
     denoise = guidance.classifier_free(cond, uncond, w)
-    return clipped(denoise, schedule) if clip else denoise
+    return clip_x0(denoise, schedule) if clip else denoise
 
 
 def sampled(place, name, schedule, w, clip, options):
     schedule = SCHEDULES[schedule]()
     x, key = place(START), Key(1, (4, 6), stream="noise")
     denoise = denoiser(place, schedule, w, clip)
-    times, noise = trailing(schedule, 3), samplers.keyed_noise(key, x)
+    timesteps, noise = trailing(schedule, 3), samplers.keyed_noise(key, x)
     with strict.transfers() as moves:
-        steps = list(samplers.sample(name, denoise, schedule, x, times, noise, **options))
-    return tuple((step.x, step.x_0) for step in steps), moves
+        steps = list(samplers.sample(name, denoise, schedule, x, timesteps, noise, **options))
+    return tuple((step.x, step.x0_hat) for step in steps), moves
 
 
 @pytest.mark.parametrize(
@@ -352,7 +357,7 @@ def test_editing(device):
     """Inpainting, SDEdit and the way over the noise, with a denoiser in closed form."""
     points = exact.FiniteData(normal(4, 2, 2, 1, seed=3, dtype=np.float64))
     schedule = SCHEDULES["vp"]()
-    times, mask = trailing(schedule, 6), np.array([[[True], [False]], [[False], [True]]])
+    timesteps, mask = trailing(schedule, 6), np.array([[[True], [False]], [[False], [True]]])
     x, y = normal(3, 2, 2, 1, dtype=np.float64), normal(3, 2, 2, 1, seed=1, dtype=np.float64)
     denoise = points.denoiser(schedule)
 
@@ -361,27 +366,35 @@ def test_editing(device):
         noise = samplers.keyed_noise(Key(4, range(3)), there)
         common = {"noise": noise, "sampler": "ddpm"}
         painted = editing.inpaint(
-            denoise, schedule, there, times, known=here, mask=mask, jump=2, resamplings=2, **common
+            denoise,
+            schedule,
+            there,
+            timesteps,
+            known=here,
+            mask=mask,
+            jump=2,
+            resamplings=2,
+            **common,
         )
-        edited = editing.sdedit(denoise, schedule, here, times, strength=0.5, **common)
-        between = editing.interpolate(denoise, schedule, there, here, 0.4, times, corrections=1)
+        edited = editing.sdedit(denoise, schedule, here, timesteps, strength=0.5, **common)
+        between = editing.interpolate(denoise, schedule, there, here, 0.4, timesteps, corrections=1)
         return [list(painted)[-1].x, list(edited)[-1].x, between]
 
     for found, expected in zip(edits(device.place), edits(lambda a: a), strict=True):
         device.same(found, expected)
 
 
-def test_optimiser(device):
+def test_optimizer(device):
     model = unet(classes=3)
     gradient = tree.map(lambda w: normal(*w.shape, seed=2), model)
-    moments = optimiser.Moments(first=gradient, second=tree.map(np.square, gradient))
+    moments = optimizer.Moments(first=gradient, second=tree.map(np.square, gradient))
 
     def stepped(place):
         own, g, m = (tree.map(place, part) for part in (model, gradient, moments))
         with strict.transfers() as moves:
-            g = optimiser.clip(g, 30.0, 1.0)
-            new, m = optimiser.adamw(own, g, m, step=4, learning_rate=1e-2, weight_decay=0.1)
-            return (new, m, optimiser.ema(own, new, 0.9), optimiser.global_norm(g)), moves
+            g = optimizer.clip(g, 30.0, 1.0)
+            new, m = optimizer.adamw(own, g, m, step=4, learning_rate=1e-2, weight_decay=0.1)
+            return (new, m, optimizer.ema(own, new, 0.9), optimizer.global_norm(g)), moves
 
     expected, _ = stepped(np.asarray)
     found, moves = stepped(device.xp.asarray)
@@ -424,9 +437,9 @@ def test_training_step(as_cupy):
 
     def stepped(place, name):
         config, state = CONFIG.replace(backend=name), step.State.initial(tree.map(place, network))
-        with Workers(1) as workers, strict.transfers() as moves:
+        with ThreadPool(1) as workers, strict.transfers() as moves:
             loss, norm, gradient = step.loss_and_gradient(state.model, DATASET, 1, config, workers)
-        return (loss, norm), gradient, step.advance(state, gradient, norm, 1, config), moves
+        return (loss, norm), gradient, step.apply_gradient(state, gradient, norm, 1, config), moves
 
     with definitions_only():
         numbers, gradient, state, _ = stepped(np.asarray, "numpy")
@@ -446,8 +459,8 @@ def test_training(as_cupy, tmp_path):
         runs[name] = list(train(config, tmp_path / name, dataset=DATASET))
     here, there = runs.values()
     assert [p.loss for p in there] == pytest.approx([p.loss for p in here], rel=1e-3)
-    trained = {name: load_model(tmp_path / name) for name in runs}
-    for leaf, other in zip(*(tree.leaves(t.model) for t in trained.values()), strict=True):
+    checkpoint = {name: load_model(tmp_path / name) for name in runs}
+    for leaf, other in zip(*(tree.leaves(t.model) for t in checkpoint.values()), strict=True):
         assert type(leaf) is type(other) is np.ndarray
         np.testing.assert_allclose(leaf, other, atol=6 * CONFIG.learning_rate)
     assert (tmp_path / "cupy" / "samples" / "000003.png").is_file()
@@ -455,11 +468,11 @@ def test_training(as_cupy, tmp_path):
 
 @pytest.mark.parametrize("w", [1.0, 2.0])
 def test_generate(as_cupy, w):
-    trained = Trained(moved(nn.UNet.init(0, **CONFIG.model)), CONFIG, 3)
+    checkpoint = Checkpoint(moved(nn.UNet.init(0, **CONFIG.model)), CONFIG, 3)
 
     def made(name):
         return generate(
-            trained, [0, 1, 1], backend=name, guidance=w, steps=3, sampler="ddpm", threads=1
+            checkpoint, [0, 1, 1], backend=name, guidance=w, steps=3, sampler="ddpm", threads=1
         )
 
     with definitions_only():

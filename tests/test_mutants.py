@@ -10,7 +10,7 @@ from benchmarks.mutation_lab import CAUGHT, PACKAGE, SURVIVED, Laboratory, in_ch
 from benchmarks.mutations import mutants
 from benchmarks.survivors import EQUIVALENT
 
-FILES = {"train/optimiser.py", "random.py"}
+FILES = {"training/optimizer.py", "random.py"}
 SOURCE = '''
 HALF = 0.5
 def f(x, scale=2.0):
@@ -90,9 +90,9 @@ def test_what_changes_nothing_is_there_to_be_changed() -> None:
 def test_wrong_formulas_are_caught() -> None:
     """A change in a function, in a default, in a constant; and one that no check comes by."""
     known = {
-        "train/optimiser.py:ema: decay * old + (1.0 - decay) * new -> "
+        "training/optimizer.py:ema: decay * old + (1.0 - decay) * new -> "
         "decay * old - (1.0 - decay) * new": CAUGHT,
-        "train/optimiser.py:learning_rate: 0 -> 1": CAUGHT,
+        "training/optimizer.py:learning_rate: 0 -> 1": CAUGHT,
         "random.py:: _ROUNDS = 10 -> _ROUNDS = 11": CAUGHT,
         "random.py:Key.normal: 2.0 * math.pi -> 2.0 / math.pi": SURVIVED,
     }

@@ -8,9 +8,9 @@ from scipy.integrate import quad
 
 from npdiff.errors import InputError
 from npdiff.process import marginal, posterior_mean, posterior_variance, transition
-from npdiff.schedules import SCHEDULES, Table, cosine_table, linear_table
+from npdiff.schedules import SCHEDULES, DiscreteSchedule, cosine_betas, linear_betas
 
-TABLES = {"linear": linear_table(), "cosine": cosine_table()}
+TABLES = {"linear": linear_betas(), "cosine": cosine_betas()}
 ALL = {name: SCHEDULES[name]() for name in ("linear", "cosine", "vp", "cosine-continuous")}
 PARTS = ((0.0, 0.001), (0.001, 0.002), (0.1, 0.3), (0.499, 0.5), (0.2, 1.0), (0.9, 0.901))
 tables = pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
@@ -18,7 +18,7 @@ everywhere = pytest.mark.parametrize("name", ALL)
 spans = pytest.mark.parametrize("span", PARTS)
 
 
-def composed(table: Table, s: int, t: int) -> tuple[float, float]:
+def composed(table: DiscreteSchedule, s: int, t: int) -> tuple[float, float]:
     """q(x_t | x_s) by applying x <- sqrt(1 - beta) x + sqrt(beta) z, one step after the other."""
     factor, variance = 1.0, 0.0
     for beta in table.betas[s + 1 : t + 1]:
@@ -28,7 +28,7 @@ def composed(table: Table, s: int, t: int) -> tuple[float, float]:
 
 
 @tables
-def test_the_marginal_is_t_steps_in_one(table: Table) -> None:
+def test_the_marginal_is_t_steps_in_one(table: DiscreteSchedule) -> None:
     ones, zeros = np.ones((1, 1)), np.zeros((1, 1))
     for t in (1, 2, 3, 10, 250, 999, 1000):
         factor, variance = composed(table, 0, t)
@@ -37,7 +37,7 @@ def test_the_marginal_is_t_steps_in_one(table: Table) -> None:
 
 
 @tables
-def test_the_transition_is_the_composition_of_its_steps(table: Table) -> None:
+def test_the_transition_is_the_composition_of_its_steps(table: DiscreteSchedule) -> None:
     for s, t in ((0, 1), (0, 7), (1, 2), (3, 40), (499, 500), (20, 1000), (998, 999), (999, 1000)):
         np.testing.assert_allclose(transition(table, s, t), composed(table, s, t), rtol=1e-10)
 
@@ -80,7 +80,7 @@ def test_the_posterior_is_bayes_rule_on_a_grid(name: str, span: tuple[float, flo
 
 
 @tables
-def test_the_posterior_in_the_symbols_of_ddpm(table: Table) -> None:
+def test_the_posterior_in_the_symbols_of_ddpm(table: DiscreteSchedule) -> None:
     rng = np.random.default_rng(0)
     x_0, x_t = rng.normal(size=(2, 5, 3))
     for t in (1, 2, 10, 500, 1000):
@@ -136,7 +136,11 @@ def test_the_marginal_in_the_symbols_of_ddpm(name: str) -> None:
     schedule = ALL[name]
     x_0, eps = np.random.default_rng(2).normal(size=(2, 4, 3))
     t = 0.3 * schedule.t_max
-    bar = schedule.alpha_bar[300] if isinstance(schedule, Table) else schedule.alpha(t) ** 2
+    bar = (
+        schedule.alpha_bar[300]
+        if isinstance(schedule, DiscreteSchedule)
+        else schedule.alpha(t) ** 2
+    )
     expected = np.sqrt(bar) * x_0 + np.sqrt(1 - bar) * eps
     np.testing.assert_allclose(marginal(schedule, x_0, eps, t), expected, rtol=1e-11, atol=1e-14)
 

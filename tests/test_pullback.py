@@ -84,14 +84,14 @@ def test_a_thread_needs_a_copy_of_the_context(normals) -> None:
 
 
 def test_forward_only_lowers_the_peak_of_a_unet_and_changes_no_bit() -> None:
-    unet, (x, clock) = tiny_unet(), inputs(4, 32)
+    unet, (x, timestep) = tiny_unet(), inputs(4, 32)
 
     def forward():
-        return unet(x, clock)
+        return unet(x, timestep)
 
     def inference():
         with forward_only():
-            return unet(x, clock)
+            return unet(x, timestep)
 
     (y, vjp), held, peak = measured(forward)
     (same, gone), held_less, peak_less = measured(inference)
@@ -110,12 +110,12 @@ def test_checkpoint_changes_no_bit(normals, perturbed, dropout) -> None:
     block = perturbed(nn.ResBlock.init(rng, 4, 6, 5, dropout=0.5))
     unet = perturbed(tiny_unet(dropout=0.5))
     x, e, w = normals((2, 5, 4, 4), (2, 5), (3, 3, 4, 2))
-    image, clock = (a.astype(np.float64) for a in inputs())
+    image, timestep = (a.astype(np.float64) for a in inputs())
     labels = np.array([0, 3])
     cases = [
         (ops.conv, (x, w), {"stride": 2}),
         (block, (x, e), {"key": key}),
-        (unet, (image, clock), {"labels": labels, "key": key}),
+        (unet, (image, timestep), {"labels": labels, "key": key}),
     ]
     for f, args, options in cases:
         y, vjp = f(*args, **options)
@@ -131,16 +131,16 @@ def test_checkpoint_changes_no_bit(normals, perturbed, dropout) -> None:
 
 
 def test_checkpoint_saves_memory_and_still_has_its_pullback_inside_forward_only() -> None:
-    unet, (x, clock) = tiny_unet(), inputs(4, 32)
-    (y, _), held, peak = measured(lambda: unet(x, clock))
-    (same, vjp), held_less, peak_less = measured(lambda: checkpoint(unet)(x, clock))
+    unet, (x, timestep) = tiny_unet(), inputs(4, 32)
+    (y, _), held, peak = measured(lambda: unet(x, timestep))
+    (same, vjp), held_less, peak_less = measured(lambda: checkpoint(unet)(x, timestep))
     np.testing.assert_array_equal(y, same)
     assert peak_less < 0.5 * peak
     assert held_less < y.nbytes + 10_000 < 0.05 * held
     assert vjp is not dropped
     with forward_only():  # a pullback asked for here still runs the recording pass
         assert vjp(y)[1].shape == x.shape
-        assert checkpoint(unet)(x, clock)[1] is dropped
+        assert checkpoint(unet)(x, timestep)[1] is dropped
 
 
 def test_a_block_may_be_checkpointed_inside_a_network(normals, perturbed) -> None:

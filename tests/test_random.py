@@ -75,7 +75,7 @@ def test_the_laws(shape) -> None:
 
 
 def test_draws_are_not_correlated() -> None:
-    """Cosine and sine halves, neighbouring samples, steps and streams."""
+    """Cosine and sine halves, neighboring samples, steps and streams."""
     key, n = Key(7, range(2), 0, "a"), 40_000
     z = key.normal((n,))
     pairs = [

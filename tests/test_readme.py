@@ -11,13 +11,12 @@ README = Path(npdiff.__file__).parents[1] / "README.md"
 def test_every_python_block_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"^```python\n(.*?)^```", README.read_text("utf-8"), re.M | re.S)
-    assert len(blocks) >= 4
+    assert len(blocks) == 2
     scope: dict = {}
     for block in blocks:
         exec(compile(block, str(README), "exec"), scope)
     assert scope["sevens"].shape == (4, 32, 32, 1)
     assert (tmp_path / "sevens.png").stat().st_size > 500
-    assert float(scope["loss"]) > 0.0
     assert "passed" in capsys.readouterr().out
 
 

@@ -2,18 +2,18 @@
 
 import numpy as np
 
-from npdiff.generate import SHIPPED, generate, load
+from npdiff.generation import SHIPPED, generate, load
 from npdiff.metrics import DigitClassifier
-from npdiff.train import PRESETS
+from npdiff.runs import PRESETS
 
 
 def test_it_is_the_large_preset_trained_to_its_end():
-    trained = load()
+    checkpoint = load()
     preset = PRESETS["digits-large"]
     filled_in = {"shape", "classes", "model"}
-    assert set(preset.differing(trained.config)) == filled_in
-    assert {**trained.config.model, **preset.model} == trained.config.model
-    assert trained.step == preset.steps
+    assert set(preset.differing(checkpoint.config)) == filled_in
+    assert {**checkpoint.config.model, **preset.model} == checkpoint.config.model
+    assert checkpoint.step == preset.steps
     assert SHIPPED.stat().st_size < 8_000_000
 
 

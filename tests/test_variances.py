@@ -7,7 +7,7 @@ from npdiff.errors import InputError
 from npdiff.exact import Gaussian
 from npdiff.random import Key
 from npdiff.samplers import ddpm
-from npdiff.schedules import SCHEDULES, linear_table
+from npdiff.schedules import SCHEDULES, linear_betas
 from npdiff.variances import (
     VARIANCES,
     estimated_spread,
@@ -51,7 +51,7 @@ def test_from_pure_noise(name: str) -> None:
 
 
 def test_one_time_a_sample_and_float32() -> None:
-    table = linear_table()
+    table = linear_betas()
     s, t = np.array([1.0, 400.0]), np.array([2.0, 500.0])
     v = np.full((2, 3, 1), 0.25, dtype=np.float32)
     value = interpolated(table, s, t, v)
@@ -62,7 +62,7 @@ def test_one_time_a_sample_and_float32() -> None:
 
 
 def test_on_a_device() -> None:
-    table, v = linear_table(), np.linspace(0, 1, 6).reshape(2, 3)
+    table, v = linear_betas(), np.linspace(0, 1, 6).reshape(2, 3)
     found = interpolated(table, 3.0, 9.0, strict.xp.asarray(v))
     np.testing.assert_allclose(found.get(), interpolated(table, 3.0, 9.0, v))
     eps = np.random.default_rng(0).normal(size=(5, 2)) * 0.3
@@ -73,7 +73,7 @@ def test_on_a_device() -> None:
 
 def test_an_estimate_is_not_negative() -> None:
     """Noise larger than there can be, as a network may answer: the spread stops at 0."""
-    assert spread_from_noise(linear_table(), np.full((2, 2), 1.1), 500.0) == 0.0
+    assert spread_from_noise(linear_betas(), np.full((2, 2), 1.1), 500.0) == 0.0
 
 
 def test_without_signal_the_noise_says_nothing_of_the_data() -> None:
@@ -85,15 +85,15 @@ def test_without_signal_the_noise_says_nothing_of_the_data() -> None:
 def test_sampling_with_an_estimate_makes_data_of_the_right_size(name: str) -> None:
     """Estimated from errors on 4000 draws; a chain of six steps, where the small is far off."""
     schedule, data = SCHEDULES[name](), Gaussian([0.5, -1.0], 0.49)
-    times, M = schedule.time_at(np.array([-6.0, -2.0, 0.0, 2.0, 4.0])), 4000
-    times = np.concatenate([[schedule.t_max], times, [0.0]])
+    timesteps, M = schedule.time_at(np.array([-6.0, -2.0, 0.0, 2.0, 4.0])), 4000
+    timesteps = np.concatenate([[schedule.t_max], timesteps, [0.0]])
     denoise, key = data.denoiser(schedule), Key(1, range(M))
-    spread = estimated_spread(denoise, schedule, data.sample(key.fold("data")), times, key)
-    x = float(schedule.sigma(times[0])) * key.fold("start").normal((2,))
+    spread = estimated_spread(denoise, schedule, data.sample(key.fold("data")), timesteps, key)
+    x = float(schedule.sigma(timesteps[0])) * key.fold("start").normal((2,))
     deviations = []
     for variance in ("small", optimal_given(schedule, spread)):
         *_, last = ddpm(
-            denoise, schedule, x, times, variance=variance,
+            denoise, schedule, x, timesteps, variance=variance,
             noise=lambda i: Key(2, range(M), step=i).normal((2,)),
         )  # fmt: skip
         deviations.append(float(last.x.std(axis=0).mean()))
@@ -105,11 +105,11 @@ def test_sampling_with_an_estimate_makes_data_of_the_right_size(name: str) -> No
 
 def test_what_is_no_number_stays_none() -> None:
     """A broken denoiser has no spread; least of all 0."""
-    assert np.isnan(spread_from_noise(linear_table(), np.array([[np.nan]]), 500.0))
+    assert np.isnan(spread_from_noise(linear_betas(), np.array([[np.nan]]), 500.0))
 
 
 def test_times_for_each_sample_on_either_side() -> None:
-    schedule, s, t = linear_table(), np.array([100.0, 300.0]), np.array([400.0, 600.0])
+    schedule, s, t = linear_betas(), np.array([100.0, 300.0]), np.array([400.0, 600.0])
     for one, other in ((s, 600.0), (100.0, t), (s, t)):
         expected = [
             optimal(schedule, *(float(np.broadcast_to(u, 2)[i]) for u in (one, other)), 0.3)

@@ -26,7 +26,7 @@ class Row:
     network, batch, task, contender : what was timed
     seconds, fastest, slowest : the median of the turns, and their spread
     images_per_second : batch / seconds
-    share : of the peak of the matrix product, were every convolution a direct one
+    fraction : of the peak of the matrix product, were every convolution a direct one
     memory : the most bytes beyond the idle process, or None
     ratio : npdiff's median over this one; None where npdiff took no part
     turns, again, disturbed : that count; that were done again; that count though others were busy
@@ -41,7 +41,7 @@ class Row:
     fastest: float | None = None
     slowest: float | None = None
     images_per_second: float | None = None
-    share: float | None = None
+    fraction: float | None = None
     memory: float | None = None
     ratio: float | None = None
     turns: int = 0
@@ -242,7 +242,7 @@ def _rows(
                 fastest=min(took),
                 slowest=max(took),
                 images_per_second=batch / median,
-                share=cost[task] * batch / median / gemm,
+                fraction=cost[task] * batch / median / gemm,
                 memory=found.memory,
                 ratio=medians["npdiff"] / median if "npdiff" in medians else None,
                 turns=len(took),

@@ -8,7 +8,7 @@ import numpy as np
 from npdiff import data, nn, tree
 from npdiff.backend import Array
 from npdiff.data import Dataset
-from npdiff.train.config import PRESETS, Config
+from npdiff.runs.config import PRESETS, Config
 
 #: The most samples of a shard, as in the presets.
 SHARD = 32
@@ -74,7 +74,7 @@ class Workload:
     model : with every weight moved away from zero, so that nothing is free
     dataset : images of noise, with labels
     x : a batch (N, H, W, C) in [-1, 1]
-    clock : its times as the network is told them, (N,)
+    timestep : its times as the network is told them, (N,)
     labels : (N,), or None
     target : what the network's output is compared with, like ``x``
     """
@@ -84,7 +84,7 @@ class Workload:
     model: Any
     dataset: Dataset
     x: Array
-    clock: Array
+    timestep: Array
     labels: np.ndarray | None
     target: Array
 
@@ -124,7 +124,7 @@ def workload(network: Network, batch: int, threads: int = 2, backend: str = "num
         model=model,
         dataset=Dataset(images, labels, names),
         x=data.to_float(images),
-        clock=rng.uniform(1.0, 1000.0, batch).astype(np.float32),
+        timestep=rng.uniform(1.0, 1000.0, batch).astype(np.float32),
         labels=labels if network.classes else None,
         target=rng.standard_normal(images.shape).astype(np.float32),
     )

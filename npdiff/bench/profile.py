@@ -226,7 +226,7 @@ def step_profile(work: Workload, threads: int, steps: int = 3) -> dict[str, Any]
                 "backward": spent.backward / steps,
                 "own_forward": spent.own_forward / steps,
                 "own_backward": spent.own_backward / steps,
-                "share": spent.own / steps / (seconds * threads),
+                "fraction": spent.own / steps / (seconds * threads),
                 "share_with_parts": spent.total / steps / (seconds * threads),
             }
             for name, spent in recorder.spent.items()

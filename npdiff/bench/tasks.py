@@ -6,15 +6,15 @@ from typing import Any
 import numpy as np
 
 from npdiff import tree
-from npdiff.acceleration import definitions_only, fixed_weights
+from npdiff.acceleration import definitions_only, frozen_weights
 from npdiff.backend import Array, module
 from npdiff.bench.networks import Workload
-from npdiff.generate import generate, sharded
+from npdiff.generation import generate, sharded
 from npdiff.pullback import Traced
-from npdiff.train.flat import Flat
-from npdiff.train.shards import Workers, split
-from npdiff.train.step import State, advance, loss_and_gradient
-from npdiff.train.weights import Trained
+from npdiff.runs.checkpoint import Checkpoint
+from npdiff.runtime.shards import ThreadPool, split
+from npdiff.training.flat import Flat
+from npdiff.training.step import State, apply_gradient, loss_and_gradient
 
 #: Of DDIM; guided where there are labels, two evaluations a step.
 STEPS, GUIDANCE = 10, 3.0
@@ -36,11 +36,13 @@ class Npdiff:
         self, work: Workload, threads: int, *, definitions: bool = False, checkpointed: bool = False
     ) -> None:
         self.work, self.threads, self.definitions = work, threads, definitions
-        self.workers = Workers(1 if work.config.backend == "cupy" else threads)
+        self.workers = ThreadPool(1 if work.config.backend == "cupy" else threads)
         self.xp = module(work.config.backend)
         network = tree.map(self.xp.asarray, work.model)
         self.network = network.replace(checkpoint=True) if checkpointed else network
-        self.x, self.clock, self.target = map(self.xp.asarray, (work.x, work.clock, work.target))
+        self.x, self.timestep, self.target = map(
+            self.xp.asarray, (work.x, work.timestep, work.target)
+        )
         self.state: Any = None
         self.flat: Flat | None = None
         self.evaluate: Any = None
@@ -75,9 +77,9 @@ class Npdiff:
         return norm, gradient
 
     def update(self, norm: float, gradient: Any) -> None:
-        """The optimiser's part of a step."""
+        """The optimizer's part of a step."""
         config = self.work.config
-        self.state = advance(self.state, gradient, norm, self.step, config, self.flat)
+        self.state = apply_gradient(self.state, gradient, norm, self.step, config, self.flat)
 
     def infer(self) -> Array:
         """One evaluation of the network, as a sampler asks for one after another."""
@@ -87,14 +89,14 @@ class Npdiff:
             self.evaluate = sharded(
                 self.network, self.workers, config.shard, config.backend, labels=labels
             )
-        return self.evaluate(self.x, self.clock)
+        return self.evaluate(self.x, self.timestep)
 
     def sample(self) -> np.ndarray:
         """Ten steps of DDIM, guided where there are labels."""
-        trained = Trained(self.network, self.work.config, 0)
+        checkpoint = Checkpoint(self.network, self.work.config, 0)
         labels = self.work.labels
         return generate(
-            trained, labels, count=len(self.work.x), steps=STEPS,
+            checkpoint, labels, count=len(self.work.x), steps=STEPS,
             guidance=1.0 if labels is None else GUIDANCE,
             backend=self.work.config.backend, threads=self.threads,
         )  # fmt: skip
@@ -106,7 +108,7 @@ class Npdiff:
             _, pullback = self.network(self.x[shard])
             return pullback(self.target[shard])[0]
 
-        with fixed_weights():
+        with frozen_weights():
             self.workers.sum(run, split(self.work.config.batch, self.work.config.shard_size))
 
     def infer_block(self) -> None:
@@ -114,7 +116,7 @@ class Npdiff:
         if self.evaluate is None:
             config = self.work.config
             self.evaluate = sharded(self._block, self.workers, config.shard, config.backend)
-        self.evaluate(self.x, self.clock)
+        self.evaluate(self.x, self.timestep)
 
     def _block(self, x: Array, _: Array) -> Traced:
         return self.network(x)

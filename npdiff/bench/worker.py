@@ -17,8 +17,8 @@ from npdiff.backend import module
 from npdiff.bench.contenders import GEMM, Spec
 from npdiff.bench.memory import peak_growth
 from npdiff.bench.networks import workload
-from npdiff.heap import keep_freed_memory
-from npdiff.train.shards import Workers
+from npdiff.runtime.heap import keep_freed_memory
+from npdiff.runtime.shards import ThreadPool
 
 #: The matrix products that are timed: a large square one, and one whose blocks stay in cache.
 SQUARE, BLOCK, BLOCKS = 2048, (512, 576, 64), 64
@@ -38,7 +38,7 @@ class Gemm:
 
         side = SQUARE if backend == "numpy" else 4 * SQUARE
         self.square_operands = draw(side, side), draw(side, side)
-        self.workers = Workers(threads if backend == "numpy" else 1)
+        self.workers = ThreadPool(threads if backend == "numpy" else 1)
         self.block_operands = [(draw(m, k), draw(k, n)) for _ in range(threads)]
         self.operations = {"square": 2 * side**3, "blocks": 2 * m * k * n * BLOCKS * threads}
 

@@ -12,11 +12,12 @@ from npdiff.bench.measure import TASKS, Plan, sitting
 from npdiff.bench.networks import NETWORKS, workload
 from npdiff.bench.profile import step_profile
 from npdiff.cli.columns import Column, table, terminal_width
-from npdiff.cli.common import add_backend, add_threads, bar, command, counted, output, said, whole
+from npdiff.cli.common import add_backend, add_threads, command, counted, output, said, whole
 from npdiff.cli.profile import profile_text, spelled
 from npdiff.errors import InputError
 from npdiff.files import atomic
-from npdiff.train.shards import thread_count
+from npdiff.runtime.progress import progress_bar
+from npdiff.runtime.shards import thread_count
 
 #: Sizes of a whole table, and of a short one.
 NETWORKS_WHOLE, BATCHES_WHOLE = ("S", "M", "L"), (1, 16, 32, 64, 128)
@@ -177,7 +178,7 @@ def measured(plan: Plan) -> dict[str, Any]:
     InputError
         If a process could not be started at all.
     """
-    with bar(plan.ticks(), "turn", "timing") as progress:
+    with progress_bar(plan.ticks(), "turn", "timing") as progress:
 
         def tick(what: str) -> None:
             progress.set_postfix_str(what, refresh=False)
@@ -222,7 +223,7 @@ def cells(row: dict[str, Any]) -> list[str]:
         spelled(row["seconds"]) + ("*" if row["disturbed"] else ""),
         f"{spelled(row['fastest'])}-{spelled(row['slowest'])}",
         f"{row['images_per_second']:.4g}",
-        f"{row['share']:.0%}",
+        f"{row['fraction']:.0%}",
         "" if memory is None else f"{memory / 2**20:.0f} MiB",
         "" if ratio is None else f"{ratio:.2f}",
     ]

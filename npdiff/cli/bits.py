@@ -7,22 +7,22 @@ from typing import Any
 import numpy as np
 
 from npdiff import data, likelihood, tree
-from npdiff.acceleration import fixed_weights
+from npdiff.acceleration import frozen_weights
 from npdiff.backend import Array, module, to_host
-from npdiff.cli.common import bar
-from npdiff.denoiser import Denoise, Denoiser, clipped, plain
+from npdiff.denoiser import Denoise, Denoiser, clip_x0, inference_network
 from npdiff.errors import InputError
-from npdiff.generate import GPU_ROWS
-from npdiff.grids import GRIDS
+from npdiff.generation import GPU_ROWS
 from npdiff.likelihood import Term
 from npdiff.objective.bound import bits_per_dim
-from npdiff.parameterisation import ROWS
+from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.random import Key
+from npdiff.runs import Checkpoint
+from npdiff.runs.dataset import load_data
+from npdiff.runtime.progress import progress_bar
+from npdiff.runtime.shards import ThreadPool, split
 from npdiff.samplers import keyed_noise
 from npdiff.schedules import SCHEDULES
-from npdiff.train import Trained
-from npdiff.train.loop import load_data
-from npdiff.train.shards import Workers, split
+from npdiff.spacings import SPACINGS
 from npdiff.variances import Spread, estimated_spread, optimal_given
 
 #: Rows of the table of the bound's steps.
@@ -38,21 +38,21 @@ class Subject:
         If the split has too few images.
     """
 
-    def __init__(self, trained: Trained, arguments: argparse.Namespace, part: str) -> None:
-        self.trained, self.arguments, self.part = trained, arguments, part
-        config, count = trained.config, arguments.samples
+    def __init__(self, checkpoint: Checkpoint, arguments: argparse.Namespace, part: str) -> None:
+        self.checkpoint, self.arguments, self.part = checkpoint, arguments, part
+        config, count = checkpoint.config, arguments.samples
         images = load_data(config.replace(split=part))
         if count > len(images.images):
             raise InputError(
                 f"--samples {count}: there are {len(images.images)} {part} images, ask for no more"
             )
         self.xp = module(arguments.backend)
-        self.model = tree.map(self.xp.asarray, trained.model)
-        self.dtype = tree.leaves(trained.model)[0].dtype.type
-        self.schedule, self.row = SCHEDULES[config.schedule](), ROWS[config.row]
+        self.model = tree.map(self.xp.asarray, checkpoint.model)
+        self.dtype = tree.leaves(checkpoint.model)[0].dtype.type
+        self.schedule, self.row = SCHEDULES[config.schedule](), PARAMETERIZATIONS[config.prediction]
         self.images = images.images[:count]
-        labelled = config.model.get("classes") is not None
-        self.labels = images.labels[:count] if labelled else None
+        labeled = config.model.get("classes") is not None
+        self.labels = images.labels[:count] if labeled else None
         self.dimensions = int(np.prod(self.images.shape[1:]))
         size = GPU_ROWS if arguments.backend == "cupy" else min(config.shard, -(-count // 2))
         self.shards = split(count, size)
@@ -69,28 +69,30 @@ class Subject:
 
     def denoiser(self, shard: slice) -> Denoise:
         """The model on the images of a shard, its estimates kept within the range of pixels."""
-        network = plain(self.model, **self.conditions(shard))
-        return clipped(Denoiser(network, self.schedule, self.row), self.schedule)
+        network = inference_network(self.model, **self.conditions(shard))
+        return clip_x0(Denoiser(network, self.schedule, self.row), self.schedule)
 
     def pixels(self, shard: slice) -> Array:
         """The images of a shard as the model sees them."""
         return data.to_float(self.xp.asarray(self.images[shard]), self.dtype)
 
 
-def by_bound(subject: Subject, arguments: argparse.Namespace, workers: Workers) -> dict[str, Any]:
+def by_bound(
+    subject: Subject, arguments: argparse.Namespace, workers: ThreadPool
+) -> dict[str, Any]:
     """The bound and its terms, in bits per dimension."""
     schedule, steps = subject.schedule, arguments.steps or 100
-    times = GRIDS[arguments.grid](schedule, steps)
+    timesteps = SPACINGS[arguments.spacing](schedule, steps)
     variance: Any = arguments.variance
     if variance == "optimal":
-        variance = optimal_given(schedule, spread(subject, times, workers))
+        variance = optimal_given(schedule, spread(subject, timesteps, workers))
 
     def one(shard: slice, tick: Callable[[], None]) -> list[Term]:
         x_0 = subject.pixels(shard)
         noise = keyed_noise(subject.key(shard, "bound"), x_0)
         terms = []
         for term in likelihood.bound(
-            subject.denoiser(shard), schedule, x_0, times, noise,
+            subject.denoiser(shard), schedule, x_0, timesteps, noise,
             variance=variance, decoder=arguments.decoder,
         ):  # fmt: skip
             terms.append(term._replace(nats=to_host(term.nats).astype(np.float64)))
@@ -106,7 +108,7 @@ def by_bound(subject: Subject, arguments: argparse.Namespace, workers: Workers) 
     rows = [terms[:1], *(terms[i[0] : i[-1] + 1] for i in parts if i.size), terms[-1:]]
     return {
         "steps": steps,
-        "grid": arguments.grid,
+        "spacing": arguments.spacing,
         "variance": arguments.variance,
         "decoder": arguments.decoder,
         **mean_and_error(sum(term.nats for term in terms), subject),
@@ -123,9 +125,9 @@ def by_bound(subject: Subject, arguments: argparse.Namespace, workers: Workers) 
     }
 
 
-def spread(tested: Subject, times: np.ndarray, workers: Workers) -> Spread:
+def spread(tested: Subject, timesteps: np.ndarray, workers: ThreadPool) -> Spread:
     """How far the model's estimates are from as many training images, at every time."""
-    subject = Subject(tested.trained, tested.arguments, "train")
+    subject = Subject(tested.checkpoint, tested.arguments, "train")
 
     def one(shard: slice, tick: Callable[[], None]) -> dict[float, float]:
         x_0, denoise = subject.pixels(shard), subject.denoiser(shard)
@@ -135,30 +137,30 @@ def spread(tested: Subject, times: np.ndarray, workers: Workers) -> Spread:
             return denoise(x, t)
 
         key = subject.key(shard, "spread")
-        of_time = estimated_spread(counted, subject.schedule, x_0, times, key)
-        return {float(t): of_time(float(t)) for t in times if t > 0.0}
+        of_time = estimated_spread(counted, subject.schedule, x_0, timesteps, key)
+        return {float(t): of_time(float(t)) for t in timesteps if t > 0.0}
 
     known: list[dict[float, float]] = over_shards(
-        one, subject, workers, len(times) - 1, "variances"
+        one, subject, workers, len(timesteps) - 1, "variances"
     )
     sizes = [shard.stop - shard.start for shard in subject.shards]
     return lambda t: float(np.average([one[float(t)] for one in known], weights=sizes))
 
 
-def by_ode(subject: Subject, arguments: argparse.Namespace, workers: Workers) -> dict[str, Any]:
+def by_ode(subject: Subject, arguments: argparse.Namespace, workers: ThreadPool) -> dict[str, Any]:
     """The flow's bits per dimension."""
     steps = arguments.steps or 20
 
     def one(shard: slice, tick: Callable[[], None]) -> np.ndarray:
         key = subject.key(shard, "ode")
-        x = likelihood.dequantised(subject.xp.asarray(subject.images[shard]), key, subject.dtype)
-        linearise = likelihood.by_pullback(
+        x = likelihood.dequantized(subject.xp.asarray(subject.images[shard]), key, subject.dtype)
+        linearize = likelihood.by_pullback(
             subject.model, subject.schedule, subject.row, **subject.conditions(shard)
         )
         along = likelihood.probes(key, x, arguments.probes)
         density = x
         for moment in likelihood.flow_log_density(
-            linearise, subject.schedule, x, steps=steps, along=along
+            linearize, subject.schedule, x, steps=steps, along=along
         ):
             density = moment.log_density
             tick()
@@ -172,12 +174,12 @@ def by_ode(subject: Subject, arguments: argparse.Namespace, workers: Workers) ->
 def over_shards(
     one: Callable[[slice, Callable[[], None]], Any],
     subject: Subject,
-    workers: Workers,
+    workers: ThreadPool,
     ticks: int,
     about: str,
 ) -> list[Any]:
     """The results of the shards in their order, with a progress bar."""
-    with fixed_weights(), bar(ticks * len(subject.shards), "step", about) as progress:
+    with frozen_weights(), progress_bar(ticks * len(subject.shards), "step", about) as progress:
         return workers.map(lambda shard: one(shard, progress.update), subject.shards)
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -115,18 +114,6 @@ def whole(least: int) -> Any:
 def counted(n: int, noun: str) -> str:
     """1 row, 2 rows."""
     return f"{n} {noun}{'' if n == 1 else 's'}"
-
-
-def bar(total: int, unit: str, about: str, initial: int = 0) -> Any:
-    """A progress bar on stderr; in a log file, where it cannot move, a line now and then."""
-    from tqdm import tqdm
-
-    moving = sys.stderr.isatty()
-    return tqdm(
-        total=total, initial=initial, desc=about, unit=unit, dynamic_ncols=moving,
-        mininterval=0.2 if moving else 30.0, maxinterval=10.0 if moving else 60.0, smoothing=0.1,
-        delay=0.2,  # what fails at once fails without a bar
-    )  # fmt: skip
 
 
 def output(text: str, *endings: str) -> Path:

@@ -4,13 +4,13 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from npdiff import pictures
 from npdiff.cli.common import add_computing, add_seed, command, output, said, whole
 from npdiff.cli.edits import EDITS
 from npdiff.cli.originals import add_originals, originals
 from npdiff.cli.sampling import add_model, add_sampling
-from npdiff.generate import load
-from npdiff.grids import GRIDS
+from npdiff.generation import load
+from npdiff.report import pictures
+from npdiff.spacings import SPACINGS
 
 DETAILS = """\
 examples:
@@ -106,8 +106,8 @@ def _add_inversion(parser: argparse.ArgumentParser) -> None:
         "--steps", type=whole(1), default=50, metavar="N", help="steps either way (default: 50)"
     )
     parser.add_argument(
-        "--grid", default="trailing", metavar="NAME",
-        help=f"which times they visit: {', '.join(GRIDS)} (default: trailing)",
+        "--spacing", default="trailing", metavar="NAME",
+        help=f"which times they visit: {', '.join(SPACINGS)} (default: trailing)",
     )  # fmt: skip
     parser.add_argument(
         "--guidance", type=float, default=1.0, metavar="W",
@@ -138,9 +138,9 @@ _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
 def run(arguments: argparse.Namespace) -> int:
     """Edit, and write the picture."""
     out = output(arguments.out, ".png")
-    trained = load(arguments.model)
-    images, labels = originals(arguments, trained)
-    rows, what = EDITS[arguments.way](arguments, trained, images, labels)
+    checkpoint = load(arguments.model)
+    images, labels = originals(arguments, checkpoint)
+    rows, what = EDITS[arguments.way](arguments, checkpoint, images, labels)
     tiles = rows.reshape(-1, *rows.shape[2:])
     pictures.save_png(pictures.grid(tiles, rows.shape[1], scale=arguments.scale), out)
     said(out, what)

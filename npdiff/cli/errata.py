@@ -9,8 +9,8 @@ from typing import Any
 from npdiff.cli.columns import terminal_width
 from npdiff.cli.common import command
 from npdiff.errors import InputError
-from npdiff.verify.equations import equations
-from npdiff.verify.errata import REPORTED, Entry, Erratum, judge, ledger
+from npdiff.laboratory.equations import equations
+from npdiff.laboratory.errata import REPORTED, Entry, Erratum, judge, ledger
 
 DETAILS = """\
 examples:

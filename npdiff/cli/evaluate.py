@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from npdiff import data, metrics
-from npdiff.cli.album import record
 from npdiff.cli.common import add_computing, add_seed, command, whole
-from npdiff.cli.sampling import add_model, add_sampling, settings_of
+from npdiff.cli.sampling import add_model, add_sampling, sampling_config
 from npdiff.errors import InputError
-from npdiff.generate import load
-from npdiff.train import Trained
+from npdiff.generation import load
+from npdiff.report.figures import record
+from npdiff.runs import Checkpoint
 
 DETAILS = """\
 examples:
@@ -51,16 +51,16 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Sample, compare, print."""
-    trained = load(arguments.model)
-    settings = settings_of(arguments)
-    labels = wanted(trained, arguments.count)
+    checkpoint = load(arguments.model)
+    settings = sampling_config(arguments)
+    labels = wanted(checkpoint, arguments.count)
     frames = record(
-        trained, labels, np.arange(arguments.count), settings,
+        checkpoint, labels, np.arange(arguments.count), settings,
         seed=arguments.seed, backend=arguments.backend, watch=slice(1),
     )  # fmt: skip
     facts: dict[str, Any] = {
         "model": str(arguments.model or "the one that ships with npdiff"),
-        "trained_steps": trained.step,
+        "trained_steps": checkpoint.step,
         **{name: getattr(arguments, name) for name in ("count", "seed", "backend")},
         **dataclasses.asdict(settings),
         **metrics.evaluate(frames[-1].x, labels),
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def wanted(trained: Trained, count: int) -> np.ndarray | None:
+def wanted(checkpoint: Checkpoint, count: int) -> np.ndarray | None:
     """The label of each sample, in the proportions of the data; None for a model without labels.
 
     Raises
@@ -77,7 +77,7 @@ def wanted(trained: Trained, count: int) -> np.ndarray | None:
     InputError
         If it is no model of the digits, or the floor has fewer images.
     """
-    config = trained.config
+    config = checkpoint.config
     if config.data != "digits":
         raise InputError(
             "npdiff eval judges models of the digits that ship with npdiff, and this model was "

@@ -10,9 +10,9 @@ from npdiff.cli.columns import Column, table, terminal_width
 from npdiff.cli.common import command, counted, output, said
 from npdiff.errors import InputError
 from npdiff.files import atomic
-from npdiff.verify import golden
-from npdiff.verify.golden import Entry, Problem
-from npdiff.verify.golden.problem import DIGITS
+from npdiff.laboratory import golden
+from npdiff.laboratory.golden import Entry, Problem
+from npdiff.laboratory.golden.problem import DIGITS
 
 DETAILS = """\
 examples:

@@ -8,8 +8,8 @@ from typing import Any
 from npdiff import tree
 from npdiff.cli.common import command
 from npdiff.cli.sampling import add_model
-from npdiff.generate import SHIPPED, load
-from npdiff.train import Config, Run
+from npdiff.generation import SHIPPED, load
+from npdiff.runs import Config, Run
 
 DETAILS = """\
 examples:
@@ -52,12 +52,14 @@ def described(path: Path | None) -> dict[str, Any]:
             return {**facts, "step": 0, "parameters": {}}
     else:
         facts = {"kind": "model", "path": str(path or SHIPPED)}
-    trained = load(path)
-    parts = {name: tree.size(part) for name, part in tree.children(trained.model)}
+    checkpoint = load(path)
+    parts = {name: tree.size(part) for name, part in tree.children(checkpoint.model)}
     return {
         **facts,
-        "config": config_of(trained.config) if path is None or path.is_file() else facts["config"],
-        "step": trained.step,
+        "config": config_of(checkpoint.config)
+        if path is None or path.is_file()
+        else facts["config"],
+        "step": checkpoint.step,
         "parameters": {name: size for name, size in parts.items() if size},
     }
 
@@ -89,8 +91,8 @@ def told(facts: dict[str, Any]) -> str:
     shape = " x ".join(map(str, config["shape"]))
     lines += [
         f"data       {config['data']}, {shape}, classes: {', '.join(config['classes']) or 'none'}",
-        f"diffusion  schedule {config['schedule']}, output {config['row']}, "
-        f"weighting {config['weighting']}, times {config.get('times', 'uniform')}",
+        f"diffusion  schedule {config['schedule']}, prediction {config['prediction']}, "
+        f"weighting {config['weighting']}, time sampler {config['time_sampler']}",
         "network    " + ", ".join(f"{name} {value}" for name, value in config["model"].items()),
     ]
     if parameters:

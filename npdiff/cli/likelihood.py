@@ -7,9 +7,9 @@ from typing import Any
 from npdiff.cli.bits import Subject, by_bound, by_ode
 from npdiff.cli.common import add_computing, add_seed, command, counted, whole
 from npdiff.cli.sampling import add_model
-from npdiff.generate import load
-from npdiff.grids import GRIDS
-from npdiff.train.shards import Workers
+from npdiff.generation import load
+from npdiff.runtime.shards import ThreadPool
+from npdiff.spacings import SPACINGS
 
 DETAILS = """\
 examples:
@@ -49,7 +49,7 @@ def add(commands: Any) -> None:
         help="of the chain (default: 100), of the solver (default: 20)",
     )  # fmt: skip
     parser.add_argument(
-        "--grid", choices=GRIDS, default="log-snr", metavar="NAME",
+        "--spacing", choices=SPACINGS, default="log-snr", metavar="NAME",
         help="which times the steps of the chain visit, as for npdiff sample (default: log-snr)",
     )  # fmt: skip
     parser.add_argument(
@@ -72,16 +72,16 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure and print."""
-    trained = load(arguments.model)
-    subject = Subject(trained, arguments, "test")
+    checkpoint = load(arguments.model)
+    subject = Subject(checkpoint, arguments, "test")
     facts: dict[str, Any] = {
         "model": str(arguments.model or "the one that ships with npdiff"),
-        "trained_steps": trained.step,
-        "data": trained.config.data,
+        "trained_steps": checkpoint.step,
+        "data": checkpoint.config.data,
         "dimensions": subject.dimensions,
         **{name: getattr(arguments, name) for name in ("samples", "seed", "backend")},
     }
-    with Workers(1 if arguments.backend == "cupy" else None) as workers:
+    with ThreadPool(1 if arguments.backend == "cupy" else None) as workers:
         if arguments.method in ("bound", "both"):
             facts["bound"] = by_bound(subject, arguments, workers)
         if arguments.method in ("ode", "both"):
@@ -99,7 +99,7 @@ def table(facts: dict[str, Any]) -> str:
         found = facts["bound"]
         lines += [
             "",
-            f"bound, {found['steps']} steps ({found['grid']}), variance {found['variance']}, "
+            f"bound, {found['steps']} steps ({found['spacing']}), variance {found['variance']}, "
             f"decoder {found['decoder']}",
             f"{'term':26}{'bits/dim':>10}{'':5}standard error",
         ]

@@ -23,8 +23,8 @@ from npdiff.cli import (
 )
 from npdiff.cli.common import Verbatim, computing
 from npdiff.errors import InputError, TrainingError
-from npdiff.heap import keep_freed_memory
-from npdiff.train.memory import memory_explained
+from npdiff.runtime.heap import keep_freed_memory
+from npdiff.runtime.memory import memory_explained
 
 #: The commands by name.
 COMMANDS = {

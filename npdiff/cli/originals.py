@@ -9,8 +9,8 @@ import numpy as np
 from npdiff.cli.sample import labels_of
 from npdiff.data.own import picture
 from npdiff.errors import InputError
-from npdiff.train import Trained
-from npdiff.train.loop import load_data
+from npdiff.runs import Checkpoint
+from npdiff.runs.dataset import load_data
 
 #: The default of ``--label``.
 OWN = "own"
@@ -34,7 +34,9 @@ def add_originals(parser: argparse.ArgumentParser, label: str = OWN) -> None:
     )  # fmt: skip
 
 
-def originals(arguments: argparse.Namespace, trained: Trained) -> tuple[np.ndarray, np.ndarray]:
+def originals(
+    arguments: argparse.Namespace, checkpoint: Checkpoint
+) -> tuple[np.ndarray, np.ndarray]:
     """The images, bytes (N, H, W, C), and the label of each; its length is 0 where there are none.
 
     Raises
@@ -42,16 +44,16 @@ def originals(arguments: argparse.Namespace, trained: Trained) -> tuple[np.ndarr
     InputError
         If an image or a label cannot be had.
     """
-    shape, own = trained.config.shape, None
+    shape, own = checkpoint.config.shape, None
     if len(shape) != 3:
         raise InputError(f"this model makes samples of shape {shape}, and images are edited here")
     if arguments.image:
         images = np.stack([picture(path, shape) for path in arguments.image])
     else:
-        dataset = load_data(replace(trained.config, split="test"))
+        dataset = load_data(replace(checkpoint.config, split="test"))
         chosen = np.array(_indices(arguments.index, len(dataset.images)))
         images, own = dataset.images[chosen], dataset.labels[chosen]
-    return images, _labels(arguments.label, trained, len(images), own)
+    return images, _labels(arguments.label, checkpoint, len(images), own)
 
 
 def _indices(text: str, count: int) -> list[int]:
@@ -64,13 +66,13 @@ def _indices(text: str, count: int) -> list[int]:
     return numbers
 
 
-def _labels(text: str, trained: Trained, count: int, own: np.ndarray | None) -> np.ndarray:
-    conditional = trained.config.model.get("classes") is not None
+def _labels(text: str, checkpoint: Checkpoint, count: int, own: np.ndarray | None) -> np.ndarray:
+    conditional = checkpoint.config.model.get("classes") is not None
     if text == OWN:
         return own if conditional and own is not None else np.zeros(0, dtype=np.int64)
     if text == "all":
         raise InputError("--label all: an image is edited towards one class; name it")
-    found = labels_of(text, trained)
+    found = labels_of(text, checkpoint)
     if found is None:
         return np.zeros(0, dtype=np.int64)
     if len(found) not in (1, count):

@@ -25,7 +25,7 @@ def profile_text(found: dict[str, Any]) -> str:
     seconds, threads = found["seconds"], found["threads"]
     functions = found["functions"]
     known = found["layers"].get("", {"share_with_parts": 0.0})["share_with_parts"]
-    order = sorted(functions, key=lambda name: -functions[name]["share"])
+    order = sorted(functions, key=lambda name: -functions[name]["fraction"])
     return "\n".join(
         [
             f"{found['network']}, batch {found['batch']}: a training step takes "
@@ -56,7 +56,7 @@ def _table(title: str, spent: dict[str, Any], names: list[tuple[str, str]]) -> s
             shown, f"{found['calls']:.4g}", f"{1e3 * found['forward']:.1f}",
             f"{1e3 * found['backward']:.1f}",
             f"{1e3 * (found['own_forward'] + found['own_backward']):.1f}",
-            f"{found['share']:.1%}", f"{found['share_with_parts']:.1%}",
+            f"{found['fraction']:.1%}", f"{found['share_with_parts']:.1%}",
         ]
         for name, shown in names
         if (found := spent[name])["share_with_parts"] >= SHOWN

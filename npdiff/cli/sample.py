@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from npdiff import pictures, viewer
-from npdiff.cli.album import record, save_viewer, strip
 from npdiff.cli.common import add_computing, add_seed, command, counted, output, said, whole
-from npdiff.cli.sampling import add_model, add_sampling, list_of_samplers, settings_of
+from npdiff.cli.sampling import add_model, add_sampling, list_of_samplers, sampling_config
 from npdiff.errors import InputError
 from npdiff.files import atomic
-from npdiff.generate import load
-from npdiff.train import Trained
+from npdiff.generation import load
+from npdiff.report import pictures, viewer
+from npdiff.report.figures import record, save_viewer, strip
+from npdiff.runs import Checkpoint
 
 DETAILS = f"""\
 examples:
@@ -86,15 +86,15 @@ def run(arguments: argparse.Namespace) -> int:
     single = arguments.strip and output(arguments.strip, ".png")
     html = arguments.html and output(arguments.html, ".html")
     npz = arguments.npz and output(arguments.npz, ".npz")
-    trained = load(arguments.model)
-    wanted = labels_of(arguments.label, trained)
+    checkpoint = load(arguments.model)
+    wanted = labels_of(arguments.label, checkpoint)
     labels = None if wanted is None else np.repeat(wanted, arguments.count)
-    settings = settings_of(arguments)
+    settings = sampling_config(arguments)
     rows = 1 if wanted is None else len(wanted)
     few = slice(viewer.SAMPLES) if rows == 1 else slice(None, None, arguments.count)
     watch = None if gif else few if html else slice(1)
     frames = record(
-        trained, labels, np.tile(np.arange(arguments.count), rows), settings,
+        checkpoint, labels, np.tile(np.arange(arguments.count), rows), settings,
         seed=arguments.seed, backend=arguments.backend, watch=watch,
     )  # fmt: skip
     images = pictures.to_uint8(frames[-1].x)
@@ -112,15 +112,15 @@ def run(arguments: argparse.Namespace) -> int:
         pictures.save_png(strip(frames), single)
         said(single, "the first image step by step")
     if html:
-        save_viewer(html, trained, frames, labels, few)
+        save_viewer(html, checkpoint, frames, labels, few)
         said(html, "noising and denoising, to scrub through in a browser")
     if npz:
-        save_npz(npz, images, labels, trained.config.classes)
+        save_npz(npz, images, labels, checkpoint.config.classes)
         said(npz, f"images {images.shape} and their labels")
     return 0
 
 
-def labels_of(text: str, trained: Trained) -> list[int] | None:
+def labels_of(text: str, checkpoint: Checkpoint) -> list[int] | None:
     """The labels that ``--label`` asks for, by name or by number; None for samples of no class.
 
     Raises
@@ -128,8 +128,8 @@ def labels_of(text: str, trained: Trained) -> list[int] | None:
     InputError
         If one is none of the model's classes.
     """
-    names = trained.config.classes
-    if trained.config.model.get("classes") is None:
+    names = checkpoint.config.classes
+    if checkpoint.config.model.get("classes") is None:
         if text not in ("all", "none"):
             raise InputError(f"--label {text}: this model was trained without labels, leave it out")
         return None

@@ -7,9 +7,9 @@ from typing import Any
 
 from npdiff.cli.common import whole
 from npdiff.errors import InputError
-from npdiff.generate import Settings
-from npdiff.grids import GRIDS
+from npdiff.generation import SamplingConfig
 from npdiff.samplers import SAMPLERS, options_of
+from npdiff.spacings import SPACINGS
 from npdiff.variances import VARIANCES
 
 
@@ -27,7 +27,7 @@ def add_sampling(
     sampler: str = "ddim",
     listed: str = "`npdiff sample --help` lists all",
 ) -> None:
-    """The options that make up :class:`~npdiff.generate.Settings`; ``listed``: where names are."""
+    """The options that make up :class:`~npdiff.generation.SamplingConfig`; ``listed``: where names are."""
     parser.add_argument(
         "--guidance", type=float, default=2.0, metavar="W",
         help="how strongly to follow the label (default: 2; 1 is none)",
@@ -53,8 +53,8 @@ def add_sampling(
         help=f"steps from noise to image (default: {steps})",
     )  # fmt: skip
     parser.add_argument(
-        "--grid", default="trailing", metavar="NAME",
-        help=f"which times the steps visit: {', '.join(GRIDS)} (default: trailing)",
+        "--spacing", default="trailing", metavar="NAME",
+        help=f"which times the steps visit: {', '.join(SPACINGS)} (default: trailing)",
     )  # fmt: skip
     parser.add_argument(
         "--eta", type=float, metavar="ETA",
@@ -74,14 +74,14 @@ def add_sampling(
     )  # fmt: skip
 
 
-def settings_of(arguments: argparse.Namespace) -> Settings:
+def sampling_config(arguments: argparse.Namespace) -> SamplingConfig:
     """The settings that the options of :func:`add_sampling` ask for."""
     options = sampler_options(arguments.sampler, arguments.options)
     for name in ("eta", "variance"):
         if (value := getattr(arguments, name)) is not None:
             options[name] = value
-    return Settings(
-        sampler=arguments.sampler, steps=arguments.steps, grid=arguments.grid,
+    return SamplingConfig(
+        sampler=arguments.sampler, steps=arguments.steps, spacing=arguments.spacing,
         guidance=arguments.guidance, rescale=arguments.rescale, threshold=arguments.threshold,
         interval=arguments.interval and tuple(arguments.interval),
         clip=not arguments.no_clip, options=options,

@@ -6,12 +6,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from npdiff.cli import album
-from npdiff.cli.common import add_computing, add_seed, bar, command, said, whole
+from npdiff.cli.common import add_computing, add_seed, command, said, whole
 from npdiff.errors import InputError
-from npdiff.objective import TIMES
-from npdiff.train import PRESETS, Config, Progress, Run, load_model
-from npdiff.train import train as training
+from npdiff.objective import TIME_SAMPLERS
+from npdiff.report import figures
+from npdiff.runs import PRESETS, Config, Run, load_model
+from npdiff.runtime.progress import progress_bar
+from npdiff.training import Progress
+from npdiff.training import train as training
 
 DETAILS = """\
 examples:
@@ -56,17 +58,17 @@ def add(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--channels", type=int, choices=(1, 3), default=3,
-        help="with --size: 1 for grey images, 3 for colour (default: 3)",
+        help="with --size: 1 for gray images, 3 for color (default: 3)",
     )  # fmt: skip
     parser.add_argument(
         "--steps",
         type=whole(1),
         metavar="N",
-        help="steps of the optimiser; the warm-up is at most a quarter of them",
+        help="steps of the optimizer; the warm-up is at most a quarter of them",
     )
     parser.add_argument("--batch", type=whole(1), metavar="N", help="images in a step")
     parser.add_argument(
-        "--times", choices=TIMES,
+        "--time-sampler", choices=TIME_SAMPLERS,
         help="how the times of the images are drawn (default: uniform)",
     )  # fmt: skip
     add_seed(parser, "of every draw: weights, order of the images, times, noise", None)
@@ -74,7 +76,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
         help="any other field of the configuration, as JSON, as often as you like: "
-        "ema=0.999, row=eps, model.attention=[0,1]",
+        "ema=0.999, prediction=eps, model.attention=[0,1]",
     )  # fmt: skip
     parser.set_defaults(run=run)
 
@@ -87,14 +89,14 @@ def run(arguments: argparse.Namespace) -> int:
     config = changed(base, arguments)
     if existing and config == base and finished(path, config):
         print(f"the run in {path} has finished: {config.steps} steps")
-        if album.complete(path):
+        if figures.complete(path):
             print("its pictures are there")
         else:
             draw(path)
         return 0
     steps = training(config, path, resume=arguments.resume)
     last: Progress | None = None
-    progress = bar(config.steps, "step", "training")
+    progress = progress_bar(config.steps, "step", "training")
     try:
         with progress:
             for last in steps:
@@ -121,7 +123,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def draw(path: Path) -> None:
     """The pictures at the end of a run."""
-    for picture, what in album.draw(path):
+    for picture, what in figures.draw(path):
         said(picture, what)
     said(path / "model.safetensors", f"the model; try `npdiff sample {path} --label all`")
 
@@ -142,7 +144,7 @@ def changed(config: Config, arguments: argparse.Namespace) -> Config:
     """
     changes: dict[str, Any] = {
         name: getattr(arguments, name)
-        for name in ("data", "steps", "batch", "times", "seed", "backend")
+        for name in ("data", "steps", "batch", "time_sampler", "seed", "backend")
         if getattr(arguments, name) is not None
     }
     if arguments.steps is not None:

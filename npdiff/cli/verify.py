@@ -9,20 +9,13 @@ from typing import Any
 
 import npdiff
 from npdiff.cli.columns import Column, table, terminal_width
-from npdiff.cli.common import (
-    add_backend,
-    add_definitions_only,
-    add_seed,
-    bar,
-    command,
-    counted,
-    whole,
-)
+from npdiff.cli.common import add_backend, add_definitions_only, add_seed, command, counted, whole
 from npdiff.errors import InputError
-from npdiff.train.shards import thread_count
-from npdiff.verify.campaign import Verdict, facts, needed, number, outcomes, verdicts, wanted
+from npdiff.laboratory.registry import Outcome
+from npdiff.laboratory.runner import Verdict, facts, needed, number, outcomes, verdicts, wanted
+from npdiff.runtime.progress import progress_bar
+from npdiff.runtime.shards import thread_count
 from npdiff.verify.orders import CLAIMS, TOLERANCE, Claim, Convergence, measure
-from npdiff.verify.registry import Outcome
 
 DETAILS = """\
 examples:
@@ -93,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     checks = needed(chosen)
     start = time.perf_counter()
     found = []
-    with bar(len(checks), "check", "proving") as progress:
+    with progress_bar(len(checks), "check", "proving") as progress:
         for outcome in outcomes(
             checks, cases=arguments.cases, seed=arguments.seed,
             on=arguments.backend, jobs=arguments.jobs or thread_count(),
@@ -206,7 +199,7 @@ def orders(arguments: argparse.Namespace) -> int:
     """Measure and print the order of every solver, or of those that are named."""
     pairs = [(claim, bed) for claim in claims(arguments.equations) for bed in claim.beds]
     found: list[Convergence] = []
-    with bar(len(pairs), "solver", "measuring") as progress:
+    with progress_bar(len(pairs), "solver", "measuring") as progress:
         for claim, bed in pairs:
             found.append(measure(claim, bed))
             progress.update()

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from npdiff.data._digits import digits
 from npdiff.data.batches import batch_indices
 from npdiff.data.dataset import SPLITS, Dataset, split_of, to_float
-from npdiff.data.digits import digits
 from npdiff.data.own import folder, npz
 from npdiff.data.toys import TOYS, Density
 from npdiff.errors import InputError

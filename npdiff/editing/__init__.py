@@ -4,9 +4,9 @@ Each edit is a function over ``denoise`` and the samplers, and knows nothing of 
 Gaussian data (:mod:`npdiff.exact`) what it has to come to is known in closed form.
 """
 
+from npdiff.editing._sdedit import sdedit, start_of
 from npdiff.editing.inpainting import evaluations, inpaint, renoised, replaced, walk
 from npdiff.editing.interpolation import decode, encode, interpolate, slerp
-from npdiff.editing.sdedit import sdedit, start_of
 
 __all__ = [
     "decode",

@@ -60,7 +60,7 @@ def renoised(schedule: Schedule, x: Array, s: float, t: float, z: Array) -> Arra
         \qquad \sigma_{t|s} = \sqrt{\sigma_t^2 - \alpha_{t|s}^2\, \sigma_s^2}
 
     with :eq:`transition`. Its standard deviation is the root of a difference of variances, and not
-    the difference of two standard deviations, which between neighbouring times is far less.
+    the difference of two standard deviations, which between neighboring times is far less.
 
     Notes
     -----
@@ -123,7 +123,7 @@ def inpaint(
     denoise: Denoise,
     schedule: Schedule,
     x: Array,
-    times: np.ndarray,
+    timesteps: np.ndarray,
     *,
     known: Array,
     mask: np.ndarray,
@@ -137,10 +137,10 @@ def inpaint(
 
     Parameters
     ----------
-    denoise : from (x, t) to (x_0_hat, eps_hat)
+    denoise : from (x, t) to (x0_hat, eps_hat)
     schedule : Schedule
-    x : (N, ...) array, the state at ``times[0]``: noise
-    times : descending host array
+    x : (N, ...) array, the state at ``timesteps[0]``: noise
+    timesteps : descending host array
     known : array of the shape of ``x``; what it holds outside of the mask does not matter
     mask : host array of booleans that broadcasts with ``x``, true where ``known`` holds
     noise : from the index of a draw to standard normal noise. Number 0 is drawn at the start, and
@@ -171,8 +171,8 @@ def inpaint(
         raise InputError(
             f"expected a mask of booleans for shape {tuple(x.shape)}, got {mask.dtype} {mask.shape}"
         )
-    times = schedule.time(times)
-    places = walk(len(times) - 1, jump, resamplings)
+    timesteps = schedule.time(timesteps)
+    places = walk(len(timesteps) - 1, jump, resamplings)
     inside = namespace(x).asarray(mask)
 
     def down(x: Array, t: float, s: float, own: Noise) -> Step:
@@ -180,10 +180,10 @@ def inpaint(
         return step
 
     def moves() -> Steps:
-        state = replaced(schedule, x, known, inside, times[0], draw(noise, 0, x))
+        state = replaced(schedule, x, known, inside, timesteps[0], draw(noise, 0, x))
         x_0 = state
         for i, (here, there) in enumerate(pairwise(places)):
-            t, s, first = times[-1 - here], times[-1 - there], DRAWS * (i + 1)
+            t, s, first = timesteps[-1 - here], timesteps[-1 - there], DRAWS * (i + 1)
             z = draw(noise, first, x)
             if there > here:
                 state = renoised(schedule, state, t, s, z)

@@ -9,7 +9,7 @@ from npdiff.backend import Array, namespace, per_sample, to_host
 from npdiff.denoiser import Denoise
 from npdiff.errors import InputError
 from npdiff.samplers import sample
-from npdiff.samplers.ddim import ddim_inversion
+from npdiff.samplers._ddim import ddim_inversion
 from npdiff.schedules import Schedule
 
 #: The angle, in radians, below which two directions are one, or opposite.
@@ -17,19 +17,21 @@ _NO_ANGLE = 1e-7
 
 
 def encode(
-    denoise: Denoise, schedule: Schedule, x_0: Array, times: np.ndarray, *, corrections: int = 0
+    denoise: Denoise, schedule: Schedule, x_0: Array, timesteps: np.ndarray, *, corrections: int = 0
 ) -> Array:
-    """The noise that leads to ``x_0``, by :func:`~npdiff.samplers.ddim.ddim_inversion`.
+    """The noise that leads to ``x_0``, by :func:`~npdiff.samplers._ddim.ddim_inversion`.
 
     Parameters
     ----------
-    denoise : from (x, t) to (x_0_hat, eps_hat)
+    denoise : from (x, t) to (x0_hat, eps_hat)
     schedule : Schedule
     x_0 : (N, ...) array, data
-    times : descending host array, the grid of :func:`decode`
+    timesteps : descending host array, the grid of :func:`decode`
     corrections : of every step, see there
     """
-    ways = ddim_inversion(denoise, schedule, x_0, np.asarray(times)[::-1], corrections=corrections)
+    ways = ddim_inversion(
+        denoise, schedule, x_0, np.asarray(timesteps)[::-1], corrections=corrections
+    )
     (last,) = deque(ways, maxlen=1)
     return last.x
 
@@ -38,13 +40,13 @@ def decode(
     denoise: Denoise,
     schedule: Schedule,
     x: Array,
-    times: np.ndarray,
+    timesteps: np.ndarray,
     *,
     sampler: str = "ddim",
     **options: Any,
 ) -> Array:
     """The data that noise leads to, by a deterministic sampler."""
-    (last,) = deque(sample(sampler, denoise, schedule, x, times, **options), maxlen=1)
+    (last,) = deque(sample(sampler, denoise, schedule, x, timesteps, **options), maxlen=1)
     return last.x
 
 
@@ -104,7 +106,7 @@ def interpolate(
     a: Array,
     b: Array,
     w: float | np.ndarray,
-    times: np.ndarray,
+    timesteps: np.ndarray,
     *,
     corrections: int = 0,
 ) -> Array:
@@ -119,19 +121,19 @@ def interpolate(
 
     Parameters
     ----------
-    denoise : from (x, t) to (x_0_hat, eps_hat)
+    denoise : from (x, t) to (x0_hat, eps_hat)
     schedule : Schedule
     a, b : (N, ...) arrays, the images
     w : 0 for a, 1 for b; a number, or one for each row
-    times : descending host array
+    timesteps : descending host array
     corrections : of the inversion; with them the ends come out as they went in
 
     Notes
     -----
     Song, Meng and Ermon 2021, section 5.3.
     """
-    ends = [encode(denoise, schedule, p, times, corrections=corrections) for p in (a, b)]
-    return decode(denoise, schedule, slerp(ends[0], ends[1], w), times)
+    ends = [encode(denoise, schedule, p, timesteps, corrections=corrections) for p in (a, b)]
+    return decode(denoise, schedule, slerp(ends[0], ends[1], w), timesteps)
 
 
 def beside_rows(a: np.ndarray, x: Array) -> Array:

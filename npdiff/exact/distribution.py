@@ -134,9 +134,9 @@ class Distribution(ABC):
         Bao et al. 2022 (Analytic-DPM), section 3.
         """
         x, weights = self.nodes(schedule, t)
-        return float(weights @ self.variation(schedule, x, t)) / self.size
+        return float(weights @ self.posterior_variance_spread(schedule, x, t)) / self.size
 
-    def variation(self, schedule: Schedule, x: Array, t: Times) -> Array:
+    def posterior_variance_spread(self, schedule: Schedule, x: Array, t: Times) -> Array:
         """tr Var[x_0 | x_t = x], (N,)."""
         return namespace(x).einsum("nii->n", self.covariance(schedule, x, t))
 

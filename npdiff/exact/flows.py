@@ -18,7 +18,7 @@ Tails = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 #: Relative and absolute tolerance of the solver, in units of sqrt(alpha^2 + sigma^2).
 RTOL, ATOL = 1e-11, 1e-12
 
-#: Halvings of the line until the ends are neighbouring float64 numbers.
+#: Halvings of the line until the ends are neighboring float64 numbers.
 _HALVINGS = 100
 
 #: The angle at which the solver stops before 0; the denoiser takes what is left of the way.
@@ -131,5 +131,5 @@ class _Circle(VariancePreserving):
     def log_alpha_dot(self, t: Times) -> np.ndarray:
         return -np.tan(self.time(t))
 
-    def clock(self, t: Times) -> np.ndarray:
+    def timestep(self, t: Times) -> np.ndarray:
         return self.time(t)

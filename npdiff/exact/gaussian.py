@@ -70,7 +70,7 @@ class Gaussian(Distribution):
         """
         alpha, variance = self._marginal(schedule, t)
         gain = _ratio(alpha * self.variances, variance)
-        return self._placed(self._centred(x, alpha) * beside(gain, x), np.ones(1), x)
+        return self._placed(self._centered(x, alpha) * beside(gain, x), np.ones(1), x)
 
     def covariance(self, schedule: Schedule, x: Array, t: Times) -> Array:
         r"""The covariance of the data given a noisy sample, (N, D, D): whatever the sample.
@@ -116,7 +116,7 @@ class Gaussian(Distribution):
         xp = namespace(x)
         alpha, variance = self._marginal(schedule, t)
         _positive(variance, "the data have no density: along one of their axes they do not vary")
-        z = self._centred(x, alpha)
+        z = self._centered(x, alpha)
         constant = np.log(2.0 * np.pi * variance).sum(axis=-1)
         return -0.5 * ((z * z / beside(variance, x)).sum(axis=-1) + xp.asarray(constant, z.dtype))
 
@@ -137,7 +137,7 @@ class Gaussian(Distribution):
         alpha, variance = self._marginal(schedule, t)
         alpha_s, variance_s = self._marginal(schedule, s)
         _positive(variance, "no flow leaves data that do not vary along one of their axes")
-        z = self._centred(x, alpha) * beside(np.sqrt(variance_s / variance), x)
+        z = self._centered(x, alpha) * beside(np.sqrt(variance_s / variance), x)
         return self._placed(z, alpha_s, x)
 
     def sample(self, key: Key) -> np.ndarray:
@@ -192,13 +192,13 @@ class Gaussian(Distribution):
         alpha, sigma = columns(schedule.alpha(t), schedule.sigma(t))
         return alpha, alpha**2 * self.variances + sigma**2
 
-    def _centred(self, x: Array, alpha: np.ndarray) -> Array:
+    def _centered(self, x: Array, alpha: np.ndarray) -> Array:
         """x as (N, D) coordinates along the axes, from the mean of q(x_t)."""
         z = flat(x, self.mean.size) - beside(alpha * self.mean, x)
         return z if self.axes is None else z @ beside(self.axes, x)
 
     def _placed(self, z: Array, alpha: np.ndarray, x: Array) -> Array:
-        """The way back from :meth:`_centred`, to the shape of ``x``."""
+        """The way back from :meth:`_centered`, to the shape of ``x``."""
         z = z if self.axes is None else z @ beside(self.axes.T, x)
         return (beside(alpha * self.mean, x) + z).reshape(x.shape)
 

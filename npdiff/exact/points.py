@@ -100,7 +100,7 @@ class FiniteData(Distribution):
             rows.append((r[i][:, None] * off).T @ off)
         return xp.stack(rows).astype(x.dtype)
 
-    def variation(self, schedule: Schedule, x: Array, t: Times) -> Array:
+    def posterior_variance_spread(self, schedule: Schedule, x: Array, t: Times) -> Array:
         xp = namespace(x)
         r = self.responsibilities(schedule, x, t)
         points = beside(self.points, r)

@@ -30,7 +30,7 @@ def normal_rule(dimensions: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def panels(edges: np.ndarray, order: int = 16) -> tuple[np.ndarray, np.ndarray]:
-    """Gauss and Legendre's rule between all neighbouring edges: nodes and weights, one row each.
+    """Gauss and Legendre's rule between all neighboring edges: nodes and weights, one row each.
 
     >>> x, weights = panels(np.array([0.0, 0.5, 2.0]))
     >>> float(weights @ x**5).__round__(12)

@@ -24,7 +24,7 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(80)
 
 
 class _Posterior(NamedTuple):
-    """q(u | x_t) of x_0 = centre + radius u, with u on [-1, 1]: all (N, D), in float64."""
+    """q(u | x_t) of x_0 = center + radius u, with u on [-1, 1]: all (N, D), in float64."""
 
     mean: Array
     variance: Array
@@ -59,7 +59,7 @@ class Uniform(Distribution):
         if not (np.isfinite(self.low) & np.isfinite(self.high) & (self.low < self.high)).all():
             raise InputError("expected finite ends, low < high")
         self.size = self.low.size
-        self._centre, self._radius = 0.5 * (self.low + self.high), 0.5 * (self.high - self.low)
+        self._center, self._radius = 0.5 * (self.low + self.high), 0.5 * (self.high - self.low)
 
     def denoised(self, schedule: Schedule, x: Array, t: Times) -> Array:
         r"""The mean of the data given a noisy sample: that of a normal law cut off at both ends.
@@ -76,7 +76,7 @@ class Uniform(Distribution):
         point outside of the box is carried to the box.
         """
         p = self._posterior(schedule, x, t)
-        x_0 = beside(self._centre, p.mean) + beside(self._radius, p.mean) * p.mean
+        x_0 = beside(self._center, p.mean) + beside(self._radius, p.mean) * p.mean
         return x_0.astype(x.dtype).reshape(x.shape)
 
     def covariance(self, schedule: Schedule, x: Array, t: Times) -> Array:
@@ -152,7 +152,7 @@ class Uniform(Distribution):
         alpha, sigma = columns(schedule.alpha(t), np.maximum(schedule.sigma(t), _NO_NOISE))
         reach = np.maximum(alpha * self._radius, _NO_SIGNAL)
         reach_d, sigma_d, curvature = (beside(c, x) for c in (reach, sigma, (reach / sigma) ** 2))
-        z = x - beside(alpha * self._centre, x)
+        z = x - beside(alpha * self._center, x)
         mode = xp.clip(z / reach_d, -1.0, 1.0)
         # The logarithm falls from its mode as |slope v| + curvature v²/2.
         off = xp.where(xp.abs(mode) < 1.0, 0.0, z - reach_d * mode)
@@ -175,7 +175,7 @@ class Uniform(Distribution):
 
         def tails(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             if sigma == 0.0:
-                u = np.clip((x / alpha - self._centre) / self._radius, -1.0, 1.0)
+                u = np.clip((x / alpha - self._center) / self._radius, -1.0, 1.0)
                 return 0.5 * (1.0 + u), 0.5 * (1.0 - u)
             a, b = (x - alpha * self.low) / sigma, (x - alpha * self.high) / sigma
             return _mean_of_phi(b, a), _mean_of_phi(-a, -b)

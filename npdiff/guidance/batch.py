@@ -4,12 +4,12 @@ import numpy as np
 
 from npdiff.backend import Array, namespace
 from npdiff.denoiser import Denoise
-from npdiff.guidance.contrast import rescaled
+from npdiff.guidance.contrast import rescale_cfg
 from npdiff.guidance.extrapolation import classifier_free
 from npdiff.schedules import Schedule, Times
 
 
-def paired(both: Denoise, schedule: Schedule, w: float, rescale: float = 0.0) -> Denoise:
+def batched_cfg(both: Denoise, schedule: Schedule, w: float, rescale: float = 0.0) -> Denoise:
     """Classifier-free guidance from one denoiser of 2N rows: half the calls, twice the batch.
 
     Parameters
@@ -17,7 +17,7 @@ def paired(both: Denoise, schedule: Schedule, w: float, rescale: float = 0.0) ->
     both : a denoiser whose first N rows know the condition and whose last N do not
     schedule : Schedule
     w : scale, as of :func:`~npdiff.guidance.extrapolation.classifier_free`
-    rescale : phi, as of :func:`~npdiff.guidance.contrast.rescaled`
+    rescale : phi, as of :func:`~npdiff.guidance.contrast.rescale_cfg`
 
     Returns
     -------
@@ -35,7 +35,7 @@ def paired(both: Denoise, schedule: Schedule, w: float, rescale: float = 0.0) ->
 
         denoise = classifier_free(cond, lambda x, t: (x_0[n:], eps[n:]), w)
         if rescale > 0.0:
-            denoise = rescaled(denoise, cond, schedule, rescale)
+            denoise = rescale_cfg(denoise, cond, schedule, rescale)
         return denoise(x, t)
 
     return guided

@@ -13,7 +13,7 @@ import numpy as np
 from npdiff.backend import Array, namespace, per_sample
 from npdiff.denoiser import Denoise
 from npdiff.errors import InputError
-from npdiff.parameterisation import ROWS
+from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.process import posterior_mean
 from npdiff.schedules import Schedule, Times
 from npdiff.variances import Rule, rule_named
@@ -37,7 +37,7 @@ def classifier_guided(
 
     Parameters
     ----------
-    denoise : from (x, t) to (x_0_hat, eps_hat); of all data or, then more strongly, of class k
+    denoise : from (x, t) to (x0_hat, eps_hat); of all data or, then more strongly, of class k
     schedule : Schedule
     log_prob_gradient : from (x, t) to the gradient of log p(k | x_t = x); for times with signal
     w : scale, a scalar or one number a sample: beside a denoiser of all data 1 is the class k as it
@@ -47,7 +47,7 @@ def classifier_guided(
     ------
     InputError
         At a time without any signal, alpha_t = 0, where no x_t says anything of the class:
-        :func:`~npdiff.guidance.interval.limited` to a finite noise level leaves it out.
+        :func:`~npdiff.guidance.interval.guidance_interval` to a finite noise level leaves it out.
 
     Notes
     -----
@@ -71,7 +71,7 @@ def mean_shifted(
     schedule: Schedule,
     log_prob_gradient: LogProbGradient,
     w: float | np.ndarray,
-    times: np.ndarray,
+    timesteps: np.ndarray,
     *,
     variance: str | Rule = "small",
     at_mean: bool = True,
@@ -85,7 +85,7 @@ def mean_shifted(
 
     is the mean of :math:`\mathcal N(x_s; \mu, \Sigma)\, p(k \mid x_s)^w` to first order, where the
     logarithm of the classifier is expanded around :math:`\mu`. The estimate of the data is moved so
-    that the sampler ``ddpm`` on the grid ``times`` steps to this mean.
+    that the sampler ``ddpm`` on the grid ``timesteps`` steps to this mean.
 
     *The two forms differ*: :eq:`classifier-guidance` shifts the mean of the same step by
     :math:`w\, (\sigma^2_{t|s} / \alpha_{t|s})\, \nabla_{x_t} \log p(k \mid x_t)`. Beside it, the
@@ -95,12 +95,12 @@ def mean_shifted(
 
     Parameters
     ----------
-    denoise : from (x, t) to (x_0_hat, eps_hat)
+    denoise : from (x, t) to (x0_hat, eps_hat)
     schedule : Schedule
     log_prob_gradient : from (x, t) to the gradient of log p(k | x_t = x); asked at t = 0 too if
         the variance of the last step is not 0
     w : scale, a scalar or one number a sample
-    times : the grid of the sampler
+    timesteps : the grid of the sampler
     variance : of the sampler's noise: ``"small"``, ``"large"``, or a function of (schedule, s, t)
     at_mean : evaluate the gradient at the mean and time s, as derived; otherwise at (x_t, t), as
         in the program of the paper's authors
@@ -115,7 +115,7 @@ def mean_shifted(
     Dhariwal and Nichol 2021, Algorithm 1 and the derivation before it.
     """
     rule = rule_named(variance) if isinstance(variance, str) else variance
-    following = {float(t): float(s) for t, s in pairwise(times)}
+    following = {float(t): float(s) for t, s in pairwise(timesteps)}
 
     def guided(x: Array, t: Times) -> tuple[Array, Array]:
         if np.ndim(t) != 0 or float(t) not in following:
@@ -130,7 +130,7 @@ def mean_shifted(
             place = (posterior_mean(schedule, x_0, x, s, t), s) if at_mean else (x, t)
             unit = posterior_mean(schedule, np.ones(1), np.zeros(1), s, t)[0]  # what x_0 moves it
             x_0 = x_0 + per_sample(w * step / unit, x) * log_prob_gradient(*place)
-        return ROWS["x0"].solve(schedule, x, x_0, t)
+        return PARAMETERIZATIONS["x0"].solve(schedule, x, x_0, t)
 
     return guided
 

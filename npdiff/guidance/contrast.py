@@ -1,21 +1,25 @@
 r"""What strong guidance does to contrast, and two remedies: rescaling and dynamic thresholding.
 
-Both change an estimate by a factor, so it matters on which estimate they act: a smaller x_0_hat is
+Both change an estimate by a factor, so it matters on which estimate they act: a smaller x0_hat is
 a larger eps_hat. Each derives the other estimate anew, so that the two still add up to x_t.
 """
 
 from npdiff.backend import Array, namespace
 from npdiff.denoiser import Denoise
 from npdiff.errors import InputError
-from npdiff.parameterisation import ROWS, Row
+from npdiff.parameterization import PARAMETERIZATIONS, Parameterization
 from npdiff.schedules import Schedule, Times
 
 #: A standard deviation counts as 0 below so many units of rounding of the largest element.
 _ROUNDING = 16.0
 
 
-def rescaled(
-    guided: Denoise, cond: Denoise, schedule: Schedule, phi: float = 0.7, row: Row = ROWS["x0"]
+def rescale_cfg(
+    guided: Denoise,
+    cond: Denoise,
+    schedule: Schedule,
+    phi: float = 0.7,
+    parameterization: Parameterization = PARAMETERIZATIONS["x0"],
 ) -> Denoise:
     r"""Guidance rescale: the guided output with the spread of the conditional one.
 
@@ -34,7 +38,7 @@ def rescaled(
     guided, cond : the denoiser with guidance, and the conditional one
     schedule : Schedule
     phi : from 0, nothing, to 1, the conditional spread itself
-    row : of which output: ``x0`` (default) acts on the picture's contrast, ``v`` is the paper's
+    parameterization : of which output: ``x0`` (default) acts on the picture's contrast, ``v`` is the paper's
         model, ``eps`` is common in code. They differ: the factor of one is not that of another.
 
     Raises
@@ -50,19 +54,19 @@ def rescaled(
         raise InputError(f"phi lies between 0 (no rescaling) and 1 (all of it), got {phi}")
 
     def denoise(x: Array, t: Times) -> tuple[Array, Array]:
-        output = row.target(schedule, *guided(x, t), t)
-        wanted = _std(row.target(schedule, *cond(x, t), t))
+        output = parameterization.target(schedule, *guided(x, t), t)
+        wanted = _std(parameterization.target(schedule, *cond(x, t), t))
         spread, xp = _std(output), namespace(x)
         size = xp.abs(output).reshape(x.shape[0], -1).max(axis=1).reshape(_column(x))
         some = spread > _ROUNDING * float(xp.finfo(output.dtype).eps) * size
         factor = xp.where(some, wanted, 1.0) / xp.where(some, spread, 1.0)
-        return row.solve(schedule, x, (phi * factor + (1.0 - phi)) * output, t)
+        return parameterization.solve(schedule, x, (phi * factor + (1.0 - phi)) * output, t)
 
     return denoise
 
 
-def thresholded(denoise: Denoise, schedule: Schedule, quantile: float = 0.995) -> Denoise:
-    r"""Dynamic thresholding: x_0_hat is clipped at a quantile of its own and scaled to [-1, 1].
+def dynamic_threshold(denoise: Denoise, schedule: Schedule, quantile: float = 0.995) -> Denoise:
+    r"""Dynamic thresholding: x0_hat is clipped at a quantile of its own and scaled to [-1, 1].
 
     .. math::
         :label: dynamic-thresholding
@@ -76,7 +80,7 @@ def thresholded(denoise: Denoise, schedule: Schedule, quantile: float = 0.995) -
 
     Parameters
     ----------
-    denoise : from (x, t) to (x_0_hat, eps_hat), for data in [-1, 1]
+    denoise : from (x, t) to (x0_hat, eps_hat), for data in [-1, 1]
     schedule : Schedule
     quantile : p, from 0 to 1; between two elements it is interpolated
 
@@ -97,7 +101,7 @@ def thresholded(denoise: Denoise, schedule: Schedule, quantile: float = 0.995) -
         xp = namespace(x)
         rows = xp.abs(x_0).reshape(x.shape[0], -1)
         s = xp.maximum(_quantile(rows, quantile), 1.0).reshape(_column(x))
-        return ROWS["x0"].solve(schedule, x, xp.minimum(xp.maximum(x_0, -s), s) / s, t)
+        return PARAMETERIZATIONS["x0"].solve(schedule, x, xp.minimum(xp.maximum(x_0, -s), s) / s, t)
 
     return denoise_thresholded
 
@@ -113,7 +117,7 @@ def _std(x: Array) -> Array:
 
 
 def _quantile(rows: Array, p: float) -> Array:
-    """The p-quantile of each row, (N,), interpolated between neighbours."""
+    """The p-quantile of each row, (N,), interpolated between neighbors."""
     last = rows.shape[1] - 1
     below = int(p * last)
     ordered = namespace(rows).sort(rows, axis=1)

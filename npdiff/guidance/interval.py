@@ -8,7 +8,9 @@ from npdiff.errors import InputError
 from npdiff.schedules import Schedule, Times
 
 
-def limited(guided: Denoise, cond: Denoise, schedule: Schedule, low: float, high: float) -> Denoise:
+def guidance_interval(
+    guided: Denoise, cond: Denoise, schedule: Schedule, low: float, high: float
+) -> Denoise:
     r"""Guidance in a limited interval of noise levels.
 
     .. math::

@@ -1,6 +1,6 @@
 """Clipping, AdamW and the moving average of the weights in one pass over flat arrays.
 
-The definitions in :mod:`npdiff.train.optimiser` are maps over trees: each of their twenty
+The definitions in :mod:`npdiff.training.optimizer` are maps over trees: each of their twenty
 operations fetches every weight of the model from memory and puts a fresh array there. Here the
 weights are one flat array, and so are the moments, the average and the gradient; the pass goes over
 them a chunk at a time, all operations on one chunk while it is in the cache. It does what the
@@ -58,10 +58,10 @@ def adamw(
     betas: tuple[float, float],
     weight_decay: float,
     decayed: int,
-    shortening: float,
+    clip_factor: float,
     average_decay: float,
     eps: float = 1e-8,
-    share: Share = in_order,
+    parallel_for: Share = in_order,
 ) -> None:
     """Write the state after a step to ``new``.
 
@@ -72,11 +72,11 @@ def adamw(
     Parameters
     ----------
     old, gradient, new : flat arrays of one length, dtype and backend
-    step, learning_rate, betas, weight_decay, eps : as in :func:`npdiff.train.optimiser.adamw`
+    step, learning_rate, betas, weight_decay, eps : as in :func:`npdiff.training.optimizer.adamw`
     decayed : weight decay applies to so many elements, which come first
-    shortening : the factor of the gradient, 1 where its norm is within the limit
+    clip_factor : the factor of the gradient, 1 where its norm is within the limit
     average_decay : the decay of the average
-    share : how the work is spread over threads, which the result does not depend on
+    parallel_for : how the work is spread over threads, which the result does not depend on
 
     Notes
     -----
@@ -85,19 +85,19 @@ def adamw(
     xp = namespace(gradient)
     if xp is not np and _launched(
         old, gradient, new, step=step, learning_rate=learning_rate, betas=betas,
-        weight_decay=weight_decay, decayed=decayed, shortening=shortening,
+        weight_decay=weight_decay, decayed=decayed, clip_factor=clip_factor,
         average_decay=average_decay, eps=eps,
     ):  # fmt: skip
         return
     beta_1, beta_2 = betas
     correction_1, correction_2 = 1.0 - beta_1**step, 1.0 - beta_2**step
 
-    def advance(part: slice) -> None:
+    def apply_gradient(part: slice) -> None:
         theta, m, v, average = (vector[part] for vector in old)
         theta_new, m_new, v_new, average_new = (vector[part] for vector in new)
         g, a = gradient[part], _scratch("adamw.a", gradient, part)
-        if shortening != 1.0:
-            g = xp.multiply(g, shortening, out=_scratch("adamw.g", gradient, part))
+        if clip_factor != 1.0:
+            g = xp.multiply(g, clip_factor, out=_scratch("adamw.g", gradient, part))
         xp.multiply(g, g, out=a)
         a *= 1.0 - beta_2
         xp.multiply(v, beta_2, out=v_new)
@@ -120,7 +120,7 @@ def adamw(
         average_new += a
 
     size = chunk(gradient)
-    share(advance, chunks(0, decayed, size) + chunks(decayed, gradient.size, size))
+    parallel_for(apply_gradient, chunks(0, decayed, size) + chunks(decayed, gradient.size, size))
 
 
 def _launched(*args: Any, **options: Any) -> bool:
@@ -130,7 +130,7 @@ def _launched(*args: Any, **options: Any) -> bool:
     return adamw.adamw(*args, **options)
 
 
-def norm(gradient: Array, *, share: Share = in_order) -> Array:
+def norm(gradient: Array, *, parallel_for: Share = in_order) -> Array:
     """The length of a flat array, :eq:`global-norm`: a float64 scalar of its backend.
 
     Chunks are squared and added up in float64 and their sums in the order of the chunks, so that
@@ -146,7 +146,7 @@ def norm(gradient: Array, *, share: Share = in_order) -> Array:
         xp.square(gradient[part], dtype=xp.float64, out=squares)
         sums[i] = xp.sum(squares)
 
-    share(add, pieces)
+    parallel_for(add, pieces)
     return xp.sqrt(xp.sum(sums))
 
 

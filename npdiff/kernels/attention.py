@@ -27,7 +27,7 @@ def attention(
 ) -> Traced | None:
     """As :func:`npdiff.ops.attention`, or None where the arguments are not for this kernel.
 
-    Saves: ``q``, ``k``, ``v``, ``mask``, ``normaliser``.
+    Saves: ``q``, ``k``, ``v``, ``mask``, ``normalizer``.
     """
     if not _covers(q, k, v, heads, mask):
         return None
@@ -61,7 +61,7 @@ def attention(
         return s
 
     o = np.empty((N, L, E), dtype)
-    normaliser = np.empty((N, heads, L, 1), dtype)
+    normalizer = np.empty((N, heads, L, 1), dtype)
     ones = np.ones((M, 1), dtype)
     for n, rows in blocks:
         p = scores(n, rows)
@@ -74,14 +74,14 @@ def attention(
         np.matmul(p, split(v[n]), out=own)
         own /= total
         np.log(total, out=total)
-        np.add(shift, total, out=normaliser[n, :, rows])
+        np.add(shift, total, out=normalizer[n, :, rows])
 
     def attention_pullback(do: Array) -> Cotangents:
         dq, dk, dv = _cotangents(q, k)
         for n, rows in blocks:
             first = rows.start == 0
             p = scores(n, rows)
-            p -= normaliser[n, :, rows]
+            p -= normalizer[n, :, rows]
             np.exp(p, out=p)
             _add_product(p.swapaxes(2, 3), split(do[n, rows]), split(dv[n]), first)
             ds = product("attention ds", do[n, rows], v[n])

@@ -5,11 +5,11 @@ Of a whole half of a residual block only its input is kept, and two numbers a sa
 
 import numpy as np
 
-from npdiff.acceleration import prepared, share
+from npdiff.acceleration import parallel_for, prepacked
 from npdiff.backend import Array
-from npdiff.kernels.conv import Piece, blocks, method, pieces
+from npdiff.kernels.conv import Piece, blocks, choose_algorithm, pieces
 from npdiff.kernels.norm import affine_pullback, covers, silu_and_slope, silu_of, statistics, sums
-from npdiff.ops.conv import Padding
+from npdiff.ops._conv import Padding
 from npdiff.pullback import Cotangents, Traced
 from npdiff.random import Key
 
@@ -37,8 +37,8 @@ def norm_silu_conv(
     """
     if (key is not None and rate > 0.0) or not covers(x, groups):
         return None
-    way = method(x, w, b, 1, padding)
-    if way is None or b is None:
+    algorithm = choose_algorithm(x, w, b, 1, padding)
+    if algorithm is None or b is None:
         return None
     N, C, F = x.shape[0], x.shape[-1], w.shape[-1]
 
@@ -47,7 +47,7 @@ def norm_silu_conv(
 
     layers = fits(gamma, C) and fits(beta, C) and fits(b, F)
     modulation = fits(scale, N, C) and fits(offset, N, C) and (scale is None) == (offset is None)
-    if not (layers and modulation and fits(shift, N, F) and fits(residual, N, *way.out, F)):
+    if not (layers and modulation and fits(shift, N, F) and fits(residual, N, *algorithm.out, F)):
         return None
     x = np.ascontiguousarray(x)
     one_plus = 1.0 if scale is None else 1.0 + scale
@@ -57,11 +57,11 @@ def norm_silu_conv(
     if offset is not None:
         lift += offset
     bias = b if shift is None else b + shift
-    y = np.empty((N, *way.out, F), x.dtype)
+    y = np.empty((N, *algorithm.out, F), x.dtype)
     mean, rstd = (np.empty((N, groups), x.dtype) for _ in range(2))
-    weights = prepared((way.name, "forward"), w, way.forward_weights)
-    parts = pieces(way, N)
-    in_strips = parts[0].way is not way
+    weights = prepacked((algorithm.name, "forward"), w, algorithm.forward_weights)
+    parts = pieces(algorithm, N)
+    in_strips = parts[0].algorithm is not algorithm
     if in_strips:
         mean[...], rstd[...] = statistics(x, groups, eps)
 
@@ -72,21 +72,21 @@ def norm_silu_conv(
         h = silu_of(x[rows, piece.source], mean[rows], rstd[rows], gain[rows], lift[rows])
         added = None if residual is None else residual[rows, target]
         own = bias if shift is None else bias[rows]
-        piece.way.forward(h, weights, y[rows, target], own, added)
+        piece.algorithm.forward(h, weights, y[rows, target], own, added)
 
-    share(convolve, parts)
+    parallel_for(convolve, parts)
     modulated, shifted, added = scale is not None, shift is not None, residual is not None
 
     def norm_silu_conv_pullback(dy: Array) -> Cotangents:
-        weights = prepared((way.name, "backward"), w, way.backward_weights)
-        dx, dU = np.empty_like(x), way.gradient()
+        weights = prepacked((algorithm.name, "backward"), w, algorithm.backward_weights)
+        dx, dU = np.empty_like(x), algorithm.gradient()
         dgain, dlift = np.empty((2, N, C), x.dtype)
         dbias = np.empty((N, F), x.dtype)
-        for rows in blocks(N, way.block):
+        for rows in blocks(N, algorithm.block):
             dy_rows = np.ascontiguousarray(dy[rows], x.dtype)
             of_norm = x[rows], mean[rows], rstd[rows], gain[rows]
             h, slope = silu_and_slope(*of_norm, lift[rows])
-            dh = way.backward(h, dy_rows, weights, dU)
+            dh = algorithm.backward(h, dy_rows, weights, dU)
             dh = np.multiply(slope, dh, out=slope)
             dgain[rows], dlift[rows] = affine_pullback(*of_norm, dh, dx[rows], factor=0.5)
             dbias[rows] = sums(dy_rows)
@@ -94,7 +94,7 @@ def norm_silu_conv(
             dx,
             (dgain * one_plus).sum(axis=0),
             (dlift * one_plus).sum(axis=0),
-            way.weight_gradient(dU),
+            algorithm.weight_gradient(dU),
             dbias.sum(axis=0),
             dgain * gamma + dlift * beta if modulated else None,
             dlift if modulated else None,

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from npdiff.acceleration import prepared, share, team_size
+from npdiff.acceleration import idle_thread_count, parallel_for, prepacked
 from npdiff.backend import Array
+from npdiff.kernels.algorithm import ConvAlgorithm
 from npdiff.kernels.few import few
-from npdiff.kernels.method import Method
 from npdiff.kernels.norm import sums
 from npdiff.kernels.patches import Patches
 from npdiff.kernels.winograd import Winograd
-from npdiff.ops.conv import Padding, output_size, paddings
+from npdiff.ops._conv import Padding, output_size, paddings
 from npdiff.pullback import Cotangents, Traced
 
 #: Channels from which on Winograd's transforms cost less than the products they save, and tiles
@@ -31,12 +31,12 @@ class Piece(NamedTuple):
 
     Attributes
     ----------
-    way : how, for an image of the height of ``source``
+    algorithm : how, for an image of the height of ``source``
     rows : the samples
     source, target : lines of the image, and of the output that they suffice for
     """
 
-    way: Any
+    algorithm: Any
     rows: slice
     source: slice
     target: slice
@@ -46,36 +46,36 @@ def conv(
     x: Array, w: Array, b: Array | None = None, *, stride: int = 1, padding: Padding = None
 ) -> Traced | None:
     """:func:`npdiff.ops.conv`."""
-    way = method(x, w, b, stride, padding)
-    if way is None:
+    algorithm = choose_algorithm(x, w, b, stride, padding)
+    if algorithm is None:
         return None
     x = np.ascontiguousarray(x)
     N, F = x.shape[0], w.shape[-1]
     has_bias = b is not None
-    y = np.empty((N, *way.out, F), x.dtype)
-    weights = prepared((way.name, "forward"), w, way.forward_weights)
+    y = np.empty((N, *algorithm.out, F), x.dtype)
+    weights = prepacked((algorithm.name, "forward"), w, algorithm.forward_weights)
 
     def convolve(piece: Piece) -> None:
         part, out = x[piece.rows, piece.source], y[piece.rows, piece.target]
-        piece.way.forward(part, weights, out, b, None)
+        piece.algorithm.forward(part, weights, out, b, None)
 
-    share(convolve, pieces(way, N))
+    parallel_for(convolve, pieces(algorithm, N))
 
     def conv_pullback(dy: Array) -> Cotangents:
-        weights = prepared((way.name, "backward"), w, way.backward_weights)
-        dx, dU = np.empty_like(x), way.gradient()
+        weights = prepacked((algorithm.name, "backward"), w, algorithm.backward_weights)
+        dx, dU = np.empty_like(x), algorithm.gradient()
         db = np.zeros(F, x.dtype) if has_bias else None
-        for rows in blocks(N, way.block):
+        for rows in blocks(N, algorithm.block):
             dy_rows = np.ascontiguousarray(dy[rows], x.dtype)
-            dx[rows] = way.backward(x[rows], dy_rows, weights, dU)
+            dx[rows] = algorithm.backward(x[rows], dy_rows, weights, dU)
             if has_bias:
                 db += sums(dy_rows).sum(axis=0)
-        return dx, way.weight_gradient(dU), db
+        return dx, algorithm.weight_gradient(dU), db
 
     return y, conv_pullback
 
 
-def method(x: Array, w: Array, b: Array | None, stride: int, padding: Padding) -> Any:
+def choose_algorithm(x: Array, w: Array, b: Array | None, stride: int, padding: Padding) -> Any:
     """The way to convolve such arrays, or None where the definition is best (or is to complain)."""
     if type(x) is not np.ndarray or w.dtype != x.dtype or (b is not None and b.dtype != x.dtype):
         return None
@@ -92,7 +92,7 @@ def _method(
     stride: int,
     padding: Padding,
     dtype: np.dtype,
-) -> Method | None:
+) -> ConvAlgorithm | None:
     (*space, C), (*kernel, C_w, F) = image, shape
     if dtype.char not in "fd" or len(kernel) != len(space) or C_w != C or samples == 0:
         return None
@@ -113,37 +113,37 @@ def _method(
     return Patches(*args, stride, pads, dtype)
 
 
-def pieces(way: Any, N: int) -> list[Piece]:
+def pieces(algorithm: Any, N: int) -> list[Piece]:
     """Blocks of samples; strips of images that are large, or that idle threads could share."""
     everything = slice(None)
-    if isinstance(way, Winograd | Patches):
-        numbers = math.prod(way.space) * max(way.C, way.F)
+    if isinstance(algorithm, Winograd | Patches):
+        numbers = math.prod(algorithm.space) * max(algorithm.C, algorithm.F)
         count = -(-numbers // LARGE)
-        if team_size() > N and numbers >= WORTH_SHARING:
-            count = max(count, -(-team_size() // N))
+        if idle_thread_count() > N and numbers >= WORTH_SHARING:
+            count = max(count, -(-idle_thread_count() // N))
         if count > 1:
-            strips = _strips(way, count)
+            strips = _strips(algorithm, count)
             return [strip._replace(rows=slice(n, n + 1)) for n in range(N) for strip in strips]
-    return [Piece(way, rows, everything, everything) for rows in blocks(N, way.block)]
+    return [Piece(algorithm, rows, everything, everything) for rows in blocks(N, algorithm.block)]
 
 
 @lru_cache(maxsize=512)
-def _strips(way: Winograd | Patches, count: int) -> list[Piece]:
+def _strips(algorithm: Winograd | Patches, count: int) -> list[Piece]:
     """A convolution as ``count`` convolutions of strips, whole tiles each."""
-    H, before, reach = way.space[0], way.pads[0][0], way.kernel[0]
-    step, s = (way.m, 1) if isinstance(way, Winograd) else (1, way.stride)
-    units = -(-way.out[0] // step)
-    edges = [min(step * (i * units // count), way.out[0]) for i in range(count + 1)]
+    H, before, reach = algorithm.space[0], algorithm.pads[0][0], algorithm.kernel[0]
+    step, s = (algorithm.m, 1) if isinstance(algorithm, Winograd) else (1, algorithm.stride)
+    units = -(-algorithm.out[0] // step)
+    edges = [min(step * (i * units // count), algorithm.out[0]) for i in range(count + 1)]
     strips = []
     for a, b in pairwise(edges):
         first, last = s * a - before, s * (b - 1) - before + reach
         source = slice(max(0, first), min(H, last))
         if a < b and source.start < source.stop:
-            pads = (source.start - first, last - source.stop), *way.pads[1:]
-            part = way.resized((source.stop - source.start, *way.space[1:]), pads)
+            pads = (source.start - first, last - source.stop), *algorithm.pads[1:]
+            part = algorithm.resized((source.stop - source.start, *algorithm.space[1:]), pads)
             strips.append(Piece(part, slice(None), source, slice(a, b)))
         elif a < b:  # a strip of zeros alone
-            return [Piece(way, slice(None), slice(None), slice(None))]
+            return [Piece(algorithm, slice(None), slice(None), slice(None))]
     return strips
 
 

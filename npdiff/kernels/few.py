@@ -110,7 +110,7 @@ class Planes:
 
 
 class FewIn(Planes):
-    """A convolution of few channels to many, :class:`~npdiff.kernels.method.Method`."""
+    """A convolution of few channels to many, :class:`~npdiff.kernels.algorithm.ConvAlgorithm`."""
 
     def forward_weights(self, w: Array) -> Array:
         """``(K * C, F)``."""
@@ -135,9 +135,9 @@ class FewIn(Planes):
         """The planes of x meet dy in the weights; the planes of x's cotangent are folded."""
         ws, B = workspace(), x.shape[0]
         rows = dy.reshape(-1, self.F)
-        share = ws.scratch("few dw", gradient.shape, self.dtype)
-        np.matmul(self._gather(x, self.pads), rows, out=share)
-        np.add(gradient, share, out=gradient)
+        parallel_for = ws.scratch("few dw", gradient.shape, self.dtype)
+        np.matmul(self._gather(x, self.pads), rows, out=parallel_for)
+        np.add(gradient, parallel_for, out=gradient)
         planes = ws.scratch("few planes", (len(weights), len(rows)), self.dtype)
         np.matmul(weights, rows.T, out=planes)
         dx = ws.scratch("few dx", x.shape, self.dtype)
@@ -150,7 +150,7 @@ class FewIn(Planes):
 
 
 class FewOut(Planes):
-    """A convolution of many channels to few, :class:`~npdiff.kernels.method.Method`."""
+    """A convolution of many channels to few, :class:`~npdiff.kernels.algorithm.ConvAlgorithm`."""
 
     def forward_weights(self, w: Array) -> Array:
         """``(K * F, C)``."""
@@ -182,9 +182,9 @@ class FewOut(Planes):
         """The planes of dy meet x in the weights, and the weights in the cotangent of x."""
         ws, rows = workspace(), x.reshape(-1, self.C)
         planes = self._gather(dy, self.turned)
-        share = ws.scratch("few dw", gradient.shape, self.dtype)
-        np.matmul(planes, rows, out=share)
-        np.add(gradient, share, out=gradient)
+        parallel_for = ws.scratch("few dw", gradient.shape, self.dtype)
+        np.matmul(planes, rows, out=parallel_for)
+        np.add(gradient, parallel_for, out=gradient)
         dx = ws.scratch("few dx", x.shape, self.dtype)
         np.matmul(planes.T, weights, out=dx.reshape(-1, self.C))
         return dx

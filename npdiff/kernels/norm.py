@@ -1,4 +1,4 @@
-"""Group normalisation and SiLU of blocks of samples, in passes over scratch that stays in cache.
+"""Group normalization and SiLU of blocks of samples, in passes over scratch that stays in cache.
 
 A block is seen as lines ``(B, H, W * C)``. What differs by sample and channel only, ``(B, C)``, is
 repeated to the length of a line, so that every pass is one call over long contiguous runs.
@@ -69,7 +69,7 @@ def statistics(x: Array, groups: int, eps: float) -> tuple[Array, Array]:
     """The mean and the inverse standard deviation of each sample and group, ``(B, G)``.
 
     The difference of the mean square and the squared mean loses digits where the mean is large;
-    there the centred numbers are squared, as in the definition.
+    there the centered numbers are squared, as in the definition.
     """
     mean = _by_group(sums(x), groups, x)
     square = mean * mean
@@ -83,13 +83,13 @@ def statistics(x: Array, groups: int, eps: float) -> tuple[Array, Array]:
 
 
 def _less_mean(x: Array, mean: Array) -> Array:
-    difference = workspace().scratch("norm.centred", x.shape, x.dtype)
+    difference = workspace().scratch("norm.centered", x.shape, x.dtype)
     line = _line("norm.a", _by_channel(mean, x.shape[-1]), x)
     np.subtract(lines(x), line, out=lines(difference))
     return difference
 
 
-def _centred(x: Array, mean: Array, rstd: Array) -> tuple[Array, Array]:
+def _centered(x: Array, mean: Array, rstd: Array) -> tuple[Array, Array]:
     """x with its mean, or, where that is large, differences to the mean with a mean of zero."""
     ratio = mean * rstd
     if np.count_nonzero(ratio * ratio > LARGE_MEAN):
@@ -100,8 +100,8 @@ def _centred(x: Array, mean: Array, rstd: Array) -> tuple[Array, Array]:
 def affine(
     x: Array, mean: Array, rstd: Array, gain: Array, offset: Array, out: Array, factor: float = 1.0
 ) -> None:
-    """``factor`` times the normalised block, scaled by ``gain`` and moved by ``offset``, (B, C)."""
-    x, mean = _centred(x, mean, rstd)
+    """``factor`` times the normalized block, scaled by ``gain`` and moved by ``offset``, (B, C)."""
+    x, mean = _centered(x, mean, rstd)
     C = x.shape[-1]
     a = _by_channel(rstd, C) * gain
     b = offset - _by_channel(mean, C) * a
@@ -157,7 +157,7 @@ def affine_pullback(
 
     ``dy`` is the cotangent of the affine block over ``factor``.
     """
-    x, mean = _centred(x, mean, rstd)
+    x, mean = _centered(x, mean, rstd)
     C, groups = x.shape[-1], mean.shape[1]
     r, mu = _by_channel(rstd, C), _by_channel(mean, C)
     doffset = factor * sums(dy)

@@ -63,7 +63,7 @@ class Reach:
 
 
 class Patches:
-    """Convolution by a matrix product of patches, :class:`~npdiff.kernels.method.Method`.
+    """Convolution by a matrix product of patches, :class:`~npdiff.kernels.algorithm.ConvAlgorithm`.
 
     Parameters
     ----------
@@ -188,9 +188,9 @@ class Patches:
     def backward(self, x: Array, dy: Array, weights: Array, gradient: Array) -> Array:
         """The patches of x meet dy in the weights; the patches of dy meet the weights in x."""
         ws, B = workspace(), x.shape[0]
-        share = ws.scratch("patches dw", gradient.shape, self.dtype)
-        np.matmul(self._patches(x).T, dy.reshape(-1, self.F), out=share)
-        np.add(gradient, share, out=gradient)
+        parallel_for = ws.scratch("patches dw", gradient.shape, self.dtype)
+        np.matmul(self._patches(x).T, dy.reshape(-1, self.F), out=parallel_for)
+        np.add(gradient, parallel_for, out=gradient)
 
         framed = ws.framed(
             self.name + " dy", (max(B, self.block), *self._dy_framed, self.F), self.dtype, "dy"

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from npdiff.acceleration import share, team_size
+from npdiff.acceleration import idle_thread_count, parallel_for
 from npdiff.backend import Array
 
 #: Multiplications from which on two threads gain more than they lose by waiting for each other.
@@ -12,8 +12,8 @@ LARGE = 2**23
 
 
 def multiply(a: Array, b: Array, out: Array) -> None:
-    """``a @ b`` into ``out``: matrices or stacks of them, on the ``team`` of threads if large."""
-    count = team_size()
+    """``a @ b`` into ``out``: matrices or stacks of them, on the ``idle_threads`` of threads if large."""
+    count = idle_thread_count()
     if count == 1 or math.prod(out.shape) * a.shape[-1] < LARGE:
         np.matmul(a, b, out=out)
         return
@@ -26,4 +26,4 @@ def multiply(a: Array, b: Array, out: Array) -> None:
         else:
             np.matmul(a, b[:, cut], out=out[:, cut])
 
-    share(part, cuts)
+    parallel_for(part, cuts)

@@ -1,4 +1,4 @@
-r"""Nearest-neighbour upsampling and a 3x3 convolution, without the upsampled image.
+r"""Nearest-neighbor upsampling and a 3x3 convolution, without the upsampled image.
 
 A 3x3 window of the upsampled image shows 2x2 pixels of the small one: which taps fall on the same
 pixel depends on whether the output's row, and its column, is even or odd.
@@ -21,12 +21,12 @@ from itertools import product
 
 import numpy as np
 
-from npdiff.acceleration import prepared
+from npdiff.acceleration import prepacked
 from npdiff.backend import Array
 from npdiff.kernels import conv
 from npdiff.kernels.norm import sums
 from npdiff.kernels.winograd import Winograd
-from npdiff.ops.conv import Padding, paddings
+from npdiff.ops._conv import Padding, paddings
 from npdiff.pullback import Cotangents, Traced
 
 #: P_0 and P_1.
@@ -42,35 +42,37 @@ def upsample_conv(
     """
     if w.ndim != 4 or w.shape[:2] != (3, 3) or paddings(padding, (3, 3)) != ((1, 1), (1, 1)):
         return None
-    if b is None or not isinstance(conv.method(x, w, b, 1, padding), Winograd):
+    if b is None or not isinstance(conv.choose_algorithm(x, w, b, 1, padding), Winograd):
         return None
     (N, H, W, C), F = x.shape, w.shape[-1]
     if size is not None and tuple(size) != (2 * H, 2 * W):
         return None
     x = np.ascontiguousarray(x)
-    ways = _ways((H, W), C, F, x.dtype.str)
-    batches = conv.blocks(N, ways[0, 0].block)
+    algorithms = _ways((H, W), C, F, x.dtype.str)
+    batches = conv.blocks(N, algorithms[0, 0].block)
     y = np.empty((N, 2 * H, 2 * W, F), x.dtype)
 
     def weights(parity: tuple[int, int], direction: str) -> Array:
         """The folded kernel as one of the four convolutions wants it."""
-        make = getattr(ways[parity], f"{direction}_weights")
-        return prepared((ways[parity].name, parity, direction), w, partial(_folded, parity, make))
+        make = getattr(algorithms[parity], f"{direction}_weights")
+        return prepacked(
+            (algorithms[parity].name, parity, direction), w, partial(_folded, parity, make)
+        )
 
-    for parity, way in ways.items():
+    for parity, algorithm in algorithms.items():
         U, own = weights(parity, "forward"), _own(y, parity)
         for rows in batches:
-            way.forward(x[rows], U, own[rows], b, None)
+            algorithm.forward(x[rows], U, own[rows], b, None)
 
     def upsample_conv_pullback(dy: Array) -> Cotangents:
         dy = np.ascontiguousarray(dy, x.dtype)
         dx, dw, db = np.zeros_like(x), np.zeros_like(w), np.zeros_like(b)
-        for parity, way in ways.items():
-            U, own, dU = weights(parity, "backward"), _own(dy, parity), way.gradient()
+        for parity, algorithm in algorithms.items():
+            U, own, dU = weights(parity, "backward"), _own(dy, parity), algorithm.gradient()
             for rows in batches:
-                dx[rows] += way.backward(x[rows], own[rows], U, dU)
+                dx[rows] += algorithm.backward(x[rows], own[rows], U, dU)
             P, Q = (FOLDS[a].astype(w.dtype) for a in parity)
-            dw += np.einsum("ku,lv,klcf->uvcf", P, Q, way.weight_gradient(dU), optimize=True)
+            dw += np.einsum("ku,lv,klcf->uvcf", P, Q, algorithm.weight_gradient(dU), optimize=True)
         for rows in batches:
             db += sums(dy[rows]).sum(axis=0)
         return dx, dw, db

@@ -52,7 +52,7 @@ def _matrices(m: int, r: int, dtype: str) -> tuple[np.ndarray, ...]:
 
 
 class Winograd:
-    """F(m x m, r x r) over blocks of images of one shape: a :class:`~npdiff.kernels.method.Method`.
+    """F(m x m, r x r) over blocks of images of one shape: a :class:`~npdiff.kernels.algorithm.ConvAlgorithm`.
 
     Parameters
     ----------
@@ -212,10 +212,18 @@ class _Block:
     Four memories serve for everything: what is named together below is never needed together.
     """
 
-    def __init__(self, way: Winograd, B: int) -> None:
-        n, m, h, w, rows, C, F = way.n, way.m, way.h, way.w, way.rows, way.C, way.F
-        run, T, dtype = B * w * C, h * B * w, way.dtype
-        frame = way.space, way.top.start, way.left, m
+    def __init__(self, algorithm: Winograd, B: int) -> None:
+        n, m, h, w, rows, C, F = (
+            algorithm.n,
+            algorithm.m,
+            algorithm.h,
+            algorithm.w,
+            algorithm.rows,
+            algorithm.C,
+            algorithm.F,
+        )
+        run, T, dtype = B * w * C, h * B * w, algorithm.dtype
+        frame = algorithm.space, algorithm.top.start, algorithm.left, m
 
         def scratch(name: str, *shape: int) -> Array:
             return workspace().scratch(f"winograd.{name}", shape, dtype)
@@ -226,20 +234,20 @@ class _Block:
         V = scratch("V", n, n, h, run)
         both = scratch("M", n * n * T * max(C, F))
         M, back = both[: n * n * T * F], both[: n * n * T * C].reshape(n, h, n, run)
-        both = scratch("Y", B * max(m * m * h * w * F, math.prod(way.space) * C))
+        both = scratch("Y", B * max(m * m * h * w * F, math.prod(algorithm.space) * C))
         Y = both[: m * m * T * F].reshape(m, m, h, B, w, F)
-        self.dx = both[: B * math.prod(way.space) * C].reshape(B, *way.space, C)
+        self.dx = both[: B * math.prod(algorithm.space) * C].reshape(B, *algorithm.space, C)
         planes = workspace().framed("winograd.planes", (n, rows, B, w, C), dtype, frame)
 
-        spans = list(enumerate(way.spans))
-        self.cut = [pixels(planes)[q, way.top, :, a:b] for q, (a, b) in spans]
+        spans = list(enumerate(algorithm.spans))
+        self.cut = [pixels(planes)[q, algorithm.top, :, a:b] for q, (a, b) in spans]
         self.planes, self.half = planes.reshape(n, rows, run).swapaxes(0, 1), half.swapaxes(0, 1)
         plane, line, item = half.strides
         self.tiles = as_strided(half, (n, h, n, run), (plane, m * line, line, item))
         self.V, self.V_by_row = V.reshape(n * n, T, C), V.swapaxes(1, 2)
         self.V_transposed = self.V.swapaxes(1, 2)
         self.M, self.M_by_row = M.reshape(n * n, T, F), M.reshape(n, n, -1)
-        self.M_at_one = self.M[way.one].reshape(h, B, w, F)
+        self.M_at_one = self.M[algorithm.one].reshape(h, B, w, F)
         self.S_by_column = self.S.swapaxes(0, 1)
         self.Y, self.Y_by_column = Y.transpose(3, 2, 1, 4, 0, 5), Y.reshape(m, m, -1).swapaxes(0, 1)
         self.Y_pixels = pixels(Y).transpose(3, 2, 1, 4, 0)
@@ -251,19 +259,19 @@ class _Block:
         self.half_last = half[:, m * h :].swapaxes(0, 1)
         pasted = half.reshape(n, rows, B, w, C)
         self.twice = [(pasted[q - m, :, :, 1:], pasted[q, :, :, :-1]) for q in range(m, n)]
-        target, source = pixels(self.dx).swapaxes(0, 1), pixels(pasted)[:, way.top]
+        target, source = pixels(self.dx).swapaxes(0, 1), pixels(pasted)[:, algorithm.top]
         self.paste = []
         for q, (a, b) in spans:
             a = a if q < m else max(a, w - 1)  # the others have been added
             if a < b:
-                columns = slice(m * a + q - way.left, None, m)
+                columns = slice(m * a + q - algorithm.left, None, m)
                 self.paste.append((target[:, :, columns][:, :, : b - a], source[q, :, :, a:b]))
-        if not way.whole:
-            shape, (H, W) = (B, m * h, m * w, F), way.out
+        if not algorithm.whole:
+            shape, (H, W) = (B, m * h, m * w, F), algorithm.out
             whole = workspace().scratch("winograd.whole", shape, dtype)
             self.whole_pixels = pixels(whole).reshape(B, h, m, w, m)
             self.inside = whole[:, :H, :W]
-            whole = workspace().framed("winograd.dwhole", shape, dtype, way.out)
+            whole = workspace().framed("winograd.dwhole", shape, dtype, algorithm.out)
             self.dwhole_pixels = pixels(whole).reshape(B, h, m, w, m)
             self.dinside = whole[:, :H, :W]
 

@@ -6,22 +6,22 @@ of its own, with the same network, whose density is known to the solver's precis
 distribution is known (:mod:`npdiff.exact`) both meet the entropy.
 """
 
-from npdiff.likelihood.bound import Term, bound
-from npdiff.likelihood.bytes import bits_of_bytes, dequantised
-from npdiff.likelihood.ode import Moment, adaptive_log_density, flow_log_density
-from npdiff.likelihood.trace import (
+from npdiff.likelihood._bound import Term, bound
+from npdiff.likelihood._trace import (
     Linear,
-    Linearise,
+    Linearize,
     by_differences,
     by_jacobian,
     by_pullback,
     probes,
     trace,
 )
+from npdiff.likelihood.bytes import bits_of_bytes, dequantized
+from npdiff.likelihood.ode import Moment, adaptive_log_density, flow_log_density
 
 __all__ = [
     "Linear",
-    "Linearise",
+    "Linearize",
     "Moment",
     "Term",
     "adaptive_log_density",
@@ -30,7 +30,7 @@ __all__ = [
     "by_differences",
     "by_jacobian",
     "by_pullback",
-    "dequantised",
+    "dequantized",
     "flow_log_density",
     "probes",
     "trace",

@@ -11,11 +11,11 @@ from npdiff.random import Key
 BIN = 1.0 / 127.5
 
 
-def dequantised(images: Array, key: Key, dtype: object = np.float32) -> Array:
+def dequantized(images: Array, key: Key, dtype: object = np.float32) -> Array:
     r"""Bytes as continuous data: each spread evenly over its bin.
 
     .. math::
-        :label: dequantisation
+        :label: dequantization
 
         x = \frac{b + u - \tfrac12}{127.5} - 1, \qquad u \sim \mathcal U(0, 1)
 
@@ -37,15 +37,15 @@ def dequantised(images: Array, key: Key, dtype: object = np.float32) -> Array:
     xp = namespace(images)
     if images.dtype != xp.uint8 or images.shape[0] != len(key.samples):
         raise InputError("expected images of uint8, 0 to 255, and a key with a sample for each")
-    u = key.fold("dequantise").uniform(images.shape[1:], xp)
+    u = key.fold("dequantize").uniform(images.shape[1:], xp)
     return ((images + u - 0.5) * BIN - 1.0).astype(dtype)
 
 
 def bits_of_bytes(log_density: Array, dimensions: int, width: float = BIN) -> Array:
-    r"""What a density of dequantised data bounds: bits for each byte.
+    r"""What a density of dequantized data bounds: bits for each byte.
 
     .. math::
-        :label: dequantised-bits
+        :label: dequantized-bits
 
         -\frac1D \log_2 P(b) \le -\frac1D\, \mathbb E_u \log_2 p(x) - \log_2 \delta
 

@@ -24,7 +24,7 @@ import numpy as np
 
 from npdiff.backend import Array, namespace, to_host
 from npdiff.errors import InputError
-from npdiff.likelihood.trace import Linearise, trace
+from npdiff.likelihood._trace import Linearize, trace
 from npdiff.objective.bound import prior_variance
 from npdiff.schedules import Schedule
 
@@ -46,7 +46,7 @@ class Moment(NamedTuple):
 
 
 def flow_log_density(
-    linearise: Linearise,
+    linearize: Linearize,
     schedule: Schedule,
     x: Array,
     *,
@@ -63,17 +63,17 @@ def flow_log_density(
         - \rho \operatorname{tr} \frac{\partial \hat x_0}{\partial x} \right) \mathrm d \tau
 
     Solved by Runge and Kutta's classical method of fourth order in even steps of tau, four calls of
-    ``linearise`` each, from the first time at which there is noise, t_min. There the data are taken
+    ``linearize`` each, from the first time at which there is noise, t_min. There the data are taken
     to be alpha x, without noise; what is returned is the density of x under the model that ends at
     t_min.
 
     Parameters
     ----------
-    linearise : from (x, t) to x_0_hat and its Jacobian, of :mod:`npdiff.likelihood.trace`
+    linearize : from (x, t) to x0_hat and its Jacobian, of :mod:`npdiff.likelihood.trace`
     schedule : Schedule
     x : (N, ...) array of data
     steps : of the method
-    along : probes for :func:`~npdiff.likelihood.trace.trace`, the same along the whole path; the
+    along : probes for :func:`~npdiff.likelihood._trace.trace`, the same along the whole path; the
         trace is exact, if not given
 
     Yields
@@ -91,19 +91,19 @@ def flow_log_density(
     """
     if steps < 1:
         raise InputError(f"a solution takes at least one step, got {steps}")
-    return _solution(linearise, schedule, x, steps, along)
+    return _solution(linearize, schedule, x, steps, along)
 
 
 def _solution(
-    linearise: Linearise,
+    linearize: Linearize,
     schedule: Schedule,
     x: Array,
     steps: int,
     along: Sequence[Array] | None,
 ) -> Iterator[Moment]:
-    start, end = clock_of(schedule, schedule.t_min), clock_of(schedule, schedule.t_max)
+    start, end = tau_of(schedule, schedule.t_min), tau_of(schedule, schedule.t_max)
     nodes = np.linspace(start, end, 2 * steps + 1)
-    times = [schedule.t_min, *time_of(schedule, nodes[1:-1]).tolist(), schedule.t_max]
+    timesteps = [schedule.t_min, *time_of(schedule, nodes[1:-1]).tolist(), schedule.t_max]
     h = (end - start) / steps
     alpha, sigma = float(schedule.alpha(schedule.t_min)), float(schedule.sigma(schedule.t_min))
     D = int(np.prod(x.shape[1:]))
@@ -112,7 +112,7 @@ def _solution(
     volume = namespace(x).zeros(x.shape[0], dtype=x.dtype)
 
     def slope(y: Array, i: int) -> tuple[Array, Array]:
-        return along_the_flow(linearise, schedule, y, times[i], along)
+        return along_the_flow(linearize, schedule, y, timesteps[i], along)
 
     for k in range(steps):
         i = 2 * k
@@ -122,14 +122,14 @@ def _solution(
         y_4, v_4 = slope(y + h * y_3, i + 2)
         y = y + h / 6.0 * (y_1 + 2.0 * (y_2 + y_3) + y_4)
         volume = volume + h / 6.0 * (v_1 + 2.0 * (v_2 + v_3) + v_4)
-        t = times[i + 2]
+        t = timesteps[i + 2]
         rho = math.hypot(float(schedule.alpha(t)), float(schedule.sigma(t)))
         density = log_noise(schedule, rho * y) + D * math.log(rho) + volume + to_data
         yield Moment(t, rho * y, density)
 
 
 def along_the_flow(
-    linearise: Linearise,
+    linearize: Linearize,
     schedule: Schedule,
     y: Array,
     t: float,
@@ -139,12 +139,12 @@ def along_the_flow(
     alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
     rho = math.hypot(alpha, sigma)
     cosine, D = alpha / rho, int(np.prod(y.shape[1:]))
-    x_0, jacobian = linearise(rho * y, t)
+    x_0, jacobian = linearize(rho * y, t)
     return cosine * y - x_0, D * cosine - rho * trace(jacobian, y, along)
 
 
 def adaptive_log_density(
-    linearise: Linearise,
+    linearize: Linearize,
     schedule: Schedule,
     x: Array,
     *,
@@ -156,14 +156,14 @@ def adaptive_log_density(
 
     Parameters
     ----------
-    linearise, schedule, x, along : as for :func:`flow_log_density`
+    linearize, schedule, x, along : as for :func:`flow_log_density`
     tolerance : relative and absolute, of every number of the state
     method : of ``scipy.integrate.solve_ivp``
 
     Returns
     -------
     log_density : (N,) array, nats
-    calls : how often ``linearise`` was called
+    calls : how often ``linearize`` was called
 
     Raises
     ------
@@ -186,13 +186,13 @@ def adaptive_log_density(
     def slope(tau: float, state: np.ndarray) -> np.ndarray:
         t = float(np.clip(time_of(schedule, np.array(tau)), t_0, T))
         y = xp.asarray(state[:-N].reshape(shape), dtype=x.dtype)
-        parts = along_the_flow(linearise, schedule, y, t, along)
+        parts = along_the_flow(linearize, schedule, y, t, along)
         return np.concatenate([to_host(part).ravel() for part in parts])
 
     y = to_host(x).astype(np.float64) * (alpha / math.hypot(alpha, sigma))
     solved = solve_ivp(
         slope,
-        (clock_of(schedule, t_0), clock_of(schedule, T)),
+        (tau_of(schedule, t_0), tau_of(schedule, T)),
         np.concatenate([y.ravel(), np.zeros(N)]),
         method=method,
         rtol=tolerance,
@@ -214,13 +214,13 @@ def log_noise(schedule: Schedule, x: Array) -> Array:
     return -0.5 * ((rows * rows).sum(axis=1) / variance + constant)
 
 
-def clock_of(schedule: Schedule, t: float) -> float:
+def tau_of(schedule: Schedule, t: float) -> float:
     """The tau of :eq:`likelihood-flow` at time t."""
     return -math.asinh(math.exp(0.5 * float(schedule.log_snr(t))))
 
 
 def time_of(schedule: Schedule, tau: np.ndarray) -> np.ndarray:
-    """The time at which tau is reached: the inverse of :func:`clock_of`."""
+    """The time at which tau is reached: the inverse of :func:`tau_of`."""
     with np.errstate(divide="ignore"):
         log_snr = 2.0 * np.log(np.sinh(-np.minimum(tau, 0.0)))
     return schedule.time_at(

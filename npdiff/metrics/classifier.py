@@ -26,7 +26,7 @@ _BATCH = 128
 
 
 class ConvBlock(Module):
-    """A convolution, a group normalisation, SiLU."""
+    """A convolution, a group normalization, SiLU."""
 
     conv: Conv
     norm: GroupNorm

@@ -46,8 +46,8 @@ def fitted_gaussian(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         \Sigma = \frac{1}{N - 1} \sum_i (x_i - \mu)(x_i - \mu)^\top
     """
     mean = x.mean(axis=0)
-    centred = x - mean
-    return mean, centred.T @ centred / (len(x) - 1)
+    centered = x - mean
+    return mean, centered.T @ centered / (len(x) - 1)
 
 
 def frechet_of_gaussians(

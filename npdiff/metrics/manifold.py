@@ -17,9 +17,9 @@ class PrecisionRecall(NamedTuple):
 
 
 def precision_recall(real: Array, generated: Array, k: int = 3) -> PrecisionRecall:
-    r"""Precision and recall of generated features, by k-nearest-neighbour manifolds.
+    r"""Precision and recall of generated features, by k-nearest-neighbor manifolds.
 
-    Around every sample of a set :math:`\Phi` lies a ball that reaches its k-th nearest neighbour in
+    Around every sample of a set :math:`\Phi` lies a ball that reaches its k-th nearest neighbor in
     that set; a point is like :math:`\Phi` if some ball holds it.
 
     .. math::
@@ -34,7 +34,7 @@ def precision_recall(real: Array, generated: Array, k: int = 3) -> PrecisionReca
     ----------
     real, generated : arrays, shape (N, D) and (M, D), more than k samples each. The numbers depend
         on N and M: compare like with like.
-    k : which neighbour the balls reach
+    k : which neighbor the balls reach
 
     Raises
     ------
@@ -48,8 +48,8 @@ def precision_recall(real: Array, generated: Array, k: int = 3) -> PrecisionReca
     if k < 1:
         raise InputError(f"expected k of at least 1, got {k}")
     real, generated = checked(k + 1, real=real, generated=generated)
-    centre = real.mean(axis=0)  # distances stay as they are and lose fewer digits
-    real, generated = real - centre, generated - centre
+    center = real.mean(axis=0)  # distances stay as they are and lose fewer digits
+    real, generated = real - center, generated - center
     in_real, in_generated = np.zeros(len(generated), bool), np.zeros(len(real), bool)
     reach_real, reach_generated = _squared_reach(real, k), _squared_reach(generated, k)
     for rows in blocks(len(generated)):
@@ -60,7 +60,7 @@ def precision_recall(real: Array, generated: Array, k: int = 3) -> PrecisionReca
 
 
 def _squared_reach(x: np.ndarray, k: int) -> np.ndarray:
-    """The squared distance of each sample to its k-th nearest neighbour, itself not counted."""
+    """The squared distance of each sample to its k-th nearest neighbor, itself not counted."""
     out = np.empty(len(x))
     for rows in blocks(len(x)):
         out[rows] = np.partition(squared_distances(x[rows], x), k, axis=1)[:, k]

@@ -17,13 +17,13 @@ from npdiff.data import batch_indices, load, to_float
 from npdiff.errors import InputError
 from npdiff.metrics.classifier import WEIGHTS, DigitClassifier, save
 from npdiff.random import Key
-from npdiff.train.optimiser import Moments, adamw, learning_rate
+from npdiff.training.optimizer import Moments, adamw, learning_rate
 
 STEPS, BATCH, PEAK, WARMUP, DECAY = 3000, 64, 3e-3, 100, 0.05
 MAX_SHIFT = 2
 
 
-class Trained(NamedTuple):
+class ClassifierStep(NamedTuple):
     """A step of training: its number, its loss in nats, the classifier after it."""
 
     step: int
@@ -48,7 +48,7 @@ def shifted(images: np.ndarray, key: Key, most: int = MAX_SHIFT) -> np.ndarray:
 
 def train(
     images: np.ndarray, labels: np.ndarray, *, seed: int = 0, steps: int = STEPS, batch: int = BATCH
-) -> Iterator[Trained]:
+) -> Iterator[ClassifierStep]:
     """Train a classifier on images of bytes (N, 32, 32, 1), a step at a time."""
     classifier = DigitClassifier.init(seed)
     moments = Moments.zero(classifier)
@@ -63,7 +63,7 @@ def train(
         classifier, moments = adamw(
             classifier, gradient, moments, step=step, learning_rate=rate, weight_decay=DECAY
         )
-        yield Trained(step, float(loss), classifier)
+        yield ClassifierStep(step, float(loss), classifier)
 
 
 def main(arguments: list[str]) -> None:

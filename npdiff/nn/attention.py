@@ -128,7 +128,7 @@ class FeedForward(Module):
 
 
 class TransformerBlock(Module):
-    r"""Self-attention, cross-attention to a context, feed-forward; each normalised, each added.
+    r"""Self-attention, cross-attention to a context, feed-forward; each normalized, each added.
 
     .. math::
         :label: transformer-block
@@ -196,7 +196,7 @@ def _tokens(x: Array) -> Array:
 
 
 class AttentionBlock(Module):
-    r"""Self-attention over the positions of an image, normalised before and added after.
+    r"""Self-attention over the positions of an image, normalized before and added after.
 
     .. math::
         :label: attention-block

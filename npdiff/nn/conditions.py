@@ -8,7 +8,7 @@ from npdiff.pullback import Cotangents, Traced, differentiable
 
 
 def check(
-    x: Array, w: Array, clock: Array, context: Array | None = None, **rows: Array | None
+    x: Array, w: Array, timestep: Array, context: Array | None = None, **rows: Array | None
 ) -> None:
     """Refuse numbers that are not of the dtype of the weights, and conditions not one a sample.
 
@@ -16,7 +16,7 @@ def check(
     ----------
     x : ``(N, ...)``, what enters the network
     w : any of its weights
-    clock : ``(N,)``
+    timestep : ``(N,)``
     context : ``(N, M, context_width)``, or None
     rows : further conditions by name, ``(N,)`` each, or None
 
@@ -25,12 +25,12 @@ def check(
     InputError
         Where they do not fit.
     """
-    for name, value in (("x", x), ("clock", clock), ("context", context)):
+    for name, value in (("x", x), ("timestep", timestep), ("context", context)):
         if value is not None and value.dtype != w.dtype:
             raise InputError(
                 f"the weights are {w.dtype}, but {name} is {value.dtype}: cast them to one dtype"
             )
-    for name, value in (("clock", clock), *rows.items()):
+    for name, value in (("timestep", timestep), *rows.items()):
         if value is not None and value.shape != x.shape[:1]:
             raise InputError(
                 f"{name} has one number a sample, ({x.shape[0]},), got shape {value.shape}"
@@ -39,7 +39,7 @@ def check(
 
 @differentiable
 def embed(
-    time: TimeEmbedding, label: Embedding | None, clock: Array, *, labels: Array | None
+    time: TimeEmbedding, label: Embedding | None, timestep: Array, *, labels: Array | None
 ) -> Traced:
     """The embedding of the time plus that of the label, ``(N, E)``.
 
@@ -51,11 +51,11 @@ def embed(
     InputError
         If there are labels, but no table.
     """
-    e, time_vjp = time(clock)
+    e, time_vjp = time(timestep)
     label_vjp = None
     if label is not None:
         if labels is None:
-            labels = namespace(clock).full(clock.shape, label.table.shape[0] - 1)
+            labels = namespace(timestep).full(timestep.shape, label.table.shape[0] - 1)
         a, label_vjp = label(index=labels)
         e = e + a
     elif labels is not None:
@@ -71,14 +71,14 @@ def embed(
 
 @differentiable
 def activated(
-    time: TimeEmbedding, label: Embedding | None, clock: Array, *, labels: Array | None
+    time: TimeEmbedding, label: Embedding | None, timestep: Array, *, labels: Array | None
 ) -> Traced:
     """The silu of :func:`embed`, which is what residual blocks are told.
 
-    In a tabulated network (:mod:`npdiff.nn.tabulate`) the embedding is a row number, integers, and
+    In a precompute network (:mod:`npdiff.nn.precomputed`) the embedding is a row number, integers, and
     remains what it is: the rows were made of activated embeddings.
     """
-    e, embed_vjp = embed(time, label, clock, labels=labels)
+    e, embed_vjp = embed(time, label, timestep, labels=labels)
     if e.dtype.kind != "f":
         return e, embed_vjp
     e, silu_vjp = ops.silu(e)

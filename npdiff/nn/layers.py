@@ -5,7 +5,7 @@ import numpy as np
 from npdiff import ops
 from npdiff.backend import Array
 from npdiff.nn.init import ones, variance_scaling, zeros
-from npdiff.ops.conv import Padding
+from npdiff.ops._conv import Padding
 from npdiff.pullback import Cotangents, Traced, differentiable
 from npdiff.tree import Module
 
@@ -77,7 +77,7 @@ class Conv(Module):
 
 
 class GroupNorm(Module):
-    """Group normalisation with a gain and an offset a channel, :eq:`group-norm`."""
+    """Group normalization with a gain and an offset a channel, :eq:`group-norm`."""
 
     gamma: Array
     beta: Array
@@ -105,7 +105,7 @@ class GroupNorm(Module):
 
 
 class LayerNorm(Module):
-    """Layer normalisation with a gain and an offset a channel, :eq:`layer-norm`."""
+    """Layer normalization with a gain and an offset a channel, :eq:`layer-norm`."""
 
     gamma: Array
     beta: Array
@@ -174,7 +174,7 @@ class Downsample(Module):
 
 
 class Upsample(Module):
-    """Twice as many positions along each axis: nearest neighbours, then a convolution."""
+    """Twice as many positions along each axis: nearest neighbors, then a convolution."""
 
     conv: Conv
 
@@ -220,9 +220,9 @@ class TimeEmbedding(Module):
         return cls(first, Linear.init(rng, features, features), variant)
 
     @differentiable
-    def __call__(self, clock: Array) -> Traced:
+    def __call__(self, timestep: Array) -> Traced:
         width = self.first.w.shape[0]
-        f, sinusoidal_vjp = ops.sinusoidal(clock, width=width, variant=self.variant)
+        f, sinusoidal_vjp = ops.sinusoidal(timestep, width=width, variant=self.variant)
         h, first_vjp = self.first(f)
         h, silu_vjp = ops.silu(h)
         e, second_vjp = self.second(h)

@@ -52,9 +52,9 @@ class MLP(Module):
 
     @differentiable
     def __call__(
-        self, x: Array, clock: Array, *, labels: Array | None = None, key: Key | None = None
+        self, x: Array, timestep: Array, *, labels: Array | None = None, key: Key | None = None
     ) -> Traced:
-        """``x`` is ``(N, channels)``, ``clock`` ``(N,)``; ``dmlp, dx, dclock = pullback(dy)``.
+        """``x`` is ``(N, channels)``, ``timestep`` ``(N,)``; ``dmlp, dx, dclock = pullback(dy)``.
 
         ``labels`` as for the U-Net: None is the null label. There is no dropout, so ``key`` is
         not used.
@@ -63,8 +63,8 @@ class MLP(Module):
             raise InputError(
                 f"the network takes points (N, {self.inward.w.shape[0]}), got shape {x.shape}"
             )
-        conditions.check(x, self.inward.w, clock, labels=labels)
-        e, embed_vjp = conditions.embed(self.time, self.label, clock, labels=labels)
+        conditions.check(x, self.inward.w, timestep, labels=labels)
+        e, embed_vjp = conditions.embed(self.time, self.label, timestep, labels=labels)
         h, inward_vjp = self.inward(x)
         vjps = []
         for layer in self.layers:

@@ -47,7 +47,7 @@ class MonotoneNetwork(Module):
     Notes
     -----
     Kingma et al. 2021 (VDM), section 3.2 and appendix, whose first layer, a map of the number u to
-    a number, is taken into the others: it changes nothing that the normalisation leaves.
+    a number, is taken into the others: it changes nothing that the normalization leaves.
     """
 
     low: Array

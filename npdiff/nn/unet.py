@@ -79,7 +79,7 @@ class UNet(Module):
         context_width : numbers a context token has, or None where there is no context
         patch : cells of patch x ... x patch pixels become the channels of one position first
         dims : number of spatial axes
-        adagn : whether the embedding scales and shifts the normalised activations, or is added
+        adagn : whether the embedding scales and shifts the normalized activations, or is added
         dropout : rate inside the residual blocks, active when a key is given
         time_variant : layout of the sinusoidal features, see :eq:`sinusoidal`
         checkpoint : keep only what enters each stage, and run it again in the pullback: less
@@ -143,7 +143,7 @@ class UNet(Module):
     def __call__(
         self,
         x: Array,
-        clock: Array,
+        timestep: Array,
         context: Array | None = None,
         *,
         labels: Array | None = None,
@@ -156,7 +156,7 @@ class UNet(Module):
         Parameters
         ----------
         x : ``(N, *space, channels)``
-        clock : ``(N,)``, the time as the schedule tells it, of the dtype of ``x``
+        timestep : ``(N,)``, the time as the schedule tells it, of the dtype of ``x``
         context : ``(N, M, context_width)``, or None for the null token in every row
         labels : ``(N,)`` integers; ``classes`` itself, or None altogether, is the null label
         mask : ``(N, M)`` booleans, False on tokens that are padding
@@ -173,8 +173,8 @@ class UNet(Module):
         InputError
             If shapes, or conditions and network, do not fit.
         """
-        self._check(x, clock, context, labels, mask, keep)
-        e, embed_vjp = conditions.activated(self.time, self.label, clock, labels=labels)
+        self._check(x, timestep, context, labels, mask, keep)
+        e, embed_vjp = conditions.activated(self.time, self.label, timestep, labels=labels)
         c = context_vjp = None
         if self.null is not None:
             c, context_vjp = conditions.attended(self.null, context, samples=x.shape[0], keep=keep)
@@ -239,7 +239,7 @@ class UNet(Module):
     def _check(
         self,
         x: Array,
-        clock: Array,
+        timestep: Array,
         context: Array | None,
         labels: Array | None,
         mask: Array | None,
@@ -252,7 +252,7 @@ class UNet(Module):
             raise InputError(
                 f"the network takes images (N, {'size, ' * dims}{channels}), got shape {x.shape}"
             )
-        conditions.check(x, w, clock, context, labels=labels, keep=keep)
+        conditions.check(x, w, timestep, context, labels=labels, keep=keep)
         if context is None and mask is not None:
             raise InputError("a mask was given without the context that it is for")
         if context is not None and (

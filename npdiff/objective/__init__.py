@@ -1,6 +1,6 @@
 r"""What a network is trained on: a noisy example, what to answer, and how much the answer counts.
 
-At a fixed x_t all parameterisations make the same error in different units,
+At a fixed x_t all parameterizations make the same error in different units,
 
 .. math::
     :label: error-units
@@ -15,12 +15,12 @@ translates it to any row. How times are drawn is a weighting too: :mod:`npdiff.o
 from npdiff.objective.adaptive import LossHistory, SecondMoment
 from npdiff.objective.example import Example, Objective, loss, sample_losses
 from npdiff.objective.identity import implied_weight
-from npdiff.objective.times import (
-    TIMES,
+from npdiff.objective.time_samplers import (
+    TIME_SAMPLERS,
     LogitNormal,
     LogNormal,
     LowDiscrepancy,
-    Sampling,
+    TimeSampler,
     Uniform,
 )
 from npdiff.objective.units import (
@@ -45,7 +45,7 @@ from npdiff.objective.weightings import (
 )
 
 __all__ = [
-    "TIMES",
+    "TIME_SAMPLERS",
     "WEIGHTINGS",
     "Example",
     "FlowMatching",
@@ -55,9 +55,9 @@ __all__ = [
     "LossHistory",
     "LowDiscrepancy",
     "Objective",
-    "Sampling",
     "Scheduled",
     "SecondMoment",
+    "TimeSampler",
     "Uniform",
     "Weighting",
     "data",

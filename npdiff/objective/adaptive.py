@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 
 from npdiff.errors import InputError
-from npdiff.objective.times import Sampling
+from npdiff.objective.time_samplers import TimeSampler
 from npdiff.schedules import Schedule, Times
 
 
@@ -80,7 +80,7 @@ class LossHistory:
         return (1.0 - floor) * moments / moments.sum() + floor / T
 
 
-class SecondMoment(Sampling):
+class SecondMoment(TimeSampler):
     """Importance sampling by a :class:`LossHistory`; on a chain.
 
     Parameters

@@ -9,14 +9,14 @@ r"""The variational bound on the likelihood of data, term by term, in nats.
       \mathrm{KL}\!\left(q(x_s \mid x_t, x_0) \,\Vert\, p(x_s \mid x_t)\right)}_{L_{s}}
     + \mathbb E_q \underbrace{\left[ -\log p(x_0 \mid x_{t_1}) \right]}_{L_0}
 
-over neighbouring times s < t of any grid of times, not only those of a chain: a coarser grid is a
+over neighboring times s < t of any grid of times, not only those of a chain: a coarser grid is a
 model with fewer steps, and its bound is looser (Ho et al. 2020, section 2).
 """
 
 import numpy as np
 
 from npdiff.backend import Array, namespace, per_sample
-from npdiff.objective.decoder import HALF_BIN, discretised_gaussian
+from npdiff.objective.decoder import HALF_BIN, discretized_gaussian
 from npdiff.objective.divergence import gaussian_kl
 from npdiff.process import posterior_variance, transition
 from npdiff.pullback import forward_only
@@ -65,7 +65,7 @@ def prior_kl(schedule: Schedule, x_0: Array) -> Array:
 def step_kl(
     schedule: Schedule,
     x_0: Array,
-    x_0_hat: Array,
+    x0_hat: Array,
     s: Times,
     t: Times,
     log_variance: Array | Times | None = None,
@@ -85,7 +85,7 @@ def step_kl(
     Parameters
     ----------
     schedule : Schedule
-    x_0, x_0_hat : (N, ...) arrays, the data and their estimate at t
+    x_0, x0_hat : (N, ...) arrays, the data and their estimate at t
     s, t : times with 0 < s < t, scalars or (N,)
     log_variance : log Sigma of the step: an array of the shape of ``x_0``, or host numbers; that of
         the true step, if not given
@@ -109,30 +109,30 @@ def step_kl(
         own = log_variance
     _, forward = transition(schedule, s, t)
     share = schedule.alpha(s) * forward / schedule.sigma(t) ** 2
-    off = per_sample(share, x_0) * (x_0_hat - x_0)
+    off = per_sample(share, x_0) * (x0_hat - x_0)
     with forward_only():
         kl, _ = gaussian_kl(off, own, true_mean=xp.zeros_like(x_0), true_log_variance=true)
     return _summed(kl)
 
 
 def decoder_loss(
-    x_0: Array, x_0_hat: Array, log_variance: Array, half_bin: float = HALF_BIN
+    x_0: Array, x0_hat: Array, log_variance: Array, half_bin: float = HALF_BIN
 ) -> Array:
-    r"""L_0: the surprise at the data after the last step, whose mean is x_0_hat.
+    r"""L_0: the surprise at the data after the last step, whose mean is x0_hat.
 
     .. math::
         :label: bound-decoder
 
         L_0 = -\sum_d \log p(x_{0,d} \mid x_{t_1})
 
-    for bytes by :eq:`discretised-gaussian`.
+    for bytes by :eq:`discretized-gaussian`.
 
     Parameters
     ----------
     x_0 : (N, ...) array, bytes as numbers b / 127.5 - 1
-    x_0_hat : (N, ...) array, their estimate at the first time
+    x0_hat : (N, ...) array, their estimate at the first time
     log_variance : array of that shape, the logarithm of the last step's variance
-    half_bin : half the distance of neighbouring values, which run from -1 to 1
+    half_bin : half the distance of neighboring values, which run from -1 to 1
 
     Returns
     -------
@@ -143,7 +143,7 @@ def decoder_loss(
     Ho et al. 2020, section 3.3.
     """
     with forward_only():
-        log_p, _ = discretised_gaussian(x_0_hat, log_variance, x=x_0, half_bin=half_bin)
+        log_p, _ = discretized_gaussian(x0_hat, log_variance, x=x_0, half_bin=half_bin)
     return -_summed(log_p)
 
 

@@ -7,7 +7,7 @@ from npdiff.errors import InputError
 from npdiff.pullback import Cotangents, Traced, differentiable
 from npdiff.schedules import Schedule, Times
 
-#: Half the distance between neighbouring bytes b / 127.5 - 1.
+#: Half the distance between neighboring bytes b / 127.5 - 1.
 HALF_BIN = 1.0 / 255.0
 
 _LOG_ROOT_2_PI = 0.5 * math.log(2.0 * math.pi)
@@ -17,13 +17,13 @@ _NARROW = 0.02
 
 
 @differentiable
-def discretised_gaussian(
+def discretized_gaussian(
     mean: Array, log_variance: Array, *, x: Array, half_bin: float = HALF_BIN
 ) -> Traced:
     r"""The log-probability that a Gaussian gives to a byte: its mass between two edges.
 
     .. math::
-        :label: discretised-gaussian
+        :label: discretized-gaussian
 
         \log p(x) = \log \int_{x - \delta}^{x + \delta} \mathcal N(u;\, \mu, v)\, \mathrm d u
 
@@ -33,7 +33,7 @@ def discretised_gaussian(
     precise however far the bin lies from the mean. Pullback:
 
     .. math::
-        :label: discretised-gaussian-pullback
+        :label: discretized-gaussian-pullback
 
         \bar\mu = -\frac{1}{\sqrt v} \frac{\varphi(b) - \varphi(a)}{\Phi(b) - \Phi(a)}\, \bar y,
         \qquad
@@ -42,7 +42,7 @@ def discretised_gaussian(
 
     with the edges a and b in standard deviations from the mean.
 
-    Saves: ``by_centre``, ``by_width``, ``m``, ``h``, ``scale``.
+    Saves: ``by_center``, ``by_width``, ``m``, ``h``, ``scale``.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def discretised_gaussian(
     """
     if not mean.shape == log_variance.shape == x.shape:
         raise InputError(
-            f"discretised_gaussian: the shapes {mean.shape}, {log_variance.shape} and {x.shape} "
+            f"discretized_gaussian: the shapes {mean.shape}, {log_variance.shape} and {x.shape} "
             "differ"
         )
     xp = namespace(mean)
@@ -75,17 +75,17 @@ def discretised_gaussian(
     m, h = (x - mean) * scale, half_bin * scale
     lowest, highest = x < -1.0 + half_bin, x > 1.0 - half_bin
     narrow = (h * xp.maximum(1.0, xp.abs(m)) < _NARROW) & ~(lowest | highest)
-    log_p, by_centre, by_width = _wide(m, xp.where(narrow, 1.0, h), lowest, highest)
+    log_p, by_center, by_width = _wide(m, xp.where(narrow, 1.0, h), lowest, highest)
     series = _narrow(xp.where(narrow, m, 0.0), xp.where(narrow, h, _NARROW))
-    log_p, by_centre, by_width = (
+    log_p, by_center, by_width = (
         xp.where(narrow, thin, thick)
-        for thin, thick in zip(series, (log_p, by_centre, by_width), strict=True)
+        for thin, thick in zip(series, (log_p, by_center, by_width), strict=True)
     )
 
-    def discretised_gaussian_pullback(dlog_p: Array) -> Cotangents:
-        return -scale * by_centre * dlog_p, -0.5 * (m * by_centre + h * by_width) * dlog_p
+    def discretized_gaussian_pullback(dlog_p: Array) -> Cotangents:
+        return -scale * by_center * dlog_p, -0.5 * (m * by_center + h * by_width) * dlog_p
 
-    return log_p, discretised_gaussian_pullback
+    return log_p, discretized_gaussian_pullback
 
 
 def _wide(m: Array, h: Array, lowest: Array, highest: Array) -> tuple[Array, Array, Array]:

@@ -7,13 +7,13 @@ from typing import NamedTuple
 import numpy as np
 
 from npdiff.backend import Array, namespace
-from npdiff.denoiser import clock
+from npdiff.denoiser import timestep
 from npdiff.errors import InputError
-from npdiff.objective.times import Sampling, Uniform
+from npdiff.objective.time_samplers import TimeSampler, Uniform
 from npdiff.objective.units import Scheduled, weight
 from npdiff.objective.weightings import Weighting, simple
 from npdiff.ops.loss import squared_error
-from npdiff.parameterisation import Row
+from npdiff.parameterization import Parameterization
 from npdiff.process import marginal
 from npdiff.pullback import differentiable
 from npdiff.random import Key
@@ -23,13 +23,13 @@ from npdiff.schedules import Schedule
 class Example(NamedTuple):
     """One batch of training: what the network sees, should answer, and how much that counts.
 
-    ``shown`` (x_t in the scale in which the row shows it to the network) and ``target`` are
-    (N, ...) arrays, ``clock`` and ``weight`` (N,) arrays beside them; ``t``, ``eps`` and ``x_t``
+    ``network_input`` (x_t in the scale in which the row shows it to the network) and ``target`` are
+    (N, ...) arrays, ``timestep`` and ``weight`` (N,) arrays beside them; ``t``, ``eps`` and ``x_t``
     are kept for those who watch.
     """
 
-    shown: Array
-    clock: Array
+    network_input: Array
+    timestep: Array
     target: Array
     weight: Array
     t: np.ndarray
@@ -44,25 +44,25 @@ class Objective:
     Parameters
     ----------
     schedule : Schedule
-    row : what the network's output means
+    parameterization : what the network's output means
     weighting : of the squared error of eps, a function of log-SNR or a Scheduled
-    sampling : how times are drawn
+    time_sampler : how times are drawn
     """
 
     schedule: Schedule
-    row: Row
+    parameterization: Parameterization
     weighting: Weighting | Scheduled = field(default_factory=lambda: simple)
-    sampling: Sampling = field(default_factory=Uniform)
+    time_sampler: TimeSampler = field(default_factory=Uniform)
 
-    def times(self, key: Key) -> np.ndarray:
+    def draw_times(self, key: Key) -> np.ndarray:
         """One time a sample, on the host."""
-        return self.sampling(self.schedule, key.fold("time"))
+        return self.time_sampler(self.schedule, key.fold("time"))
 
     def weights(self, t: np.ndarray) -> np.ndarray:
         """How much a sample's error counts at time t, importance sampling accounted for."""
-        weights = weight(self.schedule, self.row, self.weighting, t)
-        if self.sampling.importance:
-            weights = weights / self.sampling.density(self.schedule, t)
+        weights = weight(self.schedule, self.parameterization, self.weighting, t)
+        if self.time_sampler.importance:
+            weights = weights / self.time_sampler.density(self.schedule, t)
         return weights
 
     def example(self, x_0: Array, key: Key) -> Example:
@@ -80,13 +80,13 @@ class Objective:
         """
         if len(key.samples) != x_0.shape[0]:
             raise InputError(f"{x_0.shape[0]} samples but a key for {len(key.samples)}")
-        xp, t = namespace(x_0), self.times(key)
+        xp, t = namespace(x_0), self.draw_times(key)
         eps = key.fold("noise").normal(x_0.shape[1:], xp).astype(x_0.dtype)
         x_t = marginal(self.schedule, x_0, eps, t)
         return Example(
-            shown=self.row.shown(self.schedule, x_t, t),
-            clock=clock(self.schedule, x_0, t),
-            target=self.row.target(self.schedule, x_0, eps, t),
+            network_input=self.parameterization.network_input(self.schedule, x_t, t),
+            timestep=timestep(self.schedule, x_0, t),
+            target=self.parameterization.target(self.schedule, x_0, eps, t),
             weight=xp.asarray(self.weights(t), dtype=x_0.dtype),
             t=t,
             eps=eps,

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from npdiff.backend import Array, namespace, per_sample
-from npdiff.denoiser import Network, clock
+from npdiff.denoiser import Network, timestep
 from npdiff.errors import InputError
 from npdiff.objective.bound import last_variance
-from npdiff.objective.decoder import discretised_gaussian
+from npdiff.objective.decoder import discretized_gaussian
 from npdiff.objective.divergence import gaussian_kl
 from npdiff.objective.example import Example, Objective, loss
-from npdiff.parameterisation import Row
+from npdiff.parameterization import Parameterization
 from npdiff.process import posterior_variance, transition
 from npdiff.pullback import Cotangents, Traced, differentiable
 from npdiff.schedules import Schedule, Times
@@ -33,7 +33,7 @@ def bound_loss(output: Array, *, example: Example, objective: Objective, x_0: Ar
         \qquad t_n \sim \{1, \dots, T\}
 
     in nats for each of D numbers: L_{t - 1} is the divergence :eq:`gaussian-kl` of the step from t
-    to t - 1, and for t = 1 the decoder's surprise :eq:`discretised-gaussian`. The factor T makes
+    to t - 1, and for t = 1 the decoder's surprise :eq:`discretized-gaussian`. The factor T makes
     the mean over t the sum that the bound is. Pullback: with the cotangents of the step's mean and
     log-variance, which are those of the two ops,
 
@@ -75,32 +75,34 @@ def bound_loss(output: Array, *, example: Example, objective: Objective, x_0: Ar
     first = t == 1.0
     at_first = xp.asarray(first.reshape(-1, *(1,) * (x_0.ndim - 1)))
 
-    x_0_hat, _ = objective.row.solve(schedule, example.x_t, y, t)
+    x0_hat, _ = objective.parameterization.solve(schedule, example.x_t, y, t)
     log_variance, slope = learned_log_variance(schedule, v, t - 1.0, t)
     # At t = 1 the divergence is not defined and not used: there it is that of the next step.
     s = np.where(first, 1.0, t - 1.0)
     _, forward = transition(schedule, s, s + 1.0)
     share = per_sample(schedule.alpha(s) * forward / schedule.sigma(s + 1.0) ** 2, x_0)
     kl, kl_vjp = gaussian_kl(
-        share * x_0_hat,
+        share * x0_hat,
         log_variance,
         true_mean=share * x_0,
         true_log_variance=xp.zeros_like(x_0)
         + per_sample(np.log(posterior_variance(schedule, s, s + 1.0)), x_0),
     )
-    log_p, decoder_vjp = discretised_gaussian(x_0_hat, log_variance, x=x_0)
+    log_p, decoder_vjp = discretized_gaussian(x0_hat, log_variance, x=x_0)
     term = xp.where(at_first, -log_p, kl)
     each = np.full(t.shape, schedule.steps / x_0.size)
-    if objective.sampling.importance:
-        each = each / objective.sampling.density(schedule, t)
+    if objective.time_sampler.importance:
+        each = each / objective.time_sampler.density(schedule, t)
     factor = per_sample(each, x_0)
-    by_output = per_sample(-schedule.sigma(t) / objective.row.determinant(schedule, t), x_0)
+    by_output = per_sample(
+        -schedule.sigma(t) / objective.parameterization.determinant(schedule, t), x_0
+    )
 
     def bound_loss_pullback(dloss: Array) -> Cotangents:
         dterm = factor * dloss
         dmean, dkl_variance = kl_vjp(xp.where(at_first, 0.0, dterm))
-        dx_0_hat, ddecoder_variance = decoder_vjp(xp.where(at_first, -dterm, 0.0))
-        dy = by_output * (share * dmean + dx_0_hat)
+        dx0_hat, ddecoder_variance = decoder_vjp(xp.where(at_first, -dterm, 0.0))
+        dy = by_output * (share * dmean + dx0_hat)
         dv = slope * (dkl_variance + ddecoder_variance)
         return (xp.concatenate([dy, dv], axis=-1),)
 
@@ -183,17 +185,17 @@ class LearnedVariance:
     ----------
     network : from (x, clock) to an output with twice the channels of x
     schedule : Schedule
-    row : what the first half means
+    parameterization : what the first half means
     """
 
     network: Network
     schedule: Schedule
-    row: Row
+    parameterization: Parameterization
 
     def __call__(self, x: Array, t: Times) -> tuple[Array, Array]:
         """The estimates of data and noise at (x, t)."""
         y, _ = self._asked(x, t)
-        return self.row.solve(self.schedule, x, y, t)
+        return self.parameterization.solve(self.schedule, x, y, t)
 
     def variance(self, x: Array, s: Times, t: Times) -> Array:
         """The variance of the step from t to s, an array of the shape of ``x``."""
@@ -202,8 +204,8 @@ class LearnedVariance:
         return namespace(x).exp(log_variance)
 
     def _asked(self, x: Array, t: Times) -> tuple[Array, Array]:
-        shown = self.row.shown(self.schedule, x, t)
-        return _halves(self.network(shown, clock(self.schedule, x, t)), x)
+        network_input = self.parameterization.network_input(self.schedule, x, t)
+        return _halves(self.network(network_input, timestep(self.schedule, x, t)), x)
 
 
 def _halves(output: Array, x: Array) -> tuple[Array, Array]:

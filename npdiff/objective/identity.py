@@ -8,13 +8,13 @@ r"""One identity for all losses: each is an integral over log-SNR with a weight 
     \mathrm d \lambda
 
 Apart from its two ends the schedule has dropped out of it: two losses that were published for
-different schedules, parameterisations and draws of time are the same loss where their w are (Kingma
+different schedules, parameterizations and draws of time are the same loss where their w are (Kingma
 and Gao 2023).
 """
 
 import numpy as np
 
-from npdiff.objective.times import Sampling, Uniform
+from npdiff.objective.time_samplers import TimeSampler, Uniform
 from npdiff.objective.units import Scheduled, duration, noise_weight, rate
 from npdiff.objective.weightings import Weighting
 from npdiff.schedules import Schedule, Times
@@ -24,7 +24,7 @@ def implied_weight(
     schedule: Schedule,
     weighting: Weighting | Scheduled,
     t: Times,
-    sampling: Sampling | None = None,
+    time_sampler: TimeSampler | None = None,
 ) -> np.ndarray:
     r"""The w of :eq:`weighted-loss` that a loss comes to.
 
@@ -44,7 +44,7 @@ def implied_weight(
     schedule : Schedule
     weighting : of the squared error of eps
     t : time, a scalar or (N,); t > 0
-    sampling : how times are drawn; uniform, if not given
+    time_sampler : how times are drawn; uniform, if not given
 
     Returns
     -------
@@ -54,8 +54,8 @@ def implied_weight(
     -----
     Kingma and Gao 2023, sections 2 and 3.
     """
-    sampling = Uniform() if sampling is None else sampling
+    time_sampler = Uniform() if time_sampler is None else time_sampler
     omega = noise_weight(schedule, weighting, t)
-    if not sampling.importance:
-        omega = omega * sampling.density(schedule, t)
+    if not time_sampler.importance:
+        omega = omega * time_sampler.density(schedule, t)
     return 2.0 * omega / (duration(schedule) * rate(schedule, t))

@@ -13,7 +13,7 @@ import numpy as np
 from npdiff.errors import InputError
 from npdiff.objective import weightings
 from npdiff.objective.weightings import Weighting
-from npdiff.parameterisation import Row
+from npdiff.parameterization import Parameterization
 from npdiff.schedules import Schedule, Times
 
 #: Where there is no signal at all, weights are taken at this log-SNR, near their limit.
@@ -116,7 +116,12 @@ def noise_weight(schedule: Schedule, weighting: Weighting | Scheduled, t: Times)
     return weighting(np.maximum(schedule.log_snr(t), _NO_SIGNAL))
 
 
-def weight(schedule: Schedule, row: Row, weighting: Weighting | Scheduled, t: Times) -> np.ndarray:
+def weight(
+    schedule: Schedule,
+    parameterization: Parameterization,
+    weighting: Weighting | Scheduled,
+    t: Times,
+) -> np.ndarray:
     r"""A weighting in the units of a row's output.
 
     .. math::
@@ -129,7 +134,7 @@ def weight(schedule: Schedule, row: Row, weighting: Weighting | Scheduled, t: Ti
     Parameters
     ----------
     schedule : Schedule
-    row : the parameterisation whose squared error is to be weighted
+    parameterization : the parameterization whose squared error is to be weighted
     weighting : a function from log-SNR to the weight of the squared error of eps, or a Scheduled
     t : time, a scalar or (N,)
 
@@ -142,7 +147,7 @@ def weight(schedule: Schedule, row: Row, weighting: Weighting | Scheduled, t: Ti
     InputError
         If a weight is not finite.
     """
-    a, b = row.coefficients(schedule, t)
+    a, b = parameterization.coefficients(schedule, t)
     sigma = schedule.sigma(t)
     alpha = np.maximum(schedule.alpha(t), sigma * math.exp(0.5 * _NO_SIGNAL))
     units = alpha / (alpha * b - sigma * a)

@@ -50,7 +50,7 @@ def min_snr(log_snr: np.ndarray, gamma: float = 5.0) -> np.ndarray:
 
 
 def p2(log_snr: np.ndarray, k: float = 1.0, gamma: float = 1.0) -> np.ndarray:
-    r"""Perception-prioritised weighting: less weight where little noise is to be removed.
+    r"""Perception-prioritized weighting: less weight where little noise is to be removed.
 
     .. math::
         :label: p2

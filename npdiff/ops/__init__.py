@@ -4,12 +4,12 @@ No parameters, no state, channels last, any number of spatial axes, NumPy or CuP
 here is the definition; faster versions of single functions are proved equal to these.
 """
 
-from npdiff.ops.attention import attention
+from npdiff.ops._attention import attention
+from npdiff.ops._conv import conv
+from npdiff.ops._embedding import embedding, sinusoidal
+from npdiff.ops._linear import linear, modulate, shift
 from npdiff.ops.composite import norm_silu_conv, upsample_conv
-from npdiff.ops.conv import conv
 from npdiff.ops.elementwise import dropout, gelu, silu, softmax
-from npdiff.ops.embedding import embedding, sinusoidal
-from npdiff.ops.linear import linear, modulate, shift
 from npdiff.ops.loss import cross_entropy, squared_error
 from npdiff.ops.norm import group_norm, layer_norm
 from npdiff.ops.resample import average_pool, depth_to_space, space_to_depth, upsample

@@ -1,9 +1,9 @@
-"""What networks do so often in one breath that it has a name, and may have a kernel, of its own."""
+"""Fused operations: common compositions of ops, each with one kernel."""
 
 from npdiff.acceleration import accelerated
 from npdiff.backend import Array
-from npdiff.ops import linear
-from npdiff.ops.conv import Padding, conv
+from npdiff.ops import _linear
+from npdiff.ops._conv import Padding, conv
 from npdiff.ops.elementwise import dropout, silu
 from npdiff.ops.norm import group_norm
 from npdiff.ops.resample import upsample
@@ -71,12 +71,12 @@ def norm_silu_conv(
     modulated, shifted, added = scale is not None, shift is not None, residual is not None
     h, norm_vjp = group_norm(x, gamma, beta, groups=groups, eps=eps)
     if modulated:
-        h, modulate_vjp = linear.modulate(h, scale, offset)
+        h, modulate_vjp = _linear.modulate(h, scale, offset)
     h, silu_vjp = silu(h)
     h, dropout_vjp = dropout(h, rate=rate, key=key)
     y, conv_vjp = conv(h, w, b, padding=padding)
     if shifted:
-        y, shift_vjp = linear.shift(y, shift)
+        y, shift_vjp = _linear.shift(y, shift)
     if added:
         y = y + residual
 
@@ -101,7 +101,7 @@ def norm_silu_conv(
 def upsample_conv(
     x: Array, w: Array, b: Array, *, size: tuple[int, ...] | None = None, padding: Padding = None
 ) -> Traced:
-    """Upsampling by 2, nearest neighbour (:eq:`upsample`), and a convolution of it (:eq:`conv`).
+    """Upsampling by 2, nearest neighbor (:eq:`upsample`), and a convolution of it (:eq:`conv`).
 
     Saves: what these functions save.
 

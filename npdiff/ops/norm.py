@@ -1,4 +1,4 @@
-"""Normalisation: over groups of channels and space, or over the channels of one position."""
+"""Normalization: over groups of channels and space, or over the channels of one position."""
 
 from npdiff.acceleration import accelerated
 from npdiff.backend import Array, namespace
@@ -9,7 +9,7 @@ from npdiff.pullback import Cotangents, Traced, differentiable
 @differentiable
 @accelerated
 def group_norm(x: Array, gamma: Array, beta: Array, *, groups: int, eps: float = 1e-5) -> Traced:
-    r"""Group normalisation.
+    r"""Group normalization.
 
     .. math::
         :label: group-norm
@@ -17,7 +17,7 @@ def group_norm(x: Array, gamma: Array, beta: Array, *, groups: int, eps: float =
         y = \gamma\,\hat x + \beta, \qquad \hat x = \frac{x - \mu_g}{\sqrt{v_g + \epsilon}}
 
     with the mean :math:`\mu_g` and (biased) variance :math:`v_g` of sample and group, over all
-    positions and the C / G channels of the group. The variance is that of the centred numbers: the
+    positions and the C / G channels of the group. The variance is that of the centered numbers: the
     difference of E[x^2] and E[x]^2 would cancel in float32 when the mean is large. Pullback, with
     :math:`\langle\cdot\rangle` the mean over a group:
 
@@ -87,7 +87,7 @@ def group_norm(x: Array, gamma: Array, beta: Array, *, groups: int, eps: float =
 
 @differentiable
 def layer_norm(x: Array, gamma: Array, beta: Array, *, eps: float = 1e-5) -> Traced:
-    r"""Layer normalisation of the last axis.
+    r"""Layer normalization of the last axis.
 
     .. math::
         :label: layer-norm

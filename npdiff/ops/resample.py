@@ -72,7 +72,7 @@ def _repeat(x: Array, factor: int) -> Array:
 
 @differentiable
 def upsample(x: Array, *, factor: int = 2, size: Sequence[int] | None = None) -> Traced:
-    r"""Nearest-neighbour upsampling: every position becomes a cell of f x ... x f copies.
+    r"""Nearest-neighbor upsampling: every position becomes a cell of f x ... x f copies.
 
     .. math::
         :label: upsample

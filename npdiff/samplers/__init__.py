@@ -1,6 +1,6 @@
 """Samplers: generators that carry noise to data, one step after the other.
 
-A sampler is ``sampler(denoise, schedule, x, times, *, noise=None, **options)``. It knows nothing of
+A sampler is ``sampler(denoise, schedule, x, timesteps, *, noise=None, **options)``. It knows nothing of
 networks and draws no random numbers of its own; whether time is discrete or continuous is a
 property of the schedule and the grid. The last step's ``x`` is the sample.
 """
@@ -13,23 +13,23 @@ import numpy as np
 from npdiff.backend import Array
 from npdiff.denoiser import Denoise
 from npdiff.errors import InputError
+from npdiff.samplers._ddim import ddim, ddim_inversion
+from npdiff.samplers._ddpm import ddpm
+from npdiff.samplers._deis import deis
+from npdiff.samplers._dpm_solver import dpm_solver, dpm_solver_multistep
+from npdiff.samplers._dpmpp_sde import dpmpp_sde
+from npdiff.samplers._edm import edm
+from npdiff.samplers._lms import lms
+from npdiff.samplers._pndm import plms, pndm
+from npdiff.samplers._unipc import unipc
 from npdiff.samplers.adaptive import adaptive_ode
 from npdiff.samplers.ancestral import dpm2_ancestral, euler_ancestral
-from npdiff.samplers.ddim import ddim, ddim_inversion
-from npdiff.samplers.ddpm import ddpm
-from npdiff.samplers.deis import deis
-from npdiff.samplers.dpm_solver import dpm_solver, dpm_solver_multistep
 from npdiff.samplers.dpmpp import dpmpp_2s, dpmpp_multistep
-from npdiff.samplers.dpmpp_sde import dpmpp_sde
-from npdiff.samplers.edm import edm
 from npdiff.samplers.guard import check_options, check_state, checked_times, defaults, watched
 from npdiff.samplers.langevin import predictor_corrector
-from npdiff.samplers.lms import lms
 from npdiff.samplers.ode import euler, heun
-from npdiff.samplers.pndm import plms, pndm
 from npdiff.samplers.sde import euler_maruyama
 from npdiff.samplers.step import Noise, Step, Steps, keyed_noise
-from npdiff.samplers.unipc import unipc
 from npdiff.schedules import Schedule
 
 __all__ = [
@@ -109,7 +109,7 @@ def sample(
     denoise: Denoise,
     schedule: Schedule,
     x: Array,
-    times: np.ndarray,
+    timesteps: np.ndarray,
     noise: Noise | None = None,
     **options: Any,
 ) -> Steps:
@@ -118,10 +118,10 @@ def sample(
     Parameters
     ----------
     name : a key of :data:`SAMPLERS`
-    denoise : from (x, t) to (x_0_hat, eps_hat)
+    denoise : from (x, t) to (x0_hat, eps_hat)
     schedule : Schedule
-    x : (N, ...) floating-point array, the state at ``times[0]``
-    times : strictly descending host array within the schedule, two times or more
+    x : (N, ...) floating-point array, the state at ``timesteps[0]``
+    timesteps : strictly descending host array within the schedule, two times or more
     noise : from the index of a draw to standard normal noise, for stochastic samplers
     options : the sampler's own, as :func:`options_of` lists them
 
@@ -137,7 +137,7 @@ def sample(
         a step leads to numbers that are not finite: at once on NumPy, at the end on a device.
     """
     check_options(name, options_of(name), options)
-    times = checked_times(schedule, times)
+    timesteps = checked_times(schedule, timesteps)
     check_state(x)
-    steps = SAMPLERS[name](denoise, schedule, x, times, noise=noise, **options)
-    return watched(steps, times)
+    steps = SAMPLERS[name](denoise, schedule, x, timesteps, noise=noise, **options)
+    return watched(steps, timesteps)

@@ -18,7 +18,7 @@ def adaptive_ode(
     denoise: Denoise,
     schedule: Schedule,
     x: Array,
-    times: np.ndarray,
+    timesteps: np.ndarray,
     *,
     method: str = "RK45",
     rtol: float = 1e-5,
@@ -39,18 +39,18 @@ def adaptive_ode(
     the schedule: a chain has no kinks there. The state is of unit size, and so the tolerances are
     in units of the data. The times only say where to report, by the solver's dense output: their
     number does not change the result. Where they end at 0 the integration stops at ``t_min`` of the
-    schedule, and the sample is x_0_hat at that time.
+    schedule, and the sample is x0_hat at that time.
 
     The solver runs on the host, in float64. Its steps are chosen for the batch as a whole, so a
-    sample depends on its neighbours, within the tolerance.
+    sample depends on its neighbors, within the tolerance.
 
     Parameters
     ----------
-    denoise : from (x, t) to (x_0_hat, eps_hat); asked as often as the tolerance demands, and once
+    denoise : from (x, t) to (x0_hat, eps_hat); asked as often as the tolerance demands, and once
         for every step that is reported
     schedule : Schedule
-    x : (N, ...) array, the state at ``times[0]``
-    times : descending host array
+    x : (N, ...) array, the state at ``timesteps[0]``
+    timesteps : descending host array
     method : ``"RK45"``, ``"RK23"`` or ``"DOP853"``, as in :func:`scipy.integrate.solve_ivp`
     rtol, atol : of the local error, relative and absolute
     noise : accepted as by every sampler, and not used
@@ -75,8 +75,8 @@ def adaptive_ode(
     if not (0.0 < rtol < 1.0 and 0.0 < atol < 1.0):
         raise InputError(f"rtol and atol lie between 0 and 1, got {rtol} and {atol}")
     xp, shape, dtype = namespace(x), x.shape, x.dtype
-    reached = float(times[0])
-    end = float(times[-1]) or min(schedule.t_min, float(times[-2]))
+    reached = float(timesteps[0])
+    end = float(timesteps[-1]) or min(schedule.t_min, float(timesteps[-2]))
     bounds = schedule.log_snr(reached), schedule.log_snr(end)
 
     def time_of(angle: float) -> float:
@@ -90,8 +90,10 @@ def adaptive_ode(
 
     def slope(angle: float, y: np.ndarray) -> np.ndarray:
         t = time_of(angle)
-        x_0, eps = denoise(placed(y, t), t)
-        value = to_host(math.cos(angle) * eps - math.sin(angle) * x_0).astype(np.float64).ravel()
+        x0_hat, eps_hat = denoise(placed(y, t), t)
+        value = (
+            to_host(math.cos(angle) * eps_hat - math.sin(angle) * x0_hat).astype(np.float64).ravel()
+        )
         if not np.isfinite(value).all():
             raise InputError(f"the denoiser's answer at t = {t:g} is not finite")
         return value
@@ -104,8 +106,8 @@ def adaptive_ode(
     solver = getattr(integrate, method)(
         slope, angle_at(reached), y, angle_at(end), rtol=rtol, atol=atol
     )
-    for s in times[1:].tolist():
-        x_0, _ = denoise(x, reached)
+    for s in timesteps[1:].tolist():
+        x0_hat, _ = denoise(x, reached)
         target = max(s, end)
         angle = angle_at(target)
         while solver.t > angle:
@@ -116,6 +118,6 @@ def adaptive_ode(
             y = solver.y if solver.t == angle else solver.dense_output()(angle)
             x = placed(y, target)
         if s == 0.0:
-            x = x_0 if target == reached else denoise(x, target)[0]
+            x = x0_hat if target == reached else denoise(x, target)[0]
         reached = s
-        yield Step(s, x, x_0)
+        yield Step(s, x, x0_hat)

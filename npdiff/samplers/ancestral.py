@@ -44,7 +44,7 @@ def euler_ancestral(
     denoise: Denoise,
     schedule: Schedule,
     x: Array,
-    times: np.ndarray,
+    timesteps: np.ndarray,
     *,
     eta: float = 1.0,
     noise: Noise | None = None,
@@ -62,10 +62,10 @@ def euler_ancestral(
 
     Parameters
     ----------
-    denoise : from (x, t) to (x_0_hat, eps_hat); asked once a step
+    denoise : from (x, t) to (x0_hat, eps_hat); asked once a step
     schedule : Schedule
-    x : (N, ...) array, the state at ``times[0]``
-    times : descending host array
+    x : (N, ...) array, the state at ``timesteps[0]``
+    timesteps : descending host array
     eta : from 0, deterministic, to 1
     noise : from the index of a step to standard normal noise; unused at eta = 0
 
@@ -82,22 +82,22 @@ def euler_ancestral(
     -----
     Crowson 2022 (k-diffusion).
     """
-    for i, (t, s) in enumerate(pairwise(times)):
-        x_0, eps = denoise(x, t)
+    for i, (t, s) in enumerate(pairwise(timesteps)):
+        x0_hat, eps_hat = denoise(x, t)
         u, u_s = noise_ratio(schedule, t), noise_ratio(schedule, s)
         down, up = split(u, u_s, eta)
-        z = advance(x_0, eps, u, down)
+        z = advance(x0_hat, eps_hat, u, down)
         if up > 0.0:
             z = z + up * draw(noise, i, x)
         x = per_sample(schedule.alpha(s), x) * z
-        yield Step(float(s), x, x_0)
+        yield Step(float(s), x, x0_hat)
 
 
 def dpm2_ancestral(
     denoise: Denoise,
     schedule: Schedule,
     x: Array,
-    times: np.ndarray,
+    timesteps: np.ndarray,
     *,
     eta: float = 1.0,
     noise: Noise | None = None,
@@ -116,10 +116,10 @@ def dpm2_ancestral(
 
     Parameters
     ----------
-    denoise : from (x, t) to (x_0_hat, eps_hat); asked twice a step, once in the last: 2N - 1 times
+    denoise : from (x, t) to (x0_hat, eps_hat); asked twice a step, once in the last: 2N - 1 times
     schedule : Schedule
-    x : (N, ...) array, the state at ``times[0]``
-    times : descending host array
+    x : (N, ...) array, the state at ``timesteps[0]``
+    timesteps : descending host array
     eta : from 0, deterministic, to 1
     noise : from the index of a step to standard normal noise; unused at eta = 0
 
@@ -137,17 +137,19 @@ def dpm2_ancestral(
     Crowson 2022 (k-diffusion); the midpoint is that of DPM-Solver-2, Lu et al. 2022 (DPM-Solver),
     section 3.2.
     """
-    for i, (t, s) in enumerate(pairwise(times)):
-        x_0, eps = denoise(x, t)
+    for i, (t, s) in enumerate(pairwise(timesteps)):
+        x0_hat, eps_hat = denoise(x, t)
         u, u_s = noise_ratio(schedule, t), noise_ratio(schedule, s)
         down, up = split(u, u_s, eta)
         slope = None
         if u_s > 0.0 and u <= PURE_NOISE:
             u_m = math.sqrt(u * down)
             t_m = time_of(schedule, u_m)
-            _, slope = denoise(per_sample(schedule.alpha(t_m), x) * advance(x_0, eps, u, u_m), t_m)
-        z = advance(x_0, eps, u, down, slope)
+            _, slope = denoise(
+                per_sample(schedule.alpha(t_m), x) * advance(x0_hat, eps_hat, u, u_m), t_m
+            )
+        z = advance(x0_hat, eps_hat, u, down, slope)
         if up > 0.0:
             z = z + up * draw(noise, i, x)
         x = per_sample(schedule.alpha(s), x) * z
-        yield Step(float(s), x, x_0)
+        yield Step(float(s), x, x0_hat)

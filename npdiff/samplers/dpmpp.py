@@ -1,14 +1,14 @@
 r"""DPM-Solver++: exponential integrators of the probability-flow ODE, by the estimate of the data.
 
-What is taken for smooth is x_0_hat, which guidance and clipping keep within bounds.
+What is taken for smooth is x0_hat, which guidance and clipping keep within bounds.
 """
 
 import numpy as np
 
 from npdiff.backend import Array
 from npdiff.denoiser import Denoise
-from npdiff.samplers.dpm_solver import dpm_solver
-from npdiff.samplers.exponential import DATA
+from npdiff.samplers._dpm_solver import dpm_solver
+from npdiff.samplers.exponential import DATA_PREDICTION
 from npdiff.samplers.multistep import multistep
 from npdiff.samplers.step import Noise, Steps
 from npdiff.schedules import Schedule
@@ -18,7 +18,7 @@ def dpmpp_2s(
     denoise: Denoise,
     schedule: Schedule,
     x: Array,
-    times: np.ndarray,
+    timesteps: np.ndarray,
     *,
     noise: Noise | None = None,
 ) -> Steps:
@@ -33,40 +33,40 @@ def dpmpp_2s(
         x_s &= \frac{\sigma_s}{\sigma_t} x_t
         - \alpha_s \left( e^{-h} - 1 \right) \hat x_0(u, s_1)
 
-    with s_1 half way in log-SNR. Steps to sigma = 0, which return x_0_hat, and from alpha = 0 are
+    with s_1 half way in log-SNR. Steps to sigma = 0, which return x0_hat, and from alpha = 0 are
     of order 1 and ask the denoiser once.
 
     Parameters
     ----------
-    denoise : from (x, t) to (x_0_hat, eps_hat); asked twice a step
+    denoise : from (x, t) to (x0_hat, eps_hat); asked twice a step
     schedule : Schedule
-    x : (N, ...) array, the state at ``times[0]``
-    times : descending host array
+    x : (N, ...) array, the state at ``timesteps[0]``
+    timesteps : descending host array
     noise : accepted as by every sampler, and not used
 
     Yields
     ------
     Step
-        Its ``x_0`` is the estimate at the start of the step.
+        Its ``x0_hat`` is the estimate at the start of the step.
 
     Notes
     -----
-    Lu et al. 2022 (DPM-Solver++), Algorithm 1; it is :func:`npdiff.samplers.dpm_solver.dpm_solver`
+    Lu et al. 2022 (DPM-Solver++), Algorithm 1; it is :func:`npdiff.samplers._dpm_solver.dpm_solver`
     of order 2 in the data's form.
     """
-    yield from dpm_solver(denoise, schedule, x, times, order=2, form="x0")
+    yield from dpm_solver(denoise, schedule, x, timesteps, order=2, prediction="x0")
 
 
 def dpmpp_multistep(
     denoise: Denoise,
     schedule: Schedule,
     x: Array,
-    times: np.ndarray,
+    timesteps: np.ndarray,
     *,
     order: int = 2,
     midpoint: bool = True,
     start: str = "low",
-    published: bool = False,
+    legacy: bool = False,
     noise: Noise | None = None,
 ) -> Steps:
     r"""DPM-Solver++(2M) and (3M), multistep.
@@ -91,19 +91,19 @@ def dpmpp_multistep(
         - \alpha_s \left( e^{-h} - 1 + h - \tfrac12 h^2 \right) \hat x_0''
 
     How it starts is an option (:mod:`npdiff.samplers.multistep`). Steps to sigma = 0, which return
-    x_0_hat, and from alpha = 0 are of order 1.
+    x0_hat, and from alpha = 0 are of order 1.
 
     Parameters
     ----------
-    denoise : from (x, t) to (x_0_hat, eps_hat); asked once a step
+    denoise : from (x, t) to (x0_hat, eps_hat); asked once a step
     schedule : Schedule
-    x : (N, ...) array, the state at ``times[0]``
-    times : descending host array
+    x : (N, ...) array, the state at ``timesteps[0]``
+    timesteps : descending host array
     order : 1 (DDIM), 2 (2M) or 3 (3M)
     midpoint : with order 2, integrate the slope by :eq:`midpoint-rule`, as published; else exactly
     start : ``"low"``, with lower orders, as published: order 3 is then seen from nearly pure noise
         only; or ``"singlestep"``, with order 3 by a step of order 2, which asks twice
-    published : with order 3, leave out the factor 2 of the second derivative, as public code does:
+    legacy : with order 3, leave out the factor 2 of the second derivative, as public code does:
         of order 2 then
     noise : accepted as by every sampler, and not used
 
@@ -121,6 +121,6 @@ def dpmpp_multistep(
     Lu et al. 2022 (DPM-Solver++), Algorithm 2 for order 2 and the appendix for order 3.
     """
     yield from multistep(
-        denoise, schedule, x, times, DATA,
-        order=order, midpoint=midpoint, start=start, published=published,
+        denoise, schedule, x, timesteps, DATA_PREDICTION,
+        order=order, midpoint=midpoint, start=start, legacy=legacy,
     )  # fmt: skip

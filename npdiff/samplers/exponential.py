@@ -7,7 +7,7 @@ the noise or of the data. The solvers differ in how they find its derivatives wi
 
 A step that arrives at sigma = 0, or leaves from alpha = 0, has infinite length in it, over which
 derivatives say nothing. All solvers take it with order one, as DDIM's :eq:`ddim-step`; on arriving
-at sigma = 0 that is x_0_hat.
+at sigma = 0 that is x0_hat.
 """
 
 import math
@@ -59,13 +59,13 @@ def phi(n: int, z: float) -> float:
     return value
 
 
-def half_log_snr(schedule: Schedule, times: np.ndarray) -> list[float]:
+def half_log_snr(schedule: Schedule, timesteps: np.ndarray) -> list[float]:
     """Half of the log-SNR at each time; inf where there is no noise, -inf where no signal is."""
-    return [float(value) for value in 0.5 * np.atleast_1d(schedule.log_snr(times))]
+    return [float(value) for value in 0.5 * np.atleast_1d(schedule.log_snr(timesteps))]
 
 
 @dataclass(frozen=True)
-class Form:
+class SolverPrediction:
     r"""Which estimate a solver takes for a smooth function of time: the noise's or the data's.
 
     .. math::
@@ -84,7 +84,7 @@ class Form:
 
     Parameters
     ----------
-    name : ``"eps"`` or ``"x0"``
+    name : ``"eps_hat"`` or ``"x0"``
     sign : of z = sign h: 1 for the noise, -1 for the data
 
     Notes
@@ -96,9 +96,9 @@ class Form:
     name: str
     sign: int
 
-    def estimate(self, x_0: Array, eps: Array) -> Array:
+    def estimate(self, x0_hat: Array, eps_hat: Array) -> Array:
         """The estimate m that is taken for smooth."""
-        return eps if self.sign > 0 else x_0
+        return eps_hat if self.sign > 0 else x0_hat
 
     def scale(self, schedule: Schedule, t: Times) -> float:
         """The scale c_t of its derivatives: sigma_t for the noise, alpha_t for the data."""
@@ -110,17 +110,19 @@ class Form:
         """The estimates of data and noise at x, of which one is known: they add up to x."""
         alpha, sigma = schedule.alpha(t), schedule.sigma(t)
         if self.sign > 0:
-            x_0 = per_sample(1.0 / alpha, x) * x - per_sample(sigma / alpha, x) * estimate
-            return x_0, estimate
+            x0_hat = per_sample(1.0 / alpha, x) * x - per_sample(sigma / alpha, x) * estimate
+            return x0_hat, estimate
         return estimate, per_sample(1.0 / sigma, x) * x - per_sample(alpha / sigma, x) * estimate
 
 
-NOISE, DATA = Form("eps", 1), Form("x0", -1)
+NOISE_PREDICTION, DATA_PREDICTION = SolverPrediction("eps", 1), SolverPrediction("x0", -1)
 
-FORMS = {form.name: form for form in (NOISE, DATA)}
+SOLVER_PREDICTIONS = {
+    prediction.name: prediction for prediction in (NOISE_PREDICTION, DATA_PREDICTION)
+}
 
 
-def form_named(name: str) -> Form:
+def solver_prediction(name: str) -> SolverPrediction:
     """The form of that name.
 
     Raises
@@ -128,9 +130,11 @@ def form_named(name: str) -> Form:
     InputError
         If it is none.
     """
-    if name not in FORMS:
-        raise InputError(f"unknown form {name!r}: choose one of {', '.join(FORMS)}")
-    return FORMS[name]
+    if name not in SOLVER_PREDICTIONS:
+        raise InputError(
+            f"unknown prediction {name!r}: choose one of {', '.join(SOLVER_PREDICTIONS)}"
+        )
+    return SOLVER_PREDICTIONS[name]
 
 
 def order_among(orders: Sequence[int], order: int) -> int:
@@ -146,13 +150,16 @@ def order_among(orders: Sequence[int], order: int) -> int:
     return order
 
 
-def first_order(schedule: Schedule, x_0: Array, eps: Array, s: Times) -> Array:
-    r"""The step of order one, alpha_s x_0_hat + sigma_s eps_hat, for both forms: DDIM's.
+def first_order(schedule: Schedule, x0_hat: Array, eps_hat: Array, s: Times) -> Array:
+    r"""The step of order one, alpha_s x0_hat + sigma_s eps_hat, for both forms: DDIM's.
 
     In terms of x_t and one estimate, the weight of the estimate is :math:`-c_s z \varphi_1(z)`;
     written with both estimates it holds for steps of any length, infinite ones included.
     """
-    return per_sample(schedule.alpha(s), x_0) * x_0 + per_sample(schedule.sigma(s), eps) * eps
+    return (
+        per_sample(schedule.alpha(s), x0_hat) * x0_hat
+        + per_sample(schedule.sigma(s), eps_hat) * eps_hat
+    )
 
 
 def added(x: Array, scale: float, terms: Iterable[tuple[float, Array]]) -> Array:

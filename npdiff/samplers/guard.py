@@ -13,7 +13,7 @@ from npdiff.errors import InputError
 from npdiff.samplers.step import Steps
 from npdiff.schedules import Schedule
 
-_COMMON = ("denoise", "schedule", "x", "times", "noise")
+_COMMON = ("denoise", "schedule", "x", "timesteps", "noise")
 
 
 def defaults(sampler: Callable[..., Steps]) -> dict[str, Any]:
@@ -48,14 +48,14 @@ def _mismatch(value: Any, default: Any) -> str:
     return ""
 
 
-def checked_times(schedule: Schedule, times: np.ndarray) -> np.ndarray:
-    """``times`` as float64, strictly descending and within the schedule, or an InputError."""
-    times = schedule.time(times)
-    if times.ndim != 1 or times.size < 2:
+def checked_times(schedule: Schedule, timesteps: np.ndarray) -> np.ndarray:
+    """``timesteps`` as float64, strictly descending and within the schedule, or an InputError."""
+    timesteps = schedule.time(timesteps)
+    if timesteps.ndim != 1 or timesteps.size < 2:
         raise InputError("a grid is a row of at least two times")
-    if not (np.diff(times) < 0.0).all():
+    if not (np.diff(timesteps) < 0.0).all():
         raise InputError("a grid's times descend strictly, from noise to data")
-    return times
+    return timesteps
 
 
 def check_state(x: Array) -> None:
@@ -67,18 +67,18 @@ def check_state(x: Array) -> None:
         )
 
 
-def watched(steps: Steps, times: np.ndarray) -> Steps:
+def watched(steps: Steps, timesteps: np.ndarray) -> Steps:
     """The same steps, or an InputError where one led to what is no number.
 
     On NumPy every step is looked at. On a device only the last: a look makes the program wait.
     """
-    last = len(times) - 1
+    last = len(timesteps) - 1
     for i, step in enumerate(steps, 1):
         xp = namespace(step.x)
         if (xp is np or i == last) and not to_host(xp.isfinite(step.x).all()):
             raise InputError(
                 f"{'step' if xp is np else 'a step up to'} {i} of {last}, "
-                f"from t = {times[i - 1]:g} to {times[i]:g}, led to numbers that are not finite: "
+                f"from t = {timesteps[i - 1]:g} to {timesteps[i]:g}, led to numbers that are not finite: "
                 "look at what the denoiser answers there, or take shorter steps"
             )
         yield step

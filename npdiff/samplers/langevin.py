@@ -17,7 +17,7 @@ def predictor_corrector(
     denoise: Denoise,
     schedule: Schedule,
     x: Array,
-    times: np.ndarray,
+    timesteps: np.ndarray,
     *,
     snr: float = 0.16,
     corrections: int = 1,
@@ -36,15 +36,15 @@ def predictor_corrector(
     keep the marginal q_s, and lead to it from any other law. At a given r what they lead to is
     slightly off: where q_s is normal with variance V, a variance of :math:`V / (1 - r^2 \sigma_s^2
     / V)`, which tends to V as sigma_s falls. No noise is added on arriving at the data, where the
-    last x_0_hat is returned.
+    last x0_hat is returned.
 
     Parameters
     ----------
-    denoise : from (x, t) to (x_0_hat, eps_hat); asked 1 + corrections times a step, in the last
+    denoise : from (x, t) to (x0_hat, eps_hat); asked 1 + corrections times a step, in the last
         once
     schedule : Schedule
-    x : (N, ...) array, the state at ``times[0]``
-    times : descending host array
+    x : (N, ...) array, the state at ``timesteps[0]``
+    timesteps : descending host array
     snr : r, from 0 to 1, both excluded
     corrections : Langevin steps after each step; 0 for ancestral sampling alone
     noise : from the index of a draw to standard normal noise. Step i of 0, 1, ... draws
@@ -53,7 +53,7 @@ def predictor_corrector(
     Yields
     ------
     Step
-        Its ``x_0`` is the estimate that the ancestral step was taken with.
+        Its ``x0_hat`` is the estimate that the ancestral step was taken with.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def predictor_corrector(
     -----
     Song et al. 2021, section 4.2 and appendix. There the size of the step is
     ``2 (r |z| / |score|)^2`` with the norms of the draw at hand, averaged over a batch; here it is
-    what that is for the score -z / sigma, so that a sample does not depend on its neighbours, and
+    what that is for the score -z / sigma, so that a sample does not depend on its neighbors, and
     the step is linear in x where the denoiser is. On chains the paper has a factor more, 1 -
     beta_t.
     """
@@ -72,20 +72,20 @@ def predictor_corrector(
         raise InputError(f"snr lies between 0 and 1, both excluded, got {snr}")
     if corrections < 0:
         raise InputError(f"there are 0 corrections or more, got {corrections}")
-    for i, (t, s) in enumerate(pairwise(times)):
-        x_0, _ = denoise(x, t)
-        x = posterior_mean(schedule, x_0, x, s, t)
+    for i, (t, s) in enumerate(pairwise(timesteps)):
+        x0_hat, _ = denoise(x, t)
+        x = posterior_mean(schedule, x0_hat, x, s, t)
         sigma_s = float(schedule.sigma(s))
         if sigma_s > 0.0:
             first = i * (1 + corrections)
             deviation = math.sqrt(float(posterior_variance(schedule, s, t)))
             x = x + per_sample(deviation, x) * draw(noise, first, x)
             for j in range(1, 1 + corrections):
-                _, eps = denoise(x, s)
-                x = langevin(x, eps, draw(noise, first + j, x), sigma_s, snr)
-        yield Step(float(s), x, x_0)
+                _, eps_hat = denoise(x, s)
+                x = langevin(x, eps_hat, draw(noise, first + j, x), sigma_s, snr)
+        yield Step(float(s), x, x0_hat)
 
 
-def langevin(x: Array, eps: Array, z: Array, sigma: float, snr: float) -> Array:
+def langevin(x: Array, eps_hat: Array, z: Array, sigma: float, snr: float) -> Array:
     """One step of :eq:`langevin-step` at the noise ``sigma``, with the draw ``z``."""
-    return x - (2.0 * snr**2 * sigma) * eps + (2.0 * snr * sigma) * z
+    return x - (2.0 * snr**2 * sigma) * eps_hat + (2.0 * snr * sigma) * z

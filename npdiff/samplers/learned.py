@@ -3,12 +3,14 @@
 from npdiff.backend import Array
 from npdiff.denoiser import Denoise, Denoiser, Network
 from npdiff.errors import InputError
-from npdiff.parameterisation import Row
+from npdiff.parameterization import Parameterization
 from npdiff.schedules import Schedule, Times
 from npdiff.variances import Variance, interpolated
 
 
-def with_variance(network: Network, schedule: Schedule, row: Row) -> tuple[Denoise, Variance]:
+def with_variance(
+    network: Network, schedule: Schedule, parameterization: Parameterization
+) -> tuple[Denoise, Variance]:
     """A network with a learned variance, for :func:`~npdiff.samplers.ddpm`.
 
     The network's output has twice the channels of its input, on the last axis: first what the row
@@ -21,12 +23,12 @@ def with_variance(network: Network, schedule: Schedule, row: Row) -> tuple[Denoi
     ----------
     network : from (x, clock) to an output of the shape of x, but for twice the channels
     schedule : Schedule
-    row : what the first half means
+    parameterization : what the first half means
 
     Returns
     -------
     denoise, variance
-        ``ddpm(denoise, schedule, x, times, variance=variance, noise=noise)``
+        ``ddpm(denoise, schedule, x, timesteps, variance=variance, noise=noise)``
 
     Notes
     -----
@@ -34,8 +36,8 @@ def with_variance(network: Network, schedule: Schedule, row: Row) -> tuple[Denoi
     """
     kept: list[Array] = []
 
-    def first_half(x: Array, clock: Array) -> Array:
-        output = network(x, clock)
+    def first_half(x: Array, timestep: Array) -> Array:
+        output = network(x, timestep)
         channels = x.shape[-1]
         if output.shape != (*x.shape[:-1], 2 * channels):
             raise InputError(
@@ -45,7 +47,7 @@ def with_variance(network: Network, schedule: Schedule, row: Row) -> tuple[Denoi
         kept[:] = [output[..., channels:]]
         return output[..., :channels]
 
-    denoiser = Denoiser(first_half, schedule, row)
+    denoiser = Denoiser(first_half, schedule, parameterization)
     state: list[object] = [None]
 
     def denoise(x: Array, t: Times) -> tuple[Array, Array]:

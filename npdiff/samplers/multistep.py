@@ -19,7 +19,7 @@ from npdiff.backend import Array
 from npdiff.denoiser import Denoise
 from npdiff.errors import InputError
 from npdiff.samplers.exponential import (
-    Form,
+    SolverPrediction,
     added,
     first_order,
     half_log_snr,
@@ -45,7 +45,7 @@ def remembered(history: History, place: float, estimate: Array, order: int) -> H
     return [(place, estimate), *history][:order] if isfinite(place) else []
 
 
-def derivatives(history: History, h: float, *, published: bool = False) -> Sequence[Array]:
+def derivatives(history: History, h: float, *, legacy: bool = False) -> Sequence[Array]:
     r"""The derivatives of the polynomial through two or three estimates, at the latest.
 
     .. math::
@@ -66,7 +66,7 @@ def derivatives(history: History, h: float, *, published: bool = False) -> Seque
     ----------
     history : at distinct places, latest first
     h : the length of the step to come
-    published : leave out the 2
+    legacy : leave out the 2
 
     Returns
     -------
@@ -84,7 +84,7 @@ def derivatives(history: History, h: float, *, published: bool = False) -> Seque
     (a, _), (b, _), (c, _) = history
     second = (slopes[0] - slopes[1]) * (1.0 / (a - c))
     first = slopes[0] + (a - b) * second
-    return h * first, ((1.0 if published else 2.0) * h**2) * second
+    return h * first, ((1.0 if legacy else 2.0) * h**2) * second
 
 
 def starting_times(
@@ -118,7 +118,7 @@ def extrapolated(
     history: History,
     *,
     midpoint: bool = False,
-    published: bool = False,
+    legacy: bool = False,
 ) -> Array:
     r"""A step of order one raised to that of its history.
 
@@ -138,7 +138,7 @@ def extrapolated(
     h : the finite length of the step in half log-SNR
     history : at distinct places, latest first
     midpoint : with two estimates, the midpoint rule
-    published : with three estimates, the form published in code
+    legacy : with three estimates, the form published in code
 
     Returns
     -------
@@ -148,7 +148,7 @@ def extrapolated(
     -----
     Lu et al. 2022 (DPM-Solver++), Algorithm 2, for the midpoint rule.
     """
-    terms = derivatives(history, h, published=published)
+    terms = derivatives(history, h, legacy=legacy)
     if midpoint and len(terms) == 1:
         return added(x, scale, [(0.5 * z * phi(1, z), terms[0])])
     return taylor(x, scale, z, terms)
@@ -158,27 +158,27 @@ def multistep(
     denoise: Denoise,
     schedule: Schedule,
     x: Array,
-    times: np.ndarray,
-    form: Form,
+    timesteps: np.ndarray,
+    prediction: SolverPrediction,
     *,
     order: int,
     midpoint: bool,
     start: str,
-    published: bool,
+    legacy: bool,
 ) -> Steps:
     """The multistep solver of DPM-Solver, by either form; its callers say which equation it is.
 
     Parameters
     ----------
-    denoise : from (x, t) to (x_0_hat, eps_hat); asked once a step
+    denoise : from (x, t) to (x0_hat, eps_hat); asked once a step
     schedule : Schedule
-    x : (N, ...) array, the state at ``times[0]``
-    times : descending host array
-    form : Form
+    x : (N, ...) array, the state at ``timesteps[0]``
+    timesteps : descending host array
+    prediction : Form
     order : 1, 2 or 3
     midpoint : with order 2, use the midpoint rule
     start : ``"low"``, or ``"singlestep"``: the first step is of one order less than the whole
-    published : of three estimates, the form published in code
+    legacy : of three estimates, the form published in code
 
     Yields
     ------
@@ -190,18 +190,18 @@ def multistep(
         If the order or the start is another.
     """
     order_among((1, 2, 3), order)
-    places = half_log_snr(schedule, times)
+    places = half_log_snr(schedule, timesteps)
     inner = starting_times(schedule, places, start, order - 1)
     history: History = []
-    for (t, s), (place, place_s) in zip(pairwise(times), pairwise(places), strict=True):
-        x_0, eps = denoise(x, t)
-        history = remembered(history, place, form.estimate(x_0, eps), order)
-        x, h = first_order(schedule, x_0, eps, s), place_s - place
+    for (t, s), (place, place_s) in zip(pairwise(timesteps), pairwise(places), strict=True):
+        x0_hat, eps_hat = denoise(x, t)
+        history = remembered(history, place, prediction.estimate(x0_hat, eps_hat), order)
+        x, h = first_order(schedule, x0_hat, eps_hat, s), place_s - place
         if inner:
-            x, inner = singlestep(form, denoise, schedule, x_0, eps, inner, s, h), []
+            x, inner = singlestep(prediction, denoise, schedule, x0_hat, eps_hat, inner, s, h), []
         elif isfinite(h):
             x = extrapolated(
-                x, form.scale(schedule, s), form.sign * h, h, history,
-                midpoint=midpoint and order == 2, published=published,
+                x, prediction.scale(schedule, s), prediction.sign * h, h, history,
+                midpoint=midpoint and order == 2, legacy=legacy,
             )  # fmt: skip
-        yield Step(float(s), x, x_0)
+        yield Step(float(s), x, x0_hat)

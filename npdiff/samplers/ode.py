@@ -8,7 +8,7 @@ r"""Runge-Kutta methods on the probability-flow ODE: Euler's and Heun's.
     = f(t)\, x_t - \tfrac12 g(t)^2\, \nabla \log q_t(x_t)
 
 (Song et al. 2021, section 4.3; in the first form Lipman et al. 2023.) Both end as EDM does: the
-step that reaches sigma = 0 returns x_0_hat, for there the derivative of sigma need not exist.
+step that reaches sigma = 0 returns x0_hat, for there the derivative of sigma need not exist.
 """
 
 from itertools import pairwise
@@ -21,17 +21,17 @@ from npdiff.samplers.step import Noise, Step, Steps
 from npdiff.schedules import Schedule
 
 
-def velocity(schedule: Schedule, x_0: Array, eps: Array, t: float) -> Array:
+def velocity(schedule: Schedule, x0_hat: Array, eps_hat: Array, t: float) -> Array:
     """The right-hand side of :eq:`probability-flow`."""
-    along_data = per_sample(schedule.alpha_dot(t), x_0) * x_0
-    return along_data + per_sample(schedule.sigma_dot(t), eps) * eps
+    along_data = per_sample(schedule.alpha_dot(t), x0_hat) * x0_hat
+    return along_data + per_sample(schedule.sigma_dot(t), eps_hat) * eps_hat
 
 
 def euler(
     denoise: Denoise,
     schedule: Schedule,
     x: Array,
-    times: np.ndarray,
+    timesteps: np.ndarray,
     *,
     noise: Noise | None = None,
 ) -> Steps:
@@ -44,27 +44,31 @@ def euler(
 
     Parameters
     ----------
-    denoise : from (x, t) to (x_0_hat, eps_hat); asked once a step
+    denoise : from (x, t) to (x0_hat, eps_hat); asked once a step
     schedule : Schedule
-    x : (N, ...) array, the state at ``times[0]``
-    times : descending host array
+    x : (N, ...) array, the state at ``timesteps[0]``
+    timesteps : descending host array
     noise : accepted as by every sampler, and not used
 
     Yields
     ------
     Step
     """
-    for t, s in pairwise(times):
-        x_0, eps = denoise(x, t)
-        x = x_0 if schedule.sigma(s) == 0.0 else x + float(s - t) * velocity(schedule, x_0, eps, t)
-        yield Step(float(s), x, x_0)
+    for t, s in pairwise(timesteps):
+        x0_hat, eps_hat = denoise(x, t)
+        x = (
+            x0_hat
+            if schedule.sigma(s) == 0.0
+            else x + float(s - t) * velocity(schedule, x0_hat, eps_hat, t)
+        )
+        yield Step(float(s), x, x0_hat)
 
 
 def heun(
     denoise: Denoise,
     schedule: Schedule,
     x: Array,
-    times: np.ndarray,
+    timesteps: np.ndarray,
     *,
     noise: Noise | None = None,
 ) -> Steps:
@@ -82,28 +86,28 @@ def heun(
 
     Parameters
     ----------
-    denoise : from (x, t) to (x_0_hat, eps_hat); asked twice a step, once in the last: 2N - 1 times
+    denoise : from (x, t) to (x0_hat, eps_hat); asked twice a step, once in the last: 2N - 1 times
     schedule : Schedule
-    x : (N, ...) array, the state at ``times[0]``
-    times : descending host array
+    x : (N, ...) array, the state at ``timesteps[0]``
+    timesteps : descending host array
     noise : accepted as by every sampler, and not used
 
     Yields
     ------
     Step
-        Its ``x_0`` is the estimate at the start of the step.
+        Its ``x0_hat`` is the estimate at the start of the step.
 
     Notes
     -----
     Karras et al. 2022, Algorithm 1.
     """
-    for t, s in pairwise(times):
-        x_0, eps = denoise(x, t)
+    for t, s in pairwise(timesteps):
+        x0_hat, eps_hat = denoise(x, t)
         if schedule.sigma(s) == 0.0:
-            x = x_0
+            x = x0_hat
         else:
-            slope = velocity(schedule, x_0, eps, t)
+            slope = velocity(schedule, x0_hat, eps_hat, t)
             ahead = x + float(s - t) * slope
             slope_ahead = velocity(schedule, *denoise(ahead, s), s)
             x = x + 0.5 * float(s - t) * (slope + slope_ahead)
-        yield Step(float(s), x, x_0)
+        yield Step(float(s), x, x0_hat)

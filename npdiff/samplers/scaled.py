@@ -38,28 +38,30 @@ def time_of(schedule: Schedule, u: float) -> float:
     return float(schedule.time_at(-2.0 * math.log(u)))
 
 
-def advance(x_0: Array, eps: Array, u: float, u_s: float, slope: Array | None = None) -> Array:
+def advance(
+    x0_hat: Array, eps_hat: Array, u: float, u_s: float, slope: Array | None = None
+) -> Array:
     """z at ``u_s``, from the estimates at ``u`` and the mean slope between, :eq:`flow-in-sigma`.
 
     Parameters
     ----------
-    x_0, eps : the estimates at ``u``
+    x0_hat, eps_hat : the estimates at ``u``
     u, u_s : where the step starts and ends
     slope : the mean of eps_hat over the step. If it is None, and in every step from pure noise,
-        ``eps`` takes its place
+        ``eps_hat`` takes its place
     """
-    z = x_0 + u_s * eps
+    z = x0_hat + u_s * eps_hat
     if slope is None or u > PURE_NOISE:
         return z
-    return z + (u_s - u) * (slope - eps)
+    return z + (u_s - u) * (slope - eps_hat)
 
 
 def runge_kutta(
     denoise: Denoise,
     schedule: Schedule,
-    x_0: Array,
-    eps: Array,
-    times: tuple[float, float, float],
+    x0_hat: Array,
+    eps_hat: Array,
+    timesteps: tuple[float, float, float],
 ) -> Array:
     r"""The mean slope of a step by Runge and Kutta's classical formula.
 
@@ -74,18 +76,18 @@ def runge_kutta(
 
     Parameters
     ----------
-    denoise : from (x, t) to (x_0_hat, eps_hat); asked three times
+    denoise : from (x, t) to (x0_hat, eps_hat); asked three times
     schedule : Schedule
-    x_0, eps : the estimates at t
-    times : t, the middle, and s > 0
+    x0_hat, eps_hat : the estimates at t
+    timesteps : t, the middle, and s > 0
 
     Notes
     -----
     Liu et al. 2022 (PNDM), Eq. 13.
     """
-    u, u_m, u_s = (noise_ratio(schedule, time) for time in times)
-    alpha_m, alpha_s = (per_sample(schedule.alpha(time), eps) for time in times[1:])
-    _, e_2 = denoise(alpha_m * advance(x_0, eps, u, u_m), times[1])
-    _, e_3 = denoise(alpha_m * advance(x_0, eps, u, u_m, e_2), times[1])
-    _, e_4 = denoise(alpha_s * advance(x_0, eps, u, u_s, e_3), times[2])
-    return (eps + 2.0 * e_2 + 2.0 * e_3 + e_4) / 6.0
+    u, u_m, u_s = (noise_ratio(schedule, time) for time in timesteps)
+    alpha_m, alpha_s = (per_sample(schedule.alpha(time), eps_hat) for time in timesteps[1:])
+    _, e_2 = denoise(alpha_m * advance(x0_hat, eps_hat, u, u_m), timesteps[1])
+    _, e_3 = denoise(alpha_m * advance(x0_hat, eps_hat, u, u_m, e_2), timesteps[1])
+    _, e_4 = denoise(alpha_s * advance(x0_hat, eps_hat, u, u_s, e_3), timesteps[2])
+    return (eps_hat + 2.0 * e_2 + 2.0 * e_3 + e_4) / 6.0

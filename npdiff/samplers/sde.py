@@ -13,7 +13,7 @@ from npdiff.samplers.step import Noise, Step, Steps, draw
 from npdiff.schedules import Schedule
 
 
-def reverse_drift(schedule: Schedule, x: Array, eps: Array, t: float) -> Array:
+def reverse_drift(schedule: Schedule, x: Array, eps_hat: Array, t: float) -> Array:
     r"""The drift of the SDE whose time runs backwards, with the marginals of the forward one.
 
     .. math::
@@ -27,7 +27,7 @@ def reverse_drift(schedule: Schedule, x: Array, eps: Array, t: float) -> Array:
     ----------
     schedule : Schedule
     x : (N, ...) array
-    eps : the denoiser's estimate of the noise at (x, t)
+    eps_hat : the denoiser's estimate of the noise at (x, t)
     t : time, 0 < t, with alpha_t > 0
 
     Notes
@@ -35,14 +35,14 @@ def reverse_drift(schedule: Schedule, x: Array, eps: Array, t: float) -> Array:
     Anderson 1982; Song et al. 2021, Eq. 6.
     """
     of_eps = schedule.diffusion(t) / schedule.sigma(t)
-    return per_sample(schedule.drift(t), x) * x + per_sample(of_eps, x) * eps
+    return per_sample(schedule.drift(t), x) * x + per_sample(of_eps, x) * eps_hat
 
 
 def euler_maruyama(
     denoise: Denoise,
     schedule: Schedule,
     x: Array,
-    times: np.ndarray,
+    timesteps: np.ndarray,
     *,
     noise: Noise | None = None,
 ) -> Steps:
@@ -54,17 +54,17 @@ def euler_maruyama(
         x_s = x_t + (s - t) \left( f(t)\, x_t + \frac{g(t)^2}{\sigma_t}\, \hat\epsilon \right)
         + g(t) \sqrt{t - s}\; z
 
-    The step that reaches the data returns x_0_hat. Where no signal is left g is infinite: a step
+    The step that reaches the data returns x0_hat. Where no signal is left g is infinite: a step
     from there, or from beyond ``PURE_NOISE`` (:mod:`npdiff.samplers.scaled`), is the ancestral one,
     which is exact there. The method wants short steps: it is unstable over those in which log-SNR
     rises by much more than 2.
 
     Parameters
     ----------
-    denoise : from (x, t) to (x_0_hat, eps_hat); asked once a step
+    denoise : from (x, t) to (x0_hat, eps_hat); asked once a step
     schedule : Schedule
-    x : (N, ...) array, the state at ``times[0]``
-    times : descending host array
+    x : (N, ...) array, the state at ``timesteps[0]``
+    timesteps : descending host array
     noise : from the index of a step to standard normal noise
 
     Yields
@@ -80,15 +80,15 @@ def euler_maruyama(
     -----
     Song et al. 2021, section 4.1.
     """
-    for i, (t, s) in enumerate(pairwise(times)):
-        x_0, eps = denoise(x, t)
+    for i, (t, s) in enumerate(pairwise(timesteps)):
+        x0_hat, eps_hat = denoise(x, t)
         if schedule.sigma(s) == 0.0:
-            x = x_0
+            x = x0_hat
         elif noise_ratio(schedule, t) > PURE_NOISE:
             deviation = math.sqrt(float(posterior_variance(schedule, s, t)))
-            x = posterior_mean(schedule, x_0, x, s, t) + deviation * draw(noise, i, x)
+            x = posterior_mean(schedule, x0_hat, x, s, t) + deviation * draw(noise, i, x)
         else:
             deviation = math.sqrt(float(schedule.diffusion(t) * (t - s)))
-            x = x + float(s - t) * reverse_drift(schedule, x, eps, t)
+            x = x + float(s - t) * reverse_drift(schedule, x, eps_hat, t)
             x = x + deviation * draw(noise, i, x)
-        yield Step(float(s), x, x_0)
+        yield Step(float(s), x, x0_hat)

@@ -8,7 +8,7 @@ import numpy as np
 
 from npdiff.backend import Array
 from npdiff.denoiser import Denoise
-from npdiff.samplers.exponential import Form, added, first_order, phi
+from npdiff.samplers.exponential import SolverPrediction, added, first_order, phi
 from npdiff.schedules import Schedule
 
 
@@ -37,11 +37,11 @@ def intermediate_times(
 
 
 def singlestep(
-    form: Form,
+    prediction: SolverPrediction,
     denoise: Denoise,
     schedule: Schedule,
-    x_0: Array,
-    eps: Array,
+    x0_hat: Array,
+    eps_hat: Array,
     inner: Sequence[float],
     s: float,
     h: float,
@@ -78,14 +78,14 @@ def singlestep(
         - \tfrac32\, \sigma_s \left( \frac{e^h - 1}{h} - 1 \right)
         \big( \hat\epsilon(v, s_2) - \hat\epsilon_t \big)
 
-    The data's form exchanges alpha and sigma, and has x_0_hat for eps_hat and -h for h.
+    The data's form exchanges alpha and sigma, and has x0_hat for eps_hat and -h for h.
 
     Parameters
     ----------
-    form : Form
-    denoise : from (x, t) to (x_0_hat, eps_hat)
+    prediction : Form
+    denoise : from (x, t) to (x0_hat, eps_hat)
     schedule : Schedule
-    x_0, eps : (N, ...) arrays, the estimates at the start
+    x0_hat, eps_hat : (N, ...) arrays, the estimates at the start
     inner : none, one or two times in between
     s : the time to arrive at
     h : the length of the step in half log-SNR
@@ -98,16 +98,20 @@ def singlestep(
     -----
     Lu et al. 2022 (DPM-Solver), section 3.2; the fractions of the way are their defaults.
     """
-    x, m, p = first_order(schedule, x_0, eps, s), form.estimate(x_0, eps), len(inner) + 1
+    x, m, p = (
+        first_order(schedule, x0_hat, eps_hat, s),
+        prediction.estimate(x0_hat, eps_hat),
+        len(inner) + 1,
+    )
     if p == 1:
         return x
-    u = first_order(schedule, x_0, eps, inner[0])
-    change = form.estimate(*denoise(u, inner[0])) - m
-    z = form.sign * h
+    u = first_order(schedule, x0_hat, eps_hat, inner[0])
+    change = prediction.estimate(*denoise(u, inner[0])) - m
+    z = prediction.sign * h
     if p == 2:
-        return added(x, form.scale(schedule, s), [(z * phi(1, z), change)])
+        return added(x, prediction.scale(schedule, s), [(z * phi(1, z), change)])
     y = z * 2.0 / 3.0
-    v = first_order(schedule, x_0, eps, inner[1])
-    v = added(v, form.scale(schedule, inner[1]), [(2.0 * y * phi(2, y), change)])
-    change = form.estimate(*denoise(v, inner[1])) - m
-    return added(x, form.scale(schedule, s), [(1.5 * z * phi(2, z), change)])
+    v = first_order(schedule, x0_hat, eps_hat, inner[1])
+    v = added(v, prediction.scale(schedule, inner[1]), [(2.0 * y * phi(2, y), change)])
+    change = prediction.estimate(*denoise(v, inner[1])) - m
+    return added(x, prediction.scale(schedule, s), [(1.5 * z * phi(2, z), change)])

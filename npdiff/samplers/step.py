@@ -19,12 +19,12 @@ class Step(NamedTuple):
     ----------
     t : the time reached
     x : the state there
-    x_0 : the estimate of the data that the step was taken with
+    x0_hat : the estimate of the data that the step was taken with
     """
 
     t: float
     x: Array
-    x_0: Array
+    x0_hat: Array
 
 
 #: What a sampler is: an iterator over its steps.

@@ -9,18 +9,23 @@ from collections.abc import Callable
 
 from npdiff.schedules.base import Schedule, Times, VariancePreserving
 from npdiff.schedules.continuous import Cosine, LinearVP, SubVP
+from npdiff.schedules.discrete import (
+    DiscreteSchedule,
+    cosine_betas,
+    linear_betas,
+    zero_terminal_snr,
+)
 from npdiff.schedules.exploding import EDM, VE, VarianceExploding
 from npdiff.schedules.flow import RectifiedFlow, shifted_flow
 from npdiff.schedules.laplace import Laplace
 from npdiff.schedules.learned import Learned
-from npdiff.schedules.table import Table, cosine_table, linear_table, zero_terminal_snr
-from npdiff.schedules.tables import (
-    exponential_table,
-    invariant_linear_table,
-    scaled_linear_table,
-    sigmoid_betas_table,
-    sigmoid_table,
-    zero_snr_table,
+from npdiff.schedules.named import (
+    exponential_betas,
+    invariant_linear_betas,
+    scaled_linear_betas,
+    sigmoid_alpha_bar,
+    sigmoid_betas,
+    zero_snr_betas,
 )
 
 __all__ = [
@@ -28,37 +33,37 @@ __all__ = [
     "SCHEDULES",
     "VE",
     "Cosine",
+    "DiscreteSchedule",
     "Laplace",
     "Learned",
     "LinearVP",
     "RectifiedFlow",
     "Schedule",
     "SubVP",
-    "Table",
     "Times",
     "VarianceExploding",
     "VariancePreserving",
-    "cosine_table",
-    "exponential_table",
-    "invariant_linear_table",
-    "linear_table",
-    "scaled_linear_table",
+    "cosine_betas",
+    "exponential_betas",
+    "invariant_linear_betas",
+    "linear_betas",
+    "scaled_linear_betas",
     "shifted_flow",
-    "sigmoid_betas_table",
-    "sigmoid_table",
-    "zero_snr_table",
+    "sigmoid_alpha_bar",
+    "sigmoid_betas",
+    "zero_snr_betas",
     "zero_terminal_snr",
 ]
 
 #: Schedules by name. Each is made without arguments; those that have options take them by name.
 SCHEDULES: dict[str, Callable[..., Schedule]] = {
-    "linear": linear_table,
-    "cosine": cosine_table,
-    "scaled-linear": scaled_linear_table,
-    "zero-snr": zero_snr_table,
-    "sigmoid": sigmoid_table,
-    "sigmoid-betas": sigmoid_betas_table,
-    "exponential": exponential_table,
+    "linear": linear_betas,
+    "cosine": cosine_betas,
+    "scaled-linear": scaled_linear_betas,
+    "zero-snr": zero_snr_betas,
+    "sigmoid": sigmoid_alpha_bar,
+    "sigmoid-betas": sigmoid_betas,
+    "exponential": exponential_betas,
     "vp": LinearVP,
     "sub-vp": SubVP,
     "ve": VE,

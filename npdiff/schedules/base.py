@@ -10,7 +10,7 @@ from npdiff.errors import InputError
 #: A time or a number for each time: a scalar, or an ``(N,)`` array with one number a sample.
 Times = float | np.ndarray
 
-#: How often an interval is halved until its ends are neighbouring float64 numbers, whatever their
+#: How often an interval is halved until its ends are neighboring float64 numbers, whatever their
 #: scale; and how many times at once a schedule evaluates about as quickly as one.
 _BITS, _NUMBERS = 100, 64
 
@@ -68,7 +68,7 @@ class Schedule(ABC):
         """The time derivative of :meth:`log_sigma`; inf where there is no noise."""
 
     @abstractmethod
-    def clock(self, t: Times) -> np.ndarray:
+    def timestep(self, t: Times) -> np.ndarray:
         """What the network is told of the time, on the scale 0..1000."""
 
     def time(self, t: Times) -> np.ndarray:
@@ -197,11 +197,11 @@ class VariancePreserving(Schedule):
         return np.where(np.isneginf(log_alpha), 0.0, rate)
 
 
-def level_clock(schedule: Schedule, t: Times) -> np.ndarray:
+def level_timestep(schedule: Schedule, t: Times) -> np.ndarray:
     r"""A clock that tells the noise level, for schedules whose time is crowded at an end.
 
     .. math::
-        :label: level-clock
+        :label: level-timestep
 
         \text{clock}_t = 1000\, \frac{\log(1 + \varsigma_t / \varsigma_{t_{\min}})}
                                   {\log(1 + \varsigma_{t_{\max}} / \varsigma_{t_{\min}})},

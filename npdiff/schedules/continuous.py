@@ -38,7 +38,7 @@ class LinearVP(VariancePreserving):
     def log_alpha_dot(self, t: Times) -> np.ndarray:
         return -0.5 * (self.beta_min + self.time(t) * (self.beta_max - self.beta_min))
 
-    def clock(self, t: Times) -> np.ndarray:
+    def timestep(self, t: Times) -> np.ndarray:
         return 1000.0 * self.time(t)
 
 
@@ -80,8 +80,8 @@ class SubVP(Schedule):
     def log_sigma_dot(self, t: Times) -> np.ndarray:
         return 2.0 * self._preserving.log_sigma_dot(t)
 
-    def clock(self, t: Times) -> np.ndarray:
-        return self._preserving.clock(t)
+    def timestep(self, t: Times) -> np.ndarray:
+        return self._preserving.timestep(t)
 
 
 class Cosine(VariancePreserving):
@@ -118,7 +118,7 @@ class Cosine(VariancePreserving):
         rate = 0.5 * np.pi / (1.0 + self.s)
         return -self.end * rate * np.tan((self.end * self.time(t) + self.s) * rate)
 
-    def clock(self, t: Times) -> np.ndarray:
+    def timestep(self, t: Times) -> np.ndarray:
         return 1000.0 * self.time(t)
 
 

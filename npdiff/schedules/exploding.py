@@ -3,7 +3,7 @@
 import numpy as np
 
 from npdiff.errors import InputError
-from npdiff.schedules.base import Schedule, Times, level_clock
+from npdiff.schedules.base import Schedule, Times, level_timestep
 
 
 class VarianceExploding(Schedule):
@@ -15,8 +15,8 @@ class VarianceExploding(Schedule):
     def log_alpha_dot(self, t: Times) -> np.ndarray:
         return np.zeros_like(self.time(t))
 
-    def clock(self, t: Times) -> np.ndarray:
-        return level_clock(self, t)
+    def timestep(self, t: Times) -> np.ndarray:
+        return level_timestep(self, t)
 
 
 class VE(VarianceExploding):

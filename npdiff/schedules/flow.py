@@ -81,7 +81,7 @@ class RectifiedFlow(Schedule):
     def sigma_dot(self, t: Times) -> np.ndarray:
         return self.shift / self._stretch(t) ** 2
 
-    def clock(self, t: Times) -> np.ndarray:
+    def timestep(self, t: Times) -> np.ndarray:
         return 1000.0 * self.sigma(t)
 
     def _stretch(self, t: Times) -> np.ndarray:

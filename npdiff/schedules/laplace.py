@@ -3,7 +3,7 @@
 import numpy as np
 
 from npdiff.errors import InputError
-from npdiff.schedules.base import Times, VariancePreserving, level_clock
+from npdiff.schedules.base import Times, VariancePreserving, level_timestep
 
 
 class Laplace(VariancePreserving):
@@ -60,8 +60,8 @@ class Laplace(VariancePreserving):
         late = self.scale / (1.0 - t) / (1.0 + signal)
         return -0.5 * np.where(t <= 0.5, growth / (1.0 + noise), late)
 
-    def clock(self, t: Times) -> np.ndarray:
-        return level_clock(self, t)
+    def timestep(self, t: Times) -> np.ndarray:
+        return level_timestep(self, t)
 
     def _odds(self, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """1 / SNR as it is for t up to 1/2, and SNR as it is from there on."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from npdiff.errors import InputError
-from npdiff.schedules.base import Times, VariancePreserving, level_clock
+from npdiff.schedules.base import Times, VariancePreserving, level_timestep
 
 #: From u in [0, 1] to gamma(u) and its derivative, float64 arrays of the shape of u.
 Curve = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -70,8 +70,8 @@ class Learned(VariancePreserving):
         begun = -0.5 * gamma_dot / (1.0 + np.exp(-gamma)) / (1.0 - self.t_min)
         return np.where(t < self.t_min, -0.5 * np.logaddexp(0.0, gamma) / self.t_min, begun)
 
-    def clock(self, t: Times) -> np.ndarray:
-        return level_clock(self, t)
+    def timestep(self, t: Times) -> np.ndarray:
+        return level_timestep(self, t)
 
     def _gamma(self, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The curve at t, from ``t_min`` on; before it, the curve's beginning."""

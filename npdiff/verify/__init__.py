@@ -5,12 +5,12 @@ is the verdict and ``report.check()`` raises.
 """
 
 from npdiff.verify import adapters
-from npdiff.verify.denoiser import denoiser
-from npdiff.verify.marginals import marginals
-from npdiff.verify.pullback import PullbackReport, pullback
+from npdiff.verify._denoiser import denoiser
+from npdiff.verify._marginals import marginals
+from npdiff.verify._pullback import PullbackReport, pullback
+from npdiff.verify._sampler import sampler
+from npdiff.verify._schedule import schedule
 from npdiff.verify.report import Finding, Findings, Report
-from npdiff.verify.sampler import sampler
-from npdiff.verify.schedule import schedule
 
 __all__ = [
     "Finding",

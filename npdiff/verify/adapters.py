@@ -1,6 +1,6 @@
 r"""Samplers of other conventions, made ready for :func:`npdiff.verify.sampler`.
 
-That calls ``my(denoise, schedule, x, times)``. Here are three conventions that are common:
+That calls ``my(denoise, schedule, x, timesteps)``. Here are three conventions that are common:
 
 =================  =====================================  ==========================================
 adapter            your sampler                           your model
@@ -58,14 +58,19 @@ def in_sigma(
     """
 
     def my(
-        denoise: Denoise, schedule: Schedule, x: np.ndarray, times: np.ndarray, *, noise: Any = None
+        denoise: Denoise,
+        schedule: Schedule,
+        x: np.ndarray,
+        timesteps: np.ndarray,
+        *,
+        noise: Any = None,
     ) -> np.ndarray:
-        sigmas = np.exp(-0.5 * schedule.log_snr(times))
+        sigmas = np.exp(-0.5 * schedule.log_snr(timesteps))
 
         def time(sigma: float) -> float:
             nearest = int(np.abs(sigmas - sigma).argmin())
             if abs(sigmas[nearest] - sigma) <= 1e-6 * sigma:  # a number of the grid, maybe rounded
-                return float(times[nearest])
+                return float(timesteps[nearest])
             return float(schedule.time_at(-2.0 * np.log(sigma)))
 
         def data(x: Any, sigma: Any) -> Any:
@@ -77,7 +82,7 @@ def in_sigma(
             alpha = schedule.alpha(at).reshape(-1, *(1,) * (state.ndim - 1))
             return to(np.asarray(denoise(alpha * state, at)[0]))
 
-        start, end = schedule.alpha(times[0]), schedule.alpha(times[-1])
+        start, end = schedule.alpha(timesteps[0]), schedule.alpha(timesteps[-1])
         found = sampler(data, to(x / start), to(sigmas), **_handed_on(noise, to))
         return float(end) * _host(found, back)
 
@@ -114,11 +119,16 @@ def in_index(
     """
 
     def my(
-        denoise: Denoise, schedule: Schedule, x: np.ndarray, times: np.ndarray, *, noise: Any = None
+        denoise: Denoise,
+        schedule: Schedule,
+        x: np.ndarray,
+        timesteps: np.ndarray,
+        *,
+        noise: Any = None,
     ) -> np.ndarray:
-        end = float(times[-1])
-        visited = np.arange(times.size - 1) * stride + stride - 1
-        every = np.interp(np.arange(visited[-1] + 1), np.append(-1, visited), times[::-1])
+        end = float(timesteps[-1])
+        visited = np.arange(timesteps.size - 1) * stride + stride - 1
+        every = np.interp(np.arange(visited[-1] + 1), np.append(-1, visited), timesteps[::-1])
         factor, variance = transition(schedule, end, every)
         if np.abs(factor**2 + variance - 1.0).max() > 1e-9:
             raise InputError("a chain with a table of alpha-bar needs a schedule like LinearVP()")
@@ -150,7 +160,12 @@ def in_flow(
     """
 
     def my(
-        denoise: Denoise, schedule: Schedule, x: np.ndarray, times: np.ndarray, *, noise: Any = None
+        denoise: Denoise,
+        schedule: Schedule,
+        x: np.ndarray,
+        timesteps: np.ndarray,
+        *,
+        noise: Any = None,
     ) -> np.ndarray:
         span = float(schedule.t_max)
 
@@ -163,7 +178,7 @@ def in_flow(
             forward = float(schedule.alpha_dot(at)) * x_0 + float(schedule.sigma_dot(at)) * eps
             return to(-span * forward)
 
-        found = sampler(velocity, to(x), to(1.0 - times / span), **_handed_on(noise, to))
+        found = sampler(velocity, to(x), to(1.0 - timesteps / span), **_handed_on(noise, to))
         return _host(found, back)
 
     my.__name__ = getattr(sampler, "__name__", "sampler")

@@ -7,23 +7,23 @@ import numpy as np
 
 from npdiff.verify.moments import short_of
 from npdiff.verify.orders import TOLERANCE
+from npdiff.verify.problem import Record, Sampler, Trial
 from npdiff.verify.report import Finding, deviation
-from npdiff.verify.trial import Record, Sampler, Trial
 
 
 def conduct(run: Sampler, trial: Trial, end: float) -> tuple[list[Finding], list[str]]:
     """What a sampler asks its denoiser, what it does to its argument, whether samples meet."""
-    times = trial.grid(trial.start, end, 12)
+    timesteps = trial.grid(trial.start, end, 12)
     x = float(trial.schedule.sigma(trial.start)) * trial.points
     record = Record()
-    there = trial.run(run, x, times, record)
-    back = trial.run(run, x[::-1], times)
-    asked = np.array(record.times or [math.nan])
-    slack = 1e-6 * times[0]
-    outside = int(((asked > times[0] + slack) | (asked < end - slack)).sum())
-    first = abs(asked[0] - times[0]) / times[0]
+    there = trial.run(run, x, timesteps, record)
+    back = trial.run(run, x[::-1], timesteps)
+    asked = np.array(record.timesteps or [math.nan])
+    slack = 1e-6 * timesteps[0]
+    outside = int(((asked > timesteps[0] + slack) | (asked < end - slack)).sum())
+    first = abs(asked[0] - timesteps[0]) / timesteps[0]
     state = deviation(record.first, x) if record.first is not None else math.inf
-    several = f"{len(record.times) // 2} questions in 12 steps"
+    several = f"{len(record.timesteps) // 2} questions in 12 steps"
     found = [
         Finding("the answer is finite", float((~np.isfinite(there)).sum()), 0.0),
         Finding("x itself is not written to", float(record.written), 0.0),
@@ -54,10 +54,10 @@ def short_walk(run: Sampler, trial: Trial) -> Finding:
     middle = float(trial.schedule.time_at(0.0))
     x = trial.flow(float(trial.schedule.sigma(trial.start)) * trial.points, trial.start, middle)
     for length in (0.2, 0.1):
-        times = trial.schedule.time_at(np.array([0.0, 0.7, 1.0]) * length)
-        times[0] = middle
-        there = trial.run(run, x, times)
-        errors.append(deviation(there, trial.flow(x, float(times[0]), float(times[2]))))
+        timesteps = trial.schedule.time_at(np.array([0.0, 0.7, 1.0]) * length)
+        timesteps[0] = middle
+        there = trial.run(run, x, timesteps)
+        errors.append(deviation(there, trial.flow(x, float(timesteps[0]), float(timesteps[2]))))
     slope = _slope((1, 2), errors, 0.0)
     return Finding(
         f"two short unequal steps have an error of order {slope:z.2f}, at least 2",

@@ -7,8 +7,8 @@ import numpy as np
 
 from npdiff.exact import Gaussian
 from npdiff.verify.orders import TOLERANCE
+from npdiff.verify.problem import EXACT_FOR, NORMAL, Draws, Sampler, Trial
 from npdiff.verify.report import Finding, deviation
-from npdiff.verify.trial import EXACT_FOR, NORMAL, Draws, Sampler, Trial
 
 #: How much of the data's standard deviation a finite number of steps may cost or add.
 _BIAS = 0.03
@@ -20,7 +20,7 @@ def short_of(order: float, slope: float) -> float:
 
 
 def exact_moments(
-    run: Sampler, trial: Trial, times: np.ndarray, seed: int
+    run: Sampler, trial: Trial, timesteps: np.ndarray, seed: int
 ) -> tuple[float, float, float, int]:
     r"""Mean and variance of where an affine sampler ends, on normal data.
 
@@ -43,11 +43,11 @@ def exact_moments(
     """
     data, schedule = trial.data, trial.schedule
     assert isinstance(data, Gaussian)
-    alpha, sigma = float(schedule.alpha(times[0])), float(schedule.sigma(times[0]))
+    alpha, sigma = float(schedule.alpha(timesteps[0])), float(schedule.sigma(timesteps[0]))
     mean = alpha * data.mean[0]
     spread = math.sqrt(alpha**2 * data.variances[0] + sigma**2)
     counted = Draws(lambda i: np.zeros((1, *trial.shape)))
-    trial.run(run, np.full((1, *trial.shape), mean), times, noise=counted)
+    trial.run(run, np.full((1, *trial.shape), mean), timesteps, noise=counted)
     rows = len(counted.numbers) + 3
     place = {number: 2 + k for k, number in enumerate(counted.numbers)}
     z = np.random.default_rng(seed).standard_normal(rows)
@@ -60,7 +60,7 @@ def exact_moments(
 
     x = np.full((rows, *trial.shape), mean)
     x[1], x[-1] = mean + spread, mean + z[1] * spread
-    found = trial.run(run, x, times, noise=one).astype(np.float64).reshape(rows, -1)
+    found = trial.run(run, x, timesteps, noise=one).astype(np.float64).reshape(rows, -1)
     parts = found[1:-1] - found[0]
     residual = deviation(found[0] + z[1:-1] @ parts, found[-1])
     return float(found[0, 0]), float((parts[:, 0] ** 2).sum()), residual, counted.repeats
@@ -95,9 +95,9 @@ def given_noise(
         found.append(_falls(name, counts, error, order))
     if exact is not None:
         there = Trial(EXACT_FOR[exact], trial.schedule, trial.shape)
-        times = there.grid(there.start, end, 4)[[0, 2, 3, 4]]
+        timesteps = there.grid(there.start, end, 4)[[0, 2, 3, 4]]
         right = _truth(there, end)
-        mean, variance, *_ = exact_moments(run, there, times, seed)
+        mean, variance, *_ = exact_moments(run, there, timesteps, seed)
         residual = max(abs(mean - right[0]), abs(variance - right[1])) / right[1]
         name = f"mean and variance are exact for {exact} data"
         hint = "a coefficient is that of another time, or the variance is another one"
@@ -135,12 +135,12 @@ def own_noise(
     from scipy import stats
 
     here = Trial(NORMAL, trial.schedule, trial.shape)
-    times = here.grid(here.start, end, steps)
+    timesteps = here.grid(here.start, end, steps)
     mean, variance = _truth(here, end)
     first = _truth(here, here.start)
     z = np.random.default_rng(0).standard_normal((samples, *here.shape))
     x = first[0] + math.sqrt(first[1]) * z
-    there = here.run(run, x, times).astype(np.float64).reshape(-1)
+    there = here.run(run, x, timesteps).astype(np.float64).reshape(-1)
     n = there.size
     share = 0.5 * false_alarm  # two tests, each two-sided
     limit = float(stats.norm.isf(0.5 * share)) / math.sqrt(n)

@@ -63,7 +63,7 @@ def denoiser(schedule: Schedule) -> Denoise:
 
 
 @dataclass(frozen=True)
-class Bed:
+class TestProblem:
     """A problem with a known answer: carry six points from ``start`` to ``end``.
 
     Attributes
@@ -110,10 +110,10 @@ class Bed:
 
 #: Sigma from 20 down to .05 with alpha = 1; the linear variance-preserving SDE from t = 1; and a
 #: start in the midst of things, sigma = 1, from which a multistep solver shows how it starts.
-BEDS: dict[str, Bed] = {
-    "ve": Bed("ve", EDM(), 20.0, 0.05),
-    "vp": Bed("vp", LinearVP(), 1.0, 0.02),
-    "late": Bed("late", EDM(), 1.0, 0.05),
+TEST_PROBLEMS: dict[str, TestProblem] = {
+    "ve": TestProblem("ve", EDM(), 20.0, 0.05),
+    "vp": TestProblem("vp", LinearVP(), 1.0, 0.02),
+    "late": TestProblem("late", EDM(), 1.0, 0.05),
 }
 
 
@@ -169,7 +169,7 @@ class Convergence:
 
     @property
     def slopes(self) -> tuple[float, ...]:
-        r"""The observed order, between neighbouring numbers of steps N < M.
+        r"""The observed order, between neighboring numbers of steps N < M.
 
         .. math::
             :label: observed-order
@@ -194,11 +194,11 @@ def measure(claim: Claim, bed: str, steps: Sequence[int] | None = None) -> Conve
     Parameters
     ----------
     claim : Claim
-    bed : a key of :data:`BEDS`
+    bed : a key of :data:`TEST_PROBLEMS`
     steps : two or more N, ascending; if None the claim's own number and its double
     """
     counts = (claim.steps, 2 * claim.steps) if steps is None else tuple(steps)
-    solved = [BEDS[bed].solve(claim.sampler, n, claim.options) for n in counts]
+    solved = [TEST_PROBLEMS[bed].solve(claim.sampler, n, claim.options) for n in counts]
     errors, asked = zip(*solved, strict=True)
     return Convergence(claim, bed, counts, errors, asked)
 
@@ -214,7 +214,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("dpm-solver", 1, "dpm-solver-1", {"order": 1}),
     Claim("dpm-solver", 2, "dpm-solver-2", {"order": 2}, evaluations=2),
     Claim("dpm-solver", 3, "dpm-solver-3", {"order": 3}, evaluations=3),
-    Claim("dpm-solver", 3, "dpm-solver-3", {"order": 3, "form": "x0"}, evaluations=3),
+    Claim("dpm-solver", 3, "dpm-solver-3", {"order": 3, "prediction": "x0"}, evaluations=3),
     Claim("dpm-solver-multistep", 2, "dpm-solver-multistep", {"order": 2}),
     Claim("dpm-solver-multistep", 2, "dpm-solver-multistep", {"order": 2, "midpoint": False}),
     Claim("dpm-solver-multistep", 3, "dpm-solver-multistep", {"order": 3, **_START}, extra=1),
@@ -222,13 +222,13 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("dpmpp-multistep", 2, "dpmpp-2m", {"order": 2}),
     Claim("dpmpp-multistep", 2, "dpmpp-2m", {"order": 2, "midpoint": False}),
     Claim("dpmpp-multistep", 3, "dpmpp-3m", {"order": 3, **_START}, extra=1, steps=384),
-    Claim("dpmpp-multistep", 2, "dpmpp-3m", {"order": 3, "published": True}, steps=384),
+    Claim("dpmpp-multistep", 2, "dpmpp-3m", {"order": 3, "legacy": True}, steps=384),
     Claim("dpmpp-sde", 2, "exponential-sde", {"order": 2, "eta": 0.0}),
     Claim("unipc", 2, "unic", {"order": 1}),
     Claim("unipc", 3, "unic", {"order": 2}),
     Claim("unipc", 4, "unic", {"order": 3, **_START}, extra=2, steps=512),
     Claim("unipc", 3, "unic", {"order": 2, "variant": "bh1"}, steps=192),
-    Claim("unipc", 3, "unic", {"order": 2, "form": "eps"}, steps=192),
+    Claim("unipc", 3, "unic", {"order": 2, "prediction": "eps"}, steps=192),
     Claim("unipc", 2, "unip", {"order": 2, "corrector": False}),
     Claim("unipc", 3, "unip", {"order": 3, "corrector": False, **_START}, extra=2, steps=192),
     Claim("deis", 1, "deis-step", {"order": 1}),

@@ -33,7 +33,7 @@ def far(found: np.ndarray, expected: np.ndarray) -> float:
 def levels(
     known: dict[str, Function],
     values: dict[str, np.ndarray],
-    times: np.ndarray,
+    timesteps: np.ndarray,
     span: tuple[float, float],
     clean: float,
     noisy: float,
@@ -41,9 +41,9 @@ def levels(
 ) -> list[Finding]:
     """Monotony, ends, and what is known twice."""
     finite = sum(int((~np.isfinite(v)).sum()) for v in values.values())
-    log_snr = log_snr_of(known, times)
+    log_snr = log_snr_of(known, timesteps)
     rises = int((np.diff(log_snr) >= 0.0).sum())
-    backwards = rises == times.size - 1
+    backwards = rises == timesteps.size - 1
     ends = np.array(span)
     alpha, sigma = (np.asarray(known[k](ends), dtype=np.float64) for k in ("alpha", "sigma"))
     with np.errstate(divide="ignore"):
@@ -88,20 +88,20 @@ def digits(known: dict[str, Function], span: tuple[float, float]) -> list[Findin
 def rates(
     known: dict[str, Function],
     values: dict[str, np.ndarray],
-    times: np.ndarray,
+    timesteps: np.ndarray,
     span: tuple[float, float],
     steps: int | None,
     tolerance: float,
 ) -> list[Finding]:
     """Every derivative against differences of what it is the derivative of."""
-    room = np.minimum(times - span[0], span[1] - times)
+    room = np.minimum(timesteps - span[0], span[1] - timesteps)
     if steps is not None:  # within a step: a chain has a corner at every whole time
-        room = np.minimum(times - np.floor(times), np.ceil(times) - times)
+        room = np.minimum(timesteps - np.floor(timesteps), np.ceil(timesteps) - timesteps)
 
     def slopes(f: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """By a wide and by a narrow difference, which does not reach a corner nearby."""
         return np.stack([
-            sum(c * (f(times + k * h) - f(times - k * h)) for k, c in _STENCIL) / h
+            sum(c * (f(timesteps + k * h) - f(timesteps - k * h)) for k, c in _STENCIL) / h
             for h in (0.01 * room, 0.0006 * room)
         ])  # fmt: skip
 

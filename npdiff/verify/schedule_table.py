@@ -79,7 +79,7 @@ def _beta(betas: np.ndarray | None, first: int, found: list[Finding]) -> np.ndar
 
 
 def _is_product(given: np.ndarray, product: np.ndarray, tolerance: float) -> Finding:
-    """alpha-bar beside the product, and beside its neighbours."""
+    """alpha-bar beside the product, and beside its neighbors."""
     hint = "another table, or float32"
     if np.allclose(given[1:], product[:-1], rtol=1e-6):
         hint = "it is one step late: entry i + 1 holds the product up to i"

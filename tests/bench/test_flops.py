@@ -17,12 +17,12 @@ class Counted(np.ndarray):
     operations = 0
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        plain = [np.asarray(a) if isinstance(a, np.ndarray) else a for a in inputs]
+        inference_network = [np.asarray(a) if isinstance(a, np.ndarray) else a for a in inputs]
         if "out" in options:
             options["out"] = tuple(map(np.asarray, options["out"]))
-        y = getattr(ufunc, method)(*plain, **options)
+        y = getattr(ufunc, method)(*inference_network, **options)
         if ufunc is np.matmul:
-            Counted.operations += 2 * plain[0].shape[-1] * y.size
+            Counted.operations += 2 * inference_network[0].shape[-1] * y.size
         return y.view(Counted) if isinstance(y, np.ndarray) else y
 
 
@@ -52,5 +52,5 @@ def test_what_numpy_multiplies(monkeypatch: pytest.MonkeyPatch, tiny: Network) -
     work = workload(tiny, 2)
     model = tree.map(lambda leaf: leaf.view(Counted), work.model)
     with definitions_only():
-        model(work.x.view(Counted), work.clock.view(Counted), labels=work.labels)
+        model(work.x.view(Counted), work.timestep.view(Counted), labels=work.labels)
     assert Counted.operations == 2 * forward_flops(tiny, work.model)

@@ -72,7 +72,7 @@ def test_turns_alternate_and_the_first_does_not_count(
     assert (ours.ratio, theirs.ratio) == (1.0, 0.5)
     assert ours.images_per_second == 2.0
     # 3 forward passes of 4 images at 2 092 544 operations, in 2 s, of 1e9 a second.
-    assert ours.share == pytest.approx(3 * 4 * 2_092_544 / 2.0 / 1e9)
+    assert ours.fraction == pytest.approx(3 * 4 * 2_092_544 / 2.0 / 1e9)
     assert (ours.turns, ours.again, ours.disturbed) == (3, 0, 0)
 
 

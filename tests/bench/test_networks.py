@@ -11,7 +11,7 @@ from npdiff.nn import Stage
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_workload_is_a_function_of_its_arguments(name: str) -> None:
     first, again = workload(NETWORKS[name], 3), workload(NETWORKS[name], 3)
-    for field in ("x", "clock", "target"):
+    for field in ("x", "timestep", "target"):
         np.testing.assert_array_equal(getattr(first, field), getattr(again, field))
     pairs = zip(tree.leaves(first.model), tree.leaves(again.model), strict=True)
     assert all(np.array_equal(a, b) for a, b in pairs)

@@ -40,7 +40,7 @@ def test_time_is_counted_once() -> None:
 def test_layers_have_their_paths(tiny: Network) -> None:
     work = workload(tiny, 2)
     with profiled() as profile:
-        y, pullback = work.model(work.x, work.clock, labels=work.labels)
+        y, pullback = work.model(work.x, work.timestep, labels=work.labels)
         pullback(y)
     layers = profile.layers.spent
     assert next(iter(layers)) == ""  # the network itself begins first
@@ -62,12 +62,12 @@ def ancestors(path: str) -> list[str]:
 def test_functions_and_kernels_by_name(tiny: Network) -> None:
     work = workload(tiny, 2)
     with profiled() as profile:
-        work.model(work.x, work.clock, labels=work.labels)
+        work.model(work.x, work.timestep, labels=work.labels)
     names = set(profile.functions.spent)
     assert {"ops.attention", "ops.linear", "ops.concat"} <= names
     assert any(name.startswith("kernels.") for name in names)
     with definitions_only(), profiled() as profile:
-        work.model(work.x, work.clock, labels=work.labels)
+        work.model(work.x, work.timestep, labels=work.labels)
     assert {name.partition(".")[0] for name in profile.functions.spent} == {"ops"}
 
 
@@ -97,6 +97,6 @@ def test_the_parts_of_a_step(tiny: Network, threads: int) -> None:
     network = found["layers"][""]
     assert network["calls"] == 2  # one for each shard of a step
     assert 0 < network["share_with_parts"] <= 1
-    shares = [layer["share"] for layer in found["layers"].values()]
+    shares = [layer["fraction"] for layer in found["layers"].values()]
     assert sum(shares) == pytest.approx(network["share_with_parts"], rel=1e-6)
-    assert sum(f["share"] for f in found["functions"].values()) <= 1
+    assert sum(f["fraction"] for f in found["functions"].values()) <= 1

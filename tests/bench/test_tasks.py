@@ -9,7 +9,7 @@ import pytest
 from npdiff import acceleration, tree
 from npdiff.bench.networks import Network, workload
 from npdiff.bench.tasks import Npdiff
-from npdiff.train import train
+from npdiff.training import train
 
 
 def test_training_is_that_of_the_loop(tiny: Network, tmp_path: object) -> None:
@@ -52,7 +52,7 @@ def test_checkpoints_change_no_gradient_and_take_less_memory(tiny: Network) -> N
         contender.run("train")
         found.append(contender.gradient())
         tracemalloc.start()
-        y, pullback = contender.state.model(contender.x, contender.clock, labels=None)
+        y, pullback = contender.state.model(contender.x, contender.timestep, labels=None)
         held.append(tracemalloc.get_traced_memory()[0])
         tracemalloc.stop()
         assert y.shape == contender.x.shape
@@ -68,7 +68,7 @@ def test_a_block_of_attention(tiny: Network) -> None:
     contender = Npdiff(workload(block, 3), 2)
     contender.run("train")
     contender.run("infer")
-    assert contender.state is None  # there is no optimiser in it
+    assert contender.state is None  # there is no optimizer in it
 
 
 def test_a_network_that_is_given_by_fields(tiny: Network) -> None:

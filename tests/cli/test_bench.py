@@ -13,8 +13,8 @@ import pytest
 from npdiff import acceleration
 from npdiff.bench import contenders, measure
 from npdiff.cli import bench, common, main, verify
-from npdiff.train.shards import thread_count
-from npdiff.verify import campaign
+from npdiff.laboratory import runner
+from npdiff.runtime.shards import thread_count
 
 TINY = ("bench", "--network", "tiny", "--batch", "2", "--rounds", "1", "--threads", "1")
 
@@ -49,7 +49,7 @@ def test_the_table_and_the_json(npdiff: Any, tmp_path: Path) -> None:
     assert found["contender"] == "npdiff"
     assert found["fastest"] <= found["seconds"] <= found["slowest"]
     assert found["images_per_second"] == pytest.approx(2 / found["seconds"])
-    assert 0 < found["share"] < 1
+    assert 0 < found["fraction"] < 1
     assert found["memory"] is None or found["memory"] > 0
     assert facts["gemm"]["peak"] == max(facts["gemm"]["square"], facts["gemm"]["blocks"])
     assert facts["machine"]["threads"] == 1
@@ -231,6 +231,6 @@ def test_definitions_are_proved(npdiff: Any, monkeypatch: pytest.MonkeyPatch) ->
     assert asked == [False, True]
     context = multiprocessing.get_context("spawn")
     for definitions in (False, True):
-        with ProcessPoolExecutor(1, context, campaign._quiet_worker, (definitions,)) as pool:
+        with ProcessPoolExecutor(1, context, runner._quiet_worker, (definitions,)) as pool:
             allowed = pool.submit(acceleration.kernels_allowed).result()
         assert allowed is not definitions

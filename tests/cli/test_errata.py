@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from npdiff.cli import errata
-from npdiff.verify.errata import Erratum, Finding, ledger
+from npdiff.laboratory.errata import Erratum, Finding, ledger
 
 
 def few(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:

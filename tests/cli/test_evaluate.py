@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from npdiff import data
-from npdiff.generate import Frame
+from npdiff.generation import Frame
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_real_digits_reach_the_floor(
     """With the test digits in the place of samples the two columns are the same."""
     real = data.to_float(data.load("digits", "test").images[:50])
 
-    def perfect(trained: Any, labels: Any, indices: Any, *_: Any, **__: Any) -> list[Frame]:
+    def perfect(checkpoint: Any, labels: Any, indices: Any, *_: Any, **__: Any) -> list[Frame]:
         return [Frame(0.0, real[indices], real[indices])]
 
     monkeypatch.setattr("npdiff.cli.evaluate.record", perfect)

@@ -80,7 +80,7 @@ def test_listed(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_cannot_be_used_is_refused(npdiff: Any) -> None:
-    assert npdiff("golden", "colour").failed_with("'colour'", "--list")
+    assert npdiff("golden", "color").failed_with("'color'", "--list")
     assert npdiff("golden", "--check", "nowhere.json").failed_with("nowhere.json", "No such file")
     Path("bad.json").write_text("{", encoding="utf-8")
     assert npdiff("golden", "--check", "bad.json").failed_with("bad.json", "not JSON")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from npdiff.train import load_model
+from npdiff.runs import load_model
 from npdiff.tree import size
 
 

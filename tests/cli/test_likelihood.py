@@ -67,7 +67,7 @@ def test_the_best_variance_needs_the_fewest_bits(npdiff: Any, tiny_run: Path) ->
 def test_one_step_and_another_decoder(npdiff: Any, tiny_run: Path) -> None:
     facts = measured(
         npdiff, tiny_run, "--samples", 2, "--steps", 1, "--decoder", "categorical",
-        "--grid", "trailing",
+        "--spacing", "trailing",
     )  # fmt: skip
     kinds = [term["kind"] for term in facts["bound"]["terms"]]
     assert kinds == ["prior", "decoder"]
@@ -86,7 +86,7 @@ def test_what_it_refuses(npdiff: Any, tiny_run: Path) -> None:
     call = ("likelihood", tiny_run)
     assert npdiff(*call, "--samples", "7").failed_with("7", "6 test images")
     assert npdiff(*call, "--samples", "1").failed_with("--samples", "from 2 up")
-    assert npdiff(*call, *FEW, "--grid", "leading", "--steps", "3").failed_with("1000", "to 0")
+    assert npdiff(*call, *FEW, "--spacing", "leading", "--steps", "3").failed_with("1000", "to 0")
     assert npdiff(*call, "--variance", "huge").failed_with("huge", "optimal")
     assert npdiff(*call, "--method", "guess").failed_with("guess", "ode")
     assert npdiff("likelihood", "nowhere").failed_with("nowhere")

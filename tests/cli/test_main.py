@@ -37,7 +37,7 @@ def test_version(npdiff: Any) -> None:
 
 def test_unknown_command_and_option(npdiff: Any) -> None:
     assert npdiff("draw").failed_with("draw", "train")
-    assert npdiff("sample", "--colour").failed_with("--colour", "npdiff sample --help")
+    assert npdiff("sample", "--color").failed_with("--color", "npdiff sample --help")
     assert npdiff("sample", "--steps", "many").failed_with("--steps", "from 1 up", "many")
     assert npdiff("sample", "--seed", "-1").failed_with("--seed", "from 0 up")
     assert npdiff().failed_with("COMMAND")

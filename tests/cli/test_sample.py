@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from npdiff.cli import album
+from npdiff.report import figures
 
 
 def pixels(path: str) -> np.ndarray:
@@ -54,7 +54,7 @@ def test_html_shows_a_sample_of_each_label(npdiff: Any, tiny_run: Path) -> None:
     assert npdiff("sample", tiny_run, "--label", "low,0", *common).code == 0
     views = page("a.html")["views"]
     assert views["denoising"]["names"] == views["noising"]["names"] == ["low", "top"]
-    assert views["denoising"]["times"] == [1000, 750, 500, 250, 0]
+    assert views["denoising"]["timesteps"] == [1000, 750, 500, 250, 0]
     alone = Path("a.html").read_bytes()
     assert npdiff("sample", tiny_run, "--label", "low,0", *common, "--gif", "a.gif").code == 0
     assert Path("a.html").read_bytes() == alone
@@ -66,11 +66,11 @@ def test_html_shows_a_sample_of_each_label(npdiff: Any, tiny_run: Path) -> None:
 
 
 def test_html_of_a_model_whose_data_are_gone(npdiff: Any, tiny_run: Path) -> None:
-    from npdiff.train import load_model, save_model
+    from npdiff.runs import load_model, save_model
 
-    trained = load_model(tiny_run)
-    elsewhere = trained.config.replace(data="gone.npz")
-    save_model("model.safetensors", trained.model, elsewhere)
+    checkpoint = load_model(tiny_run)
+    elsewhere = checkpoint.config.replace(data="gone.npz")
+    save_model("model.safetensors", checkpoint.model, elsewhere)
     options = ("--label", "0,1", "--count", "1", "--steps", "2", "--html", "a.html")
     assert npdiff("sample", "model.safetensors", *options).code == 0
     assert list(page("a.html")["views"]) == ["denoising"]
@@ -103,20 +103,20 @@ def test_count_and_company_do_not_matter(npdiff: Any, tiny_run: Path) -> None:
     "options",
     [
         ("--sampler", "ddpm", "--variance", "large"),
-        ("--sampler", "euler", "--grid", "log-snr"),
-        ("--sampler", "heun", "--grid", "linspace"),
+        ("--sampler", "euler", "--spacing", "log-snr"),
+        ("--sampler", "heun", "--spacing", "linspace"),
         ("--sampler", "lms", "--option", "order=2", "--option", "start=runge-kutta"),
         ("--sampler", "edm", "--option", "s_churn=2", "--option", "s_max=inf"),
         ("--eta", "0.5", "--guidance", "0"),
         ("--guidance", "1", "--no-clip"),
         ("--guidance", "6", "--rescale", "0.7", "--threshold", "0.9", "--interval", "0.1", "9"),
-        ("--label", "none", "--grid", "leading"),
+        ("--label", "none", "--spacing", "leading"),
     ],
 )
 def test_settings(npdiff: Any, tiny_run: Path, options: tuple[str, ...]) -> None:
-    plain = ("sample", tiny_run, "--count", "2", "--steps", "4")
-    assert npdiff(*plain, "--npz", "a.npz").code == 0
-    assert npdiff(*plain, *options, "--npz", "b.npz").code == 0
+    inference_network = ("sample", tiny_run, "--count", "2", "--steps", "4")
+    assert npdiff(*inference_network, "--npz", "a.npz").code == 0
+    assert npdiff(*inference_network, *options, "--npz", "b.npz").code == 0
     a, b = numbers("a.npz")["images"], numbers("b.npz")["images"]
     assert a.shape != b.shape or np.abs(a.astype(int) - b).max() > 1
 
@@ -128,7 +128,7 @@ def test_settings(npdiff: Any, tiny_run: Path, options: tuple[str, ...]) -> None
         (("--label", "3"), ("3", "top")),
         (("--label", ""), ("--label", "top")),
         (("--sampler", "plm"), ("plm", "ddim", "ddpm")),
-        (("--grid", "even"), ("even", "trailing")),
+        (("--spacing", "even"), ("even", "trailing")),
         (("--steps", "2000"), ("2000", "1000")),
         (("--eta", "1.5"), ("eta", "1.5")),
         (("--sampler", "euler", "--eta", "0.5"), ("euler", "eta")),
@@ -197,7 +197,7 @@ def test_models_that_cannot_be_used(npdiff: Any, tiny_run: Path, tmp_path: Path)
 def test_without_a_model_that_ships(
     npdiff: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("npdiff.generate.samples.SHIPPED", tmp_path / "none")
+    monkeypatch.setattr("npdiff.generation.samples.SHIPPED", tmp_path / "none")
     assert npdiff("sample").failed_with("npdiff train --preset digits")
 
 
@@ -209,7 +209,7 @@ def test_help_lists_the_samplers_and_their_options(npdiff: Any) -> None:
     rows = {line.split()[0]: line for line in result.out.splitlines() if line[:2] == "  "}
     for name in SAMPLERS:
         assert len(rows[name].split()) > 2
-    for options in ("order=4, start=low", "s_max=inf", "variance=small", "published=false"):
+    for options in ("order=4, start=low", "s_max=inf", "variance=small", "legacy=false"):
         assert options in result.out
 
 
@@ -217,7 +217,7 @@ def test_too_little_memory(npdiff: Any, tiny_run: Path, monkeypatch: Any) -> Non
     def short(*arguments: Any, **options: Any) -> Any:
         np.empty((2**20, 2**30))
 
-    monkeypatch.setattr(album, "trajectory", short)
+    monkeypatch.setattr(figures, "trajectory", short)
     result = npdiff("sample", tiny_run, "--count", "2")
     assert result.code == 1
     assert "memory ran out during sampling of 6 images (Unable to allocate 8.00 PiB" in result.err

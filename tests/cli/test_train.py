@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from npdiff.cli import train as command
-from npdiff.train import Progress, load_model, loop
+from npdiff.runs import load_model
+from npdiff.training import Progress, loop
 from npdiff.tree import leaves
 
 
@@ -79,22 +80,22 @@ def test_too_little_memory(
     npdiff: Any, tiny: Any, images: Path, tiny_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the sixth step: status 1, a line, and five steps are saved from which it goes on."""
-    advance, calls = loop.advance, []
+    apply_gradient, calls = loop.apply_gradient, []
 
     def short(*arguments: Any) -> Any:
         calls.append(1)
         if len(calls) == 6:
             np.empty((2**20, 2**30))
-        return advance(*arguments)
+        return apply_gradient(*arguments)
 
-    monkeypatch.setattr(loop, "advance", short)
+    monkeypatch.setattr(loop, "apply_gradient", short)
     result = npdiff("train", "--out", "run", "--data", images, "--steps", "12", *tiny)
     assert result.code == 1
     line = result.err.splitlines()[-1]
     assert line.startswith("npdiff: error: memory ran out during training on batches of 8, 4 at a ")
     for words in ("Unable to allocate 8.00 PiB", "--set shard=", "model.checkpoint=true", "run"):
         assert words in line
-    monkeypatch.setattr(loop, "advance", advance)
+    monkeypatch.setattr(loop, "apply_gradient", apply_gradient)
     assert json.loads(npdiff("info", "run", "--json").out)["step"] == 5
     assert npdiff("train", "--out", "run", "--resume").code == 0
     for ours, theirs in zip(weights(Path("run")), weights(tiny_run), strict=True):
@@ -138,11 +139,11 @@ def test_lost_pictures_are_drawn_again(npdiff: Any, tiny_run: Path) -> None:
 
 
 def test_every_option_reaches_the_configuration(npdiff: Any, tiny: Any, images: Path) -> None:
-    options = ("--steps", "2", "--seed", "9", "--set", "row=eps", "--set", "ema=0.25", *tiny)
+    options = ("--steps", "2", "--seed", "9", "--set", "prediction=eps", "--set", "ema=0.25", *tiny)
     assert npdiff("train", "--data", images, "--out", "run", *options, "--batch", "5").code == 0
     config = json.loads(Path("run/config.json").read_text())
     assert (config["steps"], config["batch"], config["seed"]) == (2, 5, 9)
-    assert (config["row"], config["ema"], config["model"]["width"]) == ("eps", 0.25, 8)
+    assert (config["prediction"], config["ema"], config["model"]["width"]) == ("eps", 0.25, 8)
     assert config["classes"] == ["top", "middle", "low"]
 
 
@@ -168,11 +169,11 @@ def test_folders_of_images(npdiff: Any, tiny: Any, tmp_path: Path) -> None:
         (("--preset", "faces"), ("faces", "digits")),
         (("--data", "nowhere"), ("nowhere", "expected")),
         (("--steps", "0"), ("--steps", "from 1 up")),
-        (("--set", "colour=1"), ("colour", "learning_rate")),
+        (("--set", "color=1"), ("color", "learning_rate")),
         (("--set", "ema=2"), ("ema", "2.0 or 2")),
         (("--set", "ema"), ("KEY=VALUE",)),
-        (("--set", "row=noise"), ("row", "eps", "noise")),
-        (("--set", "model.colour=1"), ("colour", "width")),
+        (("--set", "prediction=noise"), ("prediction", "eps", "noise")),
+        (("--set", "model.color=1"), ("color", "width")),
         (("--set", "data.width=1"), ("data.width",)),
         (("--size", "8"), ("--size", "--data")),
         (("--out", "file/run"), ("file",)),

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from npdiff.cli import verify
-from npdiff.verify import campaign, orders
-from npdiff.verify.equations import equations
-from npdiff.verify.registry import checks
+from npdiff.laboratory import runner
+from npdiff.laboratory.equations import equations
+from npdiff.laboratory.registry import checks
+from npdiff.verify import orders
 
 FEW = ("posterior-mean", "transition", "clipping")
 
@@ -17,12 +18,12 @@ FEW = ("posterior-mean", "transition", "clipping")
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the package had three equations."""
-    monkeypatch.setattr(verify, "wanted", lambda words: campaign.wanted(words or FEW))
+    monkeypatch.setattr(verify, "wanted", lambda words: runner.wanted(words or FEW))
 
 
 def only_check(label: str) -> str:
     """The name of a check that proves this label; the test then breaks it."""
-    return campaign.checks_of(label)[0].name
+    return runner.checks_of(label)[0].name
 
 
 def test_one_equation_at_length(npdiff: Any) -> None:
@@ -41,20 +42,20 @@ def test_one_equation_at_length(npdiff: Any) -> None:
 
 
 def test_words_name_labels_files_and_checks() -> None:
-    assert [e.label for e in campaign.wanted(["posterior-mean"])] == ["posterior-mean"]
-    assert {e.label for e in campaign.wanted(["posterior"])} >= {
+    assert [e.label for e in runner.wanted(["posterior-mean"])] == ["posterior-mean"]
+    assert {e.label for e in runner.wanted(["posterior"])} >= {
         "posterior-mean",
         "posterior-variance",
     }
-    assert {e.file for e in campaign.wanted(["samplers/ddim.py"])} == {"samplers/ddim.py"}
+    assert {e.file for e in runner.wanted(["samplers/_ddim.py"])} == {"samplers/ddim.py"}
     name = only_check("marginal")
-    assert "marginal" in {e.label for e in campaign.wanted([name])}
+    assert "marginal" in {e.label for e in runner.wanted([name])}
     # as the output names them, to be copied
-    ddim = campaign.wanted(["npdiff/samplers/ddim.py"])
-    assert ddim == campaign.wanted(["samplers/ddim.py"])
+    ddim = runner.wanted(["npdiff/samplers/_ddim.py"])
+    assert ddim == runner.wanted(["samplers/_ddim.py"])
     home = checks()[name].home
-    assert "marginal" in {e.label for e in campaign.wanted([f"npdiff/{home}"])}
-    assert len(campaign.wanted([])) == len(equations())
+    assert "marginal" in {e.label for e in runner.wanted([f"npdiff/{home}"])}
+    assert len(runner.wanted([])) == len(equations())
 
 
 def test_unknown_equations(npdiff: Any) -> None:
@@ -135,11 +136,11 @@ def test_a_check_that_breaks_down(npdiff: Any, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_an_equation_without_a_check(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(campaign, "checks_of", lambda label: ())
+    monkeypatch.setattr(runner, "checks_of", lambda label: ())
     result = npdiff("verify", "marginal", "--jobs", "1")
     assert result.code == 1
     assert "check      none: NOT PROVED" in result.out
-    monkeypatch.setattr(verify, "wanted", lambda words: campaign.wanted(FEW))
+    monkeypatch.setattr(verify, "wanted", lambda words: runner.wanted(FEW))
     assert npdiff("verify", "--jobs", "1").out.count("NO CHECK") == 3
 
 

@@ -33,8 +33,8 @@ def test_epochs_and_seeds_are_shuffled_apart_and_evenly():
     # a sample's mean place over 400 orders is normal about 24.5 with standard error 0.72
     mean_place = np.argsort(orders, axis=1).mean(axis=0)
     assert np.abs(mean_place - 24.5).max() < 4 * 0.72
-    neighbours = np.abs(np.corrcoef(orders)[np.triu_indices(400, 1)])
-    assert neighbours.mean() < 0.13  # sqrt(2 / pi / 49) = 0.114 for independent orders
+    neighbors = np.abs(np.corrcoef(orders)[np.triu_indices(400, 1)])
+    assert neighbors.mean() < 0.13  # sqrt(2 / pi / 49) = 0.114 for independent orders
 
 
 @pytest.mark.parametrize(("step", "batch", "size"), [(-1, 4, 4), (0, 0, 4), (0, 4, 0)])

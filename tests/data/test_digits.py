@@ -12,7 +12,7 @@ import pytest
 
 from npdiff import data
 from npdiff.data import build_digits
-from npdiff.data.digits import CONTENT_SHA256, digits, stored
+from npdiff.data._digits import CONTENT_SHA256, digits, stored
 from npdiff.errors import InputError
 
 
@@ -71,7 +71,7 @@ def test_a_tarball_is_read_class_after_class_and_another_one_refused(tmp_path, m
         build_digits.main([str(path), str(tmp_path / "digits.npz")])
 
 
-def test_the_digits_are_centred_in_32_pixels_and_split_9000_to_1000():
+def test_the_digits_are_centerd_in_32_pixels_and_split_9000_to_1000():
     whole = digits()
     assert whole.images.shape == (10_000, 32, 32, 1)
     assert whole.images.dtype == np.uint8

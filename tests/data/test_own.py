@@ -15,12 +15,12 @@ def save(path, array):
     Image.fromarray(array).save(path)
 
 
-def grey(*shape):
+def gray(*shape):
     return RNG.integers(0, 256, size=shape).astype(np.uint8)
 
 
 def test_a_folder_gives_its_subfolders_as_classes(tmp_path):
-    cats, dogs = grey(4, 6, 5), grey(3, 6, 5)
+    cats, dogs = gray(4, 6, 5), gray(3, 6, 5)
     for i, image in enumerate(cats):
         save(tmp_path / "cat" / f"{i}.png", image)
     for i, image in enumerate(dogs):
@@ -35,23 +35,23 @@ def test_a_folder_gives_its_subfolders_as_classes(tmp_path):
 
 
 def test_a_flat_folder_is_one_class(tmp_path):
-    save(tmp_path / "faces" / "a.png", grey(4, 4, 3))
+    save(tmp_path / "faces" / "a.png", gray(4, 4, 3))
     got = data.load(tmp_path / "faces", "all")
     assert got.classes == ("faces",)
     assert got.images.shape == (1, 4, 4, 3)
 
 
-def test_grey_beside_colour_becomes_colour_unless_asked(tmp_path):
-    plain, coloured = grey(4, 4), grey(4, 4, 3)
-    save(tmp_path / "a.png", plain)
-    save(tmp_path / "b.png", coloured)
+def test_gray_beside_color_becomes_color_unless_asked(tmp_path):
+    inference_network, colored = gray(4, 4), gray(4, 4, 3)
+    save(tmp_path / "a.png", inference_network)
+    save(tmp_path / "b.png", colored)
     got = data.load(tmp_path, "all")
-    assert np.array_equal(got.images[0], np.repeat(plain[..., None], 3, axis=-1))
-    assert np.array_equal(got.images[1], coloured)
+    assert np.array_equal(got.images[0], np.repeat(inference_network[..., None], 3, axis=-1))
+    assert np.array_equal(got.images[1], colored)
     assert data.load(tmp_path, "all", channels=1).images.shape == (2, 4, 4, 1)
 
 
-def test_size_takes_the_centred_square(tmp_path):
+def test_size_takes_the_centerd_square(tmp_path):
     wide = np.zeros((8, 24), dtype=np.uint8)
     wide[:, 8:16] = 200
     save(tmp_path / "a.png", wide)
@@ -81,22 +81,22 @@ def test_what_is_wrong_with_a_folder_is_said(tmp_path):
         data.load(tmp_path / "nowhere")
     with pytest.raises(InputError, match="no images in"):
         data.load(tmp_path)
-    save(tmp_path / "x" / "a.png", grey(4, 4))
-    save(tmp_path / "x" / "b.png", grey(4, 5))
+    save(tmp_path / "x" / "a.png", gray(4, 4))
+    save(tmp_path / "x" / "b.png", gray(4, 5))
     with pytest.raises(InputError, match=r"b\.png is 5 x 4 pixels.*give a size"):
         data.load(tmp_path)
     with pytest.raises(InputError, match="size of at least 1"):
         data.load(tmp_path, size=0)
-    with pytest.raises(InputError, match=r"1 channel \(grey\) or 3"):
+    with pytest.raises(InputError, match=r"1 channel \(gray\) or 3"):
         data.load(tmp_path, channels=4)
-    save(tmp_path / "loose.png", grey(4, 4))
+    save(tmp_path / "loose.png", gray(4, 4))
     with pytest.raises(InputError, match=r"beside subfolders.*loose\.png"):
         data.load(tmp_path, size=4)
 
 
 @pytest.mark.parametrize("content", [b"", b"not an image", None])
 def test_a_corrupt_image_is_named(tmp_path, content):
-    save(tmp_path / "good.png", grey(16, 16))
+    save(tmp_path / "good.png", gray(16, 16))
     broken = tmp_path / "broken.png"
     broken.write_bytes(
         content if content is not None else (tmp_path / "good.png").read_bytes()[:90]
@@ -117,12 +117,12 @@ def test_size_is_for_folders():
 
 
 def test_an_npz_with_everything_and_with_images_alone(tmp_path):
-    images, labels = grey(20, 4, 5), np.arange(20) % 2
+    images, labels = gray(20, 4, 5), np.arange(20) % 2
     np.savez(tmp_path / "a.npz", images=images, labels=labels, classes=np.array(["no", "yes"]))
     got = data.load(tmp_path / "a.npz", "all")
     assert got.classes == ("no", "yes")
     assert np.array_equal(got.images[got.labels == 1], images[labels == 1][..., None])
-    np.savez_compressed(tmp_path / "b.npz", images=grey(20, 4, 4, 3))
+    np.savez_compressed(tmp_path / "b.npz", images=gray(20, 4, 4, 3))
     got = data.load(str(tmp_path / "b.npz"))
     assert got.images.shape == (18, 4, 4, 3)
     assert got.classes == ("0",)
@@ -131,20 +131,20 @@ def test_an_npz_with_everything_and_with_images_alone(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "said"),
     [
-        ({"x": grey(4, 4, 4)}, r"holds \['x'\]: expected an array called 'images'"),
+        ({"x": gray(4, 4, 4)}, r"holds \['x'\]: expected an array called 'images'"),
         ({"images": np.zeros((4, 4, 4))}, "float64, expected uint8"),
-        ({"images": grey(4, 4)}, r"shape \(4, 4\), expected \(N, H, W\)"),
-        ({"images": grey(4, 4, 4, 2)}, r"shape \(4, 4, 4, 2\)"),
-        ({"images": grey(0, 4, 4)}, "at least one image"),
-        ({"images": grey(4, 4, 4), "labels": np.arange(3)}, r"integers of shape \(4,\)"),
-        ({"images": grey(4, 4, 4), "labels": np.ones(4)}, "float64 of shape"),
-        ({"images": grey(4, 4, 4), "labels": np.arange(4) - 1}, "from -1 to 2"),
-        ({"images": grey(4, 4, 4), "labels": np.array([0, 1, 2, 4])}, "from 0 to 4"),
+        ({"images": gray(4, 4)}, r"shape \(4, 4\), expected \(N, H, W\)"),
+        ({"images": gray(4, 4, 4, 2)}, r"shape \(4, 4, 4, 2\)"),
+        ({"images": gray(0, 4, 4)}, "at least one image"),
+        ({"images": gray(4, 4, 4), "labels": np.arange(3)}, r"integers of shape \(4,\)"),
+        ({"images": gray(4, 4, 4), "labels": np.ones(4)}, "float64 of shape"),
+        ({"images": gray(4, 4, 4), "labels": np.arange(4) - 1}, "from -1 to 2"),
+        ({"images": gray(4, 4, 4), "labels": np.array([0, 1, 2, 4])}, "from 0 to 4"),
         (
-            {"images": grey(4, 4, 4), "labels": np.arange(4), "classes": np.array(["a", "b"])},
+            {"images": gray(4, 4, 4), "labels": np.arange(4), "classes": np.array(["a", "b"])},
             "must be at least 4 strings",
         ),
-        ({"images": grey(4, 4, 4), "classes": np.array([7])}, "strings, got int64"),
+        ({"images": gray(4, 4, 4), "classes": np.array([7])}, "strings, got int64"),
         ({"images": np.array([{}, None])}, "plain arrays"),
     ],
 )
@@ -157,12 +157,12 @@ def test_what_is_wrong_with_an_npz_is_said(tmp_path, arrays, said):
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "text", "array"])
 def test_a_damaged_npz_is_named(tmp_path, damage):
     path = tmp_path / "a.npz"
-    np.savez_compressed(path, images=grey(50, 8, 8))
+    np.savez_compressed(path, images=gray(50, 8, 8))
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
     if damage == "array":
         with path.open("wb") as file:
-            np.save(file, grey(4, 4, 4))
+            np.save(file, gray(4, 4, 4))
     else:
         options = {"cut": path.read_bytes()[:-200], "flipped": content, "empty": b"", "text": b"hi"}
         path.write_bytes(options[damage])

@@ -8,12 +8,12 @@ import pytest
 from npdiff.editing import inpaint, walk
 from npdiff.errors import InputError
 from npdiff.exact import Gaussian, Mixture
-from npdiff.grids import GRIDS
+from npdiff.laboratory.checks.editing import DATA, inpainted
+from npdiff.laboratory.registry import Case
 from npdiff.random import Key
 from npdiff.samplers import keyed_noise
 from npdiff.schedules import LinearVP
-from npdiff.verify.checks.editing import DATA, inpainted
-from npdiff.verify.registry import Case
+from npdiff.spacings import SPACINGS
 
 SCHEDULE = LinearVP()
 MASK = np.array([True, False, False])
@@ -21,7 +21,7 @@ MASK = np.array([True, False, False])
 
 def law(steps: int, resamplings: int, value: float = 1.6) -> tuple[np.ndarray, np.ndarray]:
     """Of the two unknown numbers."""
-    grid = GRIDS["log-snr"](SCHEDULE, steps)
+    grid = SPACINGS["log-snr"](SCHEDULE, steps)
     mean, covariance, _ = inpainted(
         Case("figures"), SCHEDULE, grid, np.array([value, 0.0, 0.0]), MASK,
         jump=1, resamplings=resamplings,
@@ -61,11 +61,11 @@ def test_the_halves_of_a_mixture_fit_together() -> None:
     known = np.tile([0.3, 0.0], (N, 1))
     key = Key(3, range(N))
     x = key.fold("start").normal((2,))
-    times = GRIDS["log-snr"](SCHEDULE, 20)
+    timesteps = SPACINGS["log-snr"](SCHEDULE, 20)
     right = {}
     for r in (1, 8):
         steps = inpaint(
-            data.denoiser(SCHEDULE), SCHEDULE, x, times, known=known, mask=mask, jump=2,
+            data.denoiser(SCHEDULE), SCHEDULE, x, timesteps, known=known, mask=mask, jump=2,
             noise=keyed_noise(key.fold("noise"), x), resamplings=r,
         )  # fmt: skip
         end = list(steps)[-1].x
@@ -87,10 +87,10 @@ def run() -> Call:
             return np.full(x.shape, 0.1, dtype=x.dtype)
 
         data = Gaussian(np.zeros(x[0].size), 0.5)
-        times = GRIDS["trailing"](SCHEDULE, 6)
+        timesteps = SPACINGS["trailing"](SCHEDULE, 6)
         known = np.ones_like(x)
         args = {"known": known, "mask": mask, "noise": noise, "jump": 2, "resamplings": 3} | how
-        return list(inpaint(data.denoiser(SCHEDULE), SCHEDULE, x, times, **args))
+        return list(inpaint(data.denoiser(SCHEDULE), SCHEDULE, x, timesteps, **args))
 
     return call
 
@@ -118,12 +118,12 @@ def test_no_draw_is_used_twice(run: Call, how: dict[str, object]) -> None:
 def test_without_a_mask_it_is_the_sampler() -> None:
     from npdiff.samplers import sample
 
-    data, times = Gaussian([0.5, 0.1], 0.3), GRIDS["trailing"](SCHEDULE, 5)
+    data, timesteps = Gaussian([0.5, 0.1], 0.3), SPACINGS["trailing"](SCHEDULE, 5)
     x = np.ones((1, 2))
     denoise = data.denoiser(SCHEDULE)
-    expected = list(sample("ddim", denoise, SCHEDULE, x, times))[-1].x
+    expected = list(sample("ddim", denoise, SCHEDULE, x, timesteps))[-1].x
     steps = inpaint(
-        denoise, SCHEDULE, x, times, known=x, mask=np.array(False), noise=lambda i: x,
+        denoise, SCHEDULE, x, timesteps, known=x, mask=np.array(False), noise=lambda i: x,
         resamplings=1, sampler="ddim",
     )  # fmt: skip
     np.testing.assert_allclose(list(steps)[-1].x, expected, rtol=1e-14)
@@ -131,7 +131,7 @@ def test_without_a_mask_it_is_the_sampler() -> None:
 
 def test_refusals_come_before_the_first_move() -> None:
     denoise, x = DATA.denoiser(SCHEDULE), np.zeros((1, 3))
-    times = np.array([1.0, 0.5, 0.0])
+    timesteps = np.array([1.0, 0.5, 0.0])
     for how, match in (
         ({"known": np.zeros((1, 2))}, "known has shape"),
         ({"mask": np.ones(3)}, "a mask of booleans"),
@@ -142,7 +142,7 @@ def test_refusals_come_before_the_first_move() -> None:
     ):
         args = {"known": x, "mask": MASK, "noise": lambda i: x} | how
         with pytest.raises(InputError, match=match):
-            inpaint(denoise, SCHEDULE, x, times, **args)
+            inpaint(denoise, SCHEDULE, x, timesteps, **args)
 
 
 def test_a_step_keeps_to_its_own_draws() -> None:

@@ -6,10 +6,10 @@ import pytest
 from npdiff.editing import decode, encode, interpolate, sdedit, slerp, start_of
 from npdiff.errors import InputError
 from npdiff.exact import Gaussian, Mixture
-from npdiff.grids import GRIDS
 from npdiff.random import Key
 from npdiff.samplers import keyed_noise
 from npdiff.schedules import SCHEDULES, LinearVP
+from npdiff.spacings import SPACINGS
 from npdiff.verify import strict
 
 SCHEDULE = LinearVP()
@@ -22,11 +22,13 @@ def test_a_stronger_edit_keeps_less(name: str) -> None:
     schedule = SCHEDULES[name]()
     x_0 = np.tile([2.5, 1.0], (200, 1))
     noise = keyed_noise(Key(1, range(200)), x_0)
-    times = GRIDS["trailing"](schedule, 20)
+    timesteps = SPACINGS["trailing"](schedule, 20)
     distances = []
     for strength in (0.05, 0.3, 0.6, 1.0):
         edited = list(
-            sdedit(DATA.denoiser(schedule), schedule, x_0, times, noise=noise, strength=strength)
+            sdedit(
+                DATA.denoiser(schedule), schedule, x_0, timesteps, noise=noise, strength=strength
+            )
         )
         assert len(edited) == round(20 * strength)
         distances.append(np.linalg.norm(edited[-1].x - x_0, axis=1).mean())
@@ -42,8 +44,8 @@ def test_the_draws_of_an_edit_are_not_those_of_its_sampler() -> None:
         drawn.append(i)
         return x + 0.1
 
-    times = GRIDS["trailing"](SCHEDULE, 6)
-    list(sdedit(DATA.denoiser(SCHEDULE), SCHEDULE, x, times, noise=noise, sampler="ddpm"))
+    timesteps = SPACINGS["trailing"](SCHEDULE, 6)
+    list(sdedit(DATA.denoiser(SCHEDULE), SCHEDULE, x, timesteps, noise=noise, sampler="ddpm"))
     assert drawn == [0, 1, 2]  # three steps, and the last adds no noise
 
 
@@ -57,26 +59,26 @@ def test_the_round_trip_is_of_first_order_and_exact_with_corrections() -> None:
     x = TWO.sample(Key(5, range(20)))
     errors = []
     for steps in (50, 100, 200):
-        times = GRIDS["log-snr"](SCHEDULE, steps)[:-1]  # with noise left at the end
-        there = encode(DATA.denoiser(SCHEDULE), SCHEDULE, x, times)
-        back = decode(DATA.denoiser(SCHEDULE), SCHEDULE, there, times)
+        timesteps = SPACINGS["log-snr"](SCHEDULE, steps)[:-1]  # with noise left at the end
+        there = encode(DATA.denoiser(SCHEDULE), SCHEDULE, x, timesteps)
+        back = decode(DATA.denoiser(SCHEDULE), SCHEDULE, there, timesteps)
         errors.append(np.abs(back - x).mean())
     slopes = np.log2(np.array(errors[:-1]) / errors[1:])
     assert (np.abs(slopes - 1) < 0.15).all(), slopes
-    times = GRIDS["log-snr"](SCHEDULE, 40)[:-1]
-    there = encode(TWO.denoiser(SCHEDULE), SCHEDULE, x, times, corrections=40)
-    back = decode(TWO.denoiser(SCHEDULE), SCHEDULE, there, times)
+    timesteps = SPACINGS["log-snr"](SCHEDULE, 40)[:-1]
+    there = encode(TWO.denoiser(SCHEDULE), SCHEDULE, x, timesteps, corrections=40)
+    back = decode(TWO.denoiser(SCHEDULE), SCHEDULE, there, timesteps)
     assert np.abs(back - x).max() < 1e-9 < errors[-1]
 
 
 def test_interpolation_keeps_its_ends() -> None:
     a, b = np.array([[-1.1, 0.5]]), np.array([[0.6, -0.3]])
-    times = GRIDS["log-snr"](SCHEDULE, 20)
+    timesteps = SPACINGS["log-snr"](SCHEDULE, 20)
     denoise = TWO.denoiser(SCHEDULE)
     for w, end in ((0.0, a), (1.0, b)):
-        found = interpolate(denoise, SCHEDULE, a, b, w, times, corrections=40)
+        found = interpolate(denoise, SCHEDULE, a, b, w, timesteps, corrections=40)
         np.testing.assert_allclose(found, end, atol=1e-8)
-    found = interpolate(denoise, SCHEDULE, a, a, 0.3, times, corrections=40)
+    found = interpolate(denoise, SCHEDULE, a, a, 0.3, timesteps, corrections=40)
     np.testing.assert_allclose(found, a, atol=1e-8)
 
 

@@ -76,9 +76,9 @@ def test_responsibilities(schedule) -> None:
     x = np.random.default_rng(5).normal(size=(4, 2))
     r = PLANE.responsibilities(schedule, x, schedule.t_min)
     np.testing.assert_allclose(r.sum(axis=1), 1, rtol=1e-12)
-    centres = np.array([[1.0, 0], [0, 1], [-1, -1]])
+    centers = np.array([[1.0, 0], [0, 1], [-1, -1]])
     assert (
-        PLANE.responsibilities(schedule, centres, schedule.t_min).argmax(axis=1) == range(3)
+        PLANE.responsibilities(schedule, centers, schedule.t_min).argmax(axis=1) == range(3)
     ).all()
 
 

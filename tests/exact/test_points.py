@@ -72,8 +72,8 @@ def test_the_flow_on_the_line_keeps_the_weights() -> None:
 
 def test_samples_are_the_points_as_often_as_they_weigh() -> None:
     x = DATA.sample(Key(5, range(6000)))
-    for p, share in zip(P, (1 / 6, 2 / 6, 3 / 6), strict=True):
-        assert abs((x == p).all(axis=1).mean() - share) < 0.03
+    for p, fraction in zip(P, (1 / 6, 2 / 6, 3 / 6), strict=True):
+        assert abs((x == p).all(axis=1).mean() - fraction) < 0.03
 
 
 def test_images_float32_and_one_time_a_sample() -> None:
@@ -89,7 +89,9 @@ def test_images_float32_and_one_time_a_sample() -> None:
     covariance = data.covariance(schedule, x, t)
     assert covariance.shape == (3, 16, 16)
     np.testing.assert_allclose(
-        data.variation(schedule, x, t), np.trace(covariance, axis1=1, axis2=2), rtol=1e-5
+        data.posterior_variance_spread(schedule, x, t),
+        np.trace(covariance, axis1=1, axis2=2),
+        rtol=1e-5,
     )
     assert 0 < data.spread(schedule, 0.9) < 1.2
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from npdiff.backend import namespace
-from npdiff.guidance import paired
+from npdiff.guidance import batched_cfg
 from npdiff.schedules import SCHEDULES
 
 
@@ -12,6 +12,6 @@ def test_paired_takes_the_first_half_for_the_condition() -> None:
         xp = namespace(x)
         return xp.concatenate([x[:1] + 10.0, x[1:] + 1.0]), xp.concatenate([x[:1], x[1:] * 3.0])
 
-    x_0, eps = paired(both, SCHEDULES["linear"](), 2.0)(np.ones((1, 1)), 5.0)
+    x_0, eps = batched_cfg(both, SCHEDULES["linear"](), 2.0)(np.ones((1, 1)), 5.0)
     assert x_0.item() == 2.0 + 2.0 * (11.0 - 2.0)
     assert eps.item() == 3.0 + 2.0 * (1.0 - 3.0)

@@ -6,15 +6,15 @@ import pytest
 from npdiff.errors import InputError
 from npdiff.exact import Gaussian, Mixture
 from npdiff.exact.classifier import class_gradient
-from npdiff.grids import trailing
 from npdiff.guidance import classifier_guided, label_gradient, mean_shifted
 from npdiff.metrics.classifier import DigitClassifier
 from npdiff.process import transition
 from npdiff.samplers import SAMPLERS, sample
-from npdiff.schedules import SCHEDULES, linear_table
+from npdiff.schedules import SCHEDULES, linear_betas
+from npdiff.spacings import trailing
 from npdiff.verify import strict
 
-SCHEDULE = linear_table()
+SCHEDULE = linear_betas()
 TWO = Mixture([0.3, 0.7], [Gaussian(np.array([-0.6]), 0.2), Gaussian(np.array([0.8]), 0.1)])
 X = np.random.default_rng(0).normal(size=(5, 1))
 
@@ -26,9 +26,9 @@ def test_a_guided_mixture_samples_its_component(name: str) -> None:
         TWO.denoiser(SCHEDULE), SCHEDULE, class_gradient(TWO, SCHEDULE, 1), 1.0
     )
     alone = TWO.components[1].denoiser(SCHEDULE)
-    times = trailing(SCHEDULE, 12)
+    timesteps = trailing(SCHEDULE, 12)
     assert name in SAMPLERS
-    (*_, found), (*_, expected) = (sample(name, d, SCHEDULE, X, times) for d in (guided, alone))
+    (*_, found), (*_, expected) = (sample(name, d, SCHEDULE, X, timesteps) for d in (guided, alone))
     np.testing.assert_allclose(found.x, expected.x, rtol=1e-8)
 
 
@@ -43,15 +43,15 @@ def test_how_the_two_forms_differ(t: float) -> None:
 
     def shift(denoise) -> np.ndarray:
         still = {"variance": "small", "noise": lambda i: np.zeros_like(X)}
-        (step,), (plain,) = (
+        (step,), (inference_network,) = (
             SAMPLERS["ddpm"](d, SCHEDULE, X, np.array([t, s]), **still) for d in (denoise, exact)
         )
-        return step.x - plain.x
+        return step.x - inference_network.x
 
-    times = np.array([t, s])
+    timesteps = np.array([t, s])
     by_score = shift(classifier_guided(exact, SCHEDULE, ones, 2.0))
-    small = shift(mean_shifted(exact, SCHEDULE, ones, 2.0, times))
-    by_beta = shift(mean_shifted(exact, SCHEDULE, ones, 2.0, times, variance="large"))
+    small = shift(mean_shifted(exact, SCHEDULE, ones, 2.0, timesteps))
+    by_beta = shift(mean_shifted(exact, SCHEDULE, ones, 2.0, timesteps, variance="large"))
     factor, variance = transition(SCHEDULE, s, t)
     np.testing.assert_allclose(by_score, 2.0 * variance / factor, rtol=1e-9)
     np.testing.assert_allclose(by_beta / by_score, factor, rtol=1e-9)

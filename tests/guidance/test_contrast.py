@@ -5,12 +5,12 @@ import pytest
 
 from npdiff.backend import to_host
 from npdiff.errors import InputError
-from npdiff.guidance import rescaled, thresholded
-from npdiff.parameterisation import ROWS
-from npdiff.schedules import linear_table
+from npdiff.guidance import dynamic_threshold, rescale_cfg
+from npdiff.parameterization import PARAMETERIZATIONS
+from npdiff.schedules import linear_betas
 from npdiff.verify import strict
 
-SCHEDULE = linear_table()
+SCHEDULE = linear_betas()
 T = 400.0
 ALPHA, SIGMA = float(SCHEDULE.alpha(T)), float(SCHEDULE.sigma(T))
 X = np.random.default_rng(0).normal(size=(3, 4, 3))
@@ -28,14 +28,14 @@ def test_a_sample_without_spread_is_left_as_it_is(level: float, dtype: type) -> 
     x = X.astype(dtype)
     flat = np.full_like(x, level)
     flat[1] = 2.0 * x[1]
-    x_0, eps = rescaled(answering(flat), answering(3.0 * x), SCHEDULE, 1.0)(x, T)
+    x_0, eps = rescale_cfg(answering(flat), answering(3.0 * x), SCHEDULE, 1.0)(x, T)
     np.testing.assert_allclose(x_0[[0, 2]], flat[[0, 2]], rtol=1e-6)
     np.testing.assert_allclose(x_0[1], 3.0 * x[1], rtol=1e-5)
     assert x_0.dtype == eps.dtype == dtype
 
 
 def test_a_conditional_estimate_without_spread_takes_all_of_it() -> None:
-    x_0, _ = rescaled(answering(X), answering(np.ones_like(X)), SCHEDULE, 0.5)(X, T)
+    x_0, _ = rescale_cfg(answering(X), answering(np.ones_like(X)), SCHEDULE, 0.5)(X, T)
     np.testing.assert_allclose(x_0, 0.5 * X, rtol=1e-12)
 
 
@@ -43,8 +43,14 @@ def test_on_what_it_acts_matters() -> None:
     """The three outputs in use are rescaled to three different estimates of the data."""
     cond = np.random.default_rng(1).normal(size=X.shape)
     found = [
-        rescaled(answering(3.0 * cond + 0.2), answering(cond), SCHEDULE, 1.0, ROWS[row])(X, T)[0]
-        for row in ("x0", "v", "eps")
+        rescale_cfg(
+            answering(3.0 * cond + 0.2),
+            answering(cond),
+            SCHEDULE,
+            1.0,
+            PARAMETERIZATIONS[parameterization],
+        )(X, T)[0]
+        for parameterization in ("x0", "v", "eps")
     ]
     for i, j in ((0, 1), (0, 2), (1, 2)):
         assert np.abs(found[i] - found[j]).max() > 0.1
@@ -54,42 +60,46 @@ def test_on_what_it_acts_matters() -> None:
 @pytest.mark.parametrize("phi", [-0.1, 1.1, float("nan")])
 def test_phi_is_a_share(phi: float) -> None:
     with pytest.raises(InputError, match="phi"):
-        rescaled(answering(X), answering(X), SCHEDULE, phi)
+        rescale_cfg(answering(X), answering(X), SCHEDULE, phi)
 
 
 @pytest.mark.parametrize("quantile", [-0.1, 1.1, float("nan")])
 def test_a_quantile_is_a_share(quantile: float) -> None:
     with pytest.raises(InputError, match="quantile"):
-        thresholded(answering(X), SCHEDULE, quantile)
+        dynamic_threshold(answering(X), SCHEDULE, quantile)
 
 
 def test_thresholding_never_enlarges() -> None:
     """s is at least 1: what lies within [-1, 1] stays, where s = max |x_0| would double it."""
     small = 0.5 * X / np.abs(X).max()
-    x_0, _ = thresholded(answering(small), SCHEDULE)(X, T)
+    x_0, _ = dynamic_threshold(answering(small), SCHEDULE)(X, T)
     np.testing.assert_allclose(x_0, small, rtol=1e-13)
 
 
 def test_thresholding_is_by_sample() -> None:
-    """A wild neighbour changes nothing, and one element is its own quantile."""
+    """A wild neighbor changes nothing, and one element is its own quantile."""
     wild = X * np.array([1.0, 50.0, 1.0])[:, None, None]
-    together, _ = thresholded(answering(wild), SCHEDULE, 0.9)(X, T)
-    alone, _ = thresholded(answering(wild[:1]), SCHEDULE, 0.9)(X[:1], T)
+    together, _ = dynamic_threshold(answering(wild), SCHEDULE, 0.9)(X, T)
+    alone, _ = dynamic_threshold(answering(wild[:1]), SCHEDULE, 0.9)(X[:1], T)
     np.testing.assert_array_equal(together[:1], alone)
     assert np.abs(together).max() == 1.0
-    one, _ = thresholded(answering(np.array([[4.0]])), SCHEDULE)(np.ones((1, 1)), T)
+    one, _ = dynamic_threshold(answering(np.array([[4.0]])), SCHEDULE)(np.ones((1, 1)), T)
     assert one.item() == 1.0
 
 
 def test_on_a_device_without_waiting() -> None:
     x = strict.xp.asarray(X.astype(np.float32))
     with strict.transfers() as moves:
-        guided = rescaled(answering(3.0 * x), answering(x), SCHEDULE, 0.7, ROWS["v"])
-        x_0, eps = thresholded(guided, SCHEDULE, 0.9)(x, T)
+        guided = rescale_cfg(
+            answering(3.0 * x), answering(x), SCHEDULE, 0.7, PARAMETERIZATIONS["v"]
+        )
+        x_0, eps = dynamic_threshold(guided, SCHEDULE, 0.9)(x, T)
     assert moves == strict.Transfers()
     host = X.astype(np.float32)
-    guided = rescaled(answering(3.0 * host), answering(host), SCHEDULE, 0.7, ROWS["v"])
+    guided = rescale_cfg(
+        answering(3.0 * host), answering(host), SCHEDULE, 0.7, PARAMETERIZATIONS["v"]
+    )
     for found, expected in zip(
-        (x_0, eps), thresholded(guided, SCHEDULE, 0.9)(host, T), strict=True
+        (x_0, eps), dynamic_threshold(guided, SCHEDULE, 0.9)(host, T), strict=True
     ):
         np.testing.assert_array_equal(to_host(found), expected)

@@ -7,11 +7,11 @@ import pytest
 
 from npdiff.backend import to_host
 from npdiff.errors import InputError
-from npdiff.guidance import limited
-from npdiff.schedules import linear_table
+from npdiff.guidance import guidance_interval
+from npdiff.schedules import linear_betas
 from npdiff.verify import strict
 
-SCHEDULE = linear_table()
+SCHEDULE = linear_betas()
 LEVEL = [math.exp(-0.5 * float(SCHEDULE.log_snr(t))) for t in (100.0, 900.0)]
 
 
@@ -35,28 +35,30 @@ def test_low_is_outside_and_high_inside() -> None:
         (0.0, LEVEL[0] * (1 + 1e-9), True),
         (0.0, LEVEL[0] * (1 - 1e-9), False),
     ):
-        x_0, _ = limited(guided, cond, SCHEDULE, low, high)(x, 100.0)
+        x_0, _ = guidance_interval(guided, cond, SCHEDULE, low, high)(x, 100.0)
         assert x_0[0, 0] == (1.0 if inside else -1.0)
 
 
 def test_the_whole_range_is_guidance_itself() -> None:
     """From 0 to infinity: every noise level, that of no signal too."""
     x = np.zeros((3, 2))
-    denoise = limited(guided, never, SCHEDULE, 0.0, math.inf)
+    denoise = guidance_interval(guided, never, SCHEDULE, 0.0, math.inf)
     assert all(denoise(x, t)[0][0, 0] == 1.0 for t in (1.0, 500.0, 1000.0))
 
 
 def test_at_one_time_only_one_is_asked() -> None:
     x = np.zeros((1, 2))
-    assert limited(guided, never, SCHEDULE, *LEVEL)(x, 500.0) is not None
-    assert limited(never, cond, SCHEDULE, *LEVEL)(x, 50.0) is not None
-    assert limited(never, cond, SCHEDULE, *LEVEL)(x, 950.0) is not None
+    assert guidance_interval(guided, never, SCHEDULE, *LEVEL)(x, 500.0) is not None
+    assert guidance_interval(never, cond, SCHEDULE, *LEVEL)(x, 50.0) is not None
+    assert guidance_interval(never, cond, SCHEDULE, *LEVEL)(x, 950.0) is not None
 
 
 def test_one_time_a_sample_on_a_device() -> None:
     x, t = np.zeros((3, 2), dtype=np.float32), np.array([50.0, 500.0, 950.0])
     for values in (x, strict.xp.asarray(x)):
-        x_0, eps = (to_host(a) for a in limited(guided, cond, SCHEDULE, *LEVEL)(values, t))
+        x_0, eps = (
+            to_host(a) for a in guidance_interval(guided, cond, SCHEDULE, *LEVEL)(values, t)
+        )
         assert x_0[:, 0].tolist() == [-1.0, 1.0, -1.0]
         assert eps[:, 0].tolist() == [-2.0, 2.0, -2.0]
         assert x_0.dtype == np.float32
@@ -67,4 +69,4 @@ def test_one_time_a_sample_on_a_device() -> None:
 )
 def test_intervals_that_are_none(low: float, high: float) -> None:
     with pytest.raises(InputError, match="low < high"):
-        limited(guided, cond, SCHEDULE, low, high)
+        guidance_interval(guided, cond, SCHEDULE, low, high)

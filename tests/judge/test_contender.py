@@ -15,12 +15,12 @@ EAGER = [name.removeprefix("torch").removeprefix("-") for name in CONTENDERS
 
 
 @pytest.mark.parametrize("variant", EAGER)
-@pytest.mark.parametrize("name", ["tiny", "unlabelled"])
+@pytest.mark.parametrize("name", ["tiny", "unlabeled"])
 def test_it_samples_the_same(name, variant):
     from npdiff.bench.pytorch.tasks import Torch
 
-    labelled = NETWORKS["tiny"]
-    network = labelled if name == "tiny" else Network(name, labelled.shape, labelled.model)
+    labeled = NETWORKS["tiny"]
+    network = labeled if name == "tiny" else Network(name, labeled.shape, labeled.model)
     work = workload(network, 3)
     for task in ("infer", "sample"):
         ours = Npdiff(work, 1).run(task)

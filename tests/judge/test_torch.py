@@ -26,14 +26,14 @@ def test_values_and_gradients_are_those_of_autograd(options):
     unet = tree.map(lambda a: a.astype("f8") + 0.05 * rng.standard_normal(a.shape), unet)
     channels = options.get("channels", 1)
     x, dy = rng.standard_normal((2, 3, 16, 16, channels))
-    clock = np.array([1.0, 371.0, 999.0])
+    timestep = np.array([1.0, 371.0, 999.0])
     labels = np.array([0, 2, options["classes"]]) if "classes" in options else None
-    y, pullback = unet(x, clock, labels=labels)
+    y, pullback = unet(x, timestep, labels=labels)
     dunet, dx, dclock, _ = pullback(dy)
 
     judge = UNet(unet).double()
     first = lambda a: torch.from_numpy(a.transpose(0, 3, 1, 2).copy())  # noqa: E731
-    x_t, clock_t = first(x).requires_grad_(), torch.from_numpy(clock).requires_grad_()
+    x_t, clock_t = first(x).requires_grad_(), torch.from_numpy(timestep).requires_grad_()
     y_t = judge(x_t, clock_t, None if labels is None else torch.from_numpy(labels))
     y_t.backward(first(dy))
 

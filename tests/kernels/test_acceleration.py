@@ -10,14 +10,14 @@ import pytest
 
 from npdiff import acceleration, kernels, nn, ops, tree
 from npdiff.acceleration import (
-    Team,
+    IdleThreads,
     definitions_only,
-    fixed_weights,
+    frozen_weights,
+    idle_thread_count,
+    idle_threads,
     kernels_allowed,
-    prepared,
-    share,
-    team,
-    team_size,
+    parallel_for,
+    prepacked,
 )
 from npdiff.pullback import dropped, forward_only
 
@@ -41,17 +41,17 @@ import numpy as np
 from npdiff import nn, samplers, schedules, tree
 from npdiff.acceleration import definitions_only
 from npdiff.data import Dataset
-from npdiff.denoiser import Denoiser, plain
-from npdiff.grids import GRIDS
-from npdiff.parameterisation import ROWS
+from npdiff.denoiser import Denoiser, inference_network
+from npdiff.spacings import SPACINGS
+from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.pullback import forward_only
 from npdiff.random import Key
-from npdiff.train import Config
-from npdiff.train.flat import Flat
-from npdiff.train.loop import fitted
-from npdiff.train.shards import Workers
-from npdiff.train.step import State, advance, loss_and_gradient
-from npdiff.train.weights import new_model
+from npdiff.runs import Config
+from npdiff.training.flat import Flat
+from npdiff.training.loop import resolve_config
+from npdiff.runtime.shards import ThreadPool
+from npdiff.training.step import State, apply_gradient, loss_and_gradient
+from npdiff.runs.checkpoint import new_model
 
 with definitions_only() if way == "definitions" else nullcontext():
     # Value and gradient of a U-Net with everything in it.
@@ -68,23 +68,23 @@ with definitions_only() if way == "definitions" else nullcontext():
     dataset = Dataset(images, np.arange(20) % 2, ("even", "odd"))
     model = {"width": 8, "multipliers": (1, 2), "blocks": 1, "attention": (1,), "heads": 2,
              "patch": 1, "dropout": 0.1}
-    config = fitted(Config(model=model, steps=4, batch=6, shard=4, warmup=1, seed=3), dataset)
+    config = resolve_config(Config(model=model, steps=4, batch=6, shard=4, warmup=1, seed=3), dataset)
     state = State.initial(new_model(config))
-    with Workers(2) as workers:
+    with ThreadPool(2) as workers:
         flat = Flat.of(state, workers)
         assert (flat is None) is (way != "kernels")
         for step in (1, 2):
             given = state.model, dataset, step, config, workers, flat
             loss, norm, gradient = loss_and_gradient(*given)
-            state = advance(state, gradient, norm, step, config, flat)
+            state = apply_gradient(state, gradient, norm, step, config, flat)
             leaves.append(np.array([loss, norm], "f4"))
     leaves += tree.leaves(state.model)
 
     # And a sample.
     schedule = schedules.SCHEDULES["cosine"]()
-    denoise = Denoiser(plain(unet, labels=np.array([0, 2, 1])), schedule, ROWS["eps"])
+    denoise = Denoiser(inference_network(unet, labels=np.array([0, 2, 1])), schedule, PARAMETERIZATIONS["eps"])
     with forward_only():
-        for step in samplers.sample("ddim", denoise, schedule, x, GRIDS["trailing"](schedule, 3)):
+        for step in samplers.sample("ddim", denoise, schedule, x, SPACINGS["trailing"](schedule, 3)):
             pass
     leaves.append(step.x)
 
@@ -95,10 +95,10 @@ for a in leaves:
 """
 
 
-def numbers(way: str) -> list[list[float]]:
+def numbers(algorithm: str) -> list[list[float]]:
     """A sum and a sum of magnitudes for each array that the script computes."""
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT, way],
+        [sys.executable, "-c", WITHOUT, algorithm],
         capture_output=True,
         text=True,
         timeout=120,
@@ -119,7 +119,7 @@ def test_without_the_folder_everything_runs() -> None:
 
 
 CHECKS = WITHOUT.split("from contextlib")[0] + (
-    "from npdiff.verify.registry import checks, prove\n"
+    "from npdiff.laboratory.registry import checks, prove\n"
     "assert prove(checks()['half_a_residual_block']).passed()\n"
 )
 
@@ -178,7 +178,7 @@ def test_a_pullback_is_of_the_way_its_value_was() -> None:
     with definitions_only():
         y, by_definition = convolve()
     _, by_kernel = convolve()
-    assert by_definition.__module__ == "npdiff.ops.conv"
+    assert by_definition.__module__ == "npdiff.ops._conv"
     assert by_kernel.__module__ == "npdiff.kernels.conv"
     with definitions_only():
         for a, b in zip(by_kernel(y)[:2], by_definition(y)[:2], strict=True):
@@ -259,9 +259,9 @@ def test_a_stage_either_way(normals, perturbed, counted) -> None:
 
 def test_without_the_promise_a_form_is_made_in_every_call() -> None:
     w = np.ones(3)
-    assert prepared("sum", w, np.sum) == 3.0
+    assert prepacked("sum", w, np.sum) == 3.0
     w[0] = 5.0
-    assert prepared("sum", w, np.sum) == 7.0
+    assert prepacked("sum", w, np.sum) == 7.0
 
 
 def test_with_the_promise_it_is_made_once() -> None:
@@ -273,47 +273,47 @@ def test_with_the_promise_it_is_made_once() -> None:
         return w * 2.0
 
     v, w = np.ones(3), np.ones(3)
-    with fixed_weights():
-        first = prepared("twice", w, make)
-        assert prepared("twice", w, make) is first
-        assert prepared("otherwise", w, make) is not first
-        assert prepared("twice", v, make) is not first
+    with frozen_weights():
+        first = prepacked("twice", w, make)
+        assert prepacked("twice", w, make) is first
+        assert prepacked("otherwise", w, make) is not first
+        assert prepacked("twice", v, make) is not first
         with ThreadPoolExecutor(2) as pool:
             for _ in range(3):
                 run = copy_context().run
-                assert pool.submit(run, prepared, "twice", w, make).result() is first
+                assert pool.submit(run, prepacked, "twice", w, make).result() is first
         assert len(made) == 3
-    assert prepared("twice", w, make) is not first
-    with fixed_weights():
-        assert prepared("twice", w, make) is not first
+    assert prepacked("twice", w, make) is not first
+    with frozen_weights():
+        assert prepacked("twice", w, make) is not first
 
 
 def test_an_inner_promise_is_another() -> None:
     """What was prepared outside is there again after it."""
     w = np.ones(3)
-    with fixed_weights():
-        first = prepared("copy", w, np.copy)
-        with fixed_weights():
-            assert prepared("copy", w, np.copy) is not first
-        assert prepared("copy", w, np.copy) is first
+    with frozen_weights():
+        first = prepacked("copy", w, np.copy)
+        with frozen_weights():
+            assert prepacked("copy", w, np.copy) is not first
+        assert prepacked("copy", w, np.copy) is first
 
 
 def test_forms_may_outlive_a_block() -> None:
     forms, w = {}, np.ones(3)
-    with fixed_weights(forms):
-        first = prepared("copy", w, np.copy)
-    with fixed_weights(forms):
-        assert prepared("copy", w, np.copy) is first
+    with frozen_weights(forms):
+        first = prepacked("copy", w, np.copy)
+    with frozen_weights(forms):
+        assert prepacked("copy", w, np.copy) is first
     assert len(forms) == 1
 
 
 def test_a_weight_lives_as_long_as_its_form() -> None:
     """Or another array could come to have its id."""
-    with fixed_weights():
+    with frozen_weights():
         seen = {
-            id(w) for w in (np.full(3, float(i)) for i in range(5)) if prepared("sum", w, np.sum)
+            id(w) for w in (np.full(3, float(i)) for i in range(5)) if prepacked("sum", w, np.sum)
         }
-        sums = [prepared("sum", np.full(3, float(i)), np.sum) for i in range(50)]
+        sums = [prepacked("sum", np.full(3, float(i)), np.sum) for i in range(50)]
     assert len(seen) == 4
     assert sums == [3.0 * i for i in range(50)]
 
@@ -325,20 +325,20 @@ def test_a_network_with_the_promise_has_the_same_bits() -> None:
     )
     rng = np.random.default_rng(0)
     unet = tree.map(lambda a: a + 0.1 * rng.standard_normal(a.shape), unet)
-    x, clock = rng.standard_normal((4, 16, 16, 1)), np.arange(4.0)
+    x, timestep = rng.standard_normal((4, 16, 16, 1)), np.arange(4.0)
 
     def run(unet):
-        y, vjp = unet(x, clock)
+        y, vjp = unet(x, timestep)
         return [y, *tree.leaves(vjp(y))]
 
     expected = run(unet)
     other = tree.map(lambda a: a * 1.01, unet)
-    with fixed_weights():
+    with frozen_weights():
         twice = run(unet), run(unet)
     for results in twice:
         for a, b in zip(results, expected, strict=True):
             np.testing.assert_array_equal(a, b)
-    with fixed_weights():
+    with frozen_weights():
         changed = run(other)
     for a, b in zip(changed, run(other), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -350,8 +350,8 @@ def test_a_network_with_the_promise_has_the_same_bits() -> None:
 
 def test_alone_pieces_are_done_in_order() -> None:
     done = []
-    assert team_size() == 1
-    share(done.append, [1, 2, 3])
+    assert idle_thread_count() == 1
+    parallel_for(done.append, [1, 2, 3])
     assert done == [1, 2, 3]
 
 
@@ -364,13 +364,13 @@ def test_a_team_is_given_the_pieces() -> None:
             f(piece)
 
     done = []
-    with team(Team(3, record)):
-        assert team_size() == 3
-        share(done.append, [1, 2])
-        share(done.append, [3])  # nothing to share
+    with idle_threads(IdleThreads(3, record)):
+        assert idle_thread_count() == 3
+        parallel_for(done.append, [1, 2])
+        parallel_for(done.append, [3])  # nothing to share
     assert given == [[1, 2]]
     assert done == [1, 2, 3]
-    assert team_size() == 1
+    assert idle_thread_count() == 1
 
 
 def test_a_piece_has_no_team_of_its_own() -> None:
@@ -381,10 +381,10 @@ def test_a_piece_has_no_team_of_its_own() -> None:
         for piece in pieces:
             f(piece)
 
-    with team(Team(3, in_order)):
-        share(lambda _: sizes.append(team_size()), [1, 2])
-        assert team_size() == 3
+    with idle_threads(IdleThreads(3, in_order)):
+        parallel_for(lambda _: sizes.append(idle_thread_count()), [1, 2])
+        assert idle_thread_count() == 3
         with pytest.raises(ZeroDivisionError):
-            share(lambda piece: 1 / piece, [0, 1])
-        assert team_size() == 3
+            parallel_for(lambda piece: 1 / piece, [0, 1])
+        assert idle_thread_count() == 3
     assert sizes == [1, 1]

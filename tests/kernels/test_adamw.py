@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from npdiff.kernels import adamw as kernel
 from npdiff.kernels.adamw import Vectors, adamw, chunks, norm
-from npdiff.train.optimiser import Moments, clip, ema, global_norm, shortening
-from npdiff.train.optimiser import adamw as definition
+from npdiff.training.optimizer import Moments, clip, clip_factor, ema, global_norm
+from npdiff.training.optimizer import adamw as definition
 from npdiff.verify import strict
 
 
@@ -43,7 +43,7 @@ def defined(old, gradient, decayed, limit, average_decay, **options):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @given(
     size=st.integers(1, 70),
-    share=st.floats(0, 1),
+    parallel_for=st.floats(0, 1),
     chunk=st.integers(1, 80),
     seed=st.integers(0, 2**32 - 1),
     step=st.integers(1, 10**6),
@@ -51,11 +51,11 @@ def defined(old, gradient, decayed, limit, average_decay, **options):
     decays=st.tuples(st.sampled_from([0.0, 0.01, 0.3]), st.sampled_from([0.0, 0.5, 0.9999])),
 )
 def test_the_pass_is_the_definitions_to_the_last_bit(
-    dtype, size, share, chunk, seed, step, limit, decays
+    dtype, size, parallel_for, chunk, seed, step, limit, decays
 ):
     """No rounding apart, in float64 as in float32: the same operations in the same order."""
     old, gradient = drawn(size, dtype, seed)
-    decayed, order = int(share * size), random.Random(seed)
+    decayed, order = int(parallel_for * size), random.Random(seed)
     options = {
         "step": step,
         "learning_rate": 0.1,
@@ -76,9 +76,9 @@ def test_the_pass_is_the_definitions_to_the_last_bit(
             gradient,
             new,
             decayed=decayed,
-            shortening=shortening(length, limit),
+            clip_factor=clip_factor(length, limit),
             average_decay=decays[1],
-            share=anyhow,
+            parallel_for=anyhow,
             **options,
         )
     for name in Vectors._fields:
@@ -101,14 +101,14 @@ OPTIONS = {
 def test_the_new_arrays_may_be_the_old_ones_and_the_first_moment_the_gradient(factor):
     old, gradient = drawn(1000, np.float64)
     apart = Vectors(*map(np.empty_like, old))
-    adamw(old, gradient, apart, shortening=factor, **OPTIONS)
+    adamw(old, gradient, apart, clip_factor=factor, **OPTIONS)
     same = Vectors(*(a.copy() for a in old))
-    adamw(same, gradient, same, shortening=factor, **OPTIONS)
+    adamw(same, gradient, same, clip_factor=factor, **OPTIONS)
     reused = gradient.copy()
     onto = apart._replace(first=reused)
-    adamw(old, reused, onto, shortening=factor, **OPTIONS)
+    adamw(old, reused, onto, clip_factor=factor, **OPTIONS)
     expected = Vectors(*map(np.empty_like, old))
-    adamw(old, gradient, expected, shortening=factor, **OPTIONS)
+    adamw(old, gradient, expected, clip_factor=factor, **OPTIONS)
     for found in (same, onto):
         for a, b in zip(found, expected, strict=True):
             assert a.tobytes() == b.tobytes()
@@ -120,7 +120,7 @@ def test_the_norm_is_the_euclidean_length_however_the_work_is_shared(size, chunk
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernel, "CHUNK", chunk)
         found = norm(vector)
-        backwards = norm(vector, share=lambda f, pieces: [f(p) for p in reversed(pieces)])
+        backwards = norm(vector, parallel_for=lambda f, pieces: [f(p) for p in reversed(pieces)])
     assert found.dtype == np.float64
     assert found == backwards
     assert float(found) == pytest.approx(float(global_norm((vector,))), rel=1e-15 * max(size, 1))
@@ -146,7 +146,7 @@ def test_once_warm_a_step_asks_for_no_memory():
     new = Vectors(*map(np.empty_like, old))
 
     def step():
-        adamw(old, gradient, new, shortening=0.5, **OPTIONS)
+        adamw(old, gradient, new, clip_factor=0.5, **OPTIONS)
         norm(gradient)
 
     step()
@@ -162,11 +162,11 @@ def test_once_warm_a_step_asks_for_no_memory():
 def test_arrays_of_a_device_are_taken_whole():
     old, gradient = drawn(1000, np.float64)
     expected = Vectors(*map(np.empty_like, old))
-    adamw(old, gradient, expected, shortening=0.5, **OPTIONS)
+    adamw(old, gradient, expected, clip_factor=0.5, **OPTIONS)
     there = Vectors(*map(strict.xp.asarray, old))
     g, new = strict.xp.asarray(gradient), Vectors(*map(strict.xp.empty_like, there))
     with strict.transfers() as moves:
-        adamw(there, g, new, shortening=0.5, **OPTIONS)
+        adamw(there, g, new, clip_factor=0.5, **OPTIONS)
         length = norm(g)
     assert moves == strict.Transfers()
     assert float(length.get()) == pytest.approx(float(norm(gradient)), rel=1e-14)

@@ -65,8 +65,8 @@ def test_the_definition(held_to, case, most) -> None:
         for module in (conv, composite):
             patch.setattr(module, "blocks", lambda n, block: blocks(n, min(most, block)))
         conv._method.cache_clear()
-        way = conv.method(arrays[0], *arrays[3:5], 1, options["padding"])
-        if way is None:  # the convolution is left to the definition, and all of this with it
+        algorithm = conv.choose_algorithm(arrays[0], *arrays[3:5], 1, options["padding"])
+        if algorithm is None:  # the convolution is left to the definition, and all of this with it
             assert norm_silu_conv(*arrays, **options) is None
             return
         held_to(norm_silu_conv, ops.norm_silu_conv, *arrays, **options, rtol=1e-11)

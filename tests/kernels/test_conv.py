@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npdiff import ops
-from npdiff.acceleration import Team, fixed_weights, team
+from npdiff.acceleration import IdleThreads, frozen_weights, idle_threads
 from npdiff.kernels import composite, conv
 from npdiff.kernels.conv import blocks
 from npdiff.kernels.few import FewIn, FewOut
@@ -54,7 +54,7 @@ def test_the_definition(held_to, case, most) -> None:
         patch.setattr(conv, "TILES", 1)
         patch.setattr(conv, "blocks", lambda n, block: blocks(n, min(most, block)))
         conv._method.cache_clear()
-        if conv.method(*arrays, *options.values()) is None:
+        if conv.choose_algorithm(*arrays, *options.values()) is None:
             assert conv.conv(*arrays, **options) is None
         else:
             held_to(conv.conv, ops.conv, *arrays, **options)
@@ -81,18 +81,18 @@ def test_the_definition(held_to, case, most) -> None:
     ],
 )
 def test_which_method(x, w, stride, padding, kind) -> None:
-    way = conv.method(np.zeros(x), np.zeros(w), np.zeros(w[-1]), stride, padding)
-    assert type(way) is kind
+    algorithm = conv.choose_algorithm(np.zeros(x), np.zeros(w), np.zeros(w[-1]), stride, padding)
+    assert type(algorithm) is kind
 
 
 def test_arrays_that_are_the_definitions(normals) -> None:
     x, w, b = normals((8, 8, 8, 8), (3, 3, 8, 8), (8,))
-    assert conv.method(x, w, b, 1, None) is not None
+    assert conv.choose_algorithm(x, w, b, 1, None) is not None
     for place in range(3):
         mixed = [a.astype(np.float32) if i == place else a for i, a in enumerate((x, w, b))]
-        assert conv.method(*mixed, 1, None) is None
-    assert conv.method(*(a.astype(int) for a in (x, w, b)), 1, None) is None
-    assert conv.method(x.view(type("Other", (np.ndarray,), {})), w, b, 1, None) is None
+        assert conv.choose_algorithm(*mixed, 1, None) is None
+    assert conv.choose_algorithm(*(a.astype(int) for a in (x, w, b)), 1, None) is None
+    assert conv.choose_algorithm(x.view(type("Other", (np.ndarray,), {})), w, b, 1, None) is None
 
 
 @given(st.integers(1, 50), st.integers(1, 60))
@@ -135,7 +135,9 @@ def test_weights_are_prepared_once(normals, monkeypatch) -> None:
     x, w, b = normals((8, 8, 8, 8), (3, 3, 8, 8), (8,))
     made = []
     own = Winograd.forward_weights
-    monkeypatch.setattr(Winograd, "forward_weights", lambda way, a: made.append(1) or own(way, a))
+    monkeypatch.setattr(
+        Winograd, "forward_weights", lambda algorithm, a: made.append(1) or own(algorithm, a)
+    )
 
     def run(_=None):
         return conv.conv(x, w, b)[0]
@@ -143,7 +145,7 @@ def test_weights_are_prepared_once(normals, monkeypatch) -> None:
     expected = run()
     run()
     assert len(made) == 2
-    with fixed_weights():
+    with frozen_weights():
         run()
         with ThreadPoolExecutor(1) as pool:
             results = [pool.submit(copy_context().run, run).result() for _ in range(3)]
@@ -164,13 +166,13 @@ def in_strips(monkeypatch):
     def run(size, f):
         with ThreadPoolExecutor(size) as pool:
 
-            def share(g, pieces):
+            def parallel_for(g, pieces):
                 shared.append(len(pieces))
                 work = [pool.submit(copy_context().run, g, piece) for piece in pieces]
                 for future in work:
                     future.result()
 
-            with team(Team(size, share)):
+            with idle_threads(IdleThreads(size, parallel_for)):
                 return f()
 
     run.shared = shared
@@ -206,9 +208,11 @@ def test_strips_equal_the_whole(normals, in_strips, threads) -> None:
         np.testing.assert_allclose(y, whole, rtol=1e-12, atol=1e-12 * np.abs(whole).max())
         for a, b in zip(vjp(y), whole_vjp(y), strict=True):
             np.testing.assert_array_equal(a, b)
-        with team(Team(threads, lambda *_: None)):
-            way = conv.method(*arrays, *options.values())
-            cut += len(conv.pieces(way, len(arrays[0]))) > len(blocks(len(arrays[0]), way.block))
+        with idle_threads(IdleThreads(threads, lambda *_: None)):
+            algorithm = conv.choose_algorithm(*arrays, *options.values())
+            cut += len(conv.pieces(algorithm, len(arrays[0]))) > len(
+                blocks(len(arrays[0]), algorithm.block)
+            )
     assert cut >= (8 if threads == 2 else 16)
     assert len(in_strips.shared) >= cut
 
@@ -227,7 +231,7 @@ def test_norm_and_all_in_strips(normals, in_strips, threads, mean) -> None:
 
     whole, whole_vjp = run()
     y, vjp = in_strips(threads, run)
-    # Centred numbers are off by eps times the mean.
+    # Centered numbers are off by eps times the mean.
     close = {"rtol": 1e-12 * (1 + mean), "atol": 1e-12 * (1 + mean) * np.abs(whole).max()}
     np.testing.assert_allclose(y, whole, **close)
     for a, b_ in zip(vjp(y), whole_vjp(y), strict=True):
@@ -250,26 +254,26 @@ def test_strips_cover_the_output(height, padding, stride, kernel, count) -> None
     """Each line of the output once, in order; each strip of the height that its lines need."""
     shapes = (height, 8), (kernel, kernel), 8, 8
     pads = (padding, (1, 1))
-    ways = [Patches(*shapes, stride, pads, np.float64)]
+    algorithms = [Patches(*shapes, stride, pads, np.float64)]
     if (kernel, stride) == (3, 1):
-        ways.append(Winograd((height, 8), 3, 8, 8, pads, np.float64))
-    for way in ways:
-        strips = conv._strips(way, count)
-        lines = [i for s in strips for i in range(way.out[0])[s.target]]
-        assert lines == list(range(way.out[0]))
+        algorithms.append(Winograd((height, 8), 3, 8, 8, pads, np.float64))
+    for algorithm in algorithms:
+        strips = conv._strips(algorithm, count)
+        lines = [i for s in strips for i in range(algorithm.out[0])[s.target]]
+        assert lines == list(range(algorithm.out[0]))
         for strip in strips:
-            assert strip.way.out[0] == len(range(way.out[0])[strip.target])
-            assert strip.way.space[0] == len(range(height)[strip.source])
+            assert strip.algorithm.out[0] == len(range(algorithm.out[0])[strip.target])
+            assert strip.algorithm.space[0] == len(range(height)[strip.source])
 
 
 def test_large_images_are_cut_to_what_fits_the_cache(normals, monkeypatch) -> None:
     """Without a team as well, and the pieces together are the whole."""
     x, w, b = normals((2, 64, 16, 8), (3, 3, 8, 8), (8,))
-    (whole,) = conv.pieces(conv.method(x, w, b, 1, None), 1)
+    (whole,) = conv.pieces(conv.choose_algorithm(x, w, b, 1, None), 1)
     assert whole.source == slice(None)
     y, _ = conv.conv(x, w, b)
     monkeypatch.setattr(conv, "LARGE", 2048)
-    pieces = conv.pieces(conv.method(x, w, b, 1, None), 2)
+    pieces = conv.pieces(conv.choose_algorithm(x, w, b, 1, None), 2)
     assert len(pieces) == 2 * 4
     assert all(len(range(64)[piece.source]) <= 16 + 2 for piece in pieces)
     cut, _ = conv.conv(x, w, b)
@@ -280,8 +284,8 @@ def test_large_images_are_cut_to_what_fits_the_cache(normals, monkeypatch) -> No
 def test_every_thread_gets_a_strip(normals, monkeypatch, samples, threads, each) -> None:
     monkeypatch.setattr(conv, "WORTH_SHARING", 0)
     x, w, b = normals((samples, 64, 16, 8), (3, 3, 8, 8), (8,))
-    with team(Team(threads, lambda *_: None)):
-        assert len(conv.pieces(conv.method(x, w, b, 1, None), samples)) == samples * each
+    with idle_threads(IdleThreads(threads, lambda *_: None)):
+        assert len(conv.pieces(conv.choose_algorithm(x, w, b, 1, None), samples)) == samples * each
 
 
 def test_a_strip_of_padding_alone(normals, in_strips) -> None:
@@ -300,12 +304,12 @@ def test_threads_are_for_what_is_worth_sharing(normals, monkeypatch) -> None:
         raise AssertionError(f"{len(pieces)} pieces shared")
 
     x, w = normals((2, 16, 16, 8), (3, 3, 8, 8))
-    with team(Team(4, forbidden)):
+    with idle_threads(IdleThreads(4, forbidden)):
         conv.conv(x[:1], w)
         monkeypatch.setattr(conv, "WORTH_SHARING", 0)
         with pytest.raises(AssertionError, match="pieces shared"):
             conv.conv(x[:1], w)
-    with team(Team(2, forbidden)):
+    with idle_threads(IdleThreads(2, forbidden)):
         conv.conv(x, w)
 
 

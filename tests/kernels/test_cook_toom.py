@@ -56,15 +56,15 @@ def triads(AT: np.ndarray, G: np.ndarray, BT: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("m", PUBLISHED)
 def test_the_published_matrices_are_found(m: int) -> None:
-    published = [exact(rows) for rows in PUBLISHED[m]]
-    assert (triads(*matrices(m, 3, CUSTOMARY[m]).arrays(object)) == triads(*published)).all()
+    legacy = [exact(rows) for rows in PUBLISHED[m]]
+    assert (triads(*matrices(m, 3, CUSTOMARY[m]).arrays(object)) == triads(*legacy)).all()
 
 
 def test_f_4_3_is_the_published_one_to_the_sign() -> None:
-    for found, published in zip(
+    for found, legacy in zip(
         matrices(4, 3, CUSTOMARY[4]).arrays(object), PUBLISHED[4], strict=True
     ):
-        assert (found == exact(published)).all()
+        assert (found == exact(legacy)).all()
 
 
 @given(

@@ -40,19 +40,21 @@ def of(kind, x, w, pads):
     return kind(x.shape[1:-1], w.shape[:-2], *w.shape[-2:], pads, x.dtype)
 
 
-def by_blocks(way, x, w, dy, bias=None, residual=None):
+def by_blocks(algorithm, x, w, dy, bias=None, residual=None):
     """y, dx and dw in blocks as the driver makes them, of arrays nobody may write to."""
     for a in (x, w, dy):
         a.flags.writeable = False
-    forward, backward = way.forward_weights(w), way.backward_weights(w)
+    forward, backward = algorithm.forward_weights(w), algorithm.backward_weights(w)
     y, dx = np.full(dy.shape, np.nan, dy.dtype), np.full(x.shape, np.nan, x.dtype)
-    gradient = way.gradient()
-    for i in range(0, len(x), way.block):
-        rows = slice(i, i + way.block)
+    gradient = algorithm.gradient()
+    for i in range(0, len(x), algorithm.block):
+        rows = slice(i, i + algorithm.block)
         own = bias[rows] if bias is not None and bias.ndim == 2 else bias
-        way.forward(x[rows], forward, y[rows], own, None if residual is None else residual[rows])
-        dx[rows] = way.backward(x[rows], dy[rows], backward, gradient)
-    return y, dx, way.weight_gradient(gradient)
+        algorithm.forward(
+            x[rows], forward, y[rows], own, None if residual is None else residual[rows]
+        )
+        dx[rows] = algorithm.backward(x[rows], dy[rows], backward, gradient)
+    return y, dx, algorithm.weight_gradient(gradient)
 
 
 def defined(x, w, dy, pads):
@@ -94,9 +96,9 @@ def test_the_ends_of_a_network(normals, dtype, C, F) -> None:
     kind = FewIn if C < F else FewOut
     for size in ((32, 32), (29, 31)):
         x, w, dy = normals((7, *size, C), (3, 3, C, F), (7, *size, F), dtype=dtype)
-        way = of(kind, x, w, ONE)
-        way.block = 4
-        results = by_blocks(way, x, w, dy)
+        algorithm = of(kind, x, w, ONE)
+        algorithm.block = 4
+        results = by_blocks(algorithm, x, w, dy)
         for a, b in zip(results, defined(x, w, dy, ONE), strict=True):
             # Rounding errors of the up to n = 7 * 32 * 32 terms on both sides walk at random.
             bound = np.sqrt(7 * 32 * 32) * EPS if dtype is np.float32 else 1e-13
@@ -119,12 +121,12 @@ def test_bias_and_residual(normals, kind, per_sample) -> None:
 def test_any_limit_of_scratch(normals, monkeypatch, kind, limit) -> None:
     """Scratch that may not be kept is made anew: the same bits."""
     x, w, dy = normals((40, 9, 8, 3), (3, 3, 3, 5), (40, 9, 8, 5))
-    way = of(kind, x, w, ONE)
-    expected = by_blocks(way, x, w, dy)
+    algorithm = of(kind, x, w, ONE)
+    expected = by_blocks(algorithm, x, w, dy)
     small = workspace.Workspace(limit)
     monkeypatch.setattr("npdiff.kernels.few.workspace", lambda: small)
     for _ in range(2):
-        for a, b in zip(by_blocks(way, x, w, dy), expected, strict=True):
+        for a, b in zip(by_blocks(algorithm, x, w, dy), expected, strict=True):
             np.testing.assert_array_equal(a, b)
     assert small.kept <= limit
 
@@ -133,13 +135,13 @@ def test_any_limit_of_scratch(normals, monkeypatch, kind, limit) -> None:
 def test_used_scratch_leaves_no_trace(normals, kind) -> None:
     """Blocks of few and of many samples, of one convolution and another, after infinities."""
     x, w, dy = normals((6, 7, 7, 3), (3, 3, 3, 2), (6, 7, 7, 2))
-    way, other = of(kind, x, w, ONE), of(kind, x, w, ((0, 2), (2, 0)))
+    algorithm, other = of(kind, x, w, ONE), of(kind, x, w, ((0, 2), (2, 0)))
     expected = defined(x, w, dy, ONE)
     with np.errstate(invalid="ignore"):
-        by_blocks(way, np.full_like(x, np.inf), w, np.full_like(dy, np.nan))
+        by_blocks(algorithm, np.full_like(x, np.inf), w, np.full_like(dy, np.nan))
     for n in (6, 1, 4):
         by_blocks(other, x, w, dy)
-        y, dx, _ = by_blocks(way, x[:n], w, dy[:n])
+        y, dx, _ = by_blocks(algorithm, x[:n], w, dy[:n])
         np.testing.assert_allclose(y, expected[0][:n], rtol=1e-12, atol=1e-12)
         np.testing.assert_allclose(dx, expected[1][:n], rtol=1e-12, atol=1e-12)
 
@@ -150,10 +152,10 @@ def test_two_threads_at_once(normals, kind) -> None:
     C, F = (2, 16) if kind is FewIn else (16, 2)
     w, dy = normals((3, 3, C, F), (16, 16, 16, F), seed=3)
     inputs = [normals((16, 16, 16, C), seed=seed) for seed in range(8)]
-    way = of(kind, inputs[0], w, ONE)
-    alone = [by_blocks(way, x, w, dy) for x in inputs]
+    algorithm = of(kind, inputs[0], w, ONE)
+    alone = [by_blocks(algorithm, x, w, dy) for x in inputs]
     with ThreadPoolExecutor(2) as pool:
-        together = list(pool.map(lambda x: by_blocks(way, x, w, dy), inputs * 4))
+        together = list(pool.map(lambda x: by_blocks(algorithm, x, w, dy), inputs * 4))
     for results, expected in zip(together, alone * 4, strict=True):
         for a, b in zip(results, expected, strict=True):
             np.testing.assert_array_equal(a, b)

@@ -1,4 +1,4 @@
-"""The kernel of group normalisation, and the passes it shares, equal their definitions."""
+"""The kernel of group normalization, and the passes it shares, equal their definitions."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -66,7 +66,7 @@ def in_both(x, gamma, beta, dy, groups):
 @pytest.mark.parametrize("mean", [0.0, 1.0, 2.5, 2.9])
 @pytest.mark.parametrize("shape", [(3, 32, 32, 32), (5, 7, 9, 16)])
 def test_single_precision(normals, shape, mean) -> None:
-    """Normwise, up to the mean where numbers are centred first.
+    """Normwise, up to the mean where numbers are centered first.
 
     A sum of n walks sqrt(n) eps / 2; a squared mean of up to 8 variances takes that many times the
     digits, 9 with the variance itself.

@@ -37,19 +37,21 @@ def of(x, w, stride, pads) -> Patches:
     return Patches(x.shape[1:-1], w.shape[:-2], *w.shape[-2:], stride, pads, x.dtype)
 
 
-def by_blocks(way, x, w, dy, bias=None, residual=None):
+def by_blocks(algorithm, x, w, dy, bias=None, residual=None):
     """y, dx and dw in blocks as the driver makes them, of arrays nobody may write to."""
     for a in (x, w, dy):
         a.flags.writeable = False
-    forward, backward = way.forward_weights(w), way.backward_weights(w)
+    forward, backward = algorithm.forward_weights(w), algorithm.backward_weights(w)
     y, dx = np.full(dy.shape, np.nan, dy.dtype), np.full(x.shape, np.nan, x.dtype)
-    gradient = way.gradient()
-    for i in range(0, len(x), way.block):
-        rows = slice(i, i + way.block)
+    gradient = algorithm.gradient()
+    for i in range(0, len(x), algorithm.block):
+        rows = slice(i, i + algorithm.block)
         own = bias[rows] if bias is not None and bias.ndim == 2 else bias
-        way.forward(x[rows], forward, y[rows], own, None if residual is None else residual[rows])
-        dx[rows] = way.backward(x[rows], dy[rows], backward, gradient)
-    return y, dx, way.weight_gradient(gradient)
+        algorithm.forward(
+            x[rows], forward, y[rows], own, None if residual is None else residual[rows]
+        )
+        dx[rows] = algorithm.backward(x[rows], dy[rows], backward, gradient)
+    return y, dx, algorithm.weight_gradient(gradient)
 
 
 def defined(x, w, stride, pads):
@@ -107,9 +109,9 @@ def test_a_size_of_several_blocks(normals, dtype, size, stride) -> None:
     pads = ((1, 1), (1, 1))
     x, w = normals((11, size, size, 16), (3, 3, 16, 24), dtype=dtype)
     expected, dy = defined(x, w, stride, pads)
-    way = of(x, w, stride, pads)
-    way.block = 4
-    for a, b in zip(by_blocks(way, x, w, dy), expected, strict=True):
+    algorithm = of(x, w, stride, pads)
+    algorithm.block = 4
+    for a, b in zip(by_blocks(algorithm, x, w, dy), expected, strict=True):
         # Two float32 results of up to 11,264 terms: rounding errors add up like a random walk,
         # about sqrt(n) eps / 2 each; both sides have them.
         bound = np.sqrt(11 * 32 * 32) * EPS if dtype is np.float32 else 1e-13
@@ -143,12 +145,12 @@ def test_any_limit_of_scratch(normals, monkeypatch, limit) -> None:
     """Scratch that may not be kept is made anew: the same bits."""
     x, w = normals((40, 9, 8, 3), (3, 3, 3, 5))
     (_, *_), dy = defined(x, w, 2, ((1, 1), (1, 1)))
-    way = of(x, w, 2, ((1, 1), (1, 1)))
-    expected = by_blocks(way, x, w, dy)
+    algorithm = of(x, w, 2, ((1, 1), (1, 1)))
+    expected = by_blocks(algorithm, x, w, dy)
     small = workspace.Workspace(limit)
     monkeypatch.setattr("npdiff.kernels.patches.workspace", lambda: small)
     for _ in range(2):
-        for a, b in zip(by_blocks(way, x, w, dy), expected, strict=True):
+        for a, b in zip(by_blocks(algorithm, x, w, dy), expected, strict=True):
             np.testing.assert_array_equal(a, b)
     assert small.kept <= limit
 
@@ -157,12 +159,12 @@ def test_used_scratch_leaves_no_trace(normals) -> None:
     """Blocks of few and of many samples, with numbers or with infinities, one after the other."""
     x, w = normals((6, 7, 7, 2), (3, 3, 2, 3))
     pads = ((1, 1), (1, 1))
-    way = of(x, w, 2, pads)
+    algorithm = of(x, w, 2, pads)
     expected, dy = defined(x, w, 2, pads)
     with np.errstate(invalid="ignore"):
-        by_blocks(way, np.full_like(x, np.inf), w, np.full_like(dy, np.nan))
+        by_blocks(algorithm, np.full_like(x, np.inf), w, np.full_like(dy, np.nan))
     for n in (6, 1, 4):
-        y, dx, _ = by_blocks(way, x[:n], w, dy[:n])
+        y, dx, _ = by_blocks(algorithm, x[:n], w, dy[:n])
         np.testing.assert_allclose(y, expected[0][:n], rtol=1e-12, atol=1e-12)
         np.testing.assert_allclose(dx, expected[1][:n], rtol=1e-12, atol=1e-12)
 
@@ -173,10 +175,10 @@ def test_two_threads_at_once(normals) -> None:
     w = normals((3, 3, 8, 8), seed=3)
     inputs = [normals((16, 16, 16, 8), seed=seed) for seed in range(8)]
     dy = normals((16, 8, 8, 8), seed=9)
-    way = of(inputs[0], w, 2, pads)
-    alone = [by_blocks(way, x, w, dy) for x in inputs]
+    algorithm = of(inputs[0], w, 2, pads)
+    alone = [by_blocks(algorithm, x, w, dy) for x in inputs]
     with ThreadPoolExecutor(2) as pool:
-        together = list(pool.map(lambda x: by_blocks(way, x, w, dy), inputs * 4))
+        together = list(pool.map(lambda x: by_blocks(algorithm, x, w, dy), inputs * 4))
     for results, expected in zip(together, alone * 4, strict=True):
         for a, b in zip(results, expected, strict=True):
             np.testing.assert_array_equal(a, b)
@@ -185,8 +187,8 @@ def test_two_threads_at_once(normals) -> None:
 def test_a_gradient_is_added_to() -> None:
     """What a block finds in the gradient stays there."""
     x, w, dy = np.ones((1, 4, 4, 1)), np.ones((3, 3, 1, 1)), np.ones((1, 4, 4, 1))
-    way = of(x, w, 1, ((1, 1), (1, 1)))
-    gradient = way.gradient()
+    algorithm = of(x, w, 1, ((1, 1), (1, 1)))
+    gradient = algorithm.gradient()
     for _ in range(2):
-        way.backward(x, dy, way.backward_weights(w), gradient)
-    assert way.weight_gradient(gradient)[1, 1, 0, 0] == 2 * math.prod((4, 4))
+        algorithm.backward(x, dy, algorithm.backward_weights(w), gradient)
+    assert algorithm.weight_gradient(gradient)[1, 1, 0, 0] == 2 * math.prod((4, 4))

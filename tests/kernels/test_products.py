@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from npdiff.acceleration import Team, team
+from npdiff.acceleration import IdleThreads, idle_threads
 from npdiff.kernels import products
-from npdiff.train.shards import Workers
+from npdiff.runtime.shards import ThreadPool
 
 SHAPES = {
     "matrices": ((40, 30), (30, 50)),
@@ -24,13 +24,13 @@ def test_shared_products(monkeypatch, shapes, threads) -> None:
     wide = np.full((*a.shape[:-1], b.shape[-1] + 3), np.nan)
     out = wide[..., : b.shape[-1]]  # a view, as convolutions give them
     pieces = []
-    with Workers(threads) as workers:
+    with ThreadPool(threads) as workers:
 
-        def share(f, cuts):
+        def parallel_for(f, cuts):
             pieces.append(len(cuts))
-            workers.share(f, cuts)
+            workers.parallel_for(f, cuts)
 
-        with team(Team(threads, share)), workers.one_blas_thread():
+        with idle_threads(IdleThreads(threads, parallel_for)), workers.one_blas_thread():
             products.multiply(a, b, out)
     assert pieces == [threads]
     np.testing.assert_allclose(out, np.einsum("...ij,...jk->...ik", a, b), rtol=0, atol=1e-13)
@@ -42,7 +42,7 @@ def test_small_products_and_products_without_a_team_are_not_shared() -> None:
         raise AssertionError("shared")
 
     a, out = np.ones((200, 200)), np.empty((200, 200))
-    with team(Team(2, forbidden)):
+    with idle_threads(IdleThreads(2, forbidden)):
         products.multiply(a, a, out)
         with pytest.raises(AssertionError, match="shared"):
             products.multiply(np.ones((256, 256)), np.ones((256, 256)), np.empty((256, 256)))

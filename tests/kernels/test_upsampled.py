@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npdiff import ops
-from npdiff.acceleration import definitions_only, fixed_weights
+from npdiff.acceleration import definitions_only, frozen_weights
 from npdiff.kernels import conv, workspace
 from npdiff.kernels.conv import blocks
 from npdiff.kernels.upsampled import upsample_conv
@@ -97,11 +97,11 @@ def test_prepared_weights(normals) -> None:
 
     def run():
         y, vjp = upsample_conv(x, w, b)
-        plain, plain_vjp = conv.conv(x, w, b)
-        return y, *vjp(y), plain, *plain_vjp(plain)
+        inference_network, plain_vjp = conv.conv(x, w, b)
+        return y, *vjp(y), inference_network, *plain_vjp(inference_network)
 
     expected, forms = run(), {}
-    with fixed_weights(forms):
+    with frozen_weights(forms):
         for _ in range(2):
             for a, b_ in zip(run(), expected, strict=True):
                 np.testing.assert_array_equal(a, b_)

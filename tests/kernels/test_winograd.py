@@ -15,13 +15,13 @@ from npdiff.kernels.winograd import Winograd
 
 EPS = np.finfo(np.float32).eps
 ONE = ((1, 1), (1, 1))
-FORMS = [(4, 3), (2, 3), (4, 2)]
+SOLVER_PREDICTIONS = [(4, 3), (2, 3), (4, 2)]
 
 
 @st.composite
 def convolutions(draw):
     """Tile, x, w, dy, padding and block: from images of a pixel, padding beyond the kernel."""
-    m, r = draw(st.sampled_from(FORMS))
+    m, r = draw(st.sampled_from(SOLVER_PREDICTIONS))
     space = draw(st.tuples(*[st.integers(1, 10)] * 2))
     pads = []
     for size in space:
@@ -38,18 +38,20 @@ def of(m, x, w, pads) -> Winograd:
     return Winograd(x.shape[1:3], len(w), *w.shape[2:], pads, x.dtype, m)
 
 
-def by_blocks(way, x, w, dy, bias=None, residual=None):
+def by_blocks(algorithm, x, w, dy, bias=None, residual=None):
     """y, dx and dw in blocks as the driver makes them, of arrays nobody may write to."""
     for a in (x, w, dy):
         a.flags.writeable = False
-    forward, backward = way.forward_weights(w), way.backward_weights(w)
+    forward, backward = algorithm.forward_weights(w), algorithm.backward_weights(w)
     y, dx = np.full(dy.shape, np.nan, dy.dtype), np.full(x.shape, np.nan, x.dtype)
-    gradient = way.gradient()
-    for rows in conv.blocks(len(x), way.block):
+    gradient = algorithm.gradient()
+    for rows in conv.blocks(len(x), algorithm.block):
         own = bias[rows] if bias is not None and bias.ndim == 2 else bias
-        way.forward(x[rows], forward, y[rows], own, None if residual is None else residual[rows])
-        dx[rows] = way.backward(x[rows], dy[rows], backward, gradient)
-    return y, dx, way.weight_gradient(gradient)
+        algorithm.forward(
+            x[rows], forward, y[rows], own, None if residual is None else residual[rows]
+        )
+        dx[rows] = algorithm.backward(x[rows], dy[rows], backward, gradient)
+    return y, dx, algorithm.weight_gradient(gradient)
 
 
 def defined(x, w, dy, pads):
@@ -67,12 +69,12 @@ def alike(found, expected, rtol=1e-12) -> None:
 def test_the_definition(case) -> None:
     """In float64 to 1e-12."""
     m, x, w, dy, pads, block = case
-    way = of(m, x, w, pads)
-    way.block = block
-    alike(by_blocks(way, x, w, dy), defined(x, w, dy, pads))
+    algorithm = of(m, x, w, pads)
+    algorithm.block = block
+    alike(by_blocks(algorithm, x, w, dy), defined(x, w, dy, pads))
 
 
-@pytest.mark.parametrize(("m", "r"), FORMS)
+@pytest.mark.parametrize(("m", "r"), SOLVER_PREDICTIONS)
 @pytest.mark.parametrize("pads", [((0, 9), (9, 0)), ((9, 0), (0, 9)), ((20, 20), (20, 20))])
 def test_more_padding_than_image(normals, m, r, pads) -> None:
     """Tiles, columns of tiles and whole planes that see nothing of x."""
@@ -95,11 +97,11 @@ def test_single_precision(case) -> None:
     m, x, w, dy, pads, block = case
     x, w, dy = (a.astype(np.float32) for a in (x, w, dy))
     wide = [a.astype(np.float64) for a in (x, w, dy)]
-    way, sizes = of(m, x, w, pads), of(m, *wide[:2], pads)
-    way.block = sizes.block = block
+    algorithm, sizes = of(m, x, w, pads), of(m, *wide[:2], pads)
+    algorithm.block = sizes.block = block
     for name in ("A", "AT", "B", "BT", "GG"):
         setattr(sizes, name, np.abs(getattr(sizes, name)))
-    n, r, positions = way.n, way.r, len(x) * way.h * way.w
+    n, r, positions = algorithm.n, algorithm.r, len(x) * algorithm.h * algorithm.w
     weights, two_of_n, two_of_m = r**2 + 2, 2 * (n + 1), 2 * (m + 1)
     roundings = (
         two_of_n + weights + w.shape[2] + two_of_n,
@@ -107,7 +109,9 @@ def test_single_precision(case) -> None:
         two_of_n + two_of_m + 2 * positions + n**2 + 2,
     )
     exact, bounds = defined(*wide, pads), by_blocks(sizes, *(np.abs(a) for a in wide))
-    for a, b, k, bound in zip(by_blocks(way, x, w, dy), exact, roundings, bounds, strict=True):
+    for a, b, k, bound in zip(
+        by_blocks(algorithm, x, w, dy), exact, roundings, bounds, strict=True
+    ):
         assert a.dtype == np.float32
         assert (np.abs(a - b) <= k * EPS * bound).all()
 
@@ -121,14 +125,14 @@ def test_the_price_of_a_larger_tile(normals, tile, price, size, channels) -> Non
     shape = (3, size, size, channels)
     x, w, dy = normals(shape, (3, 3, channels, channels), shape, dtype=np.float32)
     exact = defined(*(a.astype(np.float64) for a in (x, w, dy)), ONE)
-    way = of(tile, x, w, ONE)
-    terms = channels, channels, 3 * way.h * way.w
-    for a, b, n in zip(by_blocks(way, x, w, dy), exact, terms, strict=True):
+    algorithm = of(tile, x, w, ONE)
+    terms = channels, channels, 3 * algorithm.h * algorithm.w
+    for a, b, n in zip(by_blocks(algorithm, x, w, dy), exact, terms, strict=True):
         bound = price * (np.sqrt(n) + 4) / 2 * EPS
         assert np.linalg.norm(a - b) <= bound * np.linalg.norm(b)
 
 
-@pytest.mark.parametrize(("m", "r"), FORMS)
+@pytest.mark.parametrize(("m", "r"), SOLVER_PREDICTIONS)
 @pytest.mark.parametrize("size", [8, 7])
 @pytest.mark.parametrize("per_sample", [False, True])
 def test_bias_and_residual(normals, m, r, size, per_sample) -> None:
@@ -136,11 +140,11 @@ def test_bias_and_residual(normals, m, r, size, per_sample) -> None:
     pads = ((1, r - 2), (r - 2, 1))
     x, w, residual = normals((5, size, size, 3), (r, r, 3, 4), (5, size, size, 4))
     bias = normals((5, 4) if per_sample else (4,), seed=2)
-    way = of(m, x, w, pads)
-    way.block = 2
+    algorithm = of(m, x, w, pads)
+    algorithm.block = 2
     y = defined(x, w, residual, pads)[0] + (bias[:, None, None] if per_sample else bias)
-    alike(by_blocks(way, x, w, residual, bias)[:1], [y])
-    alike(by_blocks(way, x, w, residual, bias, residual)[:1], [y + residual])
+    alike(by_blocks(algorithm, x, w, residual, bias)[:1], [y])
+    alike(by_blocks(algorithm, x, w, residual, bias, residual)[:1], [y + residual])
 
 
 @pytest.mark.parametrize("limit", [0, 1000, 100_000])
@@ -149,9 +153,9 @@ def test_any_limit_of_scratch(normals, monkeypatch, limit) -> None:
     cases = []
     for size in (9, 4, 12):
         x, w, dy = normals((5, size, size, 3), (3, 3, 3, 5), (5, size, size, 5))
-        way = of(4, x, w, ONE)
-        way.block = 3
-        cases.append((way, x, w, dy))
+        algorithm = of(4, x, w, ONE)
+        algorithm.block = 3
+        cases.append((algorithm, x, w, dy))
     expected = [by_blocks(*case) for case in cases]
     small = workspace.Workspace(limit)
     monkeypatch.setattr("npdiff.kernels.winograd.workspace", lambda: small)
@@ -177,27 +181,27 @@ def test_used_scratch_leaves_no_trace(normals, size) -> None:
         (of(4, x, wider, ONE), wider, np.repeat(dy, 3, axis=-1)),
         (of(2, x, w, ONE), w, dy),
     ]
-    way, expected = of(4, x, w, ONE), defined(x, w, dy, ONE)
+    algorithm, expected = of(4, x, w, ONE), defined(x, w, dy, ONE)
     with np.errstate(invalid="ignore", over="ignore"):
-        for other, other_w, other_dy in [*others, (way, w, dy)]:
+        for other, other_w, other_dy in [*others, (algorithm, w, dy)]:
             nothing = np.full_like(x, np.inf), other_w, np.full_like(other_dy, np.nan)
             by_blocks(other, *nothing)
     for n in (6, 1, 4):
         for other, other_w, other_dy in others:
             by_blocks(other, x[:n], other_w, other_dy[:n])
-            y, dx, _ = by_blocks(way, x[:n], w, dy[:n])
+            y, dx, _ = by_blocks(algorithm, x[:n], w, dy[:n])
             alike((y, dx), (expected[0][:n], expected[1][:n]))
-    alike(by_blocks(way, x, w, dy), expected)
+    alike(by_blocks(algorithm, x, w, dy), expected)
 
 
 def test_four_threads_at_once(normals) -> None:
     """One object, threads with their own scratch: the bits of one thread."""
     w, dy = normals((3, 3, 8, 8), (16, 12, 12, 8), seed=3)
     inputs = [normals((16, 12, 12, 8), seed=seed) for seed in range(8)]
-    way = of(4, inputs[0], w, ONE)
-    alone = [by_blocks(way, x, w, dy) for x in inputs]
+    algorithm = of(4, inputs[0], w, ONE)
+    alone = [by_blocks(algorithm, x, w, dy) for x in inputs]
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda x: by_blocks(way, x, w, dy), inputs * 3))
+        together = list(pool.map(lambda x: by_blocks(algorithm, x, w, dy), inputs * 3))
     for results, expected in zip(together, alone * 3, strict=True):
         for a, b in zip(results, expected, strict=True):
             np.testing.assert_array_equal(a, b)
@@ -206,14 +210,14 @@ def test_four_threads_at_once(normals) -> None:
 def test_a_gradient_is_added_to(normals) -> None:
     """What a block finds in the gradient stays there."""
     x, w, dy = normals((2, 5, 5, 2), (3, 3, 2, 3), (2, 5, 5, 3))
-    way = of(4, x, w, ONE)
-    gradient = way.gradient()
+    algorithm = of(4, x, w, ONE)
+    gradient = algorithm.gradient()
     for _ in range(2):
-        way.backward(x, dy, way.backward_weights(w), gradient)
-    alike([way.weight_gradient(gradient)], [2.0 * defined(x, w, dy, ONE)[2]])
+        algorithm.backward(x, dy, algorithm.backward_weights(w), gradient)
+    alike([algorithm.weight_gradient(gradient)], [2.0 * defined(x, w, dy, ONE)[2]])
 
 
-def test_a_sample_does_not_know_its_neighbours(normals) -> None:
+def test_a_sample_does_not_know_its_neighbors(normals) -> None:
     """A number that is none stays in its sample."""
     x, w = normals((3, 6, 6, 4), (3, 3, 4, 4))
     x = x.copy()
@@ -238,7 +242,7 @@ def test_blocks() -> None:
 
 def test_forms_of_weights_have_names() -> None:
     """Prepared weights are found again by the name of the way that they were prepared for."""
-    assert len({Winograd((8, 8), r, 4, 4, ONE, "f4", m).name for m, r in FORMS}) == 3
+    assert len({Winograd((8, 8), r, 4, 4, ONE, "f4", m).name for m, r in SOLVER_PREDICTIONS}) == 3
 
 
 @pytest.mark.parametrize(
@@ -252,7 +256,7 @@ def test_forms_of_weights_have_names() -> None:
     ],
 )
 def test_samples_of_a_block(size, C, F, block) -> None:
-    way = Winograd((size, size), 3, C, F, ((1, 1), (1, 1)), np.float32)
-    assert way.block == block
+    algorithm = Winograd((size, size), 3, C, F, ((1, 1), (1, 1)), np.float32)
+    assert algorithm.block == block
     if block > 1 and C < 256:
-        assert block * way.h * way.w * C * F <= 10**6
+        assert block * algorithm.h * algorithm.w * C * F <= 10**6

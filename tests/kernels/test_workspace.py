@@ -139,7 +139,7 @@ def test_views_of_what_is_not_kept_are_not_kept(sizes) -> None:
 
 
 @contextmanager
-def limited(monkeypatch, wanted):
+def guidance_interval(monkeypatch, wanted):
     monkeypatch.setenv("NPDIFF_WORKSPACE", wanted)
     yield
     monkeypatch.delenv("NPDIFF_WORKSPACE")
@@ -167,7 +167,7 @@ def test_the_limit_of_a_new_thread(monkeypatch, wanted) -> None:
         assert (mine.kept == 0) is (wanted == "0")
         return results
 
-    with limited(monkeypatch, wanted):
+    with guidance_interval(monkeypatch, wanted):
         for results in in_a_new_thread(run):
             for a, b in zip(results, expected, strict=True):
                 np.testing.assert_array_equal(a, b)
@@ -181,7 +181,7 @@ def test_the_usual_limit(monkeypatch) -> None:
 @pytest.mark.parametrize("wanted", ["", "-1", "1.5", "512MB", "many", "²"])
 def test_a_limit_that_is_none(monkeypatch, wanted) -> None:
     """An error that says so, in every call, until it is put right."""
-    with limited(monkeypatch, wanted):
+    with guidance_interval(monkeypatch, wanted):
         with pytest.raises(InputError, match="NPDIFF_WORKSPACE is a number of MiB"):
             workspace.limit()
 

@@ -12,7 +12,7 @@ from npdiff.likelihood import bound
 from npdiff.process import posterior_variance
 from npdiff.random import Key
 from npdiff.samplers import keyed_noise
-from npdiff.schedules import EDM, SCHEDULES, LinearVP, RectifiedFlow, Table, linear_table
+from npdiff.schedules import EDM, SCHEDULES, DiscreteSchedule, LinearVP, RectifiedFlow, linear_betas
 from npdiff.variances import optimal
 
 DATA = Gaussian([0.4], 0.3)
@@ -23,11 +23,11 @@ NOISE = np.tile(NODES, 6)[:, None]
 WEIGHTS = np.outer(SHARES, SHARES).ravel() / (2 * np.pi)
 
 
-def expected_bound(schedule, times, variance="small") -> float:
+def expected_bound(schedule, timesteps, variance="small") -> float:
     """The bound averaged over data and noise, by quadrature."""
     denoise = DATA.denoiser(schedule)
     terms = bound(
-        denoise, schedule, X_0, times, lambda _: NOISE, variance=variance, decoder="density"
+        denoise, schedule, X_0, timesteps, lambda _: NOISE, variance=variance, decoder="density"
     )
     return float(sum(WEIGHTS @ term.nats for term in terms))
 
@@ -49,8 +49,8 @@ def test_the_gap_to_the_entropy_halves_with_twice_the_steps(schedule) -> None:
     gaps = []
     for steps in (100, 200, 400):
         levels = np.linspace(schedule.log_snr(0.999 * schedule.t_max), 14.0, steps)
-        times = np.concatenate([[schedule.t_max], schedule.time_at(levels), [0.0]])
-        gaps.append(expected_bound(schedule, times, of_step) - ENTROPY - floor)
+        timesteps = np.concatenate([[schedule.t_max], schedule.time_at(levels), [0.0]])
+        gaps.append(expected_bound(schedule, timesteps, of_step) - ENTROPY - floor)
     assert gaps[2] > 0.0
     assert gaps[0] / gaps[1] == pytest.approx(2.0, abs=0.15)
     assert gaps[1] / gaps[2] == pytest.approx(2.0, abs=0.08)
@@ -75,7 +75,7 @@ def test_the_bound_of_bytes_lies_above_the_exact_likelihood() -> None:
     decoder makes bytes of it.
     """
     T = 14
-    schedule = Table(np.geomspace(0.002, 0.8, T))
+    schedule = DiscreteSchedule(np.geomspace(0.002, 0.8, T))
     values = np.array([-1.0, -0.2, 0.35, 1.0])
     values = np.round((values + 1) * 127.5) / 127.5 - 1
     chances = np.array([0.4, 0.1, 0.3, 0.2])
@@ -122,17 +122,19 @@ def test_the_bound_of_bytes_lies_above_the_exact_likelihood() -> None:
 
 
 def test_one_term_for_each_step_and_two_ends() -> None:
-    schedule = linear_table(20)
+    schedule = linear_betas(20)
     x_0 = np.random.default_rng(0).integers(0, 256, (3, 4)) / 127.5 - 1
     noise = keyed_noise(Key(0, range(3)), x_0)
-    times = np.array([20.0, 11.0, 4.0, 1.0, 0.0])
-    terms = list(bound(DATA_4.denoiser(schedule), schedule, x_0, times, noise))
+    timesteps = np.array([20.0, 11.0, 4.0, 1.0, 0.0])
+    terms = list(bound(DATA_4.denoiser(schedule), schedule, x_0, timesteps, noise))
     assert [term.kind for term in terms] == ["prior", "step", "step", "step", "decoder"]
-    assert [(term.t, term.s) for term in terms[1:]] == list(pairwise(times))
+    assert [(term.t, term.s) for term in terms[1:]] == list(pairwise(timesteps))
     for term in terms:
         assert term.nats.shape == (3,)
         assert (term.nats >= 0.0).all()
-    single = list(bound(DATA_4.denoiser(schedule), schedule, x_0.astype(np.float32), times, noise))
+    single = list(
+        bound(DATA_4.denoiser(schedule), schedule, x_0.astype(np.float32), timesteps, noise)
+    )
     for term, double in zip(single, terms, strict=True):
         assert term.nats.dtype == np.float32
         np.testing.assert_allclose(term.nats, double.nats, rtol=1e-3)
@@ -162,18 +164,18 @@ def test_the_categorical_decoder_asks_no_network() -> None:
 
 
 def test_what_it_refuses() -> None:
-    schedule = linear_table(20)
+    schedule = linear_betas(20)
     x_0 = np.zeros((2, 4))
 
-    def ask(times, **options):
-        return bound(DATA_4.denoiser(schedule), schedule, x_0, np.array(times), None, **options)
+    def ask(timesteps, **options):
+        return bound(DATA_4.denoiser(schedule), schedule, x_0, np.array(timesteps), None, **options)
 
-    for times in ([20.0, 1.0], [19.0, 0.0]):
+    for timesteps in ([20.0, 1.0], [19.0, 0.0]):
         with pytest.raises(InputError, match="from 20, where sampling starts, to 0"):
-            ask(times)
-    for times in ([20.0], [20.0, 5.0, 5.0, 0.0], [[20.0, 0.0]]):
+            ask(timesteps)
+    for timesteps in ([20.0], [20.0, 5.0, 5.0, 0.0], [[20.0, 0.0]]):
         with pytest.raises(InputError, match="descending"):
-            ask(times)
+            ask(timesteps)
     with pytest.raises(InputError, match="choose one of small, large"):
         ask([20.0, 0.0], variance="medium")
     with pytest.raises(InputError, match="choose one of gaussian"):

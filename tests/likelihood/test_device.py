@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from npdiff import likelihood, tree
-from npdiff.denoiser import Denoiser, plain
+from npdiff.denoiser import Denoiser, inference_network
 from npdiff.nn import MLP
 from npdiff.objective import Objective
 from npdiff.objective.hybrid import hybrid_loss
-from npdiff.parameterisation import ROWS
+from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.random import Key
 from npdiff.samplers import keyed_noise
 from npdiff.schedules import SCHEDULES
@@ -33,7 +33,9 @@ def pixels(place):
 
 def bounds(place, variance: str, decoder: str) -> list[np.ndarray]:
     schedule, x_0 = SCHEDULES["cosine"](), pixels(place)
-    denoise = Denoiser(plain(tree.map(place, NETWORK)), schedule, ROWS["v"])
+    denoise = Denoiser(
+        inference_network(tree.map(place, NETWORK)), schedule, PARAMETERIZATIONS["v"]
+    )
     noise = keyed_noise(KEY, x_0)
     with strict.transfers() as moves:
         terms = list(
@@ -56,11 +58,11 @@ def test_the_bound(variance: str, decoder: str) -> None:
 
 def flows(place, kind: str | None) -> np.ndarray:
     schedule = SCHEDULES["rectified-flow"]()
-    x = likelihood.dequantised(place(IMAGES), KEY)
-    linearise = likelihood.by_pullback(tree.map(place, NETWORK), schedule, ROWS["edm"])
+    x = likelihood.dequantized(place(IMAGES), KEY)
+    linearize = likelihood.by_pullback(tree.map(place, NETWORK), schedule, PARAMETERIZATIONS["edm"])
     along = None if kind is None else likelihood.probes(KEY, x, 2, kind)
     with strict.transfers() as moves:
-        *_, end = likelihood.flow_log_density(linearise, schedule, x, steps=3, along=along)
+        *_, end = likelihood.flow_log_density(linearize, schedule, x, steps=3, along=along)
     assert not moves.to_host
     return host(end.log_density)
 
@@ -74,7 +76,7 @@ def test_the_flow(kind: str | None) -> None:
 
 def learned(place) -> tuple[np.ndarray, np.ndarray]:
     x_0 = pixels(place)
-    objective = Objective(SCHEDULES["linear"](), ROWS["v"])
+    objective = Objective(SCHEDULES["linear"](), PARAMETERIZATIONS["v"])
     example = objective.example(x_0, KEY)
     output = place(np.random.default_rng(1).normal(size=(4, 6)).astype(np.float32))
     with strict.transfers() as moves:

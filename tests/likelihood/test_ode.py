@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from npdiff import tree
-from npdiff.denoiser import Denoiser, plain
+from npdiff.denoiser import Denoiser, inference_network
 from npdiff.errors import InputError
 from npdiff.exact import Gaussian, Mixture
 from npdiff.likelihood import (
@@ -13,14 +13,14 @@ from npdiff.likelihood import (
     by_differences,
     by_jacobian,
     by_pullback,
-    dequantised,
+    dequantized,
     flow_log_density,
     probes,
     trace,
 )
 from npdiff.likelihood.ode import log_noise
 from npdiff.nn import MLP
-from npdiff.parameterisation import ROWS
+from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.random import Key
 from npdiff.schedules import SCHEDULES, LinearVP, RectifiedFlow
 
@@ -94,14 +94,18 @@ def network(seed: int = 0) -> MLP:
     )
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("parameterization", PARAMETERIZATIONS)
 @pytest.mark.parametrize("name", ["vp", "edm", "rectified-flow"])
-def test_the_pullback_finds_the_trace_of_differences(row: str, name: str) -> None:
+def test_the_pullback_finds_the_trace_of_differences(parameterization: str, name: str) -> None:
     schedule, mlp = SCHEDULES[name](), network()
     labels = np.array([0, 1, 2, 0])
     x, t = np.random.default_rng(1).normal(size=(4, 2)), 0.4 * schedule.t_max
-    denoise = Denoiser(plain(mlp, labels=labels), schedule, ROWS[row])
-    x_0, transposed = by_pullback(mlp, schedule, ROWS[row], labels=labels)(x, t)
+    denoise = Denoiser(
+        inference_network(mlp, labels=labels), schedule, PARAMETERIZATIONS[parameterization]
+    )
+    x_0, transposed = by_pullback(
+        mlp, schedule, PARAMETERIZATIONS[parameterization], labels=labels
+    )(x, t)
     same, forward = by_differences(denoise, schedule, 1e-4)(x, t)
     np.testing.assert_allclose(x_0, same, rtol=1e-12)
     np.testing.assert_allclose(trace(transposed, x), trace(forward, x), rtol=1e-5, atol=1e-8)
@@ -179,7 +183,7 @@ def test_bytes_are_refused_where_they_are_none() -> None:
     key = Key(0, range(2))
     for images in (np.zeros((2, 3)), np.zeros((3, 3), dtype=np.uint8)):
         with pytest.raises(InputError, match="uint8"):
-            dequantised(images, key)
+            dequantized(images, key)
 
 
 def test_the_offset_of_each_scale() -> None:
@@ -190,17 +194,17 @@ def test_the_offset_of_each_scale() -> None:
     assert bits_of_bytes(zero, 3)[0] == pytest.approx(6.99435, abs=1e-5)
 
 
-def test_uniform_dequantisation_never_gains() -> None:
-    """Jensen's inequality on normal data: the bits bound those of the discretised Gaussian."""
-    from npdiff.objective.decoder import discretised_gaussian
+def test_uniform_dequantization_never_gains() -> None:
+    """Jensen's inequality on normal data: the bits bound those of the discretized Gaussian."""
+    from npdiff.objective.decoder import discretized_gaussian
 
     rng = np.random.default_rng(5)
     images = np.clip(np.round(127.5 * (1 + 0.2 + 0.004 * rng.normal(size=(4000, 1)))), 1, 254)
     images = images.astype(np.uint8)
-    x = dequantised(images, Key(0, range(4000)), np.float64)
+    x = dequantized(images, Key(0, range(4000)), np.float64)
     data = Gaussian([0.2], 0.004**2)
     bits = bits_of_bytes(data.log_density(LinearVP(), x, 0.0), 1).mean()
-    log_p, _ = discretised_gaussian(
+    log_p, _ = discretized_gaussian(
         np.full((4000, 1), 0.2), np.full((4000, 1), 2 * np.log(0.004)), x=images / 127.5 - 1
     )
     exact = -log_p.mean() / np.log(2)

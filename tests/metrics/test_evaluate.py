@@ -5,7 +5,7 @@ import pytest
 
 from npdiff import data
 from npdiff.errors import InputError
-from npdiff.metrics.evaluate import compare, describe, evaluate
+from npdiff.metrics._evaluate import compare, describe, evaluate
 
 
 @pytest.fixture(scope="module")

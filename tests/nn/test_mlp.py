@@ -20,46 +20,46 @@ def test_the_pullback(classes, labels, normals, perturbed) -> None:
     if classes is None:
         labels = None
     network = perturbed(mlp(classes=classes))
-    x, clock = normals((4, 3), (4,))
-    report = pullback(network, x, clock, labels=labels).check()
+    x, timestep = normals((4, 3), (4,))
+    report = pullback(network, x, timestep, labels=labels).check()
     assert len(report.rows) == len(tree.leaves(network)) + 2
 
 
 def test_no_label_is_the_null_label(normals, perturbed) -> None:
-    network, (x, clock) = perturbed(mlp(classes=2)), normals((4, 3), (4,))
-    y, vjp = network(x, clock)
-    null, null_vjp = network(x, clock, labels=np.full(4, 2))
+    network, (x, timestep) = perturbed(mlp(classes=2)), normals((4, 3), (4,))
+    y, vjp = network(x, timestep)
+    null, null_vjp = network(x, timestep, labels=np.full(4, 2))
     np.testing.assert_array_equal(y, null)
     table, null_table = vjp(y)[0].label.table, null_vjp(y)[0].label.table
     np.testing.assert_array_equal(table, null_table)
     assert not table[:2].any()
     assert table[2].all()
-    assert (network(x, clock, labels=np.zeros(4, dtype=int))[0] != y).any()
+    assert (network(x, timestep, labels=np.zeros(4, dtype=int))[0] != y).any()
 
 
 def test_called_like_the_unet(normals) -> None:
     """In float32, with a key it has no use for."""
-    x, clock = normals((4, 3), (4,), dtype=np.float32)
+    x, timestep = normals((4, 3), (4,), dtype=np.float32)
     network = mlp(classes=2)
-    y, vjp = network(x, clock, labels=np.zeros(4, dtype=int), key=Key(0, range(4)))
+    y, vjp = network(x, timestep, labels=np.zeros(4, dtype=int), key=Key(0, range(4)))
     leaves = (y, *tree.leaves(vjp(np.ones_like(y))))
     assert {a.dtype for a in leaves} == {np.dtype("float32")}
 
 
 def test_what_does_not_fit(normals) -> None:
-    x, clock = normals((4, 3), (4,), dtype=np.float32)
+    x, timestep = normals((4, 3), (4,), dtype=np.float32)
     labels = np.zeros(4, dtype=int)
     for args, options, message in (
-        ((x[:, :2], clock), {}, r"takes points \(N, 3\), got shape \(4, 2\)"),
-        ((x[:, None], clock), {}, r"takes points \(N, 3\), got shape \(4, 1, 3\)"),
-        ((x.astype(float), clock), {}, "weights are float32, but x is float64"),
-        ((x, clock.astype(int)), {}, "weights are float32, but clock is int64"),
-        ((x, clock[:3]), {}, "clock has one number a sample"),
-        ((x, clock), {"labels": labels[:3]}, "labels has one number a sample"),
+        ((x[:, :2], timestep), {}, r"takes points \(N, 3\), got shape \(4, 2\)"),
+        ((x[:, None], timestep), {}, r"takes points \(N, 3\), got shape \(4, 1, 3\)"),
+        ((x.astype(float), timestep), {}, "weights are float32, but x is float64"),
+        ((x, timestep.astype(int)), {}, "weights are float32, but timestep is int64"),
+        ((x, timestep[:3]), {}, "timestep has one number a sample"),
+        ((x, timestep), {"labels": labels[:3]}, "labels has one number a sample"),
     ):
         with pytest.raises(InputError, match=message):
             mlp(classes=2)(*args, **options)
     with pytest.raises(InputError, match="labels were given to a network without classes"):
-        mlp()(x, clock, labels=labels)
+        mlp()(x, timestep, labels=labels)
     with pytest.raises(InputError, match="depth is at least 1"):
         nn.MLP.init(0, depth=0)

@@ -78,19 +78,23 @@ def norms(network: nn.UNet, *args: Any, **conditions: Any) -> dict[str, float]:
 def test_the_pullback(case, normals, perturbed) -> None:
     """All weights at once, in random directions; and each one has a gradient."""
     options, shape, conditions = CASES[case]
-    network, x, clock = perturbed(unet(**options)), normals(shape), 5.0 * normals(shape[:1], seed=1)
+    network, x, timestep = (
+        perturbed(unet(**options)),
+        normals(shape),
+        5.0 * normals(shape[:1], seed=1),
+    )
     function, weights = as_one_vector(network)
-    pullback(function, weights, x, clock, directions=4, **conditions).check()
-    assert min(norms(network, x, clock, **conditions).values()) > 1e-4
+    pullback(function, weights, x, timestep, directions=4, **conditions).check()
+    assert min(norms(network, x, timestep, **conditions).values()) > 1e-4
 
 
 @pytest.mark.parametrize("case", CONTEXT)
 def test_the_pullback_with_a_context(case, normals, perturbed) -> None:
     """Self- and cross-attention; the null token has a gradient where a sample is given it."""
     network, conditions = perturbed(conditioned()), {"labels": LABELS, **CONTEXT[case]}
-    x, clock, context = normals((2, 3, 4, 1), (2,), (2, 3, 5))
+    x, timestep, context = normals((2, 3, 4, 1), (2,), (2, 3, 5))
     function, weights = as_one_vector(network)
-    args = (x, 5.0 * clock, context)
+    args = (x, 5.0 * timestep, context)
     pullback(function, weights, *args, directions=4, **conditions).check()
     small = {name for name, norm in norms(network, *args, **conditions).items() if norm < 1e-4}
     assert small == (set() if "keep" in conditions else {"null"})
@@ -99,10 +103,10 @@ def test_the_pullback_with_a_context(case, normals, perturbed) -> None:
 def test_the_pullback_weight_by_weight(normals, perturbed) -> None:
     """Each of all weights by itself: with attention to itself and to a context, and labels."""
     network = perturbed(conditioned(multipliers=(1, 1)))
-    x, clock, context = normals((2, 2, 3, 1), (2,), (2, 3, 5))
+    x, timestep, context = normals((2, 2, 3, 1), (2,), (2, 3, 5))
     keep = np.array([True, False])
     report = pullback(
-        network, x, 5.0 * clock, context, directions=1, labels=LABELS, mask=MASK, keep=keep
+        network, x, 5.0 * timestep, context, directions=1, labels=LABELS, mask=MASK, keep=keep
     ).check()
     assert len(report.rows) == len(tree.leaves(network)) + 3
 
@@ -110,10 +114,10 @@ def test_the_pullback_weight_by_weight(normals, perturbed) -> None:
 def test_without_a_context_there_is_one_null_token(normals, perturbed) -> None:
     """Among one token there is no choice: queries, and the norm before them, have no gradient."""
     network = perturbed(conditioned(multipliers=(1,), attention=(0,)))
-    x, clock = normals((2, 2, 3, 1), (2,))
+    x, timestep = normals((2, 2, 3, 1), (2,))
     function, weights = as_one_vector(network)
-    pullback(function, weights, x, 5.0 * clock, directions=4).check()
-    for name, norm in norms(network, x, 5.0 * clock).items():
+    pullback(function, weights, x, 5.0 * timestep, directions=4).check()
+    for name, norm in norms(network, x, 5.0 * timestep).items():
         vanishes = "cross_attention.q." in name or ".block.norm2." in name
         assert (norm < 1e-10) is vanishes, name
 
@@ -121,11 +125,11 @@ def test_without_a_context_there_is_one_null_token(normals, perturbed) -> None:
 def test_what_keep_drops_is_the_null_token(normals, perturbed) -> None:
     """A sample that is not kept is a sample without context, whatever its context and mask."""
     network = perturbed(conditioned())
-    x, clock, context = normals((2, 4, 4, 1), (2,), (2, 3, 5))
+    x, timestep, context = normals((2, 4, 4, 1), (2,), (2, 3, 5))
     keep = np.array([True, False])
-    with_context, _ = network(x, clock, context, mask=MASK)
-    without, _ = network(x, clock)
-    y, vjp = network(x, clock, context, mask=MASK & keep[:, None], keep=keep)
+    with_context, _ = network(x, timestep, context, mask=MASK)
+    without, _ = network(x, timestep)
+    y, vjp = network(x, timestep, context, mask=MASK & keep[:, None], keep=keep)
     np.testing.assert_allclose(y[0], with_context[0], rtol=1e-9, atol=1e-11)
     np.testing.assert_allclose(y[1], without[1], rtol=1e-9, atol=1e-11)
     assert np.abs(with_context - without).min(axis=(1, 2, 3)).max() > 1e-6
@@ -136,21 +140,21 @@ def test_what_keep_drops_is_the_null_token(normals, perturbed) -> None:
 
 
 def test_no_label_is_the_null_label(normals, perturbed) -> None:
-    network, (x, clock) = perturbed(unet(classes=3)), normals((2, 4, 4, 1), (2,))
-    y, vjp = network(x, clock)
-    null, _ = network(x, clock, labels=np.array([3, 3]))
+    network, (x, timestep) = perturbed(unet(classes=3)), normals((2, 4, 4, 1), (2,))
+    y, vjp = network(x, timestep)
+    null, _ = network(x, timestep, labels=np.array([3, 3]))
     np.testing.assert_array_equal(y, null)
     table = vjp(y)[0].label.table
     assert not table[:3].any()
     assert table[3].all()
 
 
-def by_recursion(network: nn.UNet, x, clock, labels, blocks: int, levels: int):
+def by_recursion(network: nn.UNet, x, timestep, labels, blocks: int, levels: int):
     """The same function, told another way: a level contains the level below it.
 
     level(h) = up-stages(up(level below(down(down-stages(h)))), each beside what it saw).
     """
-    e = network.time(clock)[0] + network.label.table[labels]
+    e = network.time(timestep)[0] + network.label.table[labels]
     e = e / (1.0 + np.exp(-e))
     down, up = list(network.down), list(network.up)
 
@@ -180,18 +184,18 @@ def by_recursion(network: nn.UNet, x, clock, labels, blocks: int, levels: int):
 @pytest.mark.parametrize("multipliers", [(1,), (1, 2), (1, 2, 3)])
 def test_the_definition_by_recursion(blocks, multipliers, normals, perturbed) -> None:
     network = perturbed(unet(multipliers=multipliers, blocks=blocks, attention=(0,), classes=3))
-    x, clock = normals((2, 7, 6, 1), (2,))
-    y, _ = network(x, clock, labels=LABELS)
-    expected = by_recursion(network, x, clock, LABELS, blocks, len(multipliers))
+    x, timestep = normals((2, 7, 6, 1), (2,))
+    y, _ = network(x, timestep, labels=LABELS)
+    expected = by_recursion(network, x, timestep, LABELS, blocks, len(multipliers))
     np.testing.assert_allclose(y, expected, rtol=1e-10, atol=1e-11)
 
 
 def test_patches_are_channels(normals, perturbed) -> None:
     """A network of patches is the network of the rearranged image."""
-    network, (x, clock) = perturbed(unet(patch=2)), normals((2, 6, 4, 1), (2,))
+    network, (x, timestep) = perturbed(unet(patch=2)), normals((2, 6, 4, 1), (2,))
     deep, _ = ops.space_to_depth(x)
-    y, _ = network.replace(patch=1)(deep, clock)
-    np.testing.assert_array_equal(network(x, clock)[0], ops.depth_to_space(y)[0])
+    y, _ = network.replace(patch=1)(deep, timestep)
+    np.testing.assert_array_equal(network(x, timestep)[0], ops.depth_to_space(y)[0])
 
 
 def everything(normals, n: int = 4) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
@@ -233,7 +237,7 @@ def test_rows_are_independent(normals, perturbed) -> None:
             np.testing.assert_allclose(a[0], b[n], rtol=1e-9, atol=1e-11)
 
 
-def test_a_neighbour_changes_no_bit(normals, perturbed) -> None:
+def test_a_neighbor_changes_no_bit(normals, perturbed) -> None:
     """In a batch of one size a row is the same to the last bit, whoever stands beside it."""
     network, args, conditions = everything(normals)
     network = perturbed(network)
@@ -260,13 +264,13 @@ def test_the_gradient_is_the_sum_over_rows(normals, perturbed) -> None:
 
 
 def test_dropout_needs_its_key(normals, perturbed) -> None:
-    network, (x, clock) = perturbed(unet(dropout=0.3)), normals((2, 4, 4, 1), (2,))
-    plain, _ = network(x, clock)
-    np.testing.assert_array_equal(plain, network(x, clock)[0])
-    one, two = (network(x, clock, key=Key(seed, (0, 1)))[0] for seed in (0, 1))
-    assert (one != plain).any()
+    network, (x, timestep) = perturbed(unet(dropout=0.3)), normals((2, 4, 4, 1), (2,))
+    inference_network, _ = network(x, timestep)
+    np.testing.assert_array_equal(inference_network, network(x, timestep)[0])
+    one, two = (network(x, timestep, key=Key(seed, (0, 1)))[0] for seed in (0, 1))
+    assert (one != inference_network).any()
     assert (one != two).any()
-    np.testing.assert_array_equal(one, network(x, clock, key=Key(0, (0, 1)))[0])
+    np.testing.assert_array_equal(one, network(x, timestep, key=Key(0, (0, 1)))[0])
 
 
 def test_every_residual_block_drops_out_by_itself(normals, monkeypatch) -> None:
@@ -279,8 +283,8 @@ def test_every_residual_block_drops_out_by_itself(normals, monkeypatch) -> None:
 
     monkeypatch.setattr(Key, "uniform", recorded)
     network = unet(dropout=0.3, blocks=2)
-    x, clock = normals((2, 4, 4, 1), (2,), dtype=np.float32)
-    y, vjp = network(x, clock, key=Key(7, (3, 4), 5, "drop"))
+    x, timestep = normals((2, 4, 4, 1), (2,), dtype=np.float32)
+    y, vjp = network(x, timestep, key=Key(7, (3, 4), 5, "drop"))
     stages = [s for s in (*network.down, *network.middle, *network.up) if isinstance(s, nn.Stage)]
     streams = [key.stream for key in drawn]
     assert len(streams) == len(set(streams)) == len(stages) == 12
@@ -334,8 +338,8 @@ REFUSED = {
     "axes of sound": ({"dims": 1}, (X, CLOCK), {}, r"takes images \(N, size, 1\)"),
     "patch": ({"patch": 3}, (X, CLOCK), {}, "a factor of 3 does not divide the size"),
     "dtype": ({}, (X.astype(float), CLOCK), {}, "weights are float32, but x is float64"),
-    "clock's dtype": ({}, (X, CLOCK.astype(int)), {}, "but clock is int64"),
-    "one clock": ({}, (X, CLOCK[:1]), {}, r"clock has one number a sample, \(2,\), got"),
+    "timestep's dtype": ({}, (X, CLOCK.astype(int)), {}, "but timestep is int64"),
+    "one timestep": ({}, (X, CLOCK[:1]), {}, r"timestep has one number a sample, \(2,\), got"),
     "clock's axes": ({}, (X, CLOCK[:, None]), {}, r"got shape \(2, 1\)"),
     "labels' shape": ({"classes": 3}, (X, CLOCK), {"labels": LABELS[:1]}, "labels has one number"),
     "no classes": ({}, (X, CLOCK), {"labels": LABELS}, "to a network without classes"),

@@ -7,7 +7,7 @@ from npdiff.errors import InputError
 from npdiff.nn import UNet
 from npdiff.objective import Objective
 from npdiff.objective.bound import decoder_loss, last_variance, prior_kl, step_kl
-from npdiff.objective.decoder import categorical, discretised_gaussian
+from npdiff.objective.decoder import categorical, discretized_gaussian
 from npdiff.objective.divergence import gaussian_kl
 from npdiff.objective.hybrid import (
     LearnedVariance,
@@ -15,10 +15,10 @@ from npdiff.objective.hybrid import (
     hybrid_loss,
     learned_log_variance,
 )
-from npdiff.parameterisation import ROWS
+from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.random import Key
-from npdiff.schedules import SCHEDULES, LinearVP, Table, linear_table
-from npdiff.train.optimiser import Moments, adamw
+from npdiff.schedules import SCHEDULES, DiscreteSchedule, LinearVP, linear_betas
+from npdiff.training.optimizer import Moments, adamw
 from npdiff.variances import interpolated
 
 
@@ -27,7 +27,7 @@ def test_shapes_have_to_agree() -> None:
     with pytest.raises(InputError, match="differ"):
         gaussian_kl(a, a, true_mean=a, true_log_variance=b)
     with pytest.raises(InputError, match="differ"):
-        discretised_gaussian(a, a, x=b)
+        discretized_gaussian(a, a, x=b)
 
 
 def test_the_decoder_is_finite_wherever_the_mean_is() -> None:
@@ -36,7 +36,7 @@ def test_the_decoder_is_finite_wherever_the_mean_is() -> None:
     for deviation in (1e-3, 1e-2, 10.0):
         for mean in (-3.0, 0.3, 3.0):
             log_v = np.full(3, 2 * np.log(deviation))
-            log_p, vjp = discretised_gaussian(np.full(3, mean), log_v, x=x)
+            log_p, vjp = discretized_gaussian(np.full(3, mean), log_v, x=x)
             dmean, dlog_v = vjp(np.ones(3))
             assert np.isfinite([log_p, dmean, dlog_v]).all()
             assert (log_p <= 0.0).all()
@@ -52,7 +52,7 @@ def test_the_usual_approximation_is_wrong_in_the_tail() -> None:
     by_tanh = 0.5 * (1.0 + np.tanh(np.sqrt(2.0 / np.pi) * (z + 0.044715 * z**3)))
     assert by_tanh / np.exp(log_ndtr(z)) == pytest.approx(0.55, abs=0.005)
     # the lowest bin, its upper edge four standard deviations below the mean
-    ours, _ = discretised_gaussian(
+    ours, _ = discretized_gaussian(
         np.array([-1.0 + 1 / 255 + 4 * 0.1]), np.array([2 * np.log(0.1)]), x=np.array([-1.0])
     )
     np.testing.assert_allclose(ours, log_ndtr(z), rtol=1e-12)
@@ -64,8 +64,8 @@ def test_float32_stays_float32_and_agrees(deviation: float) -> None:
     x = (rng.integers(0, 256, 50) / 127.5 - 1).astype(np.float32)
     mean = (x + deviation * rng.normal(size=50)).astype(np.float32)
     log_v = np.full(50, 2 * np.log(deviation), dtype=np.float32)
-    single, vjp = discretised_gaussian(mean, log_v, x=x)
-    double, double_vjp = discretised_gaussian(*(a.astype(np.float64) for a in (mean, log_v)), x=x)
+    single, vjp = discretized_gaussian(mean, log_v, x=x)
+    double, double_vjp = discretized_gaussian(*(a.astype(np.float64) for a in (mean, log_v)), x=x)
     assert single.dtype == np.float32
     np.testing.assert_allclose(single, double, rtol=1e-3, atol=1e-4)
     both = zip(vjp(np.ones_like(x)), double_vjp(np.ones(50)), strict=True)
@@ -99,12 +99,12 @@ def test_a_perfect_guess_costs_only_the_prior(name: str) -> None:
 
 
 def test_the_last_variance_of_a_chain_of_one() -> None:
-    table = Table(np.array([0.3]))
+    table = DiscreteSchedule(np.array([0.3]))
     np.testing.assert_allclose(last_variance(table, 1.0), 0.3)
 
 
 def chain(rows: str = "v") -> tuple[Objective, np.ndarray, object]:
-    objective = Objective(linear_table(50, 1e-3, 0.2), ROWS[rows])
+    objective = Objective(linear_betas(50, 1e-3, 0.2), PARAMETERIZATIONS[rows])
     x_0 = np.random.default_rng(2).integers(0, 256, (6, 3, 3, 2)) / 127.5 - 1.0
     return objective, x_0, objective.example(x_0, Key(0, range(6)))
 
@@ -125,14 +125,14 @@ def test_what_the_hybrid_refuses() -> None:
     with pytest.raises(InputError, match="twice the channels"):
         bound_loss(np.zeros(x_0.shape), example=example, objective=objective, x_0=x_0)
     output = np.zeros((6, 3, 3, 4))
-    for schedule in (LinearVP(), Table(np.array([0.5]))):
-        other = Objective(schedule, ROWS["v"])
+    for schedule in (LinearVP(), DiscreteSchedule(np.array([0.5]))):
+        other = Objective(schedule, PARAMETERIZATIONS["v"])
         with pytest.raises(InputError, match="chain of two steps"):
             bound_loss(output, example=example, objective=other, x_0=x_0)
 
 
 def test_learned_variances_are_the_interpolated_ones() -> None:
-    table = linear_table()
+    table = linear_betas()
     v = np.random.default_rng(4).uniform(-1, 1, (3, 2))
     t = np.array([2.0, 300.0, 1000.0])
     log_variance, slope = learned_log_variance(table, v, t - 1, t)
@@ -148,8 +148,8 @@ def test_training_by_the_bound_finds_the_best_variance() -> None:
 
     Gradient descent on v alone, by the second half of the hybrid's gradient, goes there.
     """
-    table = Table(np.full(4, 0.3))
-    objective = Objective(table, ROWS["x0"])
+    table = DiscreteSchedule(np.full(4, 0.3))
+    objective = Objective(table, PARAMETERIZATIONS["x0"])
     rng, t, M = np.random.default_rng(5), 3.0, 2000
     x_0 = rng.normal(size=(M, 1)) * 0.4
     eps = rng.normal(size=(M, 1))
@@ -186,7 +186,7 @@ def test_a_network_learns_both_halves() -> None:
     moments, losses, bounds = Moments.zero(network), [], []
     for step in range(1, 41):
         example = objective.example(x_0, Key(1, range(6), step % 4))
-        y, network_vjp = network(example.shown, example.clock)
+        y, network_vjp = network(example.network_input, example.timestep)
         options = {"example": example, "objective": objective, "x_0": x_0}
         value, vjp = hybrid_loss(y, **options)
         losses.append(float(value))
@@ -198,11 +198,11 @@ def test_a_network_learns_both_halves() -> None:
 
 
 def test_a_learned_network_is_asked_for_both_halves() -> None:
-    def network(x, clock):
+    def network(x, timestep):
         return np.concatenate([0.5 * x, np.tanh(x)], axis=-1)
 
-    table = linear_table()
-    learned = LearnedVariance(network, table, ROWS["eps"])
+    table = linear_betas()
+    learned = LearnedVariance(network, table, PARAMETERIZATIONS["eps"])
     x = np.random.default_rng(6).normal(size=(2, 3))
     x_0, eps = learned(x, 500.0)
     np.testing.assert_allclose(eps, 0.5 * x)
@@ -210,7 +210,7 @@ def test_a_learned_network_is_asked_for_both_halves() -> None:
     variance = learned.variance(x, 499.0, 500.0)
     np.testing.assert_allclose(variance, interpolated(table, 499, 500, (np.tanh(x) + 1) / 2))
     with pytest.raises(InputError, match="twice"):
-        LearnedVariance(lambda x, clock: x, table, ROWS["eps"])(x, 500.0)
+        LearnedVariance(lambda x, timestep: x, table, PARAMETERIZATIONS["eps"])(x, 500.0)
 
 
 def test_bins_of_another_width() -> None:

@@ -14,36 +14,38 @@ from npdiff.objective import (
     sample_losses,
     weight,
 )
-from npdiff.parameterisation import ROWS
+from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.random import Key
-from npdiff.schedules import SCHEDULES, VariancePreserving, linear_table
+from npdiff.schedules import SCHEDULES, VariancePreserving, linear_betas
 
 ALL = {name: make() for name, make in SCHEDULES.items()}
 everywhere = pytest.mark.parametrize("schedule", ALL.values(), ids=ALL)
-rows = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+rows = pytest.mark.parametrize(
+    "parameterization", PARAMETERIZATIONS.values(), ids=PARAMETERIZATIONS
+)
 
 
 @everywhere
 @rows
-def test_the_example_is_the_process_and_the_row(schedule, row) -> None:
+def test_the_example_is_the_process_and_the_row(schedule, parameterization) -> None:
     x_0 = np.random.default_rng(0).normal(size=(5, 2, 3))
-    example = Objective(schedule, row).example(x_0, Key(1, range(5)))
+    example = Objective(schedule, parameterization).example(x_0, Key(1, range(5)))
     for n in range(5):
         t, alpha, sigma = (f(example.t[n]) for f in (float, schedule.alpha, schedule.sigma))
         np.testing.assert_allclose(
             example.x_t[n], alpha * x_0[n] + sigma * example.eps[n], rtol=1e-12
         )
-        a, b = row.coefficients(schedule, t)
+        a, b = parameterization.coefficients(schedule, t)
         np.testing.assert_allclose(
             example.target[n], a * x_0[n] + b * example.eps[n], rtol=1e-11, atol=1e-13
         )
-        np.testing.assert_allclose(example.clock[n], schedule.clock(t))
+        np.testing.assert_allclose(example.timestep[n], schedule.timestep(t))
 
 
 @everywhere
 def test_times_are_uniform(schedule) -> None:
     M = 20_000
-    t = Objective(schedule, ROWS["eps"]).times(Key(2, range(M)))
+    t = Objective(schedule, PARAMETERIZATIONS["eps"]).draw_times(Key(2, range(M)))
     if schedule.steps is None:
         assert t.min() > schedule.t_min
         assert t.max() < schedule.t_max
@@ -55,7 +57,9 @@ def test_times_are_uniform(schedule) -> None:
 
 def test_noise_is_standard_normal_and_apart_from_time() -> None:
     M = 20_000
-    example = Objective(ALL["vp"], ROWS["eps"]).example(np.zeros((M, 2)), Key(3, range(M)))
+    example = Objective(ALL["vp"], PARAMETERIZATIONS["eps"]).example(
+        np.zeros((M, 2)), Key(3, range(M))
+    )
     z = np.concatenate([example.eps, example.t[:, None]], axis=1)
     np.testing.assert_allclose(example.eps.mean(axis=0), 0, atol=5 / np.sqrt(M))
     np.testing.assert_allclose(example.eps.var(axis=0), 1, atol=5 * np.sqrt(2 / M))
@@ -66,7 +70,7 @@ def test_noise_is_standard_normal_and_apart_from_time() -> None:
 @everywhere
 def test_a_draw_depends_on_seed_step_and_sample_alone(schedule) -> None:
     x_0 = np.random.default_rng(4).normal(size=(4, 3))
-    objective = Objective(schedule, ROWS["v"])
+    objective = Objective(schedule, PARAMETERIZATIONS["v"])
     whole = objective.example(x_0, Key(9, (0, 1, 2, 3), step=5))
     part = objective.example(x_0[[2]], Key(9, (2,), step=5))
     other = objective.example(x_0[[2]], Key(9, (2,), step=6))
@@ -77,10 +81,10 @@ def test_a_draw_depends_on_seed_step_and_sample_alone(schedule) -> None:
 
 @everywhere
 @rows
-def test_float32_stays_float32(schedule, row) -> None:
+def test_float32_stays_float32(schedule, parameterization) -> None:
     x_0 = np.ones((3, 2, 2, 1), dtype=np.float32)
-    example = Objective(schedule, row).example(x_0, Key(0, range(3)))
-    for name in ("x_t", "clock", "target", "weight", "eps"):
+    example = Objective(schedule, parameterization).example(x_0, Key(0, range(3)))
+    for name in ("x_t", "timestep", "target", "weight", "eps"):
         assert getattr(example, name).dtype == np.float32
     value, pullback = loss(example.x_t, example=example)
     (doutput,) = pullback(np.float32(1))
@@ -89,14 +93,14 @@ def test_float32_stays_float32(schedule, row) -> None:
 
 def test_a_key_of_another_size_is_refused() -> None:
     with pytest.raises(InputError, match="3 samples but a key for 2"):
-        Objective(ALL["vp"], ROWS["eps"]).example(np.zeros((3, 1)), Key(0, range(2)))
+        Objective(ALL["vp"], PARAMETERIZATIONS["eps"]).example(np.zeros((3, 1)), Key(0, range(2)))
 
 
 def test_the_simple_loss_of_the_paper() -> None:
     """Mean over samples and elements of the squared error, in the symbols of DDPM."""
-    table = linear_table()
+    table = linear_betas()
     x_0 = np.random.default_rng(5).normal(size=(6, 4))
-    example = Objective(table, ROWS["eps"]).example(x_0, Key(6, range(6)))
+    example = Objective(table, PARAMETERIZATIONS["eps"]).example(x_0, Key(6, range(6)))
     total = 0.0
     for n in range(6):
         bar = table.alpha_bar[int(example.t[n])]
@@ -115,20 +119,20 @@ def test_a_loss_is_one_number_in_every_unit(schedule, weighting: str) -> None:
     t = np.array([0.002, 0.1, 0.5, 0.9, 0.99]) * schedule.t_max
     alpha, sigma = schedule.alpha(t)[:, None], schedule.sigma(t)[:, None]
     x_t = alpha * x_0 + sigma * eps
-    x_0_hat = (x_t - sigma * eps_hat) / alpha
+    x0_hat = (x_t - sigma * eps_hat) / alpha
     w = noise_weight(schedule, WEIGHTINGS[weighting], t)
     expected = (w[:, None] * (eps_hat - eps) ** 2).mean()
-    for row in ROWS.values():
+    for parameterization in PARAMETERIZATIONS.values():
         example = Example(
             x_t,
             t,
-            row.target(schedule, x_0, eps, t),
-            weight(schedule, row, WEIGHTINGS[weighting], t),
+            parameterization.target(schedule, x_0, eps, t),
+            weight(schedule, parameterization, WEIGHTINGS[weighting], t),
             t,
             eps,
             x_t,
         )
-        output = row.target(schedule, x_0_hat, eps_hat, t)
+        output = parameterization.target(schedule, x0_hat, eps_hat, t)
         np.testing.assert_allclose(loss(output, example=example)[0], expected, rtol=1e-7)
 
 
@@ -138,7 +142,7 @@ def test_weights_as_they_are_published(schedule) -> None:
     snr = (schedule.alpha(t) / schedule.sigma(t)) ** 2
     level = schedule.sigma(t) / schedule.alpha(t)
     edm_of_data = (level**2 + 0.25) / (level * 0.5) ** 2
-    for row, weighting, published in (
+    for parameterization, weighting, legacy in (
         ("eps", "simple", np.ones(5)),
         ("x0", "simple", snr),
         ("v", "simple", snr / (snr + 1)),
@@ -151,15 +155,17 @@ def test_weights_as_they_are_published(schedule) -> None:
         ("x0", "edm", edm_of_data),
         ("edm", "edm", np.ones(5)),
     ):
-        if "v" in (row, weighting) and not isinstance(schedule, VariancePreserving):
+        if "v" in (parameterization, weighting) and not isinstance(schedule, VariancePreserving):
             continue  # published where alpha^2 + sigma^2 = 1
-        value = weight(schedule, ROWS[row], WEIGHTINGS[weighting], t)
-        np.testing.assert_allclose(value, published, rtol=1e-9, err_msg=f"{row} {weighting}")
+        value = weight(schedule, PARAMETERIZATIONS[parameterization], WEIGHTINGS[weighting], t)
+        np.testing.assert_allclose(
+            value, legacy, rtol=1e-9, err_msg=f"{parameterization} {weighting}"
+        )
 
 
 def test_the_loss_is_the_mean_of_the_samples_losses() -> None:
     rng = np.random.default_rng(11)
-    example = Objective(ALL["cosine"], ROWS["v"], WEIGHTINGS["likelihood"]).example(
+    example = Objective(ALL["cosine"], PARAMETERIZATIONS["v"], WEIGHTINGS["likelihood"]).example(
         rng.normal(size=(5, 3, 2)), Key(1, range(5))
     )
     output = rng.normal(size=(5, 3, 2))
@@ -172,7 +178,7 @@ def test_the_loss_is_the_mean_of_the_samples_losses() -> None:
 
 def test_the_gradient_of_the_loss() -> None:
     rng = np.random.default_rng(8)
-    objective = Objective(ALL["vp"], ROWS["v"], WEIGHTINGS["min-snr"])
+    objective = Objective(ALL["vp"], PARAMETERIZATIONS["v"], WEIGHTINGS["min-snr"])
     example = objective.example(rng.normal(size=(3, 2, 2)), Key(8, range(3)))
     output, direction, h = *rng.normal(size=(2, 3, 2, 2)), 1e-5
     _, pullback = loss(output, example=example)
@@ -186,7 +192,7 @@ def test_the_gradient_of_the_loss() -> None:
 
 @everywhere
 @rows
-def test_the_perfect_denoiser_is_the_minimum(schedule, row) -> None:
+def test_the_perfect_denoiser_is_the_minimum(schedule, parameterization) -> None:
     """At E[output | x_t] the gradient vanishes on average along functions of (x_t, t).
 
     The gradient is taken to units of eps, so that no few samples outweigh the rest.
@@ -194,20 +200,20 @@ def test_the_perfect_denoiser_is_the_minimum(schedule, row) -> None:
     M = 4000
     data = Gaussian([0.7], 0.3)
     x_0 = data.sample(Key(10, range(M), stream="data"))
-    example = Objective(schedule, row).example(x_0, Key(10, range(M)))
+    example = Objective(schedule, parameterization).example(x_0, Key(10, range(M)))
     alpha, sigma = schedule.alpha(example.t)[:, None], schedule.sigma(example.t)[:, None]
     some = alpha > 0.0  # without signal every row but one is blind
     alpha = np.where(some, alpha, 1.0)
-    units = some * row.determinant(schedule, example.t)[:, None] / alpha
+    units = some * parameterization.determinant(schedule, example.t)[:, None] / alpha
 
-    def gradients(x_0_hat, eps_hat):
-        output = row.target(schedule, x_0_hat, eps_hat, example.t)
+    def gradients(x0_hat, eps_hat):
+        output = parameterization.target(schedule, x0_hat, eps_hat, example.t)
         (doutput,) = loss(output, example=example)[1](1.0)
         for feature in (np.ones((M, 1)), example.x_t, np.sin(3 * example.x_t)):
             terms = M * doutput * units * feature
             yield abs(terms.mean()) * np.sqrt(M) / terms.std()
 
-    x_0_hat, eps_hat = data.denoiser(schedule)(example.x_t, example.t)
-    assert max(gradients(x_0_hat, eps_hat)) < 5
+    x0_hat, eps_hat = data.denoiser(schedule)(example.x_t, example.t)
+    assert max(gradients(x0_hat, eps_hat)) < 5
     # and an estimate that is off by a fifth of a standard deviation is found out
-    assert max(gradients(x_0_hat - 0.2 * sigma / alpha, eps_hat + 0.2)) > 10
+    assert max(gradients(x0_hat - 0.2 * sigma / alpha, eps_hat + 0.2)) > 10

@@ -7,7 +7,7 @@ import pytest
 
 from npdiff.errors import InputError
 from npdiff.objective import (
-    TIMES,
+    TIME_SAMPLERS,
     WEIGHTINGS,
     LogitNormal,
     LogNormal,
@@ -17,29 +17,31 @@ from npdiff.objective import (
     SecondMoment,
     sample_losses,
 )
-from npdiff.parameterisation import ROWS
+from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.random import Key
-from npdiff.schedules import SCHEDULES, LinearVP, linear_table
+from npdiff.schedules import SCHEDULES, LinearVP, linear_betas
 
 everywhere = pytest.mark.parametrize("name", SCHEDULES)
-draws = pytest.mark.parametrize("sampling", [*TIMES.values(), LowDiscrepancy(LogNormal())])
+draws = pytest.mark.parametrize(
+    "time_sampler", [*TIME_SAMPLERS.values(), LowDiscrepancy(LogNormal())]
+)
 
 
 @everywhere
 @draws
-def test_draws_lie_within_the_schedule_and_belong_to_their_sample(name, sampling) -> None:
+def test_draws_lie_within_the_schedule_and_belong_to_their_sample(name, time_sampler) -> None:
     schedule = SCHEDULES[name]()
-    t = sampling(schedule, Key(3, range(64), step=2, stream="t"))
+    t = time_sampler(schedule, Key(3, range(64), step=2, stream="t"))
     assert t.shape == (64,)
     assert t.dtype == np.float64
     assert (t >= schedule.t_min).all()
     assert (t <= schedule.t_max).all()
     if schedule.steps is not None:
         np.testing.assert_array_equal(t, np.round(t))
-    part = sampling(schedule, Key(3, (5, 17), step=2, stream="t"))
+    part = time_sampler(schedule, Key(3, (5, 17), step=2, stream="t"))
     np.testing.assert_array_equal(part, t[[5, 17]])
-    assert (t != sampling(schedule, Key(3, range(64), step=3, stream="t"))).any()
-    density = sampling.density(schedule, t)
+    assert (t != time_sampler(schedule, Key(3, range(64), step=3, stream="t"))).any()
+    density = time_sampler.density(schedule, t)
     assert density.shape == (64,)
     assert (density > 0.0).all()
 
@@ -50,9 +52,9 @@ def test_every_weighting_trains_every_row(name: str, weighting: str) -> None:
     """Finite weights for every named schedule, draw and row that has some signal everywhere."""
     schedule = SCHEDULES[name]()
     x_0 = np.random.default_rng(0).normal(size=(16, 2))
-    for row in ROWS.values():
-        for sampling in TIMES.values():
-            objective = Objective(schedule, row, WEIGHTINGS[weighting], sampling)
+    for parameterization in PARAMETERIZATIONS.values():
+        for time_sampler in TIME_SAMPLERS.values():
+            objective = Objective(schedule, parameterization, WEIGHTINGS[weighting], time_sampler)
             example = objective.example(x_0, Key(1, range(16)))
             assert np.isfinite(example.weight).all()
             assert (example.weight >= 0.0).all()
@@ -60,7 +62,7 @@ def test_every_weighting_trains_every_row(name: str, weighting: str) -> None:
 
 def test_an_infinite_weight_is_refused() -> None:
     schedule = SCHEDULES["zero-snr"]()
-    objective = Objective(schedule, ROWS["eps"], WEIGHTINGS["likelihood"])
+    objective = Objective(schedule, PARAMETERIZATIONS["eps"], WEIGHTINGS["likelihood"])
     with pytest.raises(InputError, match="no finite value"):
         objective.weights(np.array([schedule.t_max]))
 
@@ -82,18 +84,20 @@ def test_low_discrepancy_averages_better_than_chance() -> None:
     """The mean loss of a batch wanders less from step to step than with independent times."""
     schedule = LinearVP()
 
-    def spread(sampling) -> float:
+    def spread(time_sampler) -> float:
         return float(
-            np.std([np.sqrt(sampling(schedule, Key(0, range(32), k))).mean() for k in range(200)])
+            np.std(
+                [np.sqrt(time_sampler(schedule, Key(0, range(32), k))).mean() for k in range(200)]
+            )
         )
 
-    assert spread(LowDiscrepancy()) < 0.3 * spread(TIMES["uniform"])
+    assert spread(LowDiscrepancy()) < 0.3 * spread(TIME_SAMPLERS["uniform"])
 
 
 def test_the_loss_aware_draw_learns_and_stays_unbiased() -> None:
-    schedule = linear_table(20)
+    schedule = linear_betas(20)
     rng = np.random.default_rng(1)
-    objective = Objective(schedule, ROWS["eps"])
+    objective = Objective(schedule, PARAMETERIZATIONS["eps"])
     history = LossHistory.empty(20, 3)
     x_0 = rng.normal(size=(30, 2))
 
@@ -102,9 +106,9 @@ def test_the_loss_aware_draw_learns_and_stays_unbiased() -> None:
         return example.target + 0.01 * example.t[:, None] ** 2
 
     for step in range(12):
-        drawn = replace(objective, sampling=SecondMoment(history))
+        drawn = replace(objective, time_sampler=SecondMoment(history))
         example = drawn.example(x_0, Key(2, range(30), step))
-        undivided = sample_losses(wrong(example), example) * drawn.sampling.density(
+        undivided = sample_losses(wrong(example), example) * drawn.time_sampler.density(
             schedule, example.t
         )
         history = history.add(example.t, undivided)
@@ -114,7 +118,7 @@ def test_the_loss_aware_draw_learns_and_stays_unbiased() -> None:
     expected = np.arange(1.0, 21.0) ** 4
     np.testing.assert_allclose(p, 0.999 * expected / expected.sum() + 0.001 / 20, rtol=1e-9)
     # the mean of the divided losses is the uniform mean, with less scatter
-    drawn = replace(objective, sampling=SecondMoment(history))
+    drawn = replace(objective, time_sampler=SecondMoment(history))
     many = np.zeros((4000, 2))
     losses = {}
     for name, one in (("uniform", objective), ("aware", drawn)):
@@ -146,6 +150,6 @@ def test_what_a_history_refuses() -> None:
     for loss in (-1.0, np.nan):
         with pytest.raises(InputError, match="from 0 up"):
             history.add(np.array([1.0]), np.array([loss]))
-    for schedule in (linear_table(5), LinearVP()):
+    for schedule in (linear_betas(5), LinearVP()):
         with pytest.raises(InputError, match="does not fit"):
             SecondMoment(history).density(schedule, np.array([1.0]))

@@ -12,7 +12,7 @@ from scipy.signal import correlate
 from npdiff import ops
 from npdiff.backend import blocks
 from npdiff.errors import InputError
-from npdiff.ops.conv import output_size
+from npdiff.ops._conv import output_size
 from npdiff.verify import pullback
 
 pytestmark = pytest.mark.usefixtures("way")  # the definitions, then the kernels

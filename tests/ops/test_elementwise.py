@@ -86,7 +86,7 @@ def test_dropout_keeps_the_share_and_the_mean() -> None:
     np.testing.assert_array_equal(dropout_vjp(x)[0], y)
 
 
-def test_dropout_of_a_sample_does_not_depend_on_its_neighbours() -> None:
+def test_dropout_of_a_sample_does_not_depend_on_its_neighbors() -> None:
     x = np.ones((4, 30))
     y, _ = ops.dropout(x, rate=0.5, key=Key(0, (5, 6, 7, 8)))
     alone, _ = ops.dropout(x[2:3], rate=0.5, key=Key(0, (7,)))

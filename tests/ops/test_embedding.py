@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from npdiff import ops
 from npdiff.errors import InputError
-from npdiff.ops.embedding import VARIANTS
+from npdiff.ops._embedding import VARIANTS
 from npdiff.verify import pullback
 
 seeds = st.integers(0, 2**32 - 1)

@@ -209,7 +209,7 @@ def test_forward_only_drops_the_pullback(case, normals) -> None:
 
 
 #: Which arguments have one row a sample; of a loss or a table the question makes no sense.
-ROWS: dict[str, tuple[int, ...]] = {
+PARAMETERIZATIONS: dict[str, tuple[int, ...]] = {
     "attention": (0, 1, 2),
     "concat": (0, 1),
     "modulate": (0, 1, 2),
@@ -220,11 +220,11 @@ OF_ALL = ("cross_entropy", "embedding", "squared_error")
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case not in OF_ALL])
-def test_a_sample_does_not_know_its_neighbours(case, normals) -> None:
+def test_a_sample_does_not_know_its_neighbors(case, normals) -> None:
     """The first sample alone is what it is in company."""
     op, args, options = example(case, normals)
     together = op(*args, **options)[0]
-    rows = ROWS.get(op.__name__, (0,))
+    rows = PARAMETERIZATIONS.get(op.__name__, (0,))
     options = {**options, **({"mask": MASK[:1]} if "mask" in options else {})}
     options = {**options, **({"key": Key(0, (0,))} if "key" in options else {})}
     alone = op(*(a[:1] if i in rows else a for i, a in enumerate(args)), **options)[0]

@@ -1,4 +1,4 @@
-"""Group and layer normalisation: definitions by loops, central differences, large means."""
+"""Group and layer normalization: definitions by loops, central differences, large means."""
 
 from itertools import product
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("way")  # the definitions, then the kernels
 def group_norms(draw):
     """x of 0 to 3 spatial axes, gamma, beta, and groups of at least four numbers.
 
-    Two numbers normalise to +-1 whatever they are; of them there is no slope to measure.
+    Two numbers normalize to +-1 whatever they are; of them there is no slope to measure.
     """
     dims = draw(st.integers(0, 3))
     n, *space = draw(st.tuples(*[st.integers(1, 4)] * (1 + dims)))

@@ -7,7 +7,7 @@ from scipy.integrate import solve_ivp
 from npdiff.errors import InputError
 from npdiff.exact import Gaussian
 from npdiff.samplers import adaptive_ode
-from npdiff.schedules import SCHEDULES, linear_table
+from npdiff.schedules import SCHEDULES, linear_betas
 from npdiff.verify import strict
 
 DATA = Gaussian([0.6, -0.3], np.array([[0.5, 0.2], [0.2, 0.3]]))
@@ -17,24 +17,24 @@ DATA = Gaussian([0.6, -0.3], np.array([[0.5, 0.2], [0.2, 0.3]]))
 def test_it_is_solve_ivp(method: str) -> None:
     """On EDM's schedule, in its own variables: the same states at the same times."""
     schedule, x = SCHEDULES["edm"](), np.array([[5.0, -3.0]])
-    times, denoise = np.array([8.0, 3.0, 1.0, 0.2]), DATA.denoiser(schedule)
+    timesteps, denoise = np.array([8.0, 3.0, 1.0, 0.2]), DATA.denoiser(schedule)
 
     def slope(angle: float, y: np.ndarray) -> np.ndarray:
         sigma = np.tan(angle)
         x_0, eps = denoise((y * np.hypot(1.0, sigma))[None], sigma)
         return (np.cos(angle) * eps - np.sin(angle) * x_0)[0]
 
-    angles = np.arctan(times)
-    y = x[0] / np.hypot(1.0, times[0])
+    angles = np.arctan(timesteps)
+    y = x[0] / np.hypot(1.0, timesteps[0])
     options = {"method": method, "rtol": 1e-4, "atol": 1e-6}
     solved = solve_ivp(slope, (angles[0], angles[-1]), y, t_eval=angles, **options)
-    steps = list(adaptive_ode(denoise, schedule, x, times, **options))
-    expected = solved.y.T * np.hypot(1.0, times)[:, None]
+    steps = list(adaptive_ode(denoise, schedule, x, timesteps, **options))
+    expected = solved.y.T * np.hypot(1.0, timesteps)[:, None]
     np.testing.assert_allclose([s.x[0] for s in steps], expected[1:], rtol=1e-6)
 
 
 def test_times_only_say_where_to_report() -> None:
-    schedule, x = linear_table(), np.array([[1.3, -0.2], [0.1, 0.8]])
+    schedule, x = linear_betas(), np.array([[1.3, -0.2], [0.1, 0.8]])
     ends = []
     for grid in ([1000, 0], [1000, 500, 0], [1000, 700, 300, 2, 0]):
         *_, last = adaptive_ode(DATA.denoiser(schedule), schedule, x, np.array(grid, float))
@@ -53,8 +53,8 @@ def test_a_tighter_tolerance_takes_more_evaluations_and_errs_less() -> None:
             asked.append(t)
             return exact(x, t)
 
-        times = np.array([1.0, 0.1])
-        (step,) = adaptive_ode(denoise, schedule, x, times, rtol=tolerance, atol=tolerance)
+        timesteps = np.array([1.0, 0.1])
+        (step,) = adaptive_ode(denoise, schedule, x, timesteps, rtol=tolerance, atol=tolerance)
         found.append((len(asked), np.abs(step.x - truth).max()))
         assert min(asked) >= 0.1
     (few, coarse), (some, fine), (many, finest) = found
@@ -64,12 +64,12 @@ def test_a_tighter_tolerance_takes_more_evaluations_and_errs_less() -> None:
 
 def test_on_a_device_the_state_goes_there_and_back() -> None:
     schedule, x = SCHEDULES["vp"](), np.array([[1.3, -0.2]])
-    times = np.array([1.0, 0.5, 0.0])
-    host = list(adaptive_ode(DATA.denoiser(schedule), schedule, x, times))
-    device = adaptive_ode(DATA.denoiser(schedule), schedule, strict.xp.asarray(x), times)
+    timesteps = np.array([1.0, 0.5, 0.0])
+    host = list(adaptive_ode(DATA.denoiser(schedule), schedule, x, timesteps))
+    device = adaptive_ode(DATA.denoiser(schedule), schedule, strict.xp.asarray(x), timesteps)
     for a, b in zip(host, device, strict=True):
         np.testing.assert_allclose(b.x.get(), a.x, rtol=1e-9)
-        np.testing.assert_allclose(b.x_0.get(), a.x_0, rtol=1e-9)
+        np.testing.assert_allclose(b.x0_hat.get(), a.x0_hat, rtol=1e-9)
 
 
 def test_a_problem_that_cannot_be_solved_is_given_up() -> None:

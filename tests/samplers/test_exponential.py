@@ -8,12 +8,12 @@ import pytest
 
 from npdiff.errors import InputError
 from npdiff.exact import Gaussian
-from npdiff.grids import trailing
 from npdiff.samplers import SAMPLERS, ddim, sample
-from npdiff.samplers.dpm_solver import budget_orders
-from npdiff.samplers.exponential import FORMS, half_log_snr, phi
+from npdiff.samplers._dpm_solver import budget_orders
+from npdiff.samplers.exponential import SOLVER_PREDICTIONS, half_log_snr, phi
 from npdiff.samplers.singlestep import intermediate_times, singlestep
 from npdiff.schedules import SCHEDULES
+from npdiff.spacings import trailing
 from npdiff.verify import orders, strict
 
 LATE = {"start": "singlestep"}
@@ -25,7 +25,7 @@ WAYS = {
         ("dpm-solver", {"order": 1}, 1, 0),
         ("dpm-solver", {"order": 2}, 2, 0),
         ("dpm-solver", {"order": 3}, 3, 0),
-        ("dpm-solver", {"order": 3, "form": "x0"}, 3, 0),
+        ("dpm-solver", {"order": 3, "prediction": "x0"}, 3, 0),
         ("dpm-solver-multistep", {"order": 1}, 1, 0),
         ("dpm-solver-multistep", {"order": 2}, 1, 0),
         ("dpm-solver-multistep", {"order": 3}, 1, 0),
@@ -34,14 +34,14 @@ WAYS = {
         ("dpmpp-multistep", {"order": 2}, 1, 0),
         ("dpmpp-multistep", {"order": 2, "midpoint": False}, 1, 0),
         ("dpmpp-multistep", {"order": 3}, 1, 0),
-        ("dpmpp-multistep", {"order": 3, "published": True}, 1, 0),
+        ("dpmpp-multistep", {"order": 3, "legacy": True}, 1, 0),
         ("dpmpp-multistep", {"order": 3, **LATE}, 1, 1),
         ("dpmpp-sde", {"order": 1, "eta": 1.0}, 1, 0),
         ("dpmpp-sde", {"order": 3, "eta": 0.4}, 1, 0),
         ("dpmpp-sde", {"order": 2, "eta": 0.0}, 1, 0),
         ("unipc", {"order": 1}, 1, 0),
         ("unipc", {"order": 2, "variant": "bh1"}, 1, 0),
-        ("unipc", {"order": 3, "variant": "exact", "form": "eps"}, 1, 0),
+        ("unipc", {"order": 3, "variant": "exact", "prediction": "eps"}, 1, 0),
         ("unipc", {"order": 3, **LATE}, 1, 2),
         ("unipc", {"order": 3, "corrector": False}, 1, 0),
         ("deis", {"order": 1}, 1, 0),
@@ -55,10 +55,10 @@ ways = pytest.mark.parametrize("way", WAYS)
 DATA = Gaussian([0.6, -0.3], np.array([[0.5, 0.2], [0.2, 0.3]]))
 
 
-def solve(way: str, denoise, schedule, x, times, noise=None):
+def solve(way: str, denoise, schedule, x, timesteps, noise=None):
     name, options, _, _ = WAYS[way]
     noise = noise or (lambda i: np.full(x.shape, 0.3 - 0.2 * i))
-    return list(sample(name, denoise, schedule, x, np.asarray(times), noise, **options))
+    return list(sample(name, denoise, schedule, x, np.asarray(timesteps), noise, **options))
 
 
 def test_phi_at_its_ends() -> None:
@@ -80,15 +80,15 @@ def test_both_ends_are_infinitely_far(way: str, schedule: str) -> None:
     schedule = SCHEDULES[schedule]()
     x = float(schedule.sigma(schedule.t_max)) * np.array([[0.4, -1.2], [0.1, 0.9]])
     denoise = DATA.denoiser(schedule)
-    for times in ([1.0, 0.0], [1.0, 0.4, 0.0], [1.0, 0.7, 0.4, 0.2, 0.0]):
-        steps = solve(way, denoise, schedule, x, schedule.t_max * np.array(times))
+    for timesteps in ([1.0, 0.0], [1.0, 0.4, 0.0], [1.0, 0.7, 0.4, 0.2, 0.0]):
+        steps = solve(way, denoise, schedule, x, schedule.t_max * np.array(timesteps))
         assert all(np.isfinite(step.x).all() for step in steps)
-        np.testing.assert_array_equal(steps[-1].x, steps[-1].x_0)
+        np.testing.assert_array_equal(steps[-1].x, steps[-1].x0_hat)
     if schedule.alpha(schedule.t_max) == 0.0:
-        times = schedule.t_max * np.array([1.0, 0.6])
-        (step,) = solve(way, denoise, schedule, x, times)
-        (expected,) = ddim(denoise, schedule, x, times)
-        fresh = expected.x_0 * schedule.alpha(times[1]) + schedule.sigma(times[1]) * 0.3
+        timesteps = schedule.t_max * np.array([1.0, 0.6])
+        (step,) = solve(way, denoise, schedule, x, timesteps)
+        (expected,) = ddim(denoise, schedule, x, timesteps)
+        fresh = expected.x0_hat * schedule.alpha(timesteps[1]) + schedule.sigma(timesteps[1]) * 0.3
         stochastic = WAYS[way][1].get("eta", 0.0) > 0.0
         np.testing.assert_allclose(step.x, fresh if stochastic else expected.x, rtol=1e-14)
 
@@ -118,9 +118,9 @@ def test_a_point_is_reached_along_its_line(way: str) -> None:
     schedule = SCHEDULES["cosine-continuous"]()
     point, eps = np.array([[0.4, -0.9]]), np.array([[1.1, 0.3]])
     denoise = Gaussian(point[0], 0.0).denoiser(schedule)
-    times = np.array([0.97, 0.9, 0.55, 0.5, 0.2, 0.03])
-    x = schedule.alpha(times[0]) * point + schedule.sigma(times[0]) * eps
-    for step in solve(way, denoise, schedule, x, times):
+    timesteps = np.array([0.97, 0.9, 0.55, 0.5, 0.2, 0.03])
+    x = schedule.alpha(timesteps[0]) * point + schedule.sigma(timesteps[0]) * eps
+    for step in solve(way, denoise, schedule, x, timesteps):
         expected = schedule.alpha(step.t) * point + schedule.sigma(step.t) * eps
         np.testing.assert_allclose(step.x, expected, rtol=1e-9, atol=1e-12)
 
@@ -130,7 +130,7 @@ def test_on_a_device_as_on_the_host(way: str) -> None:
     """No waiting, nothing but the noise moves, and float32 stays what it is."""
     schedule = SCHEDULES["linear"]()
     host = np.random.default_rng(0).normal(size=(2, 3)).astype(np.float32)
-    times = trailing(schedule, 5)
+    timesteps = trailing(schedule, 5)
 
     def denoise(x, t):
         a, b = float(schedule.alpha(t)), float(schedule.sigma(t))
@@ -140,8 +140,8 @@ def test_on_a_device_as_on_the_host(way: str) -> None:
     def noise(i: int):
         return strict.xp.asarray(np.full(host.shape, 0.1 * i, np.float32))
 
-    expected = solve(way, denoise, schedule, host, times, lambda i: noise(i).get())
-    found = solve(way, denoise, schedule, strict.xp.asarray(host), times, noise)
+    expected = solve(way, denoise, schedule, host, timesteps, lambda i: noise(i).get())
+    found = solve(way, denoise, schedule, strict.xp.asarray(host), timesteps, noise)
     for a, b in zip(found, expected, strict=True):
         assert b.x.dtype == np.float32
         np.testing.assert_array_equal(a.x.get(), b.x)
@@ -151,10 +151,10 @@ def test_solvers_that_are_one() -> None:
     """Order 1 is DDIM; DEIS in log rho, UniP and the multistep solvers share their integrals."""
     schedule = SCHEDULES["vp"]()
     bent = orders.DATA.denoiser(schedule)
-    x, times = np.array([[0.4], [-1.2]]), np.array([0.9, 0.8, 0.5, 0.45, 0.3, 0.1])
+    x, timesteps = np.array([[0.4], [-1.2]]), np.array([0.9, 0.8, 0.5, 0.45, 0.3, 0.1])
 
     def end(name: str, **options) -> np.ndarray:
-        *_, last = SAMPLERS[name](bent, schedule, x, times, **options)
+        *_, last = SAMPLERS[name](bent, schedule, x, timesteps, **options)
         return last.x
 
     def same(*results: np.ndarray) -> None:
@@ -162,17 +162,17 @@ def test_solvers_that_are_one() -> None:
             np.testing.assert_allclose(one, other, rtol=1e-12)
 
     same(
-        end("ddim"), end("dpm-solver", order=1), end("dpm-solver", order=1, form="x0"),
+        end("ddim"), end("dpm-solver", order=1), end("dpm-solver", order=1, prediction="x0"),
         end("dpm-solver-multistep", order=1), end("dpmpp-multistep", order=1),
         end("dpmpp-sde", order=1, eta=0.0), end("unipc", order=1, corrector=False),
-        end("unipc", order=1, corrector=False, form="eps"), end("deis", order=1),
+        end("unipc", order=1, corrector=False, prediction="eps"), end("deis", order=1),
     )  # fmt: skip
     predictor = {"variant": "exact", "corrector": False}
     for order in (2, 3):
         same(
             end("dpm-solver-multistep", order=order, midpoint=False),
             end("deis", order=order, variable="log-rho"),
-            end("unipc", order=order, form="eps", **predictor),
+            end("unipc", order=order, prediction="eps", **predictor),
         )
         same(
             end("dpmpp-multistep", order=order, midpoint=False),
@@ -180,10 +180,12 @@ def test_solvers_that_are_one() -> None:
             end("dpmpp-sde", order=order, midpoint=False, eta=0.0),
         )
     same(end("dpmpp-multistep"), end("unipc", corrector=False), end("dpmpp-sde", eta=0.0))
-    same(end("dpmpp-2s"), end("dpm-solver", form="x0"))
+    same(end("dpmpp-2s"), end("dpm-solver", prediction="x0"))
     edm = SCHEDULES["edm"]()
     results = [
-        list(SAMPLERS["deis"](orders.DATA.denoiser(edm), edm, x, 9.0 * times, variable=name))[-1].x
+        list(SAMPLERS["deis"](orders.DATA.denoiser(edm), edm, x, 9.0 * timesteps, variable=name))[
+            -1
+        ].x
         for name in ("t", "rho")
     ]
     same(*results)  # where time is rho
@@ -197,11 +199,11 @@ def test_the_budget() -> None:
         asked.append(float(t))
         return DATA.denoiser(schedule)(x, t)
 
-    times = np.linspace(1.0, 0.04, 13)
+    timesteps = np.linspace(1.0, 0.04, 13)
     for order in (1, 2, 3):
         for N in range(1, 13):
             asked.clear()
-            grid = times[: N + 1]
+            grid = timesteps[: N + 1]
             steps = list(
                 sample("dpm-solver", denoise, schedule, np.ones((1, 2)), grid, order=order,
                        budget=True)
@@ -221,17 +223,17 @@ def test_steps_of_all_orders_equally_long(N: int, error: float) -> None:
     One evaluation more is worse where N is a multiple of 3: the closing step of order 1 is as long
     as those of order 3. Where it is as long as its one evaluation, most of that is gone.
     """
-    bed, form = orders.BEDS["vp"], FORMS["x0"]
+    bed, prediction = orders.TEST_PROBLEMS["vp"], SOLVER_PREDICTIONS["x0"]
     denoise = orders.DATA.denoiser(bed.schedule)
     sizes = budget_orders(N, 3)
-    times, x = bed.grid(len(sizes)), bed.x
-    places = half_log_snr(bed.schedule, times)
+    timesteps, x = bed.grid(len(sizes)), bed.x
+    places = half_log_snr(bed.schedule, timesteps)
     between = intermediate_times(bed.schedule, places, sizes)
-    for (t, s), (a, b), inner in zip(pairwise(times), pairwise(places), between, strict=True):
-        x = singlestep(form, denoise, bed.schedule, *denoise(x, t), inner, s, b - a)
+    for (t, s), (a, b), inner in zip(pairwise(timesteps), pairwise(places), between, strict=True):
+        x = singlestep(prediction, denoise, bed.schedule, *denoise(x, t), inner, s, b - a)
     assert np.abs(x - bed.truth).max() == pytest.approx(error, rel=0.02)
     if N % 3 == 0:
-        budgeted, _ = bed.solve("dpm-solver", N, {"order": 3, "form": "x0", "budget": True})
+        budgeted, _ = bed.solve("dpm-solver", N, {"order": 3, "prediction": "x0", "budget": True})
         assert budgeted < error / 2
 
 
@@ -239,7 +241,7 @@ def test_steps_of_all_orders_equally_long(N: int, error: float) -> None:
     ("name", "options", "message"),
     [
         ("dpm-solver", {"order": 4}, "unknown order 4: choose one of 1, 2, 3"),
-        ("dpm-solver", {"form": "v"}, "unknown form 'v': choose one of eps, x0"),
+        ("dpm-solver", {"prediction": "v"}, "unknown prediction 'v': choose one of eps, x0"),
         ("dpm-solver-multistep", {"order": 0}, "unknown order 0"),
         ("dpmpp-multistep", {"order": 5}, "unknown order 5"),
         ("dpmpp-multistep", {"start": "high"}, "unknown start 'high': choose one of low, single"),
@@ -250,7 +252,7 @@ def test_steps_of_all_orders_equally_long(N: int, error: float) -> None:
         ("dpmpp-sde", {}, "given no noise"),
         ("unipc", {"order": 4}, "unknown order 4"),
         ("unipc", {"variant": "bh3"}, "unknown variant 'bh3': choose one of bh1, bh2, exact"),
-        ("unipc", {"form": "v"}, "unknown form 'v'"),
+        ("unipc", {"prediction": "v"}, "unknown prediction 'v'"),
         ("unipc", {"start": ""}, "unknown start ''"),
         ("deis", {"order": 0}, "unknown order 0"),
         ("deis", {"variable": "u"}, "unknown variable 'u': choose one of t, rho, log-rho"),

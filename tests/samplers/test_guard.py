@@ -8,34 +8,36 @@ import pytest
 from npdiff.denoiser import Denoiser
 from npdiff.errors import InputError
 from npdiff.exact import Gaussian
-from npdiff.grids import GRIDS
-from npdiff.parameterisation import ROWS
+from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.samplers import SAMPLERS, sample
 from npdiff.schedules import SCHEDULES
+from npdiff.spacings import SPACINGS
 from npdiff.verify import strict
 
 LINEAR = SCHEDULES["linear"]()
 DATA = Gaussian([0.7, -0.4], 0.3)
 
 
-def refuse(match: str, name: str = "ddim", times=(1000.0, 500.0, 0.0), x=None, **options) -> None:
+def refuse(
+    match: str, name: str = "ddim", timesteps=(1000.0, 500.0, 0.0), x=None, **options
+) -> None:
     """Before the first step: the call itself raises."""
     x = np.ones((1, 2)) if x is None else x
     with pytest.raises(InputError, match=match):
-        sample(name, DATA.denoiser(LINEAR), LINEAR, x, times, **options)
+        sample(name, DATA.denoiser(LINEAR), LINEAR, x, timesteps, **options)
 
 
 def test_names_times_and_states() -> None:
     refuse("unknown sampler 'plm': choose one of ddpm, ddim, euler, heun", name="plm")
     refuse("'ddim' has no option 'variance': its options are eta", variance="small")
     refuse("'heun' has no option 'eta': it has none", name="heun", eta=1.0)
-    refuse("descend strictly", times=(0.0, 500.0, 1000.0))
-    refuse("descend strictly", times=(500.0, 500.0, 0.0))
-    refuse("at least two times", times=(1000.0,))
-    refuse("at least two times", times=((1000.0, 0.0),))
-    refuse("lies outside of this schedule", times=(1001.0, 0.0))
-    refuse("lies outside of this schedule", times=(1000.0, -1.0))
-    refuse("lies outside of this schedule", times=(1000.0, math.nan, 0.0))
+    refuse("descend strictly", timesteps=(0.0, 500.0, 1000.0))
+    refuse("descend strictly", timesteps=(500.0, 500.0, 0.0))
+    refuse("at least two times", timesteps=(1000.0,))
+    refuse("at least two times", timesteps=((1000.0, 0.0),))
+    refuse("lies outside of this schedule", timesteps=(1001.0, 0.0))
+    refuse("lies outside of this schedule", timesteps=(1000.0, -1.0))
+    refuse("lies outside of this schedule", timesteps=(1000.0, math.nan, 0.0))
     refuse("floating-point numbers, got int64", x=np.ones((1, 2), dtype=int))
     refuse("floating-point numbers", x=np.ones(()))
 
@@ -50,7 +52,7 @@ def test_names_times_and_states() -> None:
         ("lms", "order", True, "an integer"),
         ("lms", "start", 3, "a name"),
         ("ddpm", "variance", 0.1, "a name"),
-        ("dpmpp-multistep", "published", 1, "true or false"),
+        ("dpmpp-multistep", "legacy", 1, "true or false"),
     ],
 )
 def test_the_kinds_of_options(name: str, option: str, value: object, wanted: str) -> None:
@@ -79,9 +81,9 @@ def test_the_kinds_of_options(name: str, option: str, value: object, wanted: str
 )
 def test_the_ranges_of_options(name: str, options: dict[str, object], words: str) -> None:
     """Said at the first step."""
-    times = np.array([1000.0, 500.0, 0.0])
+    timesteps = np.array([1000.0, 500.0, 0.0])
     x = np.ones((1, 2))
-    steps = sample(name, DATA.denoiser(LINEAR), LINEAR, x, times, lambda i: x, **options)
+    steps = sample(name, DATA.denoiser(LINEAR), LINEAR, x, timesteps, lambda i: x, **options)
     with pytest.raises(InputError, match=words):
         next(steps)
 
@@ -94,9 +96,9 @@ STOCHASTIC = (
 
 @pytest.mark.parametrize(("name", "options"), STOCHASTIC)
 def test_noise_is_needed(name: str, options: dict[str, object]) -> None:
-    times, x = np.array([900.0, 500.0, 0.0]), np.ones((1, 2))
+    timesteps, x = np.array([900.0, 500.0, 0.0]), np.ones((1, 2))
     with pytest.raises(InputError, match="given no noise"):
-        next(sample(name, DATA.denoiser(LINEAR), LINEAR, x, times, **options))
+        next(sample(name, DATA.denoiser(LINEAR), LINEAR, x, timesteps, **options))
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -108,9 +110,9 @@ def test_numbers_that_are_not_finite(name: str) -> None:
         x_0, eps = exact(x, t)
         return (x_0, eps) if t > 450.0 else (np.full_like(x_0, np.nan), np.full_like(eps, np.nan))
 
-    times = np.array([1000.0, 800.0, 600.0, 400.0, 200.0, 0.0])
+    timesteps = np.array([1000.0, 800.0, 600.0, 400.0, 200.0, 0.0])
     with pytest.raises(InputError, match=r"t = |from t = (600|400) to (400|200)") as found:  # noqa: PT012
-        for step in sample(name, denoise, LINEAR, x, times, lambda i: 0.0 * x):
+        for step in sample(name, denoise, LINEAR, x, timesteps, lambda i: 0.0 * x):
             assert np.isfinite(step.x).all()
             took += 1
     assert took <= 3
@@ -123,8 +125,8 @@ def test_on_a_device_only_the_last_step_is_looked_at() -> None:
     def denoise(x, t):
         return x * (math.nan if t < 700.0 else 1.0), x
 
-    times, x = np.array([1000.0, 800.0, 600.0, 400.0, 0.0]), strict.xp.asarray(np.ones((1, 2)))
-    steps = sample("ddim", denoise, LINEAR, x, times)
+    timesteps, x = np.array([1000.0, 800.0, 600.0, 400.0, 0.0]), strict.xp.asarray(np.ones((1, 2)))
+    steps = sample("ddim", denoise, LINEAR, x, timesteps)
     with strict.transfers() as moves:
         for _ in range(3):
             next(steps)
@@ -134,23 +136,25 @@ def test_on_a_device_only_the_last_step_is_looked_at() -> None:
         assert moves.to_host == [()]
 
 
-@pytest.mark.parametrize("row", ["eps", "score"])
+@pytest.mark.parametrize("parameterization", ["eps", "score"])
 @pytest.mark.parametrize("schedule", ["zero-snr", "rectified-flow"])
-def test_an_output_that_says_nothing_of_pure_noise(schedule: str, row: str) -> None:
+def test_an_output_that_says_nothing_of_pure_noise(schedule: str, parameterization: str) -> None:
     schedule = SCHEDULES[schedule]()
-    denoise = Denoiser(lambda x, clock: 0.1 * x, schedule, ROWS[row])
-    times = np.array([1.0, 0.5, 0.0]) * schedule.t_max
-    with pytest.raises(InputError, match=f"'{row}' does not tell .* where there is no signal"):
-        next(sample("ddim", denoise, schedule, np.ones((1, 2)), times))
-    assert len(list(sample("ddim", denoise, schedule, np.ones((1, 2)), 0.9 * times))) == 2
+    denoise = Denoiser(lambda x, timestep: 0.1 * x, schedule, PARAMETERIZATIONS[parameterization])
+    timesteps = np.array([1.0, 0.5, 0.0]) * schedule.t_max
+    with pytest.raises(
+        InputError, match=f"'{parameterization}' does not tell .* where there is no signal"
+    ):
+        next(sample("ddim", denoise, schedule, np.ones((1, 2)), timesteps))
+    assert len(list(sample("ddim", denoise, schedule, np.ones((1, 2)), 0.9 * timesteps))) == 2
 
 
-@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("grid", SPACINGS)
 def test_one_step_or_as_many_as_the_chain_has_and_no_more(grid: str) -> None:
     """N = 1 is a grid like any other; N > T is none."""
     chain, x = SCHEDULES["linear"](), np.ones((1, 2))
-    (step,) = sample("ddim", DATA.denoiser(chain), chain, x, GRIDS[grid](chain, 1))
+    (step,) = sample("ddim", DATA.denoiser(chain), chain, x, SPACINGS[grid](chain, 1))
     assert step.t == 0.0
     if grid in ("trailing", "leading", "linspace"):
         with pytest.raises(InputError, match="do not fit a chain of 1000"):
-            GRIDS[grid](chain, 1001)
+            SPACINGS[grid](chain, 1001)

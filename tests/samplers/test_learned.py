@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from npdiff.errors import InputError
-from npdiff.parameterisation import ROWS
+from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.samplers import ddpm
 from npdiff.samplers.learned import with_variance
-from npdiff.schedules import linear_table
+from npdiff.schedules import linear_betas
 
 
 def noise(i: int) -> np.ndarray:
@@ -17,29 +17,29 @@ def noise(i: int) -> np.ndarray:
 @pytest.mark.parametrize(("answer", "name"), [(-1.0, "small"), (1.0, "large")])
 def test_the_ends_of_the_range_are_the_named_variances(answer: float, name: str) -> None:
     """2 v - 1 = -1 is the small one, 1 the large; and the network runs once a step."""
-    table, calls = linear_table(), []
+    table, calls = linear_betas(), []
 
-    def network(x: np.ndarray, clock: np.ndarray) -> np.ndarray:
-        calls.append(float(clock[0]))
+    def network(x: np.ndarray, timestep: np.ndarray) -> np.ndarray:
+        calls.append(float(timestep[0]))
         return np.concatenate([0.3 * x, np.full_like(x, answer)], axis=-1)
 
-    denoise, variance = with_variance(network, table, ROWS["eps"])
-    x, times = noise(99), np.array([900.0, 500.0, 100.0, 1.0])
-    found = list(ddpm(denoise, table, x, times, variance=variance, noise=noise))
+    denoise, variance = with_variance(network, table, PARAMETERIZATIONS["eps"])
+    x, timesteps = noise(99), np.array([900.0, 500.0, 100.0, 1.0])
+    found = list(ddpm(denoise, table, x, timesteps, variance=variance, noise=noise))
     assert calls == [900.0, 500.0, 100.0]
-    expected = list(ddpm(denoise, table, x, times, variance=name, noise=noise))
+    expected = list(ddpm(denoise, table, x, timesteps, variance=name, noise=noise))
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a.x, b.x, rtol=1e-12)
 
 
 def test_the_variance_of_another_state_is_asked_for() -> None:
     """It belongs to the x it is asked for, whatever was denoised before."""
-    table = linear_table()
+    table = linear_betas()
 
-    def network(x: np.ndarray, clock: np.ndarray) -> np.ndarray:
+    def network(x: np.ndarray, timestep: np.ndarray) -> np.ndarray:
         return np.concatenate([x, np.tanh(x)], axis=-1)
 
-    denoise, variance = with_variance(network, table, ROWS["eps"])
+    denoise, variance = with_variance(network, table, PARAMETERIZATIONS["eps"])
     one, other = noise(1), noise(2)
     expected = variance(one, 10.0, 20.0)
     denoise(other, 20.0)
@@ -47,16 +47,18 @@ def test_the_variance_of_another_state_is_asked_for() -> None:
 
 
 def test_a_network_with_one_answer_is_refused() -> None:
-    denoise, _ = with_variance(lambda x, clock: x, linear_table(), ROWS["eps"])
+    denoise, _ = with_variance(lambda x, timestep: x, linear_betas(), PARAMETERIZATIONS["eps"])
     with pytest.raises(InputError, match="with a variance it has twice the channels"):
         denoise(noise(0), 10.0)
 
 
 def test_the_last_step_adds_no_noise() -> None:
     """Whatever the network says of its variance, which may be more than the large one."""
-    table = linear_table(10)
+    table = linear_betas(10)
     denoise, variance = with_variance(
-        lambda x, clock: np.concatenate([x, np.full_like(x, 1.5)], axis=-1), table, ROWS["eps"]
+        lambda x, timestep: np.concatenate([x, np.full_like(x, 1.5)], axis=-1),
+        table,
+        PARAMETERIZATIONS["eps"],
     )
     x = np.ones((2, 3))
     denoise(x, 1.0)

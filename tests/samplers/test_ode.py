@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from npdiff.exact import Gaussian
-from npdiff.grids import trailing
 from npdiff.samplers import euler, heun
 from npdiff.schedules import SCHEDULES
+from npdiff.spacings import trailing
 
 ALL = {name: SCHEDULES[name]() for name in ("linear", "cosine", "vp", "cosine-continuous")}
 everywhere = pytest.mark.parametrize("schedule", ALL.values(), ids=ALL)
@@ -26,4 +26,4 @@ def test_evaluations_and_the_last_step(schedule, sampler, calls: int) -> None:
     assert len(asked) == calls
     assert min(asked) > 0
     assert last.t == 0
-    assert (last.x == last.x_0).all()
+    assert (last.x == last.x0_hat).all()

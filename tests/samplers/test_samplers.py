@@ -6,11 +6,11 @@ from scipy.special import ndtr
 
 from npdiff.denoiser import Denoiser
 from npdiff.exact import Gaussian, Mixture
-from npdiff.grids import log_snr, trailing
-from npdiff.parameterisation import ROWS
+from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.random import Key
 from npdiff.samplers import SAMPLERS, keyed_noise, options_of, sample
 from npdiff.schedules import SCHEDULES
+from npdiff.spacings import log_snr, trailing
 
 ALL = {name: make() for name, make in SCHEDULES.items()}
 DATA = Gaussian([0.7, -0.4], np.array([[0.5, 0.2], [0.2, 0.3]]))
@@ -32,24 +32,28 @@ everywhere = pytest.mark.parametrize("schedule", ALL.values(), ids=ALL)
 samplers = pytest.mark.parametrize("name", SAMPLERS)
 
 
-def last(way: str, denoise, schedule, x, times) -> np.ndarray:
+def last(way: str, denoise, schedule, x, timesteps) -> np.ndarray:
     name, options = WAYS[way]
     noise = keyed_noise(Key(5, range(x.shape[0]), stream="test"), x)
-    *_, step = sample(name, denoise, schedule, x, times, noise, **options)
+    *_, step = sample(name, denoise, schedule, x, timesteps, noise, **options)
     return step.x
 
 
-def perfect(schedule, row: str):
+def perfect(schedule, parameterization: str):
     """A network that answers as the exact denoiser of the data does, in the row's terms."""
-    exact, scale, asked = DATA.denoiser(schedule), ROWS[row].input_scale, [0.0]
+    exact, scale, asked = (
+        DATA.denoiser(schedule),
+        PARAMETERIZATIONS[parameterization].input_scale,
+        [0.0],
+    )
 
-    def network(shown: np.ndarray, ticks: np.ndarray) -> np.ndarray:
+    def network(network_input: np.ndarray, ticks: np.ndarray) -> np.ndarray:
         t = asked[0]
-        np.testing.assert_array_equal(ticks, schedule.clock(t))
-        x = shown if scale is None else shown / scale(schedule, t)
-        return ROWS[row].target(schedule, *exact(x, t), t)
+        np.testing.assert_array_equal(ticks, schedule.timestep(t))
+        x = network_input if scale is None else network_input / scale(schedule, t)
+        return PARAMETERIZATIONS[parameterization].target(schedule, *exact(x, t), t)
 
-    denoiser = Denoiser(network, schedule, ROWS[row])
+    denoiser = Denoiser(network, schedule, PARAMETERIZATIONS[parameterization])
 
     def denoise(x: np.ndarray, t: float) -> tuple[np.ndarray, np.ndarray]:
         asked[0] = float(t)
@@ -61,15 +65,15 @@ def perfect(schedule, row: str):
 @everywhere
 @ways
 def test_any_sampler_any_schedule_any_row(way: str, schedule) -> None:
-    """A perfect network answers alike in every parameterisation; the samples do not differ."""
+    """A perfect network answers alike in every parameterization; the samples do not differ."""
     x = np.random.default_rng(0).normal(size=(2, 2))
-    times = np.append(schedule.time_at(np.array([-1.0, 0.7, 3.0])), 0.0)
+    timesteps = np.append(schedule.time_at(np.array([-1.0, 0.7, 3.0])), 0.0)
     exact = DATA.denoiser(schedule)
-    expected = last(way, exact, schedule, x, times)
+    expected = last(way, exact, schedule, x, timesteps)
     assert np.isfinite(expected).all()
-    for row in ROWS:
-        value = last(way, perfect(schedule, row), schedule, x, times)
-        np.testing.assert_allclose(value, expected, rtol=1e-8, atol=1e-9, err_msg=row)
+    for parameterization in PARAMETERIZATIONS:
+        value = last(way, perfect(schedule, parameterization), schedule, x, timesteps)
+        np.testing.assert_allclose(value, expected, rtol=1e-8, atol=1e-9, err_msg=parameterization)
 
 
 @everywhere
@@ -82,14 +86,14 @@ def test_from_pure_noise_and_to_the_data(name: str, schedule) -> None:
     def noise(i: int) -> np.ndarray:
         return np.full(x.shape, 0.3)
 
-    for times in ([1.0, 0.0], [1.0, 0.5, 0.0], [1.0, 0.6, 0.2]):
+    for timesteps in ([1.0, 0.0], [1.0, 0.5, 0.0], [1.0, 0.6, 0.2]):
         steps = list(
-            sample(name, denoise, schedule, x, schedule.t_max * np.array(times), noise, **quick)
+            sample(name, denoise, schedule, x, schedule.t_max * np.array(timesteps), noise, **quick)
         )
-        assert len(steps) == len(times) - 1
-    times = np.array([schedule.t_min, 0.0])
-    (step,) = sample(name, denoise, schedule, x, times)  # and it needs no noise
-    np.testing.assert_allclose(step.x, step.x_0, rtol=1e-12)
+        assert len(steps) == len(timesteps) - 1
+    timesteps = np.array([schedule.t_min, 0.0])
+    (step,) = sample(name, denoise, schedule, x, timesteps)  # and it needs no noise
+    np.testing.assert_allclose(step.x, step.x0_hat, rtol=1e-12)
     assert step.t == 0.0
 
 
@@ -113,29 +117,29 @@ def test_the_law_of_samples_of_a_mixture(way: str) -> None:
 def test_float32_stays_float32_and_every_step_is_told(way: str, schedule: str) -> None:
     schedule = ALL[schedule]
     x = np.random.default_rng(3).normal(size=(2, 2)).astype(np.float32)
-    times = trailing(schedule, 5)
+    timesteps = trailing(schedule, 5)
     name, options = WAYS[way]
 
     def noise(i: int) -> np.ndarray:
         return np.full(x.shape, 0.1)  # float64: the sampler casts
 
-    steps = list(sample(name, DATA.denoiser(schedule), schedule, x, times, noise, **options))
-    assert [step.t for step in steps] == times[1:].tolist()
+    steps = list(sample(name, DATA.denoiser(schedule), schedule, x, timesteps, noise, **options))
+    assert [step.t for step in steps] == timesteps[1:].tolist()
     for step in steps:
-        assert step.x.dtype == step.x_0.dtype == np.float32
-        assert step.x.shape == step.x_0.shape == x.shape
+        assert step.x.dtype == step.x0_hat.dtype == np.float32
+        assert step.x.shape == step.x0_hat.shape == x.shape
 
 
 @ways
-def test_a_sample_does_not_depend_on_its_neighbours(way: str) -> None:
+def test_a_sample_does_not_depend_on_its_neighbors(way: str) -> None:
     schedule = ALL["linear"]
     x = np.random.default_rng(4).normal(size=(4, 2))
     name, options = WAYS[way]
     both = []
     for rows in ([0, 1, 2, 3], [2]):
         noise = keyed_noise(Key(5, rows), x[rows])
-        times, denoise = trailing(schedule, 9), DATA.denoiser(schedule)
-        *_, step = sample(name, denoise, schedule, x[rows], times, noise, **options)
+        timesteps, denoise = trailing(schedule, 9), DATA.denoiser(schedule)
+        *_, step = sample(name, denoise, schedule, x[rows], timesteps, noise, **options)
         both.append(step.x)
     adaptive = {"ode": 0.05}  # steps are chosen for the batch: up to the tolerance
     np.testing.assert_allclose(both[0][2:3], both[1], rtol=adaptive.get(name, 1e-12))
@@ -146,21 +150,21 @@ def test_a_sample_does_not_depend_on_its_neighbours(way: str) -> None:
 def test_one_method_by_three_names(schedule, eta: float) -> None:
     """DDIM is Euler's ancestral sampler, and at eta = 1 DDPM."""
     x = np.random.default_rng(1).normal(size=(3, 2))
-    denoise, times = DATA.denoiser(schedule), trailing(schedule, 12)
+    denoise, timesteps = DATA.denoiser(schedule), trailing(schedule, 12)
     noise = keyed_noise(Key(3, range(3)), x)
-    one = list(sample("ddim", denoise, schedule, x, times, noise, eta=eta))
-    other = list(sample("euler-ancestral", denoise, schedule, x, times, noise, eta=eta))
+    one = list(sample("ddim", denoise, schedule, x, timesteps, noise, eta=eta))
+    other = list(sample("euler-ancestral", denoise, schedule, x, timesteps, noise, eta=eta))
     for a, b in zip(one, other, strict=True):
         np.testing.assert_allclose(a.x, b.x, rtol=1e-7, atol=1e-9)
     if eta == 1.0:
-        for a, b in zip(one, sample("ddpm", denoise, schedule, x, times, noise), strict=True):
+        for a, b in zip(one, sample("ddpm", denoise, schedule, x, timesteps, noise), strict=True):
             np.testing.assert_allclose(a.x, b.x, rtol=1e-7, atol=1e-9)
 
 
 def test_heun_is_edm_where_time_is_sigma() -> None:
     schedule, x = ALL["edm"], 80.0 * np.random.default_rng(1).normal(size=(3, 2))
-    denoise, times = DATA.denoiser(schedule), np.array([80.0, 30.0, 5.0, 0.7, 0.0])
-    steps = (sample(name, denoise, schedule, x, times) for name in ("edm", "heun"))
+    denoise, timesteps = DATA.denoiser(schedule), np.array([80.0, 30.0, 5.0, 0.7, 0.0])
+    steps = (sample(name, denoise, schedule, x, timesteps) for name in ("edm", "heun"))
     for a, b in zip(*steps, strict=True):
         np.testing.assert_allclose(a.x, b.x, rtol=1e-10)
 

@@ -18,7 +18,7 @@ BY_TIME = (
 )
 METHODS = (
     *("log_alpha", "log_sigma", "log_alpha_dot", "log_sigma_dot", "alpha", "sigma", "alpha_dot"),
-    *("log_snr", "drift", "clock"),
+    *("log_snr", "drift", "timestep"),
 )
 
 
@@ -29,7 +29,7 @@ def test_data_at_zero(name: str) -> None:
     assert (schedule.log_alpha(0), schedule.log_sigma(0)) == (0, -np.inf)
     assert schedule.log_snr(0) == np.inf
     assert schedule.log_sigma_dot(0) == np.inf
-    assert schedule.clock(0) == 0
+    assert schedule.timestep(0) == 0
 
 
 @schedules
@@ -107,7 +107,7 @@ def test_time_at_refuses_noise_that_is_never_reached(name: str) -> None:
 @pytest.mark.parametrize("t", [-1e-9, 1000.001, np.nan, [0.5, -1.0]])
 def test_times_outside_are_refused(name: str, t: float) -> None:
     schedule = SCHEDULES[name]()
-    for method in ("log_alpha", "log_sigma", "log_alpha_dot", "log_sigma_dot", "alpha", "clock"):
+    for method in ("log_alpha", "log_sigma", "log_alpha_dot", "log_sigma_dot", "alpha", "timestep"):
         with pytest.raises(InputError, match="lies outside of this schedule"):
             getattr(schedule, method)(t)
 
@@ -117,7 +117,7 @@ def test_times_outside_are_refused(name: str, t: float) -> None:
 def test_shapes_and_dtype(name: str, shape: tuple[int, ...]) -> None:
     schedule = SCHEDULES[name]()
     t = np.full(shape, schedule.t_max / 2, dtype=np.float32)
-    for method in ("alpha", "sigma", "log_snr", "drift", "diffusion", "clock", "sigma_dot"):
+    for method in ("alpha", "sigma", "log_snr", "drift", "diffusion", "timestep", "sigma_dot"):
         value = getattr(schedule, method)(t)
         assert np.shape(value) == shape
         assert value.dtype == np.float64
@@ -134,8 +134,8 @@ def test_a_value_is_nobody_elses_array(name: str) -> None:
 @schedules
 def test_the_clock_runs_to_a_thousand(name: str) -> None:
     schedule = SCHEDULES[name]()
-    clock = schedule.clock(np.append(0, np.linspace(schedule.t_min, schedule.t_max, 500)))
-    assert (np.diff(clock) > 0).all()
-    assert clock[0] == 0
-    assert clock[-1] == pytest.approx(1000)
-    assert (clock[1] == pytest.approx(1)) == (name in BY_TIME)
+    timestep = schedule.timestep(np.append(0, np.linspace(schedule.t_min, schedule.t_max, 500)))
+    assert (np.diff(timestep) > 0).all()
+    assert timestep[0] == 0
+    assert timestep[-1] == pytest.approx(1000)
+    assert (timestep[1] == pytest.approx(1)) == (name in BY_TIME)

@@ -10,9 +10,9 @@ from npdiff.schedules import (
     LinearVP,
     SubVP,
     VariancePreserving,
-    cosine_table,
-    exponential_table,
-    invariant_linear_table,
+    cosine_betas,
+    exponential_betas,
+    invariant_linear_betas,
 )
 
 
@@ -53,9 +53,9 @@ def test_chains_approach_their_continuous_schedules() -> None:
     """A chain of T steps is the continuous schedule up to O(1 / T)."""
     t = np.array([0.1, 0.5, 0.9])
     for chain, continuous in (
-        (invariant_linear_table, LinearVP()),
-        (exponential_table, LinearVP(12.0, 12.0)),
-        (cosine_table, Cosine(end=1 - 1e-12)),
+        (invariant_linear_betas, LinearVP()),
+        (exponential_betas, LinearVP(12.0, 12.0)),
+        (cosine_betas, Cosine(end=1 - 1e-12)),
     ):
         errors = [
             np.abs(chain(T).log_snr(t * T) - continuous.log_snr(t)).max() for T in (500, 4000)

@@ -10,8 +10,8 @@ from npdiff.schedules import EDM, VE
 def test_ve_counts_the_noise_that_was_added() -> None:
     """The paper's sigma is sigma_min more, in squares; far from the data there is no difference."""
     schedule, t = VE(), np.linspace(0.1, 1, 10)
-    published = 0.01 * 5000**t
-    np.testing.assert_allclose(schedule.sigma(t) ** 2 + 0.01**2, published**2, rtol=1e-12)
+    legacy = 0.01 * 5000**t
+    np.testing.assert_allclose(schedule.sigma(t) ** 2 + 0.01**2, legacy**2, rtol=1e-12)
     assert schedule.sigma(schedule.t_min) == pytest.approx(0.01, rel=1e-13)
     assert schedule.sigma(1) == pytest.approx(50, rel=1e-7)
     assert schedule.t_min == pytest.approx(0.0406910566)
@@ -30,7 +30,7 @@ def test_edm_is_its_own_time() -> None:
 def test_the_clock_gives_equal_ticks_to_equal_factors_of_noise(make) -> None:
     schedule = make()
     level = schedule.sigma(schedule.t_min) * np.array([20, 40, 80, 160])
-    strides = np.diff(schedule.clock(schedule.time_at(-2 * np.log(level))))
+    strides = np.diff(schedule.timestep(schedule.time_at(-2 * np.log(level))))
     np.testing.assert_allclose(strides, strides[-1], rtol=0.05)
     assert strides[0] > 30
 

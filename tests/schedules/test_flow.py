@@ -24,9 +24,11 @@ def test_published_shift() -> None:
 
 def test_one_network_serves_every_shift() -> None:
     """What it is told is the noise, not the time."""
-    plain, shifted = RectifiedFlow(), RectifiedFlow(shift=2.5)
+    inference_network, shifted = RectifiedFlow(), RectifiedFlow(shift=2.5)
     t = np.linspace(0, 1, 9)
-    np.testing.assert_allclose(shifted.clock(t), plain.clock(shifted.sigma(t)), rtol=1e-15)
+    np.testing.assert_allclose(
+        shifted.timestep(t), inference_network.timestep(shifted.sigma(t)), rtol=1e-15
+    )
 
 
 def test_both_ends_keep_their_digits() -> None:

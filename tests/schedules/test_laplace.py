@@ -30,7 +30,7 @@ def test_the_rate_at_the_data() -> None:
 
 def test_the_clock_is_even_in_log_snr() -> None:
     schedule = Laplace()
-    ticks = np.diff(schedule.clock(schedule.time_at(np.array([6.0, 4, 2, 0, -2, -4]))))
+    ticks = np.diff(schedule.timestep(schedule.time_at(np.array([6.0, 4, 2, 0, -2, -4]))))
     np.testing.assert_allclose(ticks, ticks[-1], rtol=0.15)
 
 

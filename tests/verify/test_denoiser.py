@@ -5,11 +5,11 @@ import pytest
 
 from npdiff import nn
 from npdiff.backend import per_sample
-from npdiff.denoiser import Denoiser, clipped, plain
+from npdiff.denoiser import Denoiser, clip_x0, inference_network
 from npdiff.errors import InputError
 from npdiff.exact import Gaussian, Mixture
-from npdiff.parameterisation import ROWS
-from npdiff.schedules import SCHEDULES, LinearVP, linear_table
+from npdiff.parameterization import PARAMETERIZATIONS
+from npdiff.schedules import SCHEDULES, LinearVP, linear_betas
 from npdiff.verify import denoiser
 
 VP = LinearVP()
@@ -25,7 +25,7 @@ def test_perfect_denoisers_pass(name):
         schedule,
         DATA,
         log_density=lambda x, t: DATA.log_density(schedule, x, t),
-        times=[schedule.time_at(v) for v in (4.0, 1.0, -1.0, -4.0)],
+        timesteps=[schedule.time_at(v) for v in (4.0, 1.0, -1.0, -4.0)],
     )
     assert report.passed, report
     assert len(report.findings) == 11
@@ -75,12 +75,12 @@ CAUGHT = {
     "the first time": (first_time, "one time for all"),
     "no time": (no_time, "the time counts"),
     "in place": (in_place, "x itself is not written to"),
-    "one answer clipped": (clip_one, "alpha x_0_hat + sigma eps_hat"),
+    "one answer clipped": (clip_one, "alpha x0_hat + sigma eps_hat"),
     "dropout": (dropout, "asked twice"),
-    "sign": (lambda x, t: of_eps(x, t, -PERFECT(x, t)[1]), "x_0_hat is the mean"),
-    "time": (lambda x, t: of_eps(x, t, PERFECT(x, 0.99 * t)[1]), "x_0_hat is the mean"),
-    "swapped": (lambda x, t: PERFECT(x, t)[::-1], "alpha x_0_hat + sigma eps_hat"),
-    "another schedule": (DATA.denoiser(LinearVP(0.1, 19.0)), "alpha x_0_hat + sigma eps_hat"),
+    "sign": (lambda x, t: of_eps(x, t, -PERFECT(x, t)[1]), "x0_hat is the mean"),
+    "time": (lambda x, t: of_eps(x, t, PERFECT(x, 0.99 * t)[1]), "x0_hat is the mean"),
+    "swapped": (lambda x, t: PERFECT(x, t)[::-1], "alpha x0_hat + sigma eps_hat"),
+    "another schedule": (DATA.denoiser(LinearVP(0.1, 19.0)), "alpha x0_hat + sigma eps_hat"),
     "nan": (lambda x, t: of_eps(x, t, x * np.nan), "both answers are finite"),
     "shape": (lambda x, t: [a[:, :1] for a in PERFECT(x, t)], "both answers have the shape"),
     "dtype": (lambda x, t: [a.astype("f4") for a in PERFECT(x, t)], "both answers have the dtype"),
@@ -106,13 +106,13 @@ def test_a_score_that_is_not_one():
 
 def test_networks(perturbed):
     mlp = perturbed(nn.MLP.init(0, channels=2, width=16, depth=2))
-    for schedule in (VP, linear_table()):
-        for row in ROWS.values():
-            my = Denoiser(plain(mlp), schedule, row)
+    for schedule in (VP, linear_betas()):
+        for parameterization in PARAMETERIZATIONS.values():
+            my = Denoiser(inference_network(mlp), schedule, parameterization)
             report = denoiser(my, schedule, tolerance=1e-9)
             assert report.passed, report
             assert report.name == "denoiser Denoiser"
-    assert denoiser(clipped(my, schedule), schedule).passed
+    assert denoiser(clip_x0(my, schedule), schedule).passed
 
 
 def test_single_precision_is_kept():
@@ -131,4 +131,4 @@ def test_images():
 
     assert denoiser(flat, VP, shape=(2, 2, 3)).passed
     with pytest.raises(InputError, match="two or more positive times"):
-        denoiser(flat, VP, times=[0.0, 0.5])
+        denoiser(flat, VP, timesteps=[0.0, 0.5])

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from npdiff import backend
+from npdiff.laboratory.registry import checks, prove
 from npdiff.verify import strict
-from npdiff.verify.registry import checks, prove
 
 
 def _strict() -> Any:

@@ -5,12 +5,12 @@ import pytest
 
 from npdiff import process
 from npdiff.errors import InputError
-from npdiff.schedules import SCHEDULES, RectifiedFlow, Table
+from npdiff.schedules import SCHEDULES, DiscreteSchedule, RectifiedFlow
 from npdiff.verify import marginals
 
 BETAS = np.linspace(1e-4, 0.02, 1000)
 BAR = np.cumprod(1.0 - BETAS)  # entry 0 is step 1
-CHAIN = Table(BETAS)
+CHAIN = DiscreteSchedule(BETAS)
 
 
 def column(a, t, x):
@@ -117,7 +117,7 @@ def test_npdiff_s_own_process(name):
             process.posterior_mean(schedule, x_0, x_t, s, t),
             process.posterior_variance(schedule, s, t),
         ),
-        times=[schedule.time_at(v) for v in (5.0, 2.0, 0.0, -2.0, -4.0)]
+        timesteps=[schedule.time_at(v) for v in (5.0, 2.0, 0.0, -2.0, -4.0)]
         if not schedule.steps
         else None,
     )
@@ -136,7 +136,7 @@ def test_noise_on_noise_adds_in_variance():
         lambda x_0, t, noise: (1 - t) * x_0 + t * noise,
         flow,
         transition=renoise,
-        times=[0.1, 0.3, 0.8],
+        timesteps=[0.1, 0.3, 0.8],
         per_sample_times=False,
     )
     assert [finding.name for finding in report.failures] == [
@@ -147,4 +147,4 @@ def test_noise_on_noise_adds_in_variance():
 
 def test_times_have_to_ascend():
     with pytest.raises(InputError, match="ascending times"):
-        marginals(q_sample(), CHAIN, times=[3, 2])
+        marginals(q_sample(), CHAIN, timesteps=[3, 2])

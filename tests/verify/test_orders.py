@@ -4,20 +4,20 @@ import numpy as np
 import pytest
 
 from npdiff.samplers import SAMPLERS
-from npdiff.verify.orders import BEDS, CLAIMS, DATA, TOLERANCE, Claim, measure
+from npdiff.verify.orders import CLAIMS, DATA, TEST_PROBLEMS, TOLERANCE, Claim, measure
 
 
 def test_the_truth_of_the_first_bed() -> None:
     """The six ends that 20 000 steps of Runge and Kutta's method found."""
     known = [-1.25044499, -1.01968166, 0.22903414, 0.45059494, 0.59312659, 0.80411135]
-    np.testing.assert_allclose(BEDS["ve"].truth.ravel(), known, atol=6e-9)
+    np.testing.assert_allclose(TEST_PROBLEMS["ve"].truth.ravel(), known, atol=6e-9)
     np.testing.assert_array_equal(
-        BEDS["ve"].x.ravel(), 20.0 * np.array([-1.7, -0.9, -0.2, 0.1, 0.5, 1.3])
+        TEST_PROBLEMS["ve"].x.ravel(), 20.0 * np.array([-1.7, -0.9, -0.2, 0.1, 0.5, 1.3])
     )
 
 
 def test_grids_are_even_in_log_snr_and_end_where_they_should() -> None:
-    for bed in BEDS.values():
+    for bed in TEST_PROBLEMS.values():
         grid = bed.grid(7)
         assert (grid[0], grid[-1], grid.size) == (bed.start, bed.end, 8)
         np.testing.assert_allclose(np.diff(bed.schedule.log_snr(grid), 2), 0.0, atol=1e-12)
@@ -31,7 +31,7 @@ def test_grids_are_even_in_log_snr_and_end_where_they_should() -> None:
         ("dpmpp-2s", {}, {24: 5.4e-3, 96: 4.2e-4}),
         ("dpmpp-multistep", {"order": 2}, {24: 7.2e-3, 96: 6.0e-4}),
         ("dpm-solver-multistep", {"order": 2}, {24: 9.8e-3, 96: 8.3e-4}),
-        ("dpmpp-multistep", {"order": 3, "published": True}, {24: 5.1e-3, 96: 1.5e-4}),
+        ("dpmpp-multistep", {"order": 3, "legacy": True}, {24: 5.1e-3, 96: 1.5e-4}),
         ("dpmpp-multistep", {"order": 3}, {24: 4.8e-3, 96: 6.1e-5, 384: 7.2e-7}),
         ("unipc", {"order": 1}, {24: 1.3e-2, 384: 7.3e-5}),
         ("unipc", {"order": 2}, {24: 5.4e-3, 384: 1.5e-6}),
@@ -45,7 +45,7 @@ def test_grids_are_even_in_log_snr_and_end_where_they_should() -> None:
 )
 def test_errors_that_other_programs_make(sampler: str, options: dict, known: dict) -> None:
     """Public implementations of these solvers, measured on the first bed to two digits."""
-    errors = [BEDS["ve"].solve(sampler, N, options)[0] for N in known]
+    errors = [TEST_PROBLEMS["ve"].solve(sampler, N, options)[0] for N in known]
     np.testing.assert_allclose(errors, list(known.values()), rtol=0.04)
 
 
@@ -79,16 +79,16 @@ def test_a_start_in_the_midst_of_things_costs_an_order(sampler, options, low, wh
     ],
 )
 def test_steps_of_uneven_length(sampler: str, order: int, options: dict) -> None:
-    """Every second step is twice as long as its neighbours: the order holds."""
-    bed, errors = BEDS["late"], []
+    """Every second step is twice as long as its neighbors: the order holds."""
+    bed, errors = TEST_PROBLEMS["late"], []
     for N in (192, 384):
         lengths = np.where(np.arange(N) % 2 == 0, 2.0, 1.0)
         way = np.concatenate([[0.0], np.cumsum(lengths)]) / lengths.sum()
         places = bed.schedule.log_snr(np.array([bed.start, bed.end]))
-        times = bed.schedule.time_at(places[0] + way * (places[1] - places[0]))
-        times[0], times[-1] = bed.start, bed.end
+        timesteps = bed.schedule.time_at(places[0] + way * (places[1] - places[0]))
+        timesteps[0], timesteps[-1] = bed.start, bed.end
         denoise = DATA.denoiser(bed.schedule)
-        *_, last = SAMPLERS[sampler](denoise, bed.schedule, bed.x, times, **options)
+        *_, last = SAMPLERS[sampler](denoise, bed.schedule, bed.x, timesteps, **options)
         errors.append(np.abs(last.x - bed.truth).max())
     assert np.log2(errors[0] / errors[1]) == pytest.approx(order, abs=TOLERANCE)
 
@@ -96,8 +96,8 @@ def test_steps_of_uneven_length(sampler: str, order: int, options: dict) -> None
 def test_the_published_third_order_is_second() -> None:
     """Its error over that of the corrected form: no worse where people use it, then ten times."""
     ratios = [
-        BEDS["ve"].solve("dpmpp-multistep", N, {"order": 3, "published": True})[0]
-        / BEDS["ve"].solve("dpmpp-multistep", N, {"order": 3})[0]
+        TEST_PROBLEMS["ve"].solve("dpmpp-multistep", N, {"order": 3, "legacy": True})[0]
+        / TEST_PROBLEMS["ve"].solve("dpmpp-multistep", N, {"order": 3})[0]
         for N in (12, 24, 48, 96, 192, 384)
     ]
     np.testing.assert_allclose(ratios, [0.83, 1.05, 1.47, 2.5, 4.9, 10.2], rtol=0.02)

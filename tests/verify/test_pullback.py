@@ -236,16 +236,16 @@ def test_modules_parameter_by_parameter(perturbed) -> None:
 def test_a_gradient_that_vanishes_has_to_be_named() -> None:
     """And then has to be nought: an absolute error is held against the tolerance."""
 
-    def centred(x, c, dc=0.0):
+    def centered(x, c, dc=0.0):
         y = x + c
         mean = y.mean(axis=0)
         return y - mean, lambda dy: (dy - dy.mean(axis=0), np.full_like(c, dc))
 
     c = np.zeros(4)
     with pytest.raises(AssertionError, match="gets a gradient of zeros"):
-        pullback(centred, X, c).check()
-    pullback(centred, X, c, may_vanish=("1",)).check()
-    assert not pullback(centred, X, c, may_vanish=("1",), dc=1e-3).passed
+        pullback(centered, X, c).check()
+    pullback(centered, X, c, may_vanish=("1",)).check()
+    assert not pullback(centered, X, c, may_vanish=("1",), dc=1e-3).passed
 
 
 def test_what_has_no_gradient_is_left_alone() -> None:

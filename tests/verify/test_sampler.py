@@ -8,7 +8,7 @@ import pytest
 from npdiff import samplers
 from npdiff.errors import InputError
 from npdiff.process import posterior_mean, posterior_variance
-from npdiff.schedules import EDM, Cosine, LinearVP, linear_table
+from npdiff.schedules import EDM, Cosine, LinearVP, linear_betas
 from npdiff.verify import sampler
 
 QUICK = {"steps": (24, 48, 96)}
@@ -21,11 +21,11 @@ def ddim(sign=1.0, square=False, asked=0, level=0, left_out=0, first_level=0.0):
     of the one that is gone to; steps left out at the end; the level taken for clean data.
     """
 
-    def my(denoise, schedule, x, times):
-        size = len(times) - 1
+    def my(denoise, schedule, x, timesteps):
+        size = len(timesteps) - 1
         for i in range(size - left_out):
-            x_0, eps = denoise(x, times[min(i + asked, size)])
-            s = max(times[min(i + 1 + level, size)], first_level)
+            x_0, eps = denoise(x, timesteps[min(i + asked, size)])
+            s = max(timesteps[min(i + 1 + level, size)], first_level)
             alpha, sigma = schedule.alpha(s), schedule.sigma(s)
             x = (alpha**2 if square else alpha) * x_0 + sign * sigma * eps
         return x
@@ -66,18 +66,18 @@ def test_point_data_show_every_coefficient():
     assert not sampler("euler", exact="point", **QUICK)["three unequal"].passed  # it never claimed
 
 
-def heun(denoise, schedule, x, times, wrong=False):
+def heun(denoise, schedule, x, timesteps, wrong=False):
     """EDM's second-order step in sigma; wrong divides the second stage by the first sigma."""
-    sigma = np.exp(-0.5 * schedule.log_snr(times))
-    x = x / schedule.alpha(times[0])
-    for (t, s), (a, b) in zip(pairwise(times), pairwise(sigma), strict=True):
+    sigma = np.exp(-0.5 * schedule.log_snr(timesteps))
+    x = x / schedule.alpha(timesteps[0])
+    for (t, s), (a, b) in zip(pairwise(timesteps), pairwise(sigma), strict=True):
         slope = (x - denoise(schedule.alpha(t) * x, t)[0]) / a
         if b == 0.0:
             return x - a * slope
         ahead = x + (b - a) * slope
         again = (ahead - denoise(schedule.alpha(s) * ahead, s)[0]) / (a if wrong else b)
         x = x + 0.5 * (b - a) * (slope + again)
-    return schedule.alpha(times[-1]) * x
+    return schedule.alpha(timesteps[-1]) * x
 
 
 def test_a_second_order_that_is_one_only_in_name():
@@ -92,32 +92,32 @@ def test_the_third_order_that_was_published_as_code():
     """Its slope is nearer 2; with the factor of two that it lacks it is 3."""
     options = {"order": 3, "start": "singlestep"}
     assert sampler("dpmpp-multistep", order=3, options=options)["the error falls"].passed
-    published = sampler("dpmpp-multistep", order=3, options={**options, "published": True})
-    assert not published["the error falls"].passed
-    assert sampler("dpmpp-multistep", order=2, options={**options, "published": True}).passed
+    legacy = sampler("dpmpp-multistep", order=3, options={**options, "legacy": True})
+    assert not legacy["the error falls"].passed
+    assert sampler("dpmpp-multistep", order=2, options={**options, "legacy": True}).passed
 
 
 def test_samples_do_not_meet():
-    def position(denoise, schedule, x, times):
+    def position(denoise, schedule, x, timesteps):
         """The place in the batch in the place of the time."""
-        for t, s in pairwise(times):
-            places = np.linspace(times[-1], times[0], len(x))
+        for t, s in pairwise(timesteps):
+            places = np.linspace(timesteps[-1], timesteps[0], len(x))
             x_0, eps = denoise(x, places)
             x = schedule.alpha(s) * x_0 + schedule.sigma(s) * eps + 0 * t
         return x
 
-    def normalised(denoise, schedule, x, times):
-        (end,) = (step.x for step in list(samplers.ddim(denoise, schedule, x, times))[-1:])
+    def normalized(denoise, schedule, x, timesteps):
+        (end,) = (step.x for step in list(samplers.ddim(denoise, schedule, x, timesteps))[-1:])
         return end + 1e-6 * np.arange(len(end))[:, None]
 
     assert not sampler(position, **QUICK)["it is asked at one time"].passed
     assert not sampler(position, **QUICK)["samples do not see"].passed
-    assert not sampler(normalised, **QUICK)["samples do not see"].passed
+    assert not sampler(normalized, **QUICK)["samples do not see"].passed
 
 
 def test_what_a_sampler_does_to_its_argument():
-    def in_place(denoise, schedule, x, times):
-        for t, s in pairwise(times):
+    def in_place(denoise, schedule, x, timesteps):
+        for t, s in pairwise(timesteps):
             x_0, eps = denoise(x, t)
             x[...] = schedule.alpha(s) * x_0 + schedule.sigma(s) * eps
         return x
@@ -127,7 +127,7 @@ def test_what_a_sampler_does_to_its_argument():
 
 
 def test_what_is_not_a_number_fails():
-    report = sampler(lambda denoise, schedule, x, times: x * np.nan, **QUICK)
+    report = sampler(lambda denoise, schedule, x, timesteps: x * np.nan, **QUICK)
     assert not report["the answer is finite"].passed
     assert not report["the error falls"].passed
     assert not report["two short"].passed
@@ -137,15 +137,15 @@ def ancestral(power=0.5, last=False, again=False, shift=0, factor=1.0):
     """DDPM with one mistake: the power of the variance, noise in the last step, one draw for two
     steps, the variance of another step, a factor."""
 
-    def my(denoise, schedule, x, times, noise=None):
+    def my(denoise, schedule, x, timesteps, noise=None):
         rng = np.random.default_rng(7)
-        size = len(times) - 1
-        for i, (t, s) in enumerate(pairwise(times)):
+        size = len(timesteps) - 1
+        for i, (t, s) in enumerate(pairwise(timesteps)):
             x = posterior_mean(schedule, denoise(x, t)[0], x, s, t)
             k = min(max(i + shift, 0), size - 1)
-            variance = posterior_variance(schedule, times[k + 1], times[k])
+            variance = posterior_variance(schedule, timesteps[k + 1], timesteps[k])
             if last and s == 0.0:
-                variance = posterior_variance(schedule, times[-2], times[-3])
+                variance = posterior_variance(schedule, timesteps[-2], timesteps[-3])
             if variance > 0.0:
                 z = rng.standard_normal(x.shape) if noise is None else noise(i // 2 if again else i)
                 x = x + factor * variance**power * z
@@ -190,31 +190,31 @@ def test_mistakes_are_caught_by_their_moments(mistake):
 
 
 def test_a_mean_that_is_wrong_is_caught_by_the_test():
-    def shifted(denoise, schedule, x, times):
-        return ancestral()(denoise, schedule, x, times) + 0.2 * (times[-1] > 0)
+    def shifted(denoise, schedule, x, timesteps):
+        return ancestral()(denoise, schedule, x, timesteps) + 0.2 * (timesteps[-1] > 0)
 
     report = sampler(shifted, noise="own", steps=(100,), samples=2000)
     assert [finding.name[:17] for finding in report.failures[:1]] == ["the mean is right"]
 
 
 def test_noise_that_is_not_affine_is_said_so():
-    def clipping(denoise, schedule, x, times, noise):
-        return np.clip(ancestral()(denoise, schedule, x, times, noise), 1.0, 2.0)
+    def clipping(denoise, schedule, x, timesteps, noise):
+        return np.clip(ancestral()(denoise, schedule, x, timesteps, noise), 1.0, 2.0)
 
     assert not sampler(clipping, noise="given")["the end is affine"].passed
 
 
 def test_images_float32_and_other_schedules():
-    def single(denoise, schedule, x, times):
+    def single(denoise, schedule, x, timesteps):
         x = x.astype(np.float32)
-        for t, s in pairwise(times.astype(np.float32)):
+        for t, s in pairwise(timesteps.astype(np.float32)):
             x_0, eps = (part.astype(np.float32) for part in denoise(x, float(t)))
             x = np.float32(schedule.alpha(s)) * x_0 + np.float32(schedule.sigma(s)) * eps
         return x
 
     assert sampler(single, **QUICK).passed
     assert sampler("ddim", shape=(2, 3, 1), **QUICK).passed
-    for schedule in (EDM(), Cosine(), linear_table()):
+    for schedule in (EDM(), Cosine(), linear_betas()):
         assert sampler("ddim", schedule=schedule, exact="point", **QUICK).passed
     assert sampler("heun", order=None, steps=(100,), schedule=LinearVP()).passed
     assert not sampler("ddim", order=None, steps=(10,)).passed
@@ -232,6 +232,6 @@ def test_what_cannot_be_used_is_refused():
     with pytest.raises(InputError, match="an end between 0 and 1"):
         sampler("ddim", end=2.0)
     with pytest.raises(InputError, match="returned shape"):
-        sampler(lambda denoise, schedule, x, times: x[0], **QUICK)
+        sampler(lambda denoise, schedule, x, timesteps: x[0], **QUICK)
     with pytest.raises(InputError, match="asked its denoiser for samples of shape"):
-        sampler(lambda denoise, schedule, x, times: denoise(x[:, None], 1.0)[0], **QUICK)
+        sampler(lambda denoise, schedule, x, timesteps: denoise(x[:, None], 1.0)[0], **QUICK)

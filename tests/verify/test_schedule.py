@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from npdiff.errors import InputError
-from npdiff.schedules import SCHEDULES, LinearVP, Table
+from npdiff.schedules import SCHEDULES, DiscreteSchedule, LinearVP
 from npdiff.verify import schedule
 
 BETAS = np.linspace(1e-4, 0.02, 1000)
@@ -29,7 +29,7 @@ def test_a_table():
     report = schedule(betas=BETAS, alpha_bar=ALPHA_BAR, first=1, like="linear")
     assert report.check().passed
     assert "1000 steps; first sigma 0.01, last alpha 0.00635282" in str(report)
-    mine = Table(BETAS)
+    mine = DiscreteSchedule(BETAS)
     assert schedule(betas=mine.betas, alpha_bar=mine.alpha_bar, first=0, like=mine).passed
     ends_in_zero = np.append(BETAS, 1.0)
     assert schedule(betas=ends_in_zero, alpha_bar=np.append(ALPHA_BAR, 0.0), first=1).passed
@@ -68,7 +68,7 @@ def test_a_table_that_claims_to_be_another():
         betas = np.minimum(1 - alpha_bar[1:] / alpha_bar[:-1], 0.999)
         report = schedule(betas=betas, first=1, like="cosine")
         assert report.passed == passes, report
-    assert failed(report) == ["it has the 1000 steps of Table"]
+    assert failed(report) == ["it has the 1000 steps of DiscreteSchedule"]
     late = schedule(alpha_bar=np.append(ALPHA_BAR[1:], 1e-6), first=1, like="linear")
     assert "one step later" in hints(late)
     assert not schedule(betas=BETAS * 1.001, first=1, like="linear").passed

@@ -7,7 +7,7 @@ import torch
 
 from npdiff.bench.networks import Network, workload
 from npdiff.bench.pytorch.unet import UNet
-from npdiff.train.shards import Workers
+from npdiff.runtime.shards import ThreadPool
 
 
 def agreement(network: Network) -> dict[str, float]:
@@ -16,12 +16,12 @@ def agreement(network: Network) -> dict[str, float]:
     Each is relative to the largest number of its own array: of the output, and of each gradient.
     """
     work = workload(network, 2)
-    with Workers(1) as workers, workers.one_blas_thread():
-        y, pullback = work.model(work.x, work.clock, labels=work.labels)
+    with ThreadPool(1) as workers, workers.one_blas_thread():
+        y, pullback = work.model(work.x, work.timestep, labels=work.labels)
         gradient, *_ = pullback(work.target)
     judge = UNet(work.model)
     labels = None if work.labels is None else torch.from_numpy(work.labels)
-    output = judge(_first(work.x), torch.from_numpy(work.clock), labels)
+    output = judge(_first(work.x), torch.from_numpy(work.timestep), labels)
     output.backward(_first(work.target))
     # A gradient is a network: read into the twin, its parameters are the twin's gradients.
     ours = dict(UNet(gradient).named_parameters())

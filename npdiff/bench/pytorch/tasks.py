@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from npdiff.bench.networks import Workload
 from npdiff.bench.pytorch.unet import Attention, UNet
 from npdiff.bench.tasks import GUIDANCE, STEPS
-from npdiff.generate import start
-from npdiff.grids import trailing
+from npdiff.generation import start
 from npdiff.random import Key
+from npdiff.runs.checkpoint import Checkpoint
 from npdiff.schedules import SCHEDULES
-from npdiff.train.weights import Trained
+from npdiff.spacings import trailing
 
 
 class Torch:
@@ -40,7 +40,7 @@ class Torch:
         self.model: Any = twin.to(self.device, memory_format=self.layout)
         self.forward: Any = torch.compile(self.model) if variant == "compile" else self.model
         self.x, self.target = self._image(work.x), self._image(work.target)
-        self.clock = torch.from_numpy(work.clock).to(self.device)
+        self.timestep = torch.from_numpy(work.timestep).to(self.device)
         self.labels = None
         if work.labels is not None:
             self.labels = torch.from_numpy(work.labels).to(self.device)
@@ -48,7 +48,7 @@ class Torch:
         ticks = np.arange(1001.0)
         self.alpha = torch.from_numpy(self.schedule.alpha(ticks).astype(np.float32)).to(self.device)
         self.sigma = torch.from_numpy(self.schedule.sigma(ticks).astype(np.float32)).to(self.device)
-        self.optimiser: Any = None
+        self.optimizer: Any = None
         self.average: list[Any] = []
 
     def _image(self, x: np.ndarray) -> Any:
@@ -72,37 +72,37 @@ class Torch:
 
     def train(self) -> None:
         """One step: noise, forward, backward, clipping, AdamW, moving average."""
-        if self.optimiser is None:
+        if self.optimizer is None:
             how = {"fused": True} if self.fused else {}
             parameters = self.model.parameters()
-            self.optimiser = torch.optim.AdamW(parameters, lr=2e-3, weight_decay=0.01, **how)
+            self.optimizer = torch.optim.AdamW(parameters, lr=2e-3, weight_decay=0.01, **how)
             self.average = [p.detach().clone() for p in self.model.parameters()]
         x_0 = self.x
         t = torch.randint(1, 1001, (len(x_0),), device=self.device)
         a, s = self.alpha[t][:, None, None, None], self.sigma[t][:, None, None, None]
         eps = torch.randn_like(x_0)
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         output = self.forward(a * x_0 + s * eps, t.float(), self.labels)
         F.mse_loss(output, a * eps - s * x_0).backward()  # v, as npdiff's configuration
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimiser.step()
+        self.optimizer.step()
         with torch.no_grad():
             torch._foreach_lerp_(self.average, list(self.model.parameters()), 0.005)
 
     def infer(self) -> Any:
         """One evaluation of the network."""
         with torch.inference_mode():
-            return self.forward(self.x, self.clock, self.labels)
+            return self.forward(self.x, self.timestep, self.labels)
 
     def sample(self) -> Any:
         """Ten steps of DDIM, guided where there are labels, both branches in one batch."""
-        times = trailing(self.schedule, STEPS).astype(int)
+        timesteps = trailing(self.schedule, STEPS).astype(int)
         key = Key(0, np.arange(len(self.x)), stream="sample")  # the noise of `npdiff sample`
-        trained = Trained(self.work.model, self.work.config, 0)
-        x = self._image(start(key, self.schedule, trained, float(times[0]), np))
+        trained = Checkpoint(self.work.model, self.work.config, 0)
+        x = self._image(start(key, self.schedule, trained, float(timesteps[0]), np))
         alpha, sigma = self.alpha.tolist(), self.sigma.tolist()
         with torch.inference_mode():
-            for t, s in pairwise(times):
+            for t, s in pairwise(timesteps):
                 v = self._velocity(x, float(t))
                 x_0 = (alpha[t] * x - sigma[t] * v).clamp(-1.0, 1.0)
                 eps = (x - alpha[t] * x_0) / sigma[t]

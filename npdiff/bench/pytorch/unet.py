@@ -122,11 +122,11 @@ class UNet(nn.Module):
         self.norm = norm(source.norm)
 
     def forward(
-        self, x: torch.Tensor, clock: torch.Tensor, labels: torch.Tensor | None = None
+        self, x: torch.Tensor, timestep: torch.Tensor, labels: torch.Tensor | None = None
     ) -> torch.Tensor:
         half = self.first.in_features // 2
         omega = torch.exp(torch.arange(half).to(x) * (-math.log(10_000.0) / half))
-        angle = clock[:, None] * omega
+        angle = timestep[:, None] * omega
         e = torch.cat([angle.cos(), angle.sin()], dim=1)
         e = self.second(F.silu(self.first(e)))
         if self.label is not None:

@@ -24,7 +24,7 @@ def launch(
     gradient: Array,
     new: Vectors,
     numbers: Array,
-    shortening: Array,
+    clip_factor: Array,
     *,
     decayed: int,
     betas: tuple[float, float],
@@ -38,12 +38,12 @@ def launch(
     old, gradient, new, decayed, betas, eps, weight_decay : as in
         :func:`npdiff.kernels.adamw.adamw`
     numbers : :func:`numbers`, on the device
-    shortening : the factor of the gradient, float64, one number
+    clip_factor : the factor of the gradient, float64, one number
     """
     size = gradient.size
     device.launch(
         Program("training", gradient.dtype.name), "adamw", grid(size), THREADS,
-        *old, gradient, *new, numbers, shortening, np.int64(size), np.int64(decayed),
+        *old, gradient, *new, numbers, clip_factor, np.int64(size), np.int64(decayed),
         *map(float, (*betas, eps, weight_decay)),
     )  # fmt: skip
 
@@ -58,10 +58,10 @@ def adamw(
     betas: tuple[float, float],
     weight_decay: float,
     decayed: int,
-    shortening: float,
+    clip_factor: float,
     average_decay: float,
     eps: float = 1e-8,
-    share: Any = None,
+    parallel_for: Any = None,
 ) -> bool:
     """See :func:`npdiff.kernels.adamw.adamw`; False, and nothing done, off a GPU."""
     device = device_of(gradient, *old, *new)
@@ -71,7 +71,7 @@ def adamw(
     changing = numbers(step, learning_rate=learning_rate, betas=betas, average_decay=average_decay)
     launch(
         device, old, gradient, new, xp.asarray(changing),
-        xp.full((), shortening, dtype=xp.float64),
+        xp.full((), clip_factor, dtype=xp.float64),
         decayed=decayed, betas=betas, eps=eps, weight_decay=weight_decay,
     )  # fmt: skip
     return True

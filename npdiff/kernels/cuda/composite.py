@@ -1,11 +1,11 @@
-"""Half a residual block on a GPU: normalisation, modulation and SiLU, the convolution, the sums."""
+"""Half a residual block on a GPU: normalization, modulation and SiLU, the convolution, the sums."""
 
 from npdiff.backend import Array
-from npdiff.kernels.cuda.conv import way
+from npdiff.kernels.cuda.conv import algorithm
 from npdiff.kernels.cuda.device import alike, contiguous
-from npdiff.kernels.cuda.norm import normalised
+from npdiff.kernels.cuda.norm import normalized
 from npdiff.kernels.cuda.shifted import out_size
-from npdiff.ops.conv import Padding
+from npdiff.ops._conv import Padding
 from npdiff.pullback import Cotangents, Traced
 from npdiff.random import Key
 
@@ -30,8 +30,8 @@ def norm_silu_conv(
     """See :func:`npdiff.ops.norm_silu_conv`. The activations are made anew in the pullback."""
     if key is not None and rate > 0.0:
         return None
-    norm = normalised(x, gamma, beta, scale, offset, groups=groups, eps=eps, silu=True)
-    convolution = way(x, w, 1, padding)
+    norm = normalized(x, gamma, beta, scale, offset, groups=groups, eps=eps, silu=True)
+    convolution = algorithm(x, w, 1, padding)
     if norm is None or convolution is None:
         return None
     N, F = x.shape[0], w.shape[-1]

@@ -7,7 +7,7 @@ from npdiff.kernels.cuda.device import alike, contiguous, device_of
 from npdiff.kernels.cuda.settings import settings
 from npdiff.kernels.cuda.shifted import Pads, Shifted, out_size
 from npdiff.kernels.cuda.winograd import Winograd
-from npdiff.ops.conv import Padding
+from npdiff.ops._conv import Padding
 from npdiff.pullback import Cotangents, Traced
 
 #: Channels from which a product for each tap has enough to do; fewer are gathered into one.
@@ -36,7 +36,7 @@ class Convolution(Protocol):
         ...
 
 
-def way(x: Array, w: Array, stride: int, padding: Padding) -> Convolution | None:
+def algorithm(x: Array, w: Array, stride: int, padding: Padding) -> Convolution | None:
     """How to convolve these arrays, or None where the definition does as well.
 
     Winograd's transforms have rounding of their own and save arithmetic that TF32 and half
@@ -83,7 +83,7 @@ def conv(
     x: Array, w: Array, b: Array | None = None, *, stride: int = 1, padding: Padding = None
 ) -> Traced | None:
     """See :func:`npdiff.ops.conv`."""
-    convolution = way(x, w, stride, padding)
+    convolution = algorithm(x, w, stride, padding)
     if convolution is None or not alike(x, (b, w.shape[-1:])):
         return None
     has_bias = b is not None

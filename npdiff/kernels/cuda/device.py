@@ -41,7 +41,7 @@ class Device(Protocol):
 
         Parameters
         ----------
-        a, b, out : matrices, or stacks of as many matrices; numbers of a row are neighbours
+        a, b, out : matrices, or stacks of as many matrices; numbers of a row are neighbors
         transposed : whether a, and whether b, is to be read transposed
         add : whether to add to ``out`` what was there
         tf32 : whether factors may be rounded to 10 bits behind the point; sums are in float32

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from npdiff.acceleration import fixed_weights
+from npdiff.acceleration import frozen_weights
 from npdiff.backend import Array, namespace
 from npdiff.errors import InputError
 
@@ -22,7 +22,7 @@ class Captured:
     What is recorded are addresses and launches. So the function takes no arguments, reads what
     changes from ``inputs``, waits for nothing and brings nothing from the host; the memory it asks
     for is from a pool of its own that nobody else is given. What it returns is overwritten by the
-    next call. Weights are prepared (:func:`npdiff.acceleration.prepared`) anew in every call.
+    next call. Weights are prepared (:func:`npdiff.acceleration.prepacked`) anew in every call.
 
     Where nothing can be captured, as on the host, every call runs as always; where a GPU refuses,
     there is a warning as well.
@@ -93,7 +93,7 @@ class Captured:
         place[...] = namespace(place).asarray(value, dtype=place.dtype)
 
     def _run(self) -> Any:
-        with fixed_weights():
+        with frozen_weights():
             return self._f()
 
     def _capture(self) -> None:

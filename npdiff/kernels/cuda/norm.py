@@ -1,4 +1,4 @@
-"""Group normalisation, modulation and SiLU in one launch; the pullback in one."""
+"""Group normalization, modulation and SiLU in one launch; the pullback in one."""
 
 import math
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ WARP = 32
 
 
 @dataclass(frozen=True)
-class Normalised:
+class Normalized:
     r"""silu((1 + scale) group_norm(x) + offset), with or without silu, scale and offset.
 
     Parameters
@@ -25,7 +25,7 @@ class Normalised:
     x : ``(N, *space, C)``, C-contiguous
     gamma, beta : ``(C,)``
     scale, offset : ``(N, C)``, or None
-    groups, eps : of the normalisation
+    groups, eps : of the normalization
     silu : whether SiLU follows
     """
 
@@ -97,7 +97,7 @@ class Normalised:
         return dx, along_x.sum(axis=0), along.sum(axis=0), dscale, doffset
 
 
-def normalised(
+def normalized(
     x: Array,
     gamma: Array,
     beta: Array,
@@ -107,8 +107,8 @@ def normalised(
     groups: int,
     eps: float,
     silu: bool,
-) -> Normalised | None:
-    """The normalisation of these arrays, or None where the kernel does not cover them."""
+) -> Normalized | None:
+    """The normalization of these arrays, or None where the kernel does not cover them."""
     device = device_of(x, gamma, beta, scale, offset)
     if device is None or x.size == 0 or x.ndim < 2:
         return None
@@ -119,14 +119,14 @@ def normalised(
         return None
     x, gamma, beta = (contiguous(a) for a in (x, gamma, beta))
     scale, offset = (None if a is None else contiguous(a) for a in (scale, offset))
-    return Normalised(device, x, gamma, beta, scale, offset, groups, eps, silu)
+    return Normalized(device, x, gamma, beta, scale, offset, groups, eps, silu)
 
 
 def group_norm(
     x: Array, gamma: Array, beta: Array, *, groups: int, eps: float = 1e-5
 ) -> Traced | None:
     """See :func:`npdiff.ops.group_norm`."""
-    norm = normalised(x, gamma, beta, None, None, groups=groups, eps=eps, silu=False)
+    norm = normalized(x, gamma, beta, None, None, groups=groups, eps=eps, silu=False)
     if norm is None:
         return None
     y, statistics = norm.value()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from npdiff.acceleration import prepared
+from npdiff.acceleration import prepacked
 from npdiff.backend import Array, namespace
 from npdiff.kernels.cuda.device import Device
 from npdiff.kernels.cuda.program import THREADS, Program, grid
@@ -45,7 +45,7 @@ class Shifted:
         N, PH, PW = self._grid(x)
         steps = _steps(w, PW)
         rows = N * PH * PW - steps[-1]
-        taps = prepared(("cuda", "half"), w, _halved) if self.half else w
+        taps = prepacked(("cuda", "half"), w, _halved) if self.half else w
         padded = self._padded(x, self._grid(x), (self.pads[0][0], self.pads[1][0]), half=self.half)
         products = namespace(x).empty((N * PH * PW, w.shape[-1]), dtype=x.dtype)
         for k, (step, tap) in enumerate(zip(steps, _each(taps), strict=True)):

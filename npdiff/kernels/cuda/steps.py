@@ -1,6 +1,6 @@
 """A step of training and a step of DDIM whose arrays stay where they are, so that each is a graph.
 
-Schedules and parameterisations are evaluated on the host, as everywhere; what a step needs of them
+Schedules and parameterizations are evaluated on the host, as everywhere; what a step needs of them
 is a few numbers for each sample.
 """
 
@@ -23,7 +23,7 @@ class TrainingStep:
     r"""Noise, network, loss, pullback, clipping, AdamW, moving average: all on the device.
 
     With :math:`x_t = \alpha x_0 + \sigma \epsilon`, the target :math:`a x_0 + b \epsilon` and a
-    weight for each sample, which serves every schedule and every parameterisation.
+    weight for each sample, which serves every schedule and every parameterization.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class TrainingStep:
     state : flat arrays on the device, written to by every step
     shape : ``(N, *space, C)`` of a batch
     decayed : elements of the flat arrays that weight decay applies to, which come first
-    labelled : whether the network is told labels
+    labeled : whether the network is told labels
     seed : of the noise, which is that of ``Key(seed, 0 .. N - 1, step, "train/noise")``
     betas, eps, weight_decay : of AdamW
     limit : of the norm of the gradient
@@ -53,7 +53,7 @@ class TrainingStep:
         shape: tuple[int, ...],
         *,
         decayed: int,
-        labelled: bool = False,
+        labeled: bool = False,
         seed: int = 0,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -62,7 +62,7 @@ class TrainingStep:
         cuda: Any = None,
     ) -> None:
         self.model, self.state, self._gradient, self._total = model, state, gradient, total
-        self._labelled, self._seed, self._limit = labelled, seed, limit
+        self._labeled, self._seed, self._limit = labeled, seed, limit
         self._betas, self._adam_eps = betas, eps
         self._decayed, self._weight_decay = decayed, weight_decay
         device = device_of(total)
@@ -72,7 +72,7 @@ class TrainingStep:
         xp, dtype, N = namespace(total), total.dtype, shape[0]
         self._eps = xp.empty(shape, dtype=dtype)
         self._samples = xp.arange(N, dtype=xp.uint64)
-        per_sample = ("clock", "alpha", "sigma", "a", "b", "weight")
+        per_sample = ("timestep", "alpha", "sigma", "a", "b", "weight")
         self.inputs = {name: xp.zeros(N, dtype=dtype) for name in per_sample}
         self.inputs["x_0"] = xp.zeros(shape, dtype=dtype)
         self.inputs["labels"] = xp.zeros(N, dtype=xp.int64)
@@ -94,7 +94,7 @@ class TrainingStep:
         ----------
         step : its number; the corrections of AdamW and the noise depend on it
         learning_rate, average_decay : of this step
-        batch : ``x_0``, ``clock``, ``alpha``, ``sigma``, ``a``, ``b``, ``weight``, ``labels``;
+        batch : ``x_0``, ``timestep``, ``alpha``, ``sigma``, ``a``, ``b``, ``weight``, ``labels``;
             what is not given stays as it was
 
         Returns
@@ -114,17 +114,17 @@ class TrainingStep:
             self._eps, self._samples, of["step"], seed=self._seed, stream="train/noise"
         )
         x_0, eps = of["x_0"], self._eps
-        labels = {"labels": of["labels"]} if self._labelled else {}
-        y, model_vjp = self.model(alpha * x_0 + sigma * eps, of["clock"], **labels)
+        labels = {"labels": of["labels"]} if self._labeled else {}
+        y, model_vjp = self.model(alpha * x_0 + sigma * eps, of["timestep"], **labels)
         loss, loss_vjp = ops.squared_error(y, target=a * x_0 + b * eps, weight=of["weight"])
         dmodel = model_vjp(*loss_vjp(1.0))[0]
         for place, leaf in zip(tree.leaves(self._gradient), tree.leaves(dmodel), strict=True):
             place[...] = leaf
         norm = xp.sqrt(xp.sum(xp.square(self._total, dtype=xp.float64)))
-        shortening = xp.minimum(self._limit / norm, 1.0)
+        clip_factor = xp.minimum(self._limit / norm, 1.0)
         adamw.launch(
             self._device,
-            *(self.state, self._total, self.state, of["numbers"], shortening),
+            *(self.state, self._total, self.state, of["numbers"], clip_factor),
             decayed=self._decayed,
             betas=self._betas,
             eps=self._adam_eps,
@@ -140,11 +140,11 @@ class SamplingStep:
 
         \hat x_0 = \mathrm{clip}(p\,x + q\,y), \qquad x \leftarrow r\,x + s\,\hat x_0
 
-    with the network's output y and four numbers that the schedule and the parameterisation give.
+    with the network's output y and four numbers that the schedule and the parameterization give.
 
     Parameters
     ----------
-    model : called as ``model(x, clock, labels=...)``
+    model : called as ``model(x, timestep, labels=...)``
     x : ``(N, ...)`` on the device: where sampling begins, and is
     labels, null : ``(N,)`` on the device, or None; with both, guided by classifier-free guidance
     guidance : its w
@@ -170,7 +170,7 @@ class SamplingStep:
             labels = xp.concatenate([labels, null])
         self._labels = {} if labels is None else {"labels": labels}
         rows = x.shape[0] * (2 if self._guided else 1)
-        self.inputs = {"clock": xp.zeros(rows, dtype=x.dtype), "x": x}
+        self.inputs = {"timestep": xp.zeros(rows, dtype=x.dtype), "x": x}
         self.inputs |= {name: xp.zeros((), dtype=x.dtype) for name in "pqrs"}
         self._step = Captured(self._advance, self.inputs, cuda=cuda)
 
@@ -179,16 +179,16 @@ class SamplingStep:
         """Whether steps are launches of a graph by now."""
         return self._step.captured
 
-    def __call__(self, clock: float, **coefficients: float) -> Array:
+    def __call__(self, timestep: float, **coefficients: float) -> Array:
         """A step at one time for all samples, given p, q, r and s; ``x`` is written to."""
-        rows = self.inputs["clock"].shape
-        return self._step(clock=np.full(rows, clock), **coefficients)
+        rows = self.inputs["timestep"].shape
+        return self._step(timestep=np.full(rows, timestep), **coefficients)
 
     def _advance(self) -> Array:
         xp, x, of = namespace(self.x), self.x, self.inputs
         both = xp.concatenate([x, x]) if self._guided else x
         with forward_only():
-            y, _ = self.model(both, of["clock"], **self._labels)
+            y, _ = self.model(both, of["timestep"], **self._labels)
         if self._guided:
             with_label, without = y[: x.shape[0]], y[x.shape[0] :]
             y = without + self._guidance * (with_label - without)

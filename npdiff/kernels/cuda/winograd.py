@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from npdiff.acceleration import prepared
+from npdiff.acceleration import prepacked
 from npdiff.backend import Array, namespace
 from npdiff.kernels.cuda.device import Device
 from npdiff.kernels.cuda.program import THREADS, Program, grid
@@ -33,13 +33,13 @@ class Winograd:
         self, x: Array, w: Array, b: Array | None, shift: Array | None, residual: Array | None
     ) -> Array:
         """See :class:`~npdiff.kernels.cuda.conv.Convolution`."""
-        U = prepared(("cuda", self.outputs), w, self._weights)
+        U = prepacked(("cuda", self.outputs), w, self._weights)
         return self._convolved(x, U, self.pads, b, shift, residual)
 
     def pullback(self, x: Array, w: Array, dy: Array) -> tuple[Array, Array]:
         """See :class:`~npdiff.kernels.cuda.conv.Convolution`."""
         xp, C, F = namespace(x), w.shape[-2], w.shape[-1]
-        turned = prepared(("cuda", self.outputs, "turned"), w, self._turned)
+        turned = prepacked(("cuda", self.outputs, "turned"), w, self._turned)
         (top, bottom), (left, right) = self.pads
         dx = self._convolved(dy, turned, ((2 - top, 2 - bottom), (2 - left, 2 - right)))
         V = self._input(x, self.pads, dy.shape[1:3])

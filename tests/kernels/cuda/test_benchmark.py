@@ -104,7 +104,7 @@ def test_numbers_that_disagree_are_told(cupy, emulator, monkeypatch, capsys):
 
 
 def test_convolutions_are_timed_every_way(cupy, emulator):
-    found = gpu_tasks.ways(cupy, (1, 4, 4, 16), 16, "float16")
+    found = gpu_tasks.algorithms(cupy, (1, 4, 4, 16), 16, "float16")
     assert list(found)[::2] == ["winograd", "shifted", "definition"]
     seen = []
     for run in found.values():

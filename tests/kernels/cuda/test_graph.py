@@ -5,7 +5,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from npdiff.acceleration import prepared
+from npdiff.acceleration import prepacked
 from npdiff.errors import InputError
 from npdiff.kernels.adamw import Vectors
 from npdiff.kernels.cuda import adamw, noise
@@ -176,7 +176,7 @@ def test_weights_are_prepared_anew_in_every_call():
 
     def f():
         for _ in range(2):
-            prepared("here", w, made.append)
+            prepacked("here", w, made.append)
 
     step = Captured(f, {"w": w})
     step()

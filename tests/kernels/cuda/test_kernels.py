@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from npdiff import ops
-from npdiff.acceleration import definitions_only, fixed_weights
+from npdiff.acceleration import definitions_only, frozen_weights
 from npdiff.kernels.cuda.settings import CONVOLUTIONS, using
 from npdiff.random import Key
 from npdiff.verify import strict
@@ -136,16 +136,16 @@ CONV_CASES = {
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("way", ["winograd", "shifted"])
+@pytest.mark.parametrize("algorithm", ["winograd", "shifted"])
 @pytest.mark.parametrize("case", CONV_CASES)
-def test_conv(emulator, kernel, case, way, dtype):
+def test_conv(emulator, kernel, case, algorithm, dtype):
     shape, taps, padding = CONV_CASES[case]
     F = 5
     args = [normal(*shape, dtype=dtype), normal(*taps, shape[-1], F, seed=1, dtype=dtype)]
     args.append(normal(F, seed=2, dtype=dtype))
-    bound = (WINOGRAD if way == "winograd" else BOUND)[dtype]
-    with using(convolution=way):
-        if way == "winograd" and taps != (3, 3):
+    bound = (WINOGRAD if algorithm == "winograd" else BOUND)[dtype]
+    with using(convolution=algorithm):
+        if algorithm == "winograd" and taps != (3, 3):
             assert kernel("conv")(*on_device(args), padding=padding) is None
             return
         hold(kernel("conv"), ops.conv, args, bound, padding=padding)
@@ -167,8 +167,8 @@ def test_conv_of_any_size(compiled, N, H, W, C, F, pads):
     args = [normal(N, H, W, C), normal(3, 3, C, F, seed=1), normal(F, seed=2)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(DEVICES, "npdiff", lambda: compiled)
-        for way in ("winograd", "shifted"):
-            with using(convolution=way):
+        for algorithm in ("winograd", "shifted"):
+            with using(convolution=algorithm):
                 hold(conv, ops.conv, args, 1e-12, padding=padding)
 
 
@@ -182,9 +182,9 @@ COMPOSITE_CASES = {
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("way", ["winograd", "shifted"])
+@pytest.mark.parametrize("algorithm", ["winograd", "shifted"])
 @pytest.mark.parametrize("case", COMPOSITE_CASES)
-def test_norm_silu_conv(emulator, kernel, case, way, dtype):
+def test_norm_silu_conv(emulator, kernel, case, algorithm, dtype):
     N, H, W, C, F = 2, 5, 6, 8, 4
     shapes = {
         "x": (N, H, W, C), "gamma": (C,), "beta": (C,), "w": (3, 3, C, F), "b": (F,),
@@ -195,8 +195,8 @@ def test_norm_silu_conv(emulator, kernel, case, way, dtype):
         normal(*shape, seed=i, dtype=dtype) if name in given else None
         for i, (name, shape) in enumerate(shapes.items())
     ]
-    bound = (WINOGRAD if way == "winograd" else BOUND)[dtype]
-    with using(convolution=way):
+    bound = (WINOGRAD if algorithm == "winograd" else BOUND)[dtype]
+    with using(convolution=algorithm):
         hold(kernel("norm_silu_conv"), ops.norm_silu_conv, args, bound, groups=4, eps=1e-5)
 
 
@@ -234,14 +234,14 @@ def test_what_is_not_covered_is_left_to_the_definition(emulator, kernel):
     assert norm(normal(2, 3, 4), normal(4), normal(4), groups=2) is None  # on the host
 
 
-@pytest.mark.parametrize("way", CONVOLUTIONS)
-def test_definitions_take_the_kernels(emulator, way):
+@pytest.mark.parametrize("algorithm", CONVOLUTIONS)
+def test_definitions_take_the_kernels(emulator, algorithm):
     """The decorated definition hands over, and the setting decides how."""
     x, w = on_device([normal(2, 6, 6, 16), normal(3, 3, 16, 16)])
-    with using(convolution=way):
+    with using(convolution=algorithm):
         ops.conv(x, w)
     first = {"auto": ["winograd_weights"], "winograd": ["winograd_weights"], "shifted": ["pad"]}
-    assert emulator.log[:1] == first.get(way, [])
+    assert emulator.log[:1] == first.get(algorithm, [])
     emulator.log.clear()
     with definitions_only():
         ops.conv(x, w)
@@ -259,8 +259,8 @@ def test_views_are_as_good_as_arrays(emulator, kernel):
         dy = normal(*y.shape, seed=99)
         expected = vjp(dy)
     placed = [strict.xp.repeat(a, 2, axis=-1)[..., ::2] for a in on_device([*args, dy])]
-    for way in ("winograd", "shifted"):
-        with using(convolution=way):
+    for algorithm in ("winograd", "shifted"):
+        with using(convolution=algorithm):
             found, vjp = kernel("norm_silu_conv")(*placed[:-1], groups=4)
             cotangents = vjp(placed[-1])
         np.testing.assert_allclose(found.get(), y, atol=1e-12)
@@ -270,7 +270,7 @@ def test_views_are_as_good_as_arrays(emulator, kernel):
 
 def test_weights_are_prepared_once(emulator, kernel):
     x, w = on_device([normal(2, 6, 6, 16), normal(3, 3, 16, 16)])
-    with fixed_weights():
+    with frozen_weights():
         kernel("conv")(x, w)
         kernel("conv")(x, w)
     assert emulator.log.count("winograd_weights") == 1

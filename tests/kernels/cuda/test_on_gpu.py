@@ -53,15 +53,15 @@ CASES = {
 
 
 WAYS = [
-    (case, way, precision)
+    (case, algorithm, precision)
     for case in CASES
-    for way in (("winograd", "shifted") if "conv" in case else ("auto",))
+    for algorithm in (("winograd", "shifted") if "conv" in case else ("auto",))
     for precision in (BOUND if "conv" in case else ("float32", "float64"))
 ]
 
 
-@pytest.mark.parametrize(("case", "way", "precision"), WAYS)
-def test_functions(xp, case, way, precision):
+@pytest.mark.parametrize(("case", "algorithm", "precision"), WAYS)
+def test_functions(xp, case, algorithm, precision):
     shapes, options = CASES[case]
     definition = getattr(ops, case.split(",")[0])
     dtype = "float64" if precision == "float64" else "float32"
@@ -72,7 +72,7 @@ def test_functions(xp, case, way, precision):
         expected = vjp(dy)
     placed = [xp.asarray(a.astype(dtype)) for a in (*args, dy)]
     chosen = "float32" if precision == "float64" else precision
-    with using(convolution=way, precision=chosen):
+    with using(convolution=algorithm, precision=chosen):
         found, vjp = definition(*placed[:-1], **options)
         cotangents = vjp(placed[-1])
     near(found, y, BOUND[precision])
@@ -86,7 +86,7 @@ def test_adamw(xp):
     gradient, new = rng.standard_normal(1000).astype("f4"), old._replace()
     options = {
         "step": 3, "learning_rate": 2e-3, "betas": (0.9, 0.99), "weight_decay": 0.1,
-        "decayed": 600, "average_decay": 0.98, "shortening": 0.5,
+        "decayed": 600, "average_decay": 0.98, "clip_factor": 0.5,
     }  # fmt: skip
     new = host.Vectors(*(np.empty_like(a) for a in old))
     host.adamw(old, gradient, new, **options)
@@ -130,12 +130,12 @@ def test_a_network(xp):
     network = tree.map(
         lambda a: a + 0.1 * rng.standard_normal(a.shape), nn.UNet.init(1, width=32, blocks=1)
     )
-    x, clock = normal(2, 8, 8, 1), np.array([3.0, 700.0])
+    x, timestep = normal(2, 8, 8, 1), np.array([3.0, 700.0])
     with definitions_only():
-        y, vjp = network(x, clock)
+        y, vjp = network(x, timestep)
         gradient = vjp(y)[0]
     there = tree.map(xp.asarray, network)
-    found, vjp = there(xp.asarray(x), xp.asarray(clock))
+    found, vjp = there(xp.asarray(x), xp.asarray(timestep))
     near(found, y, 1e-11)
     for a, b in zip(tree.leaves(vjp(xp.asarray(y))[0]), tree.leaves(gradient), strict=True):
         near(a, b, 1e-9)

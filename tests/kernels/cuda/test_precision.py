@@ -35,11 +35,11 @@ def test_an_error_of_a_convolution_is_that_of_its_factors(emulator, precision, s
     with definitions_only():
         exact, _ = ops.conv(x.astype(np.float64), w.astype(np.float64))
         weight, _ = ops.conv(np.abs(x).astype(np.float64), np.abs(w).astype(np.float64))
-    share = np.abs(y.get() - exact) / weight
+    parallel_for = np.abs(y.get() - exact) / weight
     # Half precision has spacing 2^-24 below 2^-14: small factors are rounded to that.
     small = 2.0**-25 * 9 * 24 * (np.abs(w).max() + np.abs(x).max()) * (precision == "float16")
     assert (np.abs(y.get() - exact) <= (2 * UNIT + UNIT**2 + 2e-6) * weight + small).all()
-    assert share.max() > 1e-5  # it did round
+    assert parallel_for.max() > 1e-5  # it did round
     assert {line for line in emulator.log if "multiply" in line} == {
         {"tf32": "multiply float32 tf32", "float16": "multiply float16"}[precision]
     }
@@ -80,13 +80,13 @@ def test_a_network_in_every_precision(emulator, precision, bound):
     rng = np.random.default_rng(3)
     fresh = nn.UNet.init(1, width=16, blocks=1, heads=2)
     network = tree.map(lambda a: a + 0.05 * rng.standard_normal(a.shape).astype(np.float32), fresh)
-    x, clock = normal(2, 8, 8, 1), np.float32([3.0, 700.0])
+    x, timestep = normal(2, 8, 8, 1), np.float32([3.0, 700.0])
     with forward_only():
         with definitions_only():
-            expected, _ = network(x, clock)
+            expected, _ = network(x, timestep)
         place = strict.xp.asarray
         with using(precision=precision):
-            y, _ = tree.map(place, network)(place(x), place(clock))
+            y, _ = tree.map(place, network)(place(x), place(timestep))
     assert np.linalg.norm(y.get() - expected) <= bound * np.linalg.norm(expected)
 
 

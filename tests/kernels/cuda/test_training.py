@@ -8,16 +8,16 @@ import pytest
 
 from npdiff import nn, ops, tree
 from npdiff.errors import InputError
-from npdiff.grids import trailing
 from npdiff.kernels import adamw as host
 from npdiff.kernels.cuda import adamw, noise
 from npdiff.kernels.cuda.steps import SamplingStep, TrainingStep
-from npdiff.parameterisation import ROWS
+from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.random import Key
 from npdiff.samplers import sample
 from npdiff.schedules import SCHEDULES
-from npdiff.train import optimiser
-from npdiff.train.flat import Layout
+from npdiff.spacings import trailing
+from npdiff.training import optimizer
+from npdiff.training.flat import Layout
 from npdiff.verify import strict
 
 OPTIONS = {
@@ -38,13 +38,15 @@ def placed(values):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("shortening", [1.0, 0.3])
-def test_adamw_is_that_of_the_host_to_the_last_bit(emulator, dtype, shortening):
+@pytest.mark.parametrize("clip_factor", [1.0, 0.3])
+def test_adamw_is_that_of_the_host_to_the_last_bit(emulator, dtype, clip_factor):
     old, gradient = vectors(1000, dtype)
     new = host.Vectors(*(np.empty_like(a) for a in old))
-    host.adamw(old, gradient, new, shortening=shortening, **OPTIONS)
+    host.adamw(old, gradient, new, clip_factor=clip_factor, **OPTIONS)
     there, found = placed(old), placed(new)
-    assert adamw.adamw(there, strict.xp.asarray(gradient), found, shortening=shortening, **OPTIONS)
+    assert adamw.adamw(
+        there, strict.xp.asarray(gradient), found, clip_factor=clip_factor, **OPTIONS
+    )
     for a, b in zip(found, new, strict=True):
         np.testing.assert_array_equal(a.get(), b)
     assert emulator.log == ["adamw"]
@@ -53,7 +55,7 @@ def test_adamw_is_that_of_the_host_to_the_last_bit(emulator, dtype, shortening):
 def test_adamw_in_place(emulator):
     """The new state where the old one was, the new first moment where the gradient was."""
     old, gradient = vectors(300, np.float32)
-    options = {**OPTIONS, "decayed": 100, "shortening": 0.5}
+    options = {**OPTIONS, "decayed": 100, "clip_factor": 0.5}
     new = host.Vectors(*(np.empty_like(a) for a in old))
     host.adamw(old, gradient, new, **options)
     there, g = placed(old), strict.xp.asarray(gradient)
@@ -64,7 +66,7 @@ def test_adamw_in_place(emulator):
 
 def test_adamw_leaves_the_host_to_the_host(emulator):
     old, gradient = vectors(10, np.float32)
-    assert not adamw.adamw(old, gradient, old, shortening=1.0, **OPTIONS)
+    assert not adamw.adamw(old, gradient, old, clip_factor=1.0, **OPTIONS)
     assert not emulator.log
 
 
@@ -102,32 +104,32 @@ def batch(step):
     """What a step is told: data, labels, and what schedule and row say of its times."""
     rng, schedule = np.random.default_rng(step), SCHEDULES["cosine"]()
     t = rng.integers(1, 1000, SHAPE[0]).astype(float)
-    a, b = ROWS["v"].coefficients(schedule, t)[:2]
+    a, b = PARAMETERIZATIONS["v"].coefficients(schedule, t)[:2]
     return {
         "x_0": rng.uniform(-1, 1, SHAPE), "labels": rng.integers(0, 4, SHAPE[0]),
-        "clock": schedule.clock(t), "alpha": schedule.alpha(t), "sigma": schedule.sigma(t),
+        "timestep": schedule.timestep(t), "alpha": schedule.alpha(t), "sigma": schedule.sigma(t),
         "a": a, "b": b, "weight": rng.uniform(0.5, 2.0, SHAPE[0]),
     }  # fmt: skip
 
 
 def by_definition(model, steps, limit):
     """The same training by maps over trees: losses, norms, weights, average."""
-    moments, average, numbers = optimiser.Moments.zero(model), model, []
+    moments, average, numbers = optimizer.Moments.zero(model), model, []
     for step in steps:
         now = batch(step)
         column = {k: now[k][:, None, None, None] for k in ("alpha", "sigma", "a", "b")}
         eps = Key(5, np.arange(SHAPE[0]), step, "train/noise").normal(SHAPE[1:])
         x_t = column["alpha"] * now["x_0"] + column["sigma"] * eps
         target = column["a"] * now["x_0"] + column["b"] * eps
-        y, model_vjp = model(x_t, now["clock"], labels=now["labels"])
+        y, model_vjp = model(x_t, now["timestep"], labels=now["labels"])
         loss, loss_vjp = ops.squared_error(y, target=target, weight=now["weight"])
         gradient = model_vjp(*loss_vjp(1.0))[0]
-        norm = float(optimiser.global_norm(gradient))
-        model, moments = optimiser.adamw(
-            model, optimiser.clip(gradient, norm, limit), moments,
+        norm = float(optimizer.global_norm(gradient))
+        model, moments = optimizer.adamw(
+            model, optimizer.clip(gradient, norm, limit), moments,
             step=step, learning_rate=1e-3, weight_decay=0.1,
         )  # fmt: skip
-        average = optimiser.ema(average, model, 0.9)
+        average = optimizer.ema(average, model, 0.9)
         numbers.append((float(loss), norm))
     return numbers, model, average
 
@@ -142,7 +144,7 @@ def training_step(network, limit, cuda=None):
             place[...] = xp.asarray(leaf)
     step = TrainingStep(
         model, gradient, total, state, SHAPE,
-        decayed=layout.decayed, labelled=True, seed=5, weight_decay=0.1, limit=limit, cuda=cuda,
+        decayed=layout.decayed, labeled=True, seed=5, weight_decay=0.1, limit=limit, cuda=cuda,
     )  # fmt: skip
     return step, model, average
 
@@ -169,38 +171,42 @@ def test_a_step_of_training_is_for_a_device(network):
         training_step(network, math.inf)
 
 
-def coefficients(schedule, row, t, s):
+def coefficients(schedule, parameterization, t, s):
     """p, q, r and s of a step of DDIM from t to s: both maps are linear, so units tell them."""
     one, zero = np.ones((1, 1)), np.zeros((1, 1))
-    p, q = (row.solve(schedule, x, y, t)[0].item() for x, y in ((one, zero), (zero, one)))
+    p, q = (
+        parameterization.solve(schedule, x, y, t)[0].item() for x, y in ((one, zero), (zero, one))
+    )
     r = float(schedule.sigma(s) / schedule.sigma(t))
     return {"p": p, "q": q, "r": r, "s": float(schedule.alpha(s) - r * schedule.alpha(t))}
 
 
 @pytest.mark.parametrize("guidance", [None, 3.0])
-@pytest.mark.parametrize("row", ["v", "eps"])
-def test_a_step_of_sampling(emulator, network, row, guidance):
+@pytest.mark.parametrize("parameterization", ["v", "eps"])
+def test_a_step_of_sampling(emulator, network, parameterization, guidance):
     """Steps of DDIM are the sampler's, guided and clipped."""
-    from npdiff.denoiser import Denoiser, clipped, plain
+    from npdiff.denoiser import Denoiser, clip_x0, inference_network
     from npdiff.guidance import classifier_free
 
-    schedule, row = SCHEDULES["cosine"](), ROWS[row]
+    schedule, parameterization = SCHEDULES["cosine"](), PARAMETERIZATIONS[parameterization]
     labels, null = np.array([0, 1, 2]), np.full(3, 3)
     x = Key(1, range(3)).normal(SHAPE[1:])
-    times = trailing(schedule, 4)
-    denoise = Denoiser(plain(network, labels=labels), schedule, row)
+    timesteps = trailing(schedule, 4)
+    denoise = Denoiser(inference_network(network, labels=labels), schedule, parameterization)
     if guidance is not None:
-        free = Denoiser(plain(network, labels=null), schedule, row)
+        free = Denoiser(inference_network(network, labels=null), schedule, parameterization)
         denoise = classifier_free(denoise, free, guidance)
-    *_, last = sample("ddim", clipped(denoise, schedule), schedule, x, times)
+    *_, last = sample("ddim", clip_x0(denoise, schedule), schedule, x, timesteps)
     place = strict.xp.asarray
     step = SamplingStep(
         tree.map(place, network), place(x), place(labels),
         None if guidance is None else place(null), guidance=guidance or 1.0,
     )  # fmt: skip
-    for t, s in pairwise(times):
+    for t, s in pairwise(timesteps):
         with strict.transfers() as moves:
-            found = step(float(schedule.clock(t)), **coefficients(schedule, row, t, s))
+            found = step(
+                float(schedule.timestep(t)), **coefficients(schedule, parameterization, t, s)
+            )
         assert not moves.to_host
         assert len(moves.to_device) == 5
     np.testing.assert_allclose(found.get(), last.x, atol=1e-9)

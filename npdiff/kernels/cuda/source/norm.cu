@@ -1,8 +1,8 @@
-// Group normalisation, modulation and SiLU of x (N, S, C) in one launch, and the pullback in one.
+// Group normalization, modulation and SiLU of x (N, S, C) in one launch, and the pullback in one.
 //
 // A block has one sample and a slice of `width` channels, whole groups of `deep` channels each. Its
 // threads are rows of `width`: a thread keeps to one channel and takes every rows-th position, so
-// that neighbours in a warp are neighbours in memory. grid (slices, N), block (width * rows).
+// that neighbors in a warp are neighbors in memory. grid (slices, N), block (width * rows).
 
 struct Place {
     int row, rows, lane, channel, group, groups;
@@ -40,7 +40,7 @@ __device__ inline void apply(const Place& at, const REAL* x, REAL* y, int S, int
 }
 
 // Statistics by Welford's recurrence in a thread and Chan's formula between threads: the squares
-// are of centred numbers all the way, so that a large mean costs no digits.
+// are of centerd numbers all the way, so that a large mean costs no digits.
 extern "C" __global__ void norm_silu(const REAL* x, const REAL* gamma, const REAL* beta,
                                      const REAL* scale, const REAL* offset, REAL* y, REAL* mean,
                                      REAL* rstd, int S, int C, int deep, int width, double eps,

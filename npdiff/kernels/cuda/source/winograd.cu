@@ -3,7 +3,7 @@
 // and G (IN, 3) stand before this text as the macros BT_ROWS, AT_ROWS and G_ROWS: local constants
 // in unrolled loops, so that multiplications by 0 and 1 vanish when it is compiled.
 //
-// One thread, one tile and one channel; neighbours in a warp are neighbouring channels.
+// One thread, one tile and one channel; neighbors in a warp are neighboring channels.
 
 struct Tile {
     long long index, tiles;  // of the tile, and how many there are

@@ -1,0 +1,1 @@
+"""The laboratory: npdiff's own evidence. Checks of every equation, errata, golden values."""

@@ -1,0 +1,1 @@
+"""The checks of the labeled equations, a file for each part of the package."""

@@ -1,0 +1,135 @@
+"""Classifier guidance: scores by complex steps on Bayes' rule, steps in betas."""
+
+import math
+
+import numpy as np
+
+from npdiff import guidance
+from npdiff.backend import Array, namespace, to_host
+from npdiff.exact.classifier import class_gradient
+from npdiff.laboratory.checks.tilted import (
+    BROAD,
+    gradient,
+    log_class,
+    log_density,
+    mixture,
+    moment,
+    points,
+    scores,
+)
+from npdiff.laboratory.registry import Case, check, relative
+from npdiff.process import posterior_variance, transition
+from npdiff.samplers import ddpm
+from npdiff.schedules import Times, linear_betas
+
+
+@check(
+    "classifier-guidance",
+    route="complex steps on log q(x_t) + w log p(k | x_t), the classifier's part by Bayes' rule",
+    tolerance=1e-10,
+    cases=24,
+)
+def classifier_guided_score(case: Case) -> float:
+    """The guided score of a mixture against a complex step; at w = 1 that of its component."""
+    schedule, t, scales = moment(case)
+    k, x = case.index // 2 % 2, points(case, scales)
+    w = np.ones(5) if case.index % 2 else case.rng.uniform(0.3, 4.0, 5)
+
+    def log_class_gradient(x: Array, t: Times) -> Array:
+        host = gradient(lambda x: log_class(BROAD, scales, x, k), to_host(x))
+        return namespace(x).asarray(host)
+
+    denoise = mixture(BROAD).denoiser(schedule)
+    guided = guidance.classifier_guided(denoise, schedule, log_class_gradient, w)
+    found = scores(schedule, guided, x, t)
+
+    def log_tilted(x: np.ndarray) -> np.ndarray:
+        return log_density(BROAD, scales, x) + w * log_class(BROAD, scales, x, k)
+
+    expected = gradient(log_tilted, to_host(x))
+    if case.index % 2:
+        alone = ([1.0], [BROAD[1][k]], [BROAD[2][k]])
+        expected = gradient(lambda x: log_density(alone, scales, x), to_host(x))
+    return relative(found, np.stack([expected, expected]))
+
+
+@check(
+    "class-gradient",
+    route="complex steps on the logarithm of Bayes' rule",
+    tolerance=1e-10,
+    cases=12,
+)
+def classes_by_bayes(case: Case) -> float:
+    """The gradient of a component's probability against a complex step on Bayes' rule."""
+    schedule, t, scales = moment(case)
+    k, x = case.index % 2, points(case, scales)
+    found = class_gradient(mixture(BROAD), schedule, k)(x, t)
+    return relative(found, gradient(lambda x: log_class(BROAD, scales, x, k), to_host(x)))
+
+
+@check(
+    "classifier-mean-shift",
+    route="the ancestral step in betas, its mean shifted by hand, Algorithm 1 as it is written",
+    tolerance=1e-11,
+    cases=16,
+)
+def shifted_mean_in_betas(case: Case) -> float:
+    """A step of ddpm with shifted mean against the step in betas plus w Sigma gradient."""
+    schedule = linear_betas(200, 5e-4, 0.1)
+    s, t = sorted(case.rng.choice(np.arange(1, 200), 2, replace=False))
+    w, k, x = float(case.rng.uniform(0.5, 4.0)), case.index % 2, case.normal((4, 2))
+    large, at_mean = bool(case.index // 2 % 2), bool(case.index // 4 % 2)
+    denoise = mixture(BROAD).denoiser(schedule)
+
+    def scales(t: float) -> tuple[float, float]:
+        kept = float(np.prod(1.0 - schedule.betas[1 : int(t) + 1]))
+        return math.sqrt(kept), math.sqrt(1.0 - kept)
+
+    def pull(x: Array, t: Times) -> Array:
+        host = gradient(lambda x: log_class(BROAD, scales(float(t)), x, k), to_host(x))
+        return namespace(x).asarray(host)
+
+    guided = guidance.mean_shifted(
+        denoise, schedule, pull, w, np.array([float(t), float(s)]), at_mean=at_mean,
+        variance=(lambda *of: transition(*of)[1]) if large else posterior_variance,
+    )  # fmt: skip
+    (step,) = ddpm(
+        guided, schedule, x, np.array([float(t), float(s)]),
+        variance="large" if large else "small", noise=lambda i: 0.0 * x,
+    )  # fmt: skip
+    abar_t, abar_s = scales(t)[0] ** 2, scales(s)[0] ** 2
+    beta = 1.0 - abar_t / abar_s
+    eps = to_host(denoise(x, float(t))[1])
+    mean = (to_host(x) - beta / math.sqrt(1.0 - abar_t) * eps) / math.sqrt(1.0 - beta)
+    variance = beta if large else (1.0 - abar_s) / (1.0 - abar_t) * beta
+    place = (case.array(mean), s) if at_mean else (x, t)
+    return relative(step.x, mean + w * variance * to_host(pull(*place)))
+
+
+@check(
+    "label-gradient",
+    route="complex steps on the logarithm of the softmax of a small network",
+    tolerance=1e-12,
+    cases=4,
+)
+def gradient_of_a_label(case: Case) -> float:
+    """The gradient of a network's log-probabilities against complex steps."""
+    size = (2.0, 500.0)[case.index % 2]  # at the second the exponentials would overflow
+    inner, outer = case.normal((3, 5)), size * case.normal((5, 4))
+    x, labels = case.normal((6, 3)), case.rng.integers(0, 4, 6)
+
+    def classifier(x: Array, t: Times) -> object:
+        h = namespace(x).tanh(x @ inner)
+        return h @ outer, lambda dlogits: (
+            "a gradient",
+            ((dlogits @ outer.T) * (1.0 - h * h)) @ inner.T,
+        )
+
+    def log_probability(x: np.ndarray) -> np.ndarray:
+        logits = np.tanh(x @ to_host(inner)) @ to_host(outer)
+        logits = logits - logits.real.max(axis=1, keepdims=True)
+        odds = np.exp(logits)
+        return logits[np.arange(6), labels] - np.log(odds.sum(axis=1))
+
+    found = guidance.label_gradient(classifier, labels)(x, 0.5)
+    return relative(found, gradient(log_probability, to_host(x)))

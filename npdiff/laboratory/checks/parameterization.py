@@ -1,0 +1,179 @@
+"""Checks of what a network's output means, and of the denoiser that reads it."""
+
+import numpy as np
+
+from npdiff.backend import to_host
+from npdiff.denoiser import Denoiser, clip_x0
+from npdiff.laboratory.checks.process import a_schedule, timesteps
+from npdiff.laboratory.registry import Case, check, relative
+from npdiff.parameterization import PARAMETERIZATIONS, Parameterization, edm
+from npdiff.process import marginal
+from npdiff.schedules import Cosine
+
+
+@check("output", route="the error of a known answer", tolerance=1e-12, cases=12)
+def targets_of_data_and_noise(case: Case) -> float:
+    """The rows of data and noise answer with the data and the noise themselves."""
+    schedule = a_schedule(case)
+    t = timesteps(case, schedule, 3)
+    x_0, eps = case.normal((3, 2)) + 0.7, case.normal((3, 2))
+    return max(
+        relative(PARAMETERIZATIONS["x0"].target(schedule, x_0, eps, t), x_0),
+        relative(PARAMETERIZATIONS["eps"].target(schedule, x_0, eps, t), eps),
+    )
+
+
+@check(
+    "output", "solution", "determinant", route="numpy.linalg on the 2x2 system", tolerance=1e-9,
+    cases=32,
+)  # fmt: skip
+def rows_by_linear_algebra(case: Case) -> dict[str, float]:
+    """Target, determinant and inverse of an arbitrary row against the solver of linear systems."""
+    schedule = a_schedule(case)
+    a, b = case.rng.normal(size=2)
+    parameterization = Parameterization(
+        "arbitrary", lambda schedule, t: (np.full(np.shape(t), a), np.full(np.shape(t), b))
+    )
+    t = timesteps(case, schedule, 3)
+    x_0, eps = case.normal((3, 2)) + 0.7, case.normal((3, 2))
+    systems = np.array([[[schedule.alpha(u), schedule.sigma(u)], [a, b]] for u in t])
+    known = np.stack([to_host(x_0), to_host(eps)], axis=1)
+    x_t, output = np.moveaxis(systems @ known, 1, 0)
+    solved = np.linalg.solve(systems, np.stack([x_t, output], axis=1))
+    found = parameterization.solve(schedule, case.array(x_t), case.array(output), t)
+    conditioned = np.abs(np.linalg.det(systems)).min() / np.abs(systems).max() ** 2
+    return {
+        "output": relative(parameterization.target(schedule, x_0, eps, t), output),
+        "determinant": relative(parameterization.determinant(schedule, t), np.linalg.det(systems)),
+        "solution": conditioned * relative(np.stack([to_host(f) for f in found], 1), solved),
+    }
+
+
+@check("solution", route="every row's target back to data and noise", tolerance=1e-11, cases=48)
+def rows_are_inverse_pairs(case: Case) -> float:
+    """Each named row, solved at its own target, on every schedule."""
+    schedule = a_schedule(case)
+    t = timesteps(case, schedule, 3)
+    x_0, eps = case.normal((3, 2)) + 0.7, case.normal((3, 2))
+    x_t = marginal(schedule, x_0, eps, t)
+    worst = 0.0
+    for parameterization in PARAMETERIZATIONS.values():
+        found = parameterization.solve(
+            schedule, x_t, parameterization.target(schedule, x_0, eps, t), t
+        )
+        # What a row says of the data, and of the noise, it says in units of x_t.
+        alpha, sigma = (case.array(s(t)[:, None]) for s in (schedule.alpha, schedule.sigma))
+        worst = max(
+            worst,
+            relative(alpha * found[0] + x_t, alpha * x_0 + x_t),
+            relative(sigma * found[1] + x_t, sigma * eps + x_t),
+        )
+    return worst
+
+
+@check("v-prediction", route="central differences in the angle", tolerance=1e-9)
+def v_is_the_velocity_on_the_circle(case: Case) -> float:
+    """With (alpha, sigma) = (cos, sin) of an angle, v is the derivative of x_t by that angle."""
+    schedule = Cosine()
+    t = timesteps(case, schedule, 4)
+    x_0, eps = case.normal((4, 2)) + 0.7, case.normal((4, 2))
+    angle = np.arctan2(schedule.sigma(t), schedule.alpha(t))[:, None]
+    h = 1e-3
+    slope = 0.0
+    for k, c in ((1, 8 / 12), (-1, -8 / 12), (2, -1 / 12), (-2, 1 / 12)):
+        at = angle + k * h
+        slope = slope + c / h * (case.array(np.cos(at)) * x_0 + case.array(np.sin(at)) * eps)
+    return relative(PARAMETERIZATIONS["v"].target(schedule, x_0, eps, t), slope)
+
+
+@check("score", route="complex step through the log-density", tolerance=1e-10, cases=12)
+def score_by_complex_step(case: Case) -> float:
+    """The score against the derivative of log N(x_t; alpha_t x_0, sigma_t^2)."""
+    schedule = a_schedule(case)
+    t = timesteps(case, schedule, 4)
+    alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+    x_0, eps = case.rng.normal(0.7, 0.5, 4), case.rng.normal(size=4)
+    x_t = alpha * x_0 + sigma * eps + 1e-30j
+    log_density = -0.5 * (x_t - alpha * x_0) ** 2 / sigma**2
+    found = PARAMETERIZATIONS["score"].target(schedule, case.array(x_0), case.array(eps), t)
+    return relative(found, log_density.imag / 1e-30)
+
+
+@check("velocity", route="central differences in time", tolerance=1e-6, cases=12)
+def velocity_by_differences(case: Case) -> float:
+    """The velocity against the slope of alpha_t x_0 + sigma_t eps, inside of a chain's steps."""
+    schedule = a_schedule(case)
+    t = timesteps(case, schedule, 4)
+    t = t if schedule.steps is None else np.floor(t) + 0.5
+    h = 1e-3 * np.minimum(t, 1.0)
+    x_0, eps = case.normal((4, 2)) + 0.7, case.normal((4, 2))
+    slope = 0.0
+    for k, c in (
+        (1, 45 / 60),
+        (-1, -45 / 60),
+        (2, -9 / 60),
+        (-2, 9 / 60),
+        (3, 1 / 60),
+        (-3, -1 / 60),
+    ):
+        at = t + k * h
+        along = case.array((c * schedule.alpha(at) / h)[:, None]) * x_0
+        slope = slope + along + case.array((c * schedule.sigma(at) / h)[:, None]) * eps
+    return relative(PARAMETERIZATIONS["velocity"].target(schedule, x_0, eps, t), slope)
+
+
+@check(
+    "edm-preconditioning", "edm-input", route="linear regression of data on x_t", tolerance=1e-11,
+    cases=24,
+)  # fmt: skip
+def edm_by_regression(case: Case) -> dict[str, float]:
+    """Data of deviation sigma_d are what x_t predicts of them plus F times what is left over."""
+    schedule, sigma_data = a_schedule(case), case.rng.uniform(0.2, 2.0)
+    parameterization = edm(sigma_data)
+    (t,) = timesteps(case, schedule, 1)
+    alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
+    # Covariance of (x_0, x_t), from independent x_0 and eps.
+    mixing = np.array([[1.0, 0.0], [alpha, sigma]])
+    covariance = mixing @ np.diag([sigma_data**2, 1.0]) @ mixing.T
+    slope = covariance[0, 1] / covariance[1, 1]
+    left = np.sqrt(np.linalg.det(covariance) / covariance[1, 1])
+    x_t, F = case.normal((3, 2)), case.normal((3, 2))
+    x_0, _ = parameterization.solve(schedule, x_t, F, t)
+    network_input = parameterization.network_input(schedule, x_t, t)
+    return {
+        "edm-preconditioning": relative(x_0, slope * x_t + left * F),
+        "edm-input": relative(network_input, x_t / float(np.sqrt(covariance[1, 1]))),
+    }
+
+
+@check("edm-input", route="a network that answers with its input", tolerance=1e-12, cases=12)
+def denoiser_shows_the_scaled_input(case: Case) -> float:
+    """What a denoiser shows its network, read off the network's side."""
+    schedule = a_schedule(case)
+    t = timesteps(case, schedule, 3)
+    seen = []
+
+    def network(x: np.ndarray, timestep: np.ndarray) -> np.ndarray:
+        seen.append(x)
+        return x
+
+    x = case.normal((3, 2))
+    Denoiser(network, schedule, edm(0.8))(x, t)
+    deviation = np.sqrt((0.8 * schedule.alpha(t)) ** 2 + schedule.sigma(t) ** 2)
+    return relative(seen[0], x / case.array(deviation[:, None]))
+
+
+@check("clipping", route="numbers one by one", tolerance=1e-12, cases=8)
+def clipping_one_by_one(case: Case) -> float:
+    """The clipped estimate, and the noise that is left over, element by element."""
+    schedule = a_schedule(case)
+    (t,) = timesteps(case, schedule, 1)
+    alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
+    x, estimate = case.normal((4, 3)), 2.0 * case.normal((4, 3))
+    low, high = -0.6, 1.1
+    found = clip_x0(lambda x, t: (estimate, x), schedule, low, high)(x, t)
+    kept = [min(max(float(value), low), high) for value in to_host(estimate).ravel()]
+    noise = [(float(v) - alpha * k) / sigma for v, k in zip(to_host(x).ravel(), kept, strict=True)]
+    return max(
+        relative(found[0].ravel(), np.array(kept)), relative(found[1].ravel(), np.array(noise))
+    )

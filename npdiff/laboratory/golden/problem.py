@@ -1,0 +1,111 @@
+"""A problem that is stated to the last digit, and its answer."""
+
+import importlib
+import inspect
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from npdiff.laboratory.equations import equations
+
+#: Significant decimal digits of what is written.
+DIGITS = 12
+
+_CITED = re.compile(r":eq:\x60([^\x60]+)\x60")
+_ROLE = re.compile(r":(?:func|class|mod|meth|data):`~?\.?([^`]+)`")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is to be computed, from what, and what comes out.
+
+    Attributes
+    ----------
+    name : ``"schedule/cosine"``
+    statement : the task in words
+    given : its numbers, by name
+    values : the answers, by name
+    uses : functions, classes and modules whose docstrings define what is meant
+    """
+
+    name: str
+    statement: str
+    given: Mapping[str, Any]
+    values: Mapping[str, Any]
+    uses: tuple[Any, ...] = ()
+
+
+def wave(phase: float, shape: tuple[int, ...]) -> np.ndarray:
+    """sin(i + phase) at row-major flat index i: numbers that anybody can make."""
+    return np.sin(np.arange(int(np.prod(shape))) + phase).reshape(shape)
+
+
+def inference_network(value: Any) -> Any:
+    """Arrays as nested lists; floats with 12 digits; what JSON cannot say as a word."""
+    if isinstance(value, Mapping):
+        return {str(key): inference_network(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [inference_network(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return inference_network(value.tolist())
+    if isinstance(value, bool | str) or value is None:
+        return value
+    if isinstance(value, int | np.integer):
+        return int(value)
+    value = float(value)
+    return float(f"{value:.{DIGITS}g}") if np.isfinite(value) else str(value)
+
+
+def definition(f: Any) -> str:
+    """The docstring of a function, a class or a module."""
+    return inspect.getdoc(f) or ""
+
+
+def key_of(f: Any) -> str:
+    """How the file refers to a definition: ``npdiff.samplers._ddim.ddim``."""
+    return f.__name__ if inspect.ismodule(f) else f"{f.__module__}.{f.__qualname__}"
+
+
+def defined(uses: Iterable[Any]) -> dict[str, str]:
+    """The docstrings of what is used, and of what of npdiff these refer to in turn, by key."""
+    found: dict[str, str] = {}
+    queue = list(uses)
+    while queue:
+        f = queue.pop()
+        if key_of(f) not in found:
+            found[key_of(f)] = definition(f)
+            queue += [g for name in _ROLE.findall(definition(f)) if (g := _resolved(name))]
+    return dict(sorted(found.items()))
+
+
+def _resolved(name: str) -> Any:
+    """What a full name stands for; None if it is not npdiff's."""
+    parts = name.split(".")
+    for cut in range(len(parts), 1, -1) if parts[0] == "npdiff" else ():
+        try:
+            found = importlib.import_module(".".join(parts[:cut]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[cut:]:
+            found = getattr(found, part)
+        return found if inspect.getdoc(found) and hasattr(found, "__name__") else None
+    return None
+
+
+def cited(texts: list[str]) -> dict[str, str]:
+    """The equations that the texts cite, and those that these cite in turn, by label."""
+    known, found, queue = equations(), {}, list(texts)
+    while queue:
+        for label in _CITED.findall(queue.pop()):
+            if label in known and label not in found:
+                found[label] = known[label].latex
+                queue.append(known[label].latex)
+    return dict(sorted(found.items()))
+
+
+def readable(text: str) -> str:
+    """A docstring without the marks of its markup that say nothing to a reader."""
+    return _ROLE.sub(r"\1", text).replace("``", "`")

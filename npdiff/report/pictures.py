@@ -1,0 +1,284 @@
+"""Pictures: grids of images, strips that show noise come and go, loss curves; PNG and GIF.
+
+Everything here takes images as bytes or as numbers in [-1, 1], gray or RGB, channels last, and
+makes bytes of them. Pillow and matplotlib are imported where they are used, and no global state of
+matplotlib (``pyplot``) is touched.
+"""
+
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from npdiff.backend import Array, to_host
+from npdiff.errors import InputError
+
+_WHITE, _INK = 255, 40
+
+
+def to_uint8(x: Array) -> np.ndarray:
+    """Numbers in [-1, 1] as bytes 0 .. 255: 127.5 (x + 1), rounded; what lies outside is clipped.
+
+    The inverse of :func:`npdiff.data.to_float`. Bytes are left as they are.
+
+    >>> to_uint8(np.array([-1.0, -0.6, 0.0, 1.0, 7.0])).tolist()
+    [0, 51, 128, 255, 255]
+
+    Raises
+    ------
+    InputError
+        If the numbers are not real, or some are NaN.
+    """
+    x = np.asarray(to_host(x))
+    if x.dtype == np.uint8:
+        return x
+    if x.dtype.kind != "f":
+        raise InputError(f"expected images of uint8 or of real numbers in [-1, 1], got {x.dtype}")
+    if np.isnan(x).any():
+        raise InputError("the images hold NaN, so they cannot be drawn")
+    return np.rint(127.5 * (np.clip(x, -1.0, 1.0) + 1.0)).astype(np.uint8)
+
+
+def grid(
+    images: Array, columns: int | None = None, *, scale: int = 1, gap: int = 2, border: int = _WHITE
+) -> np.ndarray:
+    """Many images as one, row by row, with borders between and around them.
+
+    Parameters
+    ----------
+    images : (N, H, W, C) or (N, H, W), bytes or numbers in [-1, 1]
+    columns : images in a row; without it, about as many as there are rows
+    scale : how many pixels wide and high to draw each pixel
+    gap : width of the borders in pixels of the result
+    border : their gray level, 0 to 255
+
+    Returns
+    -------
+    uint8 array (height, width, C)
+
+    Raises
+    ------
+    InputError
+        If the shape is none of these, or a number is out of range.
+    """
+    tiles = _enlarged(_stack(images), scale)
+    N, H, W, C = tiles.shape
+    if columns is None:
+        columns = math.ceil(math.sqrt(N))
+    if columns < 1 or gap < 0 or not 0 <= border <= 255:
+        raise InputError(
+            "expected columns >= 1, gap >= 0 and border from 0 to 255, "
+            f"got columns {columns}, gap {gap}, border {border}"
+        )
+    columns = min(columns, N)
+    rows = -(-N // columns)
+    height, width = rows * (H + gap) + gap, columns * (W + gap) + gap
+    canvas = np.full((height, width, C), border, dtype=np.uint8)
+    for i, tile in enumerate(tiles):
+        top, left = (gap + (i // columns) * (H + gap), gap + (i % columns) * (W + gap))
+        canvas[top : top + H, left : left + W] = tile
+    return canvas
+
+
+def save_png(image: Array, path: str | Path) -> None:
+    """Write one image, (H, W, C) or (H, W), to a PNG file that is at all times whole.
+
+    Raises
+    ------
+    InputError
+        If the image has another shape, or the file cannot be written.
+    """
+    _save([_pillow(image)], path, format="PNG", optimize=True)
+
+
+def save_gif(
+    frames: Iterable[Array], path: str | Path, *, milliseconds: int = 100, hold: int = 1500
+) -> None:
+    """Write images of one shape to an animated GIF that repeats for ever.
+
+    Parameters
+    ----------
+    frames : images, (H, W, C) or (H, W) each. Gray is exact; RGB gets 256 colors a frame.
+    path : the file
+    milliseconds : how long a frame is shown
+    hold : how long the last one is, in milliseconds
+
+    Raises
+    ------
+    InputError
+        If there are no frames, their shapes differ, or the file cannot be written.
+    """
+    images = [_pillow(frame) for frame in frames]
+    if not images:
+        raise InputError("an animation needs at least one frame")
+    if len({(image.size, image.mode) for image in images}) > 1:
+        raise InputError("the frames of an animation must all have one shape")
+    durations = [milliseconds] * (len(images) - 1) + [hold]
+    rest = images[1:]
+    _save(images, path, format="GIF", save_all=True, append_images=rest, duration=durations, loop=0)
+
+
+def noising_strip(x_t: Array, timesteps: Sequence[float], *, scale: int = 3) -> np.ndarray:
+    """One image at several times, side by side, each with its t.
+
+    Parameters
+    ----------
+    x_t : (K, H, W, C), the image at each time
+    timesteps : K numbers
+    scale : how many pixels wide and high to draw each pixel
+
+    Returns
+    -------
+    uint8 array (height, width, C)
+    """
+    return _labeled([x_t], [], timesteps, scale)
+
+
+def denoising_strip(
+    x_t: Array, x_0: Array, timesteps: Sequence[float], *, scale: int = 3
+) -> np.ndarray:
+    """A sample as it emerges: x_t in the upper row, the estimate of x_0 made from it below.
+
+    Parameters
+    ----------
+    x_t, x_0 : (K, H, W, C) each
+    timesteps : K numbers, the time of each column
+    scale : how many pixels wide and high to draw each pixel
+
+    Returns
+    -------
+    uint8 array (height, width, C)
+    """
+    return _labeled([x_t, x_0], [("x", "t"), ("estimate of x", "0")], timesteps, scale)
+
+
+def loss_curve(rows: Iterable[Mapping[str, Any]], path: str | Path, *, key: str = "loss") -> None:
+    """Draw a loss over the steps of a run, on a logarithmic scale, with its running median; a PNG.
+
+    Parameters
+    ----------
+    rows : one mapping a step, with ``"step"`` and ``key``; rows without them are passed over
+    path : the file
+    key : what to draw
+
+    Raises
+    ------
+    InputError
+        If no row has a finite value, or the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator
+
+    points = [(row["step"], row[key]) for row in rows if "step" in row and key in row]
+    steps, values = (
+        np.array([p for p in points if math.isfinite(p[1])], dtype=float).reshape(-1, 2).T
+    )
+    if steps.size == 0:
+        raise InputError(f"there is no {key} to draw yet")
+    figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(steps, values, color="#9ec3e6", linewidth=0.8, label="each step")
+    width = max(1, len(values) // 40)
+    if width > 1:
+        windows = np.lib.stride_tricks.sliding_window_view(values, width)
+        middle = steps[width // 2 : width // 2 + len(windows)]
+        label = f"median of {width} steps"
+        axes.plot(middle, np.median(windows, axis=1), color="#0b4f8a", linewidth=1.8, label=label)
+        axes.legend(frameon=False)
+    if (values > 0).all():
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("")
+    axes.set(xlabel="step", ylabel=key)
+    axes.grid(color="#e6e6e6", which="both", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    out = io.BytesIO()
+    figure.savefig(out, format="png", metadata={"Software": None})
+    _write(out.getvalue(), path)
+
+
+def _stack(images: Array) -> np.ndarray:
+    """Images as bytes (N, H, W, C)."""
+    images = to_uint8(images)
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or images.shape[-1] not in (1, 3) or images.size == 0:
+        raise InputError(
+            f"expected images of shape (N, H, W, 1) or (N, H, W, 3), got {images.shape}"
+        )
+    return images
+
+
+def _enlarged(tiles: np.ndarray, scale: int) -> np.ndarray:
+    if scale < 1:
+        raise InputError(f"expected a scale of at least 1, got {scale}")
+    return tiles.repeat(scale, axis=1).repeat(scale, axis=2)
+
+
+def _pillow(image: Array) -> Any:
+    from PIL import Image
+
+    image = to_uint8(image)
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.ndim != 3 or image.shape[-1] not in (1, 3) or image.size == 0:
+        raise InputError(f"expected one image of shape (H, W, 1) or (H, W, 3), got {image.shape}")
+    return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+
+
+def _labeled(
+    rows: Sequence[Array], names: Sequence[tuple[str, str]], timesteps: Sequence[float], scale: int
+) -> np.ndarray:
+    """Rows of images on white: each column headed by its time, each row by a name and its index."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    tiles = [_enlarged(_stack(row), scale) for row in rows]
+    K, H, W, C = tiles[0].shape
+    if any(row.shape != tiles[0].shape for row in tiles) or len(timesteps) != K:
+        shapes = ", ".join(str(row.shape) for row in rows)
+        raise InputError(f"a strip of {len(timesteps)} times does not fit images of shape {shapes}")
+    size = max(10, min(16, W // 6))
+    font, small = ImageFont.load_default(size), ImageFont.load_default(0.7 * size)
+    texts = [f"t = {_number(t)}" for t in timesteps]
+    gap = max(4, W // 12)
+    pitch = max(W, *(math.ceil(font.getlength(text)) for text in texts)) + gap
+    name_height = round(1.6 * size) if names else 0
+    head = round(2.2 * size)
+    height = head + len(rows) * (H + name_height + gap)
+    canvas = Image.new("L" if C == 1 else "RGB", (K * pitch + gap, height), "white")
+    draw = ImageDraw.Draw(canvas)
+    ink = _INK if C == 1 else (_INK,) * 3
+    for column, text in enumerate(texts):
+        middle = gap + column * pitch + (pitch - gap) / 2
+        draw.text((middle, head / 2), text, fill=ink, font=font, anchor="mm")
+        left = round(middle - W / 2)
+        for r, row in enumerate(tiles):
+            top = head + r * (H + name_height + gap) + name_height
+            canvas.paste(_pillow(row[column]), (left, top))
+    for r, (name, index) in enumerate(names):
+        base = head + r * (H + name_height + gap) + name_height - 0.5 * size
+        draw.text((gap, base), name, fill=ink, font=font, anchor="ls")
+        right = gap + font.getlength(name) + 1
+        draw.text((right, base + 0.25 * size), index, fill=ink, font=small, anchor="ls")
+    return np.asarray(canvas).reshape(canvas.height, canvas.width, C)
+
+
+def _number(t: float) -> str:
+    return str(round(t)) if abs(t - round(t)) < 1e-9 else f"{t:.3g}"
+
+
+def _save(images: Sequence[Any], path: str | Path, **options: Any) -> None:
+    out = io.BytesIO()
+    images[0].save(out, **options)
+    _write(out.getvalue(), path)
+
+
+def _write(content: bytes, path: str | Path) -> None:
+    from npdiff.files import atomic
+
+    with atomic(path) as file:
+        file.write(content)

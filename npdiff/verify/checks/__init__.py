@@ -1,1 +1,0 @@
-"""The checks of the labelled equations, a file for each part of the package."""

@@ -1,0 +1,344 @@
+"""Sampling in one call: guidance, keyed noise, frames, what it refuses."""
+
+import numpy as np
+import pytest
+
+from npdiff import samplers
+from npdiff.acceleration import frozen_weights, prepacked
+from npdiff.denoiser import Denoise, Denoiser, clip_x0, inference_network
+from npdiff.errors import InputError
+from npdiff.generation import (
+    SamplingConfig,
+    cached,
+    denoiser,
+    frames_of,
+    generate,
+    network,
+    resolve_labels,
+    sharded,
+    start,
+    trajectory,
+)
+from npdiff.guidance import classifier_free, dynamic_threshold, guidance_interval, rescale_cfg
+from npdiff.nn import TimeEmbedding, UNet
+from npdiff.parameterization import PARAMETERIZATIONS
+from npdiff.random import Key
+from npdiff.runs import Checkpoint, Config
+from npdiff.runtime import ThreadPool
+from npdiff.samplers import Step, keyed_noise
+from npdiff.schedules import SCHEDULES
+from npdiff.spacings import SPACINGS
+from npdiff.tree import map as tree_map
+
+MODEL = {
+    "channels": 1,
+    "width": 8,
+    "multipliers": (1,),
+    "blocks": 1,
+    "attention": (),
+    "heads": 2,
+    "classes": 3,
+}
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> Checkpoint:
+    """A model with random weights everywhere, so that time and label matter."""
+    rng = np.random.default_rng(1)
+    unet = tree_map(
+        lambda w: (w + 0.1 * rng.standard_normal(w.shape)).astype(np.float32), UNet.init(0, **MODEL)
+    )
+    config = Config(shape=(8, 8, 1), classes=("a", "b", "c"), model=MODEL, shard=2)
+    return Checkpoint(unet, config, 0)
+
+
+def test_samples(checkpoint: Checkpoint) -> None:
+    images = generate(checkpoint, [0, 1, 2], steps=3, guidance=2.0, seed=4)
+    assert (images.shape, images.dtype) == ((3, 8, 8, 1), np.float32)
+    assert np.abs(images).max() <= 1.0
+    assert images.std() > 0.1
+    np.testing.assert_array_equal(
+        images, generate(checkpoint, [0, 1, 2], steps=3, guidance=2.0, seed=4)
+    )
+    assert (
+        np.abs(images - generate(checkpoint, [0, 1, 2], steps=3, guidance=2.0, seed=5)).max() > 0.1
+    )
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
+def test_a_sample_is_its_own(checkpoint: Checkpoint, sampler: str) -> None:
+    """Not a matter of its neighbors, of threads, or of the batch it was made in."""
+    settings = {"steps": 3, "guidance": 2.0, "sampler": sampler}
+    many = generate(checkpoint, [2, 1, 0, 1, 2], threads=1, **settings)
+    alone = generate(checkpoint, [1], indices=[3], threads=1, **settings)
+    threads = generate(checkpoint, [2, 1, 0, 1, 2], threads=3, **settings)
+    np.testing.assert_allclose(many[3], alone[0], atol=1e-5)
+    np.testing.assert_allclose(many, threads, atol=1e-5)
+    assert np.abs(many[1] - many[3]).max() > 0.1  # one label, two draws
+
+
+def test_guidance_in_one_batch_is_guidance(checkpoint: Checkpoint) -> None:
+    """A batch of both branches against two evaluations, at one time and at one time a sample."""
+    schedule = SCHEDULES["cosine"]()
+    labels = np.array([2, 0])
+    x = np.random.default_rng(0).standard_normal((2, 8, 8, 1)).astype(np.float32)
+    with ThreadPool(1) as workers:
+
+        def at(w: float, chosen: np.ndarray) -> object:
+            settings = SamplingConfig(guidance=w, clip=False)
+            return denoiser(checkpoint, chosen, settings, schedule, workers=workers)
+
+        cond, uncond, guided = at(1.0, labels), at(0.0, labels), at(3.0, labels)
+        for t in (400.0, np.array([100.0, 900.0])):
+            expected = classifier_free(cond, uncond, 3.0)(x, t)
+            for ours, theirs in zip(guided(x, t), expected, strict=True):
+                np.testing.assert_allclose(ours, theirs, atol=1e-4)
+        assert np.abs(cond(x, 400.0)[0] - uncond(x, 400.0)[0]).max() > 1e-3
+
+
+@pytest.mark.parametrize("w", [0.0, 3.0])
+def test_remedies_in_one_batch_are_the_remedies(checkpoint: Checkpoint, w: float) -> None:
+    """Rescale, interval and threshold of settings against the functions of the guidance package."""
+    schedule = SCHEDULES["cosine"]()
+    labels = np.array([2, 0])
+    x = np.random.default_rng(0).standard_normal((2, 8, 8, 1)).astype(np.float32)
+    with ThreadPool(1) as workers:
+
+        def at(**settings: object) -> Denoise:
+            how = SamplingConfig(clip=False, **settings)
+            return denoiser(checkpoint, labels, how, schedule, workers=workers)
+
+        cond, guided = at(guidance=1.0), at(guidance=w)
+        rescale = rescale_cfg(guided, cond, schedule, 0.6)
+        interval = guidance_interval(rescale, cond, schedule, 0.2, 2.0)
+        for expected, settings in (
+            (rescale, {"rescale": 0.6}),
+            (interval, {"rescale": 0.6, "interval": (0.2, 2.0)}),
+            (guidance_interval(guided, cond, schedule, 0.2, 2.0), {"interval": (0.2, 2.0)}),
+            (dynamic_threshold(rescale, schedule, 0.9), {"rescale": 0.6, "threshold": 0.9}),
+        ):
+            found = at(guidance=w, **settings)
+            for t in (50.0, 400.0, 980.0):
+                for ours, theirs in zip(found(x, t), expected(x, t), strict=True):
+                    np.testing.assert_allclose(ours, theirs, atol=2e-4)
+        assert np.abs(rescale(x, 400.0)[0] - guided(x, 400.0)[0]).max() > 1e-3
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "heun", "dpmpp-sde"])
+def test_in_so_many_words(checkpoint: Checkpoint, sampler: str) -> None:
+    """One call against its parts: two plain networks, guidance, clipping, the sampler."""
+    labels, schedule = np.array([2, 0, 2]), SCHEDULES["cosine"]()
+    key = Key(7, np.arange(3), stream="sample")
+    timesteps = SPACINGS["trailing"](schedule, 4)
+    x = start(key, schedule, checkpoint, timesteps[0], np)
+
+    def told(labels: np.ndarray) -> Denoise:
+        return Denoiser(
+            inference_network(checkpoint.model, labels=labels),
+            schedule,
+            PARAMETERIZATIONS[checkpoint.config.prediction],
+        )
+
+    denoise = clip_x0(classifier_free(told(labels), told(np.full(3, 3)), 2.5), schedule)
+    noise = keyed_noise(key.fold("step"), x)
+    *_, last = samplers.sample(sampler, denoise, schedule, x, timesteps, noise)
+    found = generate(checkpoint, labels, seed=7, sampler=sampler, steps=4, guidance=2.5)
+    np.testing.assert_allclose(found, last.x, atol=1e-4)
+
+
+def counting(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of rows of every call of a time embedding from now on."""
+    rows: list[int] = []
+    call = TimeEmbedding.__call__
+
+    def counted(self: TimeEmbedding, timestep: np.ndarray) -> object:
+        rows.append(len(timestep))
+        return call(self, timestep)
+
+    monkeypatch.setattr(TimeEmbedding, "__call__", counted)
+    return rows
+
+
+def test_times_are_embedded_once(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the start, for every time of the grid and every label that occurs, the null label too."""
+    rows = counting(monkeypatch)
+    generate(checkpoint, [2, 0, 2, 2], steps=5, guidance=2.0, threads=1)
+    assert rows == [5 * 3]
+
+
+def test_times_that_are_not_of_the_grid(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model itself is asked, and its answers are as good."""
+    schedule, labels = SCHEDULES["cosine"](), np.array([2, 0])
+    x = np.random.default_rng(0).standard_normal((2, 8, 8, 1)).astype(np.float32)
+    with ThreadPool(1) as workers:
+
+        def asked(steps: int) -> Denoise:
+            settings = SamplingConfig(steps=steps, guidance=2.0, clip=False)
+            return denoiser(checkpoint, labels, settings, schedule, workers=workers)
+
+        coarse, fine = asked(2), asked(8)
+        rows = counting(monkeypatch)
+        for t in (1000.0, 500.0, np.array([500.0, 1000.0])):
+            for a, b in zip(coarse(x, t), fine(x, t), strict=True):
+                np.testing.assert_allclose(a, b, atol=1e-5)
+        assert rows == []
+        for t in (250.0, np.array([500.0, 250.0])):
+            for a, b in zip(coarse(x, t), fine(x, t), strict=True):
+                np.testing.assert_allclose(a, b, atol=1e-5)
+        assert sum(rows) == 2 * 4
+        coarse(x, 0.0)
+        assert sum(rows) == 3 * 4
+
+
+def test_tables_that_would_be_too_large(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"steps": 3, "guidance": 2.0, "threads": 1}
+    expected = generate(checkpoint, [2, 0], **settings)
+    monkeypatch.setattr(network, "LARGEST_TABLES", 100)
+    rows = counting(monkeypatch)
+    np.testing.assert_allclose(generate(checkpoint, [2, 0], **settings), expected, atol=1e-5)
+    assert sum(rows) == 3 * 4
+
+
+def test_weights_are_prepared_once(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For all steps of a trajectory; who looks at its frames is bound by no promise."""
+    made: list[int] = []
+    call, w = UNet.__call__, np.ones(1)
+
+    def preparing(self: UNet, *args: object, **kwargs: object) -> object:
+        prepacked("test", w, lambda _: made.append(1) or len(made))
+        return call(self, *args, **kwargs)
+
+    monkeypatch.setattr(UNet, "__call__", preparing)
+    with ThreadPool(1) as workers:
+        for _ in trajectory(
+            checkpoint, np.array([0]), np.arange(1), SamplingConfig(steps=4, guidance=2.0, interval=(0, 1)),
+            seed=0, workers=workers,
+        ):  # fmt: skip
+            prepacked("test", w, lambda _: made.append(2))
+    assert made.count(1) == 1
+    assert made.count(2) == 5
+
+
+def test_forms_of_weights_are_shared_by_those_who_say_so() -> None:
+    """A dictionary of forms may be returned to; without one they go with their block or network."""
+    made, forms, w = [], {}, np.ones(1)
+
+    def model(x: np.ndarray, timestep: np.ndarray) -> object:
+        return x + prepacked("test", w, lambda w: made.append(1) or w), None
+
+    x, timestep = np.zeros((2, 1)), np.zeros(2)
+    with ThreadPool(1) as workers:
+        for run in (sharded(model, workers, 1, "numpy", forms) for _ in range(2)):
+            assert run(x, timestep).tolist() == [[1.0], [1.0]]
+        with frozen_weights(forms), frozen_weights(forms):
+            prepacked("test", w, lambda _: made.append(1))
+        assert len(made) == 1
+        alone = sharded(model, workers, 1, "numpy")
+        alone(x, timestep), alone(x, timestep)
+    assert len(made) == 2
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_schedule_that_remembers_is_the_schedule(name: str) -> None:
+    schedule = SCHEDULES[name]()
+    own = cached(schedule)
+    t = schedule.t_min + np.array([0.3, 0.6]) * (schedule.t_max - schedule.t_min)
+    sayings = [s for s in vars(own) if s not in vars(schedule)]
+    assert len(sayings) == 13
+    for saying in sayings:
+        what, remembered = getattr(schedule, saying), getattr(own, saying)
+        asked = schedule.log_snr(t) if saying == "time_at" else t
+        np.testing.assert_array_equal(remembered(asked), what(asked))
+        for one in asked:
+            assert remembered(one) == remembered(float(one)) == what(one)
+            assert remembered(one) is remembered(float(one))
+    with pytest.raises(InputError, match="outside"):
+        own.alpha(schedule.t_max + 1.0)
+
+
+def test_thresholding_needs_no_label(checkpoint: Checkpoint) -> None:
+    settings = {"count": 2, "steps": 2}
+    images = generate(checkpoint, threshold=0.9, clip=False, **settings)
+    assert np.abs(images).max() <= 1.0
+    assert np.abs(images - generate(checkpoint, **settings)).max() > 1e-3
+
+
+def test_clipping(checkpoint: Checkpoint) -> None:
+    wild = generate(checkpoint, [0, 1], steps=2, guidance=9.0, clip=False)
+    tame = generate(checkpoint, [0, 1], steps=2, guidance=9.0)
+    assert np.abs(wild).max() > 1.0 >= np.abs(tame).max()
+
+
+def test_frames_pair_a_state_with_its_own_estimate() -> None:
+    frames = list(
+        frames_of(3.0, "x3", iter([Step(2.0, "x2", "from x3"), Step(0.0, "x0", "from x2")]))
+    )
+    assert frames == [(3.0, "x3", "from x3"), (2.0, "x2", "from x2"), (0.0, "x0", "x0")]
+
+
+def test_trajectory_starts_from_noise_of_the_process(checkpoint: Checkpoint) -> None:
+    with ThreadPool(1) as workers:
+        settings = SamplingConfig(steps=2, spacing="linspace")
+        frames = list(
+            trajectory(checkpoint, None, np.arange(300), settings, seed=0, workers=workers)
+        )
+    assert [frame.t for frame in frames] == [1000.0, 1.0, 0.0]
+    assert frames[0].x.dtype == np.float32
+    assert frames[0].x.std() == pytest.approx(1.0, abs=0.02)
+    assert frames[0].x.mean() == pytest.approx(0.0, abs=0.02)
+
+
+def test_unconditional_models() -> None:
+    model = {**MODEL, "classes": None}
+    config = Config(shape=(8, 8, 1), model=model, shard=2)
+    inference_network = Checkpoint(UNet.init(0, **model), config, 0)
+    assert generate(inference_network, count=2, steps=2).shape == (2, 8, 8, 1)
+    with pytest.raises(InputError, match="without labels"):
+        generate(inference_network, [1])
+
+
+def test_places(checkpoint: Checkpoint) -> None:
+    labels, index = resolve_labels(checkpoint, [2, 3])  # 3 is the null label
+    assert labels is not None
+    assert (labels.tolist(), index.tolist()) == ([2, 3], [0, 1])
+    assert resolve_labels(checkpoint, None)[1].tolist() == [0]
+    assert resolve_labels(checkpoint, None, count=3)[1].tolist() == [0, 1, 2]
+    assert resolve_labels(checkpoint, None, indices=[5, 7])[1].tolist() == [5, 7]
+    for arguments in (
+        {"labels": [4]},
+        {"labels": [-1]},
+        {"labels": [0.5]},
+        {"labels": [[1]]},
+        {"labels": []},
+        {"labels": [1, 2], "count": 3},
+        {"labels": [1, 2], "indices": [0]},
+        {"labels": None, "count": 0},
+    ):
+        with pytest.raises(InputError):
+            resolve_labels(checkpoint, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"sampler": "plm"}, "ddim"),
+        ({"spacing": "even"}, "trailing"),
+        ({"guidance": float("inf")}, "guidance"),
+        ({"rescale": 1.5}, "rescale"),
+        ({"threshold": -0.1}, "threshold"),
+        ({"interval": (2.0, 1.0)}, "interval"),
+        ({"interval": (0.1, float("inf"))}, "interval"),
+        ({"steps": 0}, "at least one step"),
+        ({"options": {"color": 1}}, "color"),
+        ({"options": {"eta": 2.0}}, "eta"),
+    ],
+)
+def test_settings_that_cannot_be_used(
+    checkpoint: Checkpoint, settings: dict[str, object], words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        generate(checkpoint, [0], **settings)

@@ -1,0 +1,155 @@
+import dataclasses
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from npdiff import tree
+from npdiff.errors import InputError
+from npdiff.nn import UNet
+from npdiff.runs import PRESETS, Config
+from npdiff.runs.config import MODEL_OPTIONS
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_json_goes_round_for_the_presets(name):
+    config = PRESETS[name]
+    assert Config.from_json(config.to_json()) == config
+
+
+@given(
+    steps=st.integers(51, 2**32 - 1),
+    rate=st.floats(1e-300, 1e300),
+    ema=st.floats(0, 1, exclude_max=True),
+    seed=st.integers(0, 2**64 - 1),
+    data=st.text(min_size=1),
+    betas=st.tuples(st.floats(0, 0.99), st.floats(0, 0.99)),
+    classes=st.lists(st.text()),
+    multipliers=st.lists(st.integers(1, 9)),
+)
+def test_json_goes_round_for_any_value(**values):
+    multipliers = values.pop("multipliers")
+    rate, steps = values.pop("rate"), values.pop("steps")
+    config = Config(learning_rate=rate, steps=steps, model={"multipliers": multipliers}, **values)
+    again = Config.from_json(config.to_json())
+    assert again == config
+    assert again.model["multipliers"] == tuple(multipliers)
+
+
+WRONG = {
+    "data": ["", 3, None],
+    "split": [1],
+    "shape": [3, "888", [8, 8, 0], [8.0]],
+    "classes": ["ab", [1]],
+    "model": [[], "unet", None],
+    "schedule": ["nope", 1, None],
+    "prediction": ["x_0", []],
+    "weighting": ["heavy"],
+    "time_sampler": ["noon", 0.5],
+    "label_drop": [1.0, -0.1, "0.1", math.nan],
+    "steps": [0, -1, 2.5, "10", True, None, 2**32],
+    "batch": [0, 1.0],
+    "accumulate": [0, False],
+    "shard": [0],
+    "learning_rate": [0, -1e-3, math.inf, math.nan, "1e-3", True],
+    "warmup": [-1, 0.5],
+    "decay": ["exponential"],
+    "betas": [0.9, [0.9], [0.9, 0.99, 0.999], [0.9, 1.0], ["a", "b"], [0.9, None]],
+    "weight_decay": [-1, math.nan],
+    "clip": [0, -1],
+    "ema": [1, 1.0, -0.5],
+    "seed": [-1, 2**64, 0.0],
+    "backend": ["torch", "cuda"],
+    "sample_every": [-1, 0.5],
+    "checkpoint_every": [0, 1.5],
+}
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Config)])
+def test_a_wrong_value_is_refused_with_the_fields_name_and_what_is_allowed(name):
+    allowed = {field.name: field.metadata["allowed"] for field in dataclasses.fields(Config)}
+    for value in WRONG[name]:
+        with pytest.raises(InputError) as error:
+            Config(**{name: value})
+        message = str(error.value)
+        assert message == f"config: {name} must be {allowed[name]}, got {value!r}"
+        assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"depth": 3}, "unknown field 'model.depth': choose among channels, width,"),
+        ({"seed": 3}, "unknown field 'model.seed'"),
+        ({"width": 0}, "model.width must be an integer from 1 up, got 0"),
+        ({"width": 8.0}, "model.width must be an integer from 1 up, got 8.0"),
+        ({"multipliers": 2}, "model.multipliers must be a list of integers from 1 up, got 2"),
+        ({"multipliers": [1, "2"]}, "model.multipliers must be a list of integers"),
+        ({"attention": [-1]}, "model.attention must be a list of integers from 0 up"),
+        ({"classes": "ten"}, "model.classes must be an integer from 1 up, or null, got 'ten'"),
+        ({"adagn": 1}, "model.adagn must be true or false, got 1"),
+        ({"dropout": 1.0}, "model.dropout must be a number from 0 up to, not including, 1"),
+        ({"time_variant": 2}, "model.time_variant must be a string"),
+    ],
+)
+def test_a_wrong_model_option_is_refused_by_its_name(options, complaint):
+    with pytest.raises(InputError, match="^config: " + complaint.replace("(", r"\(")):
+        Config(model=options)
+
+
+def test_every_model_option_has_a_check_of_its_own_kind():
+    kinds = {str(kind) for kind in MODEL_OPTIONS.values()}
+    assert len(kinds) == 6  # int, bool, float, str, Sequence[int], int | None
+
+
+def test_unknown_fields_and_text_that_is_no_object_are_refused():
+    with pytest.raises(InputError, match="unknown field 'learning_rat': choose among data, "):
+        Config.from_json('{"learning_rat": 1}')
+    with pytest.raises(InputError, match="not JSON"):
+        Config.from_json("{")
+    with pytest.raises(InputError, match="expected a JSON object, got list"):
+        Config.from_json("[]")
+
+
+def test_a_file_that_cannot_be_read_is_an_input_error(tmp_path):
+    with pytest.raises(InputError, match="cannot read"):
+        Config.read(tmp_path / "none.json")
+    (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="cannot read"):
+        Config.read(tmp_path / "binary.json")
+    (tmp_path / "good.json").write_text(json.dumps({"steps": 77}))
+    assert Config.read(tmp_path / "good.json").steps == 77
+
+
+def test_replace_checks_again_and_leaves_the_original():
+    config = Config()
+    assert config.replace(steps=99).steps == 99
+    assert config.differing(config.replace(steps=99, seed=4)) == ["steps", "seed"]
+    with pytest.raises(InputError, match="steps must be"):
+        config.replace(steps=-1)
+    with pytest.raises(InputError, match="unknown field"):
+        config.replace(step=1)
+    assert config == Config()
+
+
+def test_a_decay_needs_steps_after_the_warm_up():
+    with pytest.raises(InputError, match=r"warmup must be less than steps \(50\)"):
+        Config(steps=50, warmup=50, decay="cosine")
+    assert Config(steps=50, warmup=50, decay="constant").warmup == 50
+
+
+def test_whole_numbers_serve_as_numbers():
+    assert Config(learning_rate=1, clip=2) == Config(learning_rate=1.0, clip=2.0)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_presets_fit_the_network_and_stay_below_eight_megabytes(name):
+    unet = UNet.init(0, channels=1, classes=10, **PRESETS[name].model)
+    assert 5e5 < tree.size(unet) < 2e6
+
+
+def test_a_gpu_works_on_whole_batches():
+    assert Config(batch=64, shard=8, backend="numpy").shard_size == 8
+    assert Config(batch=64, shard=8, backend="cupy").shard_size == 64

@@ -1,0 +1,129 @@
+"""When memory runs out, on the host or on a GPU: what is said, and what is kept."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from npdiff.errors import InputError
+from npdiff.generation import generate, samples
+from npdiff.kernels.cuda.memory import DeviceMemoryError
+from npdiff.nn import UNet
+from npdiff.runs import Checkpoint, Config, Run, checkpoint
+from npdiff.runtime.memory import HostMemoryError, memory_explained
+from npdiff.training import loop, preview, train
+
+
+class OutOfMemoryError(MemoryError):
+    """As CuPy has it."""
+
+
+def numpys() -> MemoryError:
+    """NumPy's own error, had by asking for more than any computer has."""
+    with pytest.raises(MemoryError) as caught:
+        np.empty((2**20, 2**30), dtype=np.float64)
+    return caught.value
+
+
+ERRORS = {
+    "numpy": (numpys, HostMemoryError, "Unable to allocate 8.00 PiB"),
+    "cupy": (lambda: OutOfMemoryError("9,000 bytes"), DeviceMemoryError, "the GPU .*9,000 bytes"),
+}
+
+
+@pytest.mark.parametrize("backend", ERRORS)
+def test_it_says_what_was_asked_and_what_to_do(backend):
+    make, kind, words = ERRORS[backend]
+    with (
+        pytest.raises(kind, match=f"{words}.*try fewer at a time") as caught,
+        memory_explained(backend, "something else", "another thing"),
+        memory_explained(backend, "sampling of 64 images", "fewer at a time"),
+    ):
+        raise make()
+    assert "during sampling of 64 images" in str(caught.value)
+    assert isinstance(caught.value, InputError)
+    assert isinstance(caught.value.__cause__, MemoryError)
+
+
+def test_on_a_gpu_it_may_be_the_hosts_memory_that_runs_out():
+    expected = r"^memory ran out during this: try that$"
+    with pytest.raises(HostMemoryError, match=expected), memory_explained("cupy", "this", "that"):
+        raise MemoryError
+
+
+def test_without_kernels_it_is_said_as_well(monkeypatch):
+    monkeypatch.setitem(sys.modules, "npdiff.kernels.cuda.memory", None)
+    expected = r"during this \(9,000 bytes\): try that"
+    with pytest.raises(HostMemoryError, match=expected), memory_explained("cupy", "this", "that"):
+        raise OutOfMemoryError("9,000 bytes")
+
+
+@pytest.mark.parametrize("error", [KeyError, KeyboardInterrupt, InputError])
+def test_other_errors_pass(error):
+    with pytest.raises(error) as caught, memory_explained("cupy", "this", "that"):
+        raise error("something")
+    assert type(caught.value) is error
+
+
+@pytest.mark.parametrize("backend", ERRORS)
+@pytest.mark.parametrize("where", ["loss_and_gradient", "apply_gradient"])
+def test_training_keeps_its_state(tmp_path, config, dataset, monkeypatch, backend, where):
+    """It stops at step 8, says so, has saved step 7, and goes on as if nothing had happened."""
+    make, kind, words = ERRORS[backend]
+    whole, calls = getattr(loop, where), []
+
+    def short(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 8:
+            raise make()
+        return whole(*args, **kwargs)
+
+    list(train(config, tmp_path / "whole", dataset=dataset))
+    monkeypatch.setattr(loop, where, short)
+    monkeypatch.setattr(loop, "memory_explained", lambda _, *rest: memory_explained(backend, *rest))
+    with pytest.raises(kind, match=words) as caught:
+        list(train(config, tmp_path / "run", dataset=dataset))
+    for part in ("batches of 10, 4 at a time", "model.checkpoint=true", "--resume", "run"):
+        assert part in str(caught.value)
+    assert checkpoint.load(tmp_path / "run" / "state.safetensors", "state")[1].step == 7
+    monkeypatch.undo()
+    list(train(config, tmp_path / "run", resume=True, dataset=dataset))
+    states = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("run", "whole")]
+    assert states[0] == states[1]
+
+
+@pytest.mark.parametrize(("backend", "remedy"), [("numpy", "--set shard=8"), ("cupy", "--batch")])
+def test_what_to_do_depends_on_where_it_trains(tmp_path, config, backend, remedy):
+    run = Run.create(tmp_path / "run", config.replace(backend=backend))
+    with pytest.raises(HostMemoryError) as caught, loop._enough_memory(run):
+        raise MemoryError
+    assert remedy in str(caught.value)
+    assert ("THREADS" in str(caught.value)) == (backend == "numpy")
+
+
+def test_pictures_on_the_way_can_be_had_less_of(tmp_path, config, dataset, monkeypatch):
+    def short(*_args):
+        raise numpys()
+
+    monkeypatch.setattr(preview, "draw", short)
+    with pytest.raises(HostMemoryError, match=r"8 pictures .* try sample_every=0"):
+        list(train(config.replace(sample_every=3), tmp_path / "run", dataset=dataset))
+    assert checkpoint.load(tmp_path / "run" / "state.safetensors", "state")[1].step == 3
+
+
+@pytest.mark.parametrize("backend", ERRORS)
+def test_sampling(monkeypatch, backend):
+    make, kind, words = ERRORS[backend]
+    model = {"channels": 1, "width": 8, "multipliers": (1,), "blocks": 1, "attention": ()}
+    config = Config(shape=(8, 8, 1), model={**model, "classes": None})
+    trained = Checkpoint(UNet.init(0, **config.model), config, 0)
+
+    def frames(*_args, **_kwargs):
+        raise make()
+        yield
+
+    monkeypatch.setattr(samples, "trajectory", frames)
+    with pytest.raises(kind, match=rf"{words}.*try fewer at a time") as caught:
+        generate(trained, count=5, backend=backend)
+    assert "sampling of 5 images" in str(caught.value)
+    assert ("fewer threads" in str(caught.value)) == (backend == "numpy")
