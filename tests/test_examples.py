@@ -23,6 +23,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     plt.switch_backend("Agg")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(EXAMPLES))  # an example may import another example
     drawn: list[int] = []
 
     def show() -> None:
@@ -34,7 +35,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(plt, "show", show)
 
     def call(name: str) -> dict[str, Any]:
-        left = runpy.run_path(str(EXAMPLES / f"plot_{name}.py"))
+        left = runpy.run_path(str(EXAMPLES / f"plot_{name}.py"), run_name="__main__")
         assert drawn
         assert not plt.get_fignums(), "a figure is made and never shown"
         assert not list(tmp_path.iterdir())
@@ -142,3 +143,19 @@ def test_inpainting(run: Run) -> None:
     rows, mask = left["rows"], left["mask"]
     assert (rows[:, 2:][:, :, mask] == rows[:, :1][:, :, mask]).all()
     assert (rows[:, 2:][:, :, ~mask] != rows[:, :1][:, :, ~mask]).any(axis=-1).all()
+
+
+def test_one_page(run: Run) -> None:
+    left = run("one_page")
+    assert np.mean(left["losses"][-100:]) < 0.3
+    distance, data = left["distance"], left["data"]
+    of_new_data = distance(left["new_data"], data)
+    assert distance(left["noise"], data) > 3.0 * of_new_data
+    for x in left["samples"].values():
+        assert distance(x, data) < 1.25 * of_new_data
+
+
+def test_one_page_with_npdiff(run: Run) -> None:
+    left = run("one_page_with_npdiff")
+    assert list(left["differences"]) == list(left["of_page"]) == list(left["of_npdiff"])
+    assert max(left["differences"].values()) < 1e-10
