@@ -68,7 +68,7 @@ def differentiable(f: F) -> F:
     return run  # type: ignore[return-value]
 
 
-def checkpoint(f: Callable[..., Traced]) -> Callable[..., Traced]:
+def gradient_checkpoint(f: Callable[..., Traced]) -> Callable[..., Traced]:
     """``f`` that saves only its arguments and runs again in the pullback.
 
     Works on an op, a layer or a whole model: memory for one more forward pass. Randomness is an
@@ -80,11 +80,11 @@ def checkpoint(f: Callable[..., Traced]) -> Callable[..., Traced]:
         with forward_only():
             y, _ = f(*args, **kwargs)
 
-        def checkpoint_pullback(*dy: Any) -> Cotangents:
+        def gradient_checkpoint_pullback(*dy: Any) -> Cotangents:
             with _record(True):
                 _, pullback = f(*args, **kwargs)
             return pullback(*dy)
 
-        return y, checkpoint_pullback
+        return y, gradient_checkpoint_pullback
 
     return run

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from npdiff import nn, ops, tree
-from npdiff.pullback import checkpoint, differentiable, dropped, forward_only
+from npdiff.pullback import differentiable, dropped, forward_only, gradient_checkpoint
 from npdiff.random import Key
 
 
@@ -45,15 +45,15 @@ def test_differentiable_keeps_name_and_docstring() -> None:
         return 2.0 * x, lambda dy: (2.0 * dy,)
 
     assert (double.__name__, double.__doc__) == ("double", "Twice x.")
-    y, vjp = double(np.ones(2))
-    np.testing.assert_array_equal(vjp(y)[0], 4.0)
+    y, pullback = double(np.ones(2))
+    np.testing.assert_array_equal(pullback(y)[0], 4.0)
 
 
 def test_a_dropped_pullback_says_why(normals) -> None:
     with forward_only():
-        y, vjp = ops.silu(normals((2,)))
+        y, pullback = ops.silu(normals((2,)))
     with pytest.raises(RuntimeError, match=r"computed under forward_only\(\)"):
-        vjp(y)
+        pullback(y)
 
 
 def test_forward_only_ends_with_its_block_even_by_an_error(normals) -> None:
@@ -93,10 +93,10 @@ def test_forward_only_lowers_the_peak_of_a_unet_and_changes_no_bit() -> None:
         with forward_only():
             return unet(x, timestep)
 
-    (y, vjp), held, peak = measured(forward)
+    (y, pullback), held, peak = measured(forward)
     (same, gone), held_less, peak_less = measured(inference)
     np.testing.assert_array_equal(y, same)
-    assert vjp is not dropped
+    assert pullback is not dropped
     assert gone is dropped
     assert peak_less < 0.5 * peak
     assert held_less < y.nbytes + 10_000 < 0.05 * held
@@ -118,14 +118,14 @@ def test_checkpoint_changes_no_bit(normals, perturbed, dropout) -> None:
         (unet, (image, timestep), {"labels": labels, "key": key}),
     ]
     for f, args, options in cases:
-        y, vjp = f(*args, **options)
-        again, again_vjp = checkpoint(f)(*args, **options)
+        y, pullback = f(*args, **options)
+        again, again_pullback = gradient_checkpoint(f)(*args, **options)
         np.testing.assert_array_equal(y, again)
         dy = normals(y.shape, seed=2)
-        gradient = vjp(dy)
+        gradient = pullback(dy)
         assert all(leaf.any() for leaf in tree.leaves(gradient))
-        assert_same_bits(gradient, again_vjp(dy))
-        assert_same_bits(gradient, again_vjp(dy))
+        assert_same_bits(gradient, again_pullback(dy))
+        assert_same_bits(gradient, again_pullback(dy))
         if dropout and f is not ops.conv:
             assert (f(*args, **{**options, "key": None})[0] != y).any()
 
@@ -133,14 +133,16 @@ def test_checkpoint_changes_no_bit(normals, perturbed, dropout) -> None:
 def test_checkpoint_saves_memory_and_still_has_its_pullback_inside_forward_only() -> None:
     unet, (x, timestep) = tiny_unet(), inputs(4, 32)
     (y, _), held, peak = measured(lambda: unet(x, timestep))
-    (same, vjp), held_less, peak_less = measured(lambda: checkpoint(unet)(x, timestep))
+    (same, pullback), held_less, peak_less = measured(
+        lambda: gradient_checkpoint(unet)(x, timestep)
+    )
     np.testing.assert_array_equal(y, same)
     assert peak_less < 0.5 * peak
     assert held_less < y.nbytes + 10_000 < 0.05 * held
-    assert vjp is not dropped
+    assert pullback is not dropped
     with forward_only():  # a pullback asked for here still runs the recording pass
-        assert vjp(y)[1].shape == x.shape
-        assert checkpoint(unet)(x, timestep)[1] is dropped
+        assert pullback(y)[1].shape == x.shape
+        assert gradient_checkpoint(unet)(x, timestep)[1] is dropped
 
 
 def test_a_block_may_be_checkpointed_inside_a_network(normals, perturbed) -> None:
@@ -150,14 +152,14 @@ def test_a_block_may_be_checkpointed_inside_a_network(normals, perturbed) -> Non
     x, e, dy = normals((2, 5, 4, 4), (2, 5), (2, 5, 4, 4))
 
     def run(wrap):
-        h, vjps = x, []
+        h, pullbacks = x, []
         for block in blocks:
-            h, vjp = wrap(block)(h, e)
-            vjps.append(vjp)
+            h, pullback = wrap(block)(h, e)
+            pullbacks.append(pullback)
         gradients, dh = [], dy
-        for vjp in reversed(vjps):
-            dblock, dh, de = vjp(dh)
+        for pullback in reversed(pullbacks):
+            dblock, dh, de = pullback(dh)
             gradients.append((dblock, de))
         return h, tuple(gradients), dh
 
-    assert_same_bits(run(lambda block: block), run(checkpoint))
+    assert_same_bits(run(lambda block: block), run(gradient_checkpoint))

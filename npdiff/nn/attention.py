@@ -32,15 +32,15 @@ class SelfAttention(Module):
 
     @differentiable
     def __call__(self, x: Array) -> Traced:
-        qkv, qkv_vjp = self.qkv(x)
-        parts, split_vjp = ops.split(qkv, parts=3)
-        h, attention_vjp = ops.attention(*parts, heads=self.heads)
-        y, out_vjp = self.out(h)
+        qkv, qkv_pullback = self.qkv(x)
+        parts, split_pullback = ops.split(qkv, parts=3)
+        h, attention_pullback = ops.attention(*parts, heads=self.heads)
+        y, out_pullback = self.out(h)
 
         def self_attention_pullback(dy: Array) -> Cotangents:
-            dout, dh = out_vjp(dy)
-            (dqkv_x,) = split_vjp(*attention_vjp(dh))
-            dqkv, dx = qkv_vjp(dqkv_x)
+            dout, dh = out_pullback(dy)
+            (dqkv_x,) = split_pullback(*attention_pullback(dh))
+            dqkv, dx = qkv_pullback(dqkv_x)
             return self.replace(qkv=dqkv, out=dout), dx
 
         return y, self_attention_pullback
@@ -78,17 +78,17 @@ class CrossAttention(Module):
     @differentiable
     def __call__(self, x: Array, context: Array, *, mask: Array | None = None) -> Traced:
         """``context`` is ``(N, M, context_width)``; ``mask`` ``(N, M)`` is False on padding."""
-        q, q_vjp = self.q(x)
-        kv, kv_vjp = self.kv(context)
-        parts, split_vjp = ops.split(kv, parts=2)
-        h, attention_vjp = ops.attention(q, *parts, heads=self.heads, mask=mask)
-        y, out_vjp = self.out(h)
+        q, q_pullback = self.q(x)
+        kv, kv_pullback = self.kv(context)
+        parts, split_pullback = ops.split(kv, parts=2)
+        h, attention_pullback = ops.attention(q, *parts, heads=self.heads, mask=mask)
+        y, out_pullback = self.out(h)
 
         def cross_attention_pullback(dy: Array) -> Cotangents:
-            dout, dh = out_vjp(dy)
-            dq_x, dk, dv = attention_vjp(dh)
-            dq, dx = q_vjp(dq_x)
-            dkv, dcontext = kv_vjp(*split_vjp(dk, dv))
+            dout, dh = out_pullback(dy)
+            dq_x, dk, dv = attention_pullback(dh)
+            dq, dx = q_pullback(dq_x)
+            dkv, dcontext = kv_pullback(*split_pullback(dk, dv))
             return self.replace(q=dq, kv=dkv, out=dout), dx, dcontext
 
         return y, cross_attention_pullback
@@ -114,14 +114,14 @@ class FeedForward(Module):
 
     @differentiable
     def __call__(self, x: Array) -> Traced:
-        h, first_vjp = self.first(x)
-        h, gelu_vjp = ops.gelu(h, approximate=True)
-        y, second_vjp = self.second(h)
+        h, first_pullback = self.first(x)
+        h, gelu_pullback = ops.gelu(h, approximate=True)
+        y, second_pullback = self.second(h)
 
         def feed_forward_pullback(dy: Array) -> Cotangents:
-            dsecond, dh = second_vjp(dy)
-            (dh,) = gelu_vjp(dh)
-            dfirst, dx = first_vjp(dh)
+            dsecond, dh = second_pullback(dy)
+            (dh,) = gelu_pullback(dh)
+            dfirst, dx = first_pullback(dh)
             return self.replace(first=dfirst, second=dsecond), dx
 
         return y, feed_forward_pullback
@@ -166,24 +166,24 @@ class TransformerBlock(Module):
     @differentiable
     def __call__(self, x: Array, context: Array, *, mask: Array | None = None) -> Traced:
         """``x`` is ``(N, L, C)``; context and mask as in :class:`CrossAttention`."""
-        h, norm1_vjp = self.norm1(x)
-        h, self_vjp = self.self_attention(h)
+        h, norm1_pullback = self.norm1(x)
+        h, self_pullback = self.self_attention(h)
         x = x + h
-        h, norm2_vjp = self.norm2(x)
-        h, cross_vjp = self.cross_attention(h, context, mask=mask)
+        h, norm2_pullback = self.norm2(x)
+        h, cross_pullback = self.cross_attention(h, context, mask=mask)
         x = x + h
-        h, norm3_vjp = self.norm3(x)
-        h, feed_vjp = self.feed_forward(h)
+        h, norm3_pullback = self.norm3(x)
+        h, feed_pullback = self.feed_forward(h)
 
         def transformer_block_pullback(dy: Array) -> Cotangents:
-            dfeed, dh = feed_vjp(dy)
-            dnorm3, dh = norm3_vjp(dh)
+            dfeed, dh = feed_pullback(dy)
+            dnorm3, dh = norm3_pullback(dh)
             dy = dy + dh
-            dcross, dh, dcontext = cross_vjp(dy)
-            dnorm2, dh = norm2_vjp(dh)
+            dcross, dh, dcontext = cross_pullback(dy)
+            dnorm2, dh = norm2_pullback(dh)
             dy = dy + dh
-            dself, dh = self_vjp(dy)
-            dnorm1, dh = norm1_vjp(dh)
+            dself, dh = self_pullback(dy)
+            dnorm1, dh = norm1_pullback(dh)
             gradient = TransformerBlock(dnorm1, dself, dnorm2, dcross, dnorm3, dfeed)
             return gradient, dy + dh, dcontext
 
@@ -215,14 +215,13 @@ class AttentionBlock(Module):
 
     @differentiable
     def __call__(self, x: Array) -> Traced:
-        h, norm_vjp = self.norm(x)
-        h, attention_vjp = self.attention(_tokens(h))
+        h, norm_pullback = self.norm(x)
+        h, attention_pullback = self.attention(_tokens(h))
 
         def attention_block_pullback(dy: Array) -> Cotangents:
-            dattention, dh = attention_vjp(_tokens(dy))
-            dnorm, dx = norm_vjp(dh.reshape(dy.shape))
-            dx += dy
-            return self.replace(norm=dnorm, attention=dattention), dx
+            dattention, dh = attention_pullback(_tokens(dy))
+            dnorm, dx = norm_pullback(dh.reshape(dy.shape))
+            return self.replace(norm=dnorm, attention=dattention), dx + dy
 
         return x + h.reshape(x.shape), attention_block_pullback
 
@@ -255,17 +254,17 @@ class SpatialTransformer(Module):
 
     @differentiable
     def __call__(self, x: Array, context: Array, *, mask: Array | None = None) -> Traced:
-        h, norm_vjp = self.norm(x)
-        h, inward_vjp = self.inward(_tokens(h))
-        h, block_vjp = self.block(h, context, mask=mask)
-        h, outward_vjp = self.outward(h)
+        h, norm_pullback = self.norm(x)
+        h, inward_pullback = self.inward(_tokens(h))
+        h, block_pullback = self.block(h, context, mask=mask)
+        h, outward_pullback = self.outward(h)
 
         def spatial_transformer_pullback(dy: Array) -> Cotangents:
-            doutward, dh = outward_vjp(_tokens(dy))
-            dblock, dh, dcontext = block_vjp(dh)
-            dinward, dh = inward_vjp(dh)
-            dnorm, dx = norm_vjp(dh.reshape(dy.shape))
-            dx += dy
-            return SpatialTransformer(dnorm, dinward, dblock, doutward), dx, dcontext
+            doutward, dh = outward_pullback(_tokens(dy))
+            dblock, dh, dcontext = block_pullback(dh)
+            dinward, dh = inward_pullback(dh)
+            dnorm, dx = norm_pullback(dh.reshape(dy.shape))
+            gradient = SpatialTransformer(dnorm, dinward, dblock, doutward)
+            return gradient, dx + dy, dcontext
 
         return x + h.reshape(x.shape), spatial_transformer_pullback

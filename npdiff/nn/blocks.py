@@ -68,34 +68,33 @@ class ResBlock(Module):
     @differentiable
     def __call__(self, x: Array, e: Array, *, key: Key | None = None) -> Traced:
         """``x`` is ``(N, *space, C)``, ``e`` the activated embedding ``(N, E)``."""
-        a, embed_vjp = self.embed(e)
+        a, embed_pullback = self.embed(e)
         scale = offset = shift = None
         if self.adagn:
-            (scale, offset), split_vjp = ops.split(a, parts=2)
+            (scale, offset), split_pullback = ops.split(a, parts=2)
         else:
             shift = a
         r = x
         if self.skip is not None:
-            r, skip_vjp = self.skip(x)
-        h, first_vjp = norm_silu_conv(self.norm1, self.conv1, x, shift=shift)
-        y, second_vjp = norm_silu_conv(
+            r, skip_pullback = self.skip(x)
+        h, first_pullback = norm_silu_conv(self.norm1, self.conv1, x, shift=shift)
+        y, second_pullback = norm_silu_conv(
             self.norm2, self.conv2, h, scale, offset, residual=r, rate=self.dropout, key=key
         )
 
         def resblock_pullback(dy: Array) -> Cotangents:
-            dnorm2, dconv2, dh, dscale, doffset, _, dr = second_vjp(dy)
-            dnorm1, dconv1, dx, _, _, da, _ = first_vjp(dh)
+            dnorm2, dconv2, dh, dscale, doffset, _, dr = second_pullback(dy)
+            dnorm1, dconv1, dx, _, _, da, _ = first_pullback(dh)
             if self.adagn:
-                (da,) = split_vjp(dscale, doffset)
-            dembed, de = embed_vjp(da)
+                (da,) = split_pullback(dscale, doffset)
+            dembed, de = embed_pullback(da)
             dskip = None
             if self.skip is not None:
-                dskip, dr = skip_vjp(dr)
-            dx += dr
+                dskip, dr = skip_pullback(dr)
             gradient = self.replace(
                 norm1=dnorm1, conv1=dconv1, embed=dembed, norm2=dnorm2, conv2=dconv2, skip=dskip
             )
-            return gradient, dx, de
+            return gradient, dx + dr, de
 
         return y, resblock_pullback
 
@@ -117,13 +116,13 @@ def norm_silu_conv(
 
     ``dnorm, dconv, dx, dscale, doffset, dshift, dresidual = pullback(dy)``.
     """
-    y, vjp = ops.norm_silu_conv(
+    y, norm_silu_conv_pullback = ops.norm_silu_conv(
         x, norm.gamma, norm.beta, conv.w, conv.b, scale, offset, shift, residual,
         groups=norm.groups, eps=norm.eps, padding=conv.padding, rate=rate, key=key,
     )  # fmt: skip
 
     def norm_silu_conv_layers_pullback(dy: Array) -> Cotangents:
-        dx, dgamma, dbeta, dw, db, *dadded = vjp(dy)
+        dx, dgamma, dbeta, dw, db, *dadded = norm_silu_conv_pullback(dy)
         return norm.replace(gamma=dgamma, beta=dbeta), conv.replace(w=dw, b=db), dx, *dadded
 
     return y, norm_silu_conv_layers_pullback
@@ -172,20 +171,20 @@ class Stage(Module):
         key: Key | None = None,
     ) -> Traced:
         """The pullback's cotangent of the context is None where nothing attends to it."""
-        h, res_vjp = self.res(x, e, key=key)
+        h, res_pullback = self.res(x, e, key=key)
         attention = self.attention
         if isinstance(attention, SpatialTransformer):
-            h, attention_vjp = attention(h, context, mask=mask)
+            h, attention_pullback = attention(h, context, mask=mask)
         elif attention is not None:
-            h, attention_vjp = attention(h)
+            h, attention_pullback = attention(h)
 
         def stage_pullback(dh: Array) -> Cotangents:
             dattention = dcontext = None
             if isinstance(attention, SpatialTransformer):
-                dattention, dh, dcontext = attention_vjp(dh)
+                dattention, dh, dcontext = attention_pullback(dh)
             elif attention is not None:
-                dattention, dh = attention_vjp(dh)
-            dres, dx, de = res_vjp(dh)
+                dattention, dh = attention_pullback(dh)
+            dres, dx, de = res_pullback(dh)
             return Stage(dres, dattention), dx, de, dcontext
 
         return h, stage_pullback

@@ -30,12 +30,15 @@ class Linear(Module):
         w = variance_scaling(rng, (channels, features), scale)
         return cls(w, zeros(features) if bias else None)
 
+    def _sizes(self) -> str:
+        return " -> ".join(map(str, self.w.shape))
+
     @differentiable
     def __call__(self, x: Array) -> Traced:
-        y, linear_vjp = ops.linear(x, self.w, self.b)
+        y, linear_pullback = ops.linear(x, self.w, self.b)
 
         def linear_layer_pullback(dy: Array) -> Cotangents:
-            dx, dw, db = linear_vjp(dy)
+            dx, dw, db = linear_pullback(dy)
             return self.replace(w=dw, b=db), dx
 
         return y, linear_layer_pullback
@@ -65,12 +68,16 @@ class Conv(Module):
         w = variance_scaling(rng, (*kernel, channels, features), scale)
         return cls(w, zeros(features), stride, padding)
 
+    def _sizes(self) -> str:
+        shape = self.w.shape
+        return f"{' -> '.join(map(str, shape[-2:]))}, kernel {' x '.join(map(str, shape[:-2]))}"
+
     @differentiable
     def __call__(self, x: Array) -> Traced:
-        y, conv_vjp = ops.conv(x, self.w, self.b, stride=self.stride, padding=self.padding)
+        y, conv_pullback = ops.conv(x, self.w, self.b, stride=self.stride, padding=self.padding)
 
         def conv_layer_pullback(dy: Array) -> Cotangents:
-            dx, dw, db = conv_vjp(dy)
+            dx, dw, db = conv_pullback(dy)
             return self.replace(w=dw, b=db), dx
 
         return y, conv_layer_pullback
@@ -93,12 +100,17 @@ class GroupNorm(Module):
             )
         return cls(ones(channels), zeros(channels), groups, eps)
 
+    def _sizes(self) -> str:
+        return f"{self.gamma.size} channels"
+
     @differentiable
     def __call__(self, x: Array) -> Traced:
-        y, norm_vjp = ops.group_norm(x, self.gamma, self.beta, groups=self.groups, eps=self.eps)
+        y, norm_pullback = ops.group_norm(
+            x, self.gamma, self.beta, groups=self.groups, eps=self.eps
+        )
 
         def group_norm_layer_pullback(dy: Array) -> Cotangents:
-            dx, dgamma, dbeta = norm_vjp(dy)
+            dx, dgamma, dbeta = norm_pullback(dy)
             return self.replace(gamma=dgamma, beta=dbeta), dx
 
         return y, group_norm_layer_pullback
@@ -116,12 +128,15 @@ class LayerNorm(Module):
         """Gain 1, offset 0."""
         return cls(ones(channels), zeros(channels), eps)
 
+    def _sizes(self) -> str:
+        return f"{self.gamma.size} channels"
+
     @differentiable
     def __call__(self, x: Array) -> Traced:
-        y, norm_vjp = ops.layer_norm(x, self.gamma, self.beta, eps=self.eps)
+        y, norm_pullback = ops.layer_norm(x, self.gamma, self.beta, eps=self.eps)
 
         def layer_norm_layer_pullback(dy: Array) -> Cotangents:
-            dx, dgamma, dbeta = norm_vjp(dy)
+            dx, dgamma, dbeta = norm_pullback(dy)
             return self.replace(gamma=dgamma, beta=dbeta), dx
 
         return y, layer_norm_layer_pullback
@@ -141,12 +156,15 @@ class Embedding(Module):
         """
         return cls(rng.standard_normal((symbols, width)).astype(np.float32))
 
+    def _sizes(self) -> str:
+        return f"{' x '.join(map(str, self.table.shape))}"
+
     @differentiable
     def __call__(self, *, index: Array) -> Traced:
-        y, embedding_vjp = ops.embedding(self.table, index=index)
+        y, embedding_pullback = ops.embedding(self.table, index=index)
 
         def embedding_layer_pullback(dy: Array) -> Cotangents:
-            (dtable,) = embedding_vjp(dy)
+            (dtable,) = embedding_pullback(dy)
             return (self.replace(table=dtable),)
 
         return y, embedding_layer_pullback
@@ -164,10 +182,10 @@ class Downsample(Module):
 
     @differentiable
     def __call__(self, x: Array) -> Traced:
-        y, conv_vjp = self.conv(x)
+        y, conv_pullback = self.conv(x)
 
         def downsample_pullback(dy: Array) -> Cotangents:
-            dconv, dx = conv_vjp(dy)
+            dconv, dx = conv_pullback(dy)
             return self.replace(conv=dconv), dx
 
         return y, downsample_pullback
@@ -187,10 +205,12 @@ class Upsample(Module):
     def __call__(self, x: Array, *, size: tuple[int, ...] | None = None) -> Traced:
         """``size``: what to cut the upsampled image to, for sizes that are odd."""
         conv = self.conv
-        y, vjp = ops.upsample_conv(x, conv.w, conv.b, size=size, padding=conv.padding)
+        y, upsample_conv_pullback = ops.upsample_conv(
+            x, conv.w, conv.b, size=size, padding=conv.padding
+        )
 
         def upsample_layer_pullback(dy: Array) -> Cotangents:
-            dx, dw, db = vjp(dy)
+            dx, dw, db = upsample_conv_pullback(dy)
             return self.replace(conv=conv.replace(w=dw, b=db)), dx
 
         return y, upsample_layer_pullback
@@ -222,16 +242,16 @@ class TimeEmbedding(Module):
     @differentiable
     def __call__(self, timestep: Array) -> Traced:
         width = self.first.w.shape[0]
-        f, sinusoidal_vjp = ops.sinusoidal(timestep, width=width, variant=self.variant)
-        h, first_vjp = self.first(f)
-        h, silu_vjp = ops.silu(h)
-        e, second_vjp = self.second(h)
+        f, sinusoidal_pullback = ops.sinusoidal(timestep, width=width, variant=self.variant)
+        h, first_pullback = self.first(f)
+        h, silu_pullback = ops.silu(h)
+        e, second_pullback = self.second(h)
 
         def time_embedding_pullback(de: Array) -> Cotangents:
-            dsecond, dh = second_vjp(de)
-            (dh,) = silu_vjp(dh)
-            dfirst, df = first_vjp(dh)
-            (dclock,) = sinusoidal_vjp(df)
-            return self.replace(first=dfirst, second=dsecond), dclock
+            dsecond, dh = second_pullback(de)
+            (dh,) = silu_pullback(dh)
+            dfirst, df = first_pullback(dh)
+            (dtimestep,) = sinusoidal_pullback(df)
+            return self.replace(first=dfirst, second=dsecond), dtimestep
 
         return e, time_embedding_pullback

@@ -11,7 +11,7 @@ from npdiff.errors import InputError
 from npdiff.nn import conditions
 from npdiff.nn.blocks import Stage, norm_silu_conv
 from npdiff.nn.layers import Conv, Downsample, Embedding, GroupNorm, TimeEmbedding, Upsample
-from npdiff.pullback import Cotangents, Traced, checkpoint, differentiable
+from npdiff.pullback import Cotangents, Traced, differentiable, gradient_checkpoint
 from npdiff.random import Key
 from npdiff.tree import Module
 
@@ -40,7 +40,7 @@ class UNet(Module):
     norm: GroupNorm
     head: Conv
     patch: int
-    checkpoint: bool = False
+    gradient_checkpointing: bool = False
 
     @classmethod
     def init(
@@ -61,7 +61,7 @@ class UNet(Module):
         adagn: bool = True,
         dropout: float = 0.0,
         time_variant: str = "adm",
-        checkpoint: bool = False,
+        gradient_checkpointing: bool = False,
     ) -> "UNet":
         """A U-Net with fresh float32 weights on the host.
 
@@ -82,7 +82,7 @@ class UNet(Module):
         adagn : whether the embedding scales and shifts the normalized activations, or is added
         dropout : rate inside the residual blocks, active when a key is given
         time_variant : layout of the sinusoidal features, see :eq:`sinusoidal`
-        checkpoint : keep only what enters each stage, and run it again in the pullback: less
+        gradient_checkpointing : keep only what enters each stage, and run it again in the pullback: less
             memory for one more forward pass
 
         Raises
@@ -136,7 +136,7 @@ class UNet(Module):
         head = Conv.init(rng, c, out_channels * patch**dims, kernel=(3,) * dims, scale=0.0)
         return cls(
             time, label, null, stem, tuple(down), middle, tuple(up), GroupNorm.init(c), head, patch,
-            checkpoint,
+            gradient_checkpointing,
         )  # fmt: skip
 
     @differentiable
@@ -166,7 +166,7 @@ class UNet(Module):
         Returns
         -------
         y : ``(N, *space, out_channels)``
-        pullback : ``dy -> (dunet, dx, dclock, dcontext)``; no context, no ``dcontext``: None
+        pullback : ``dy -> (dunet, dx, dtimestep, dcontext)``; no context, no ``dcontext``: None
 
         Raises
         ------
@@ -174,65 +174,71 @@ class UNet(Module):
             If shapes, or conditions and network, do not fit.
         """
         self._check(x, timestep, context, labels, mask, keep)
-        e, embed_vjp = conditions.activated(self.time, self.label, timestep, labels=labels)
-        c = context_vjp = None
+        e, embed_pullback = conditions.activated_embedding(
+            self.time, self.label, timestep, labels=labels
+        )
+        c = context_pullback = None
         if self.null is not None:
-            c, context_vjp = conditions.attended(self.null, context, samples=x.shape[0], keep=keep)
+            c, context_pullback = conditions.context_or_null(
+                self.null, context, samples=x.shape[0], keep=keep
+            )
         if mask is not None and keep is not None:
             mask = mask | ~keep[:, None]
-        h, patch_vjp = ops.space_to_depth(x, factor=self.patch)
-        h, stem_vjp = self.stem(h)
-        skips, down_vjps = [h], []
-        up_vjps: list[tuple[Any, Any]] = []
-        kept = checkpoint if self.checkpoint else lambda layer: layer
+        h, patch_pullback = ops.space_to_depth(x, factor=self.patch)
+        h, stem_pullback = self.stem(h)
+        skips, down_pullbacks = [h], []
+        up_pullbacks: list[tuple[Any, Any]] = []
+        kept = gradient_checkpoint if self.gradient_checkpointing else lambda layer: layer
         for i, layer in enumerate((*self.down, *self.middle)):
             if isinstance(layer, Stage):
-                h, vjp = kept(layer)(h, e, c, mask=mask, key=key and key.fold(f"down.{i}"))
+                h, layer_pullback = kept(layer)(
+                    h, e, c, mask=mask, key=key and key.fold(f"down.{i}")
+                )
             else:
-                h, vjp = layer(h)
-            down_vjps.append(vjp)
+                h, layer_pullback = layer(h)
+            down_pullbacks.append(layer_pullback)
             if i < len(self.down):
                 skips.append(h)
         for i, up in enumerate(self.up):
             if isinstance(up, Stage):
-                h, concat_vjp = ops.concat(h, skips.pop())
-                h, vjp = kept(up)(h, e, c, mask=mask, key=key and key.fold(f"up.{i}"))
-                up_vjps.append((vjp, concat_vjp))
+                h, concat_pullback = ops.concat(h, skips.pop())
+                h, layer_pullback = kept(up)(h, e, c, mask=mask, key=key and key.fold(f"up.{i}"))
+                up_pullbacks.append((layer_pullback, concat_pullback))
             else:
-                h, vjp = up(h, size=skips[-1].shape[1:-1])
-                up_vjps.append((vjp, None))
-        h, head_vjp = norm_silu_conv(self.norm, self.head, h)
-        y, unpatch_vjp = ops.depth_to_space(h, factor=self.patch)
+                h, layer_pullback = up(h, size=skips[-1].shape[1:-1])
+                up_pullbacks.append((layer_pullback, None))
+        h, head_pullback = norm_silu_conv(self.norm, self.head, h)
+        y, unpatch_pullback = ops.depth_to_space(h, factor=self.patch)
 
         def unet_pullback(dy: Array) -> Cotangents:  # the lines above, read upwards
-            (dh,) = unpatch_vjp(dy)
-            dnorm, dhead, dh, *_ = head_vjp(dh)
+            (dh,) = unpatch_pullback(dy)
+            dnorm, dhead, dh, *_ = head_pullback(dh)
             de, dc, dskips, layers = None, None, [], []
-            for vjp, concat_vjp in reversed(up_vjps):
-                dlayer, dh, *dconditions = vjp(dh)
+            for layer_pullback, concat_pullback in reversed(up_pullbacks):
+                dlayer, dh, *dconditions = layer_pullback(dh)
                 layers.append(dlayer)
-                if concat_vjp is not None:
+                if concat_pullback is not None:
                     de, dc = _sum(de, dconditions[0]), _sum(dc, dconditions[1])
-                    dh, dskip = concat_vjp(dh)
+                    dh, dskip = concat_pullback(dh)
                     dskips.append(dskip)
-            for i, vjp in reversed(list(enumerate(down_vjps))):
+            for i, layer_pullback in reversed(list(enumerate(down_pullbacks))):
                 if i < len(self.down):
                     dh = dh + dskips.pop()
-                dlayer, dh, *dconditions = vjp(dh)
+                dlayer, dh, *dconditions = layer_pullback(dh)
                 layers.append(dlayer)
                 if dconditions:
                     de, dc = _sum(de, dconditions[0]), _sum(dc, dconditions[1])
-            dstem, dh = stem_vjp(dh + dskips.pop())
-            (dx,) = patch_vjp(dh)
-            dtime, dlabel, dclock = embed_vjp(de)
-            dnull, dcontext = (None, None) if context_vjp is None else context_vjp(dc)
+            dstem, dh = stem_pullback(dh + dskips.pop())
+            (dx,) = patch_pullback(dh)
+            dtime, dlabel, dtimestep = embed_pullback(de)
+            dnull, dcontext = (None, None) if context_pullback is None else context_pullback(dc)
             layers.reverse()
             d, m = len(self.down), len(self.down) + len(self.middle)
             gradient = self.replace(
                 time=dtime, label=dlabel, null=dnull, stem=dstem, norm=dnorm, head=dhead,
                 down=tuple(layers[:d]), middle=tuple(layers[d:m]), up=tuple(layers[m:]),
             )  # fmt: skip
-            return gradient, dx, dclock, dcontext
+            return gradient, dx, dtimestep, dcontext
 
         return y, unet_pullback
 
@@ -252,7 +258,7 @@ class UNet(Module):
             raise InputError(
                 f"the network takes images (N, {'size, ' * dims}{channels}), got shape {x.shape}"
             )
-        conditions.check(x, w, timestep, context, labels=labels, keep=keep)
+        conditions.check_inputs(x, w, timestep, context, labels=labels, keep=keep)
         if context is None and mask is not None:
             raise InputError("a mask was given without the context that it is for")
         if context is not None and (

@@ -153,11 +153,11 @@ def _windows(
 
 def _pointwise(x: Array, w: Array, b: Array | None) -> Traced:
     """A kernel of one pixel is a linear map of the channels."""
-    y, linear_vjp = linear(x, w.reshape(w.shape[-2:]), b)
+    y, linear_pullback = linear(x, w.reshape(w.shape[-2:]), b)
     shape = w.shape
 
     def pointwise_pullback(dy: Array) -> Cotangents:
-        dx, dw, db = linear_vjp(dy)
+        dx, dw, db = linear_pullback(dy)
         return dx, dw.reshape(shape), db
 
     return y, pointwise_pullback

@@ -69,14 +69,14 @@ def norm_silu_conv(
         If the shapes do not fit.
     """
     modulated, shifted, added = scale is not None, shift is not None, residual is not None
-    h, norm_vjp = group_norm(x, gamma, beta, groups=groups, eps=eps)
+    h, norm_pullback = group_norm(x, gamma, beta, groups=groups, eps=eps)
     if modulated:
-        h, modulate_vjp = _linear.modulate(h, scale, offset)
-    h, silu_vjp = silu(h)
-    h, dropout_vjp = dropout(h, rate=rate, key=key)
-    y, conv_vjp = conv(h, w, b, padding=padding)
+        h, modulate_pullback = _linear.modulate(h, scale, offset)
+    h, silu_pullback = silu(h)
+    h, dropout_pullback = dropout(h, rate=rate, key=key)
+    y, conv_pullback = conv(h, w, b, padding=padding)
     if shifted:
-        y, shift_vjp = _linear.shift(y, shift)
+        y, shift_pullback = _linear.shift(y, shift)
     if added:
         y = y + residual
 
@@ -84,13 +84,13 @@ def norm_silu_conv(
         dscale = doffset = dshift = None
         dh = dy
         if shifted:
-            dh, dshift = shift_vjp(dh)
-        dh, dw, db = conv_vjp(dh)
-        (dh,) = dropout_vjp(dh)
-        (dh,) = silu_vjp(dh)
+            dh, dshift = shift_pullback(dh)
+        dh, dw, db = conv_pullback(dh)
+        (dh,) = dropout_pullback(dh)
+        (dh,) = silu_pullback(dh)
         if modulated:
-            dh, dscale, doffset = modulate_vjp(dh)
-        dx, dgamma, dbeta = norm_vjp(dh)
+            dh, dscale, doffset = modulate_pullback(dh)
+        dx, dgamma, dbeta = norm_pullback(dh)
         return dx, dgamma, dbeta, dw, db, dscale, doffset, dshift, dy if added else None
 
     return y, norm_silu_conv_pullback
@@ -118,11 +118,11 @@ def upsample_conv(
     y : ``(N, *size, F)``
     pullback : ``dy -> (dx, dw, db)``
     """
-    h, upsample_vjp = upsample(x, size=size)
-    y, conv_vjp = conv(h, w, b, padding=padding)
+    h, upsample_pullback = upsample(x, size=size)
+    y, conv_pullback = conv(h, w, b, padding=padding)
 
     def upsample_conv_pullback(dy: Array) -> Cotangents:
-        dh, dw, db = conv_vjp(dy)
-        return *upsample_vjp(dh), dw, db
+        dh, dw, db = conv_pullback(dy)
+        return *upsample_pullback(dh), dw, db
 
     return y, upsample_conv_pullback

@@ -24,8 +24,8 @@ def key_part(gradient):
 def test_self_attention(normals, perturbed) -> None:
     layer, x = perturbed(nn.SelfAttention.init(RNG, 8, heads=2)), normals((2, 5, 8))
     pullback(layer, x).check()
-    y, vjp = layer(x)
-    dqkv = vjp(normals(y.shape, seed=1))[0].qkv
+    y, layer_pullback = layer(x)
+    dqkv = layer_pullback(normals(y.shape, seed=1))[0].qkv
     # Softmax is shift-invariant: one vector added to every key changes no probability.
     np.testing.assert_allclose(key_part(dqkv), 0.0, atol=1e-13)
     moved = layer.qkv.b.copy()
@@ -40,8 +40,8 @@ def test_cross_attention(normals, perturbed, mask) -> None:
     x, context = normals((2, 4, 8), (2, 3, 5))
     report = pullback(layer, x, context, mask=mask).check()
     assert len(report.rows) == len(tree.leaves(layer)) + 2
-    y, vjp = layer(x, context, mask=mask)
-    dlayer, _, dcontext = vjp(normals(y.shape, seed=1))
+    y, layer_pullback = layer(x, context, mask=mask)
+    dlayer, _, dcontext = layer_pullback(normals(y.shape, seed=1))
     np.testing.assert_allclose(key_part(dlayer.kv), 0.0, atol=1e-13)
     if mask is not None:
         assert not dcontext[~mask].any()
@@ -92,8 +92,8 @@ def test_float32_stays(normals) -> None:
         (nn.AttentionBlock.init(RNG, 8), (x,)),
         (nn.SpatialTransformer.init(RNG, 8, 5), (x, context)),
     ):
-        y, vjp = layer(*args)
-        leaves = (y, *tree.leaves(vjp(np.ones_like(y))))
+        y, layer_pullback = layer(*args)
+        leaves = (y, *tree.leaves(layer_pullback(np.ones_like(y))))
         assert {a.dtype for a in leaves} == {np.dtype("float32")}
         if len(args) == 2:
             assert layer(*args, mask=MASK)[0].dtype == np.float32

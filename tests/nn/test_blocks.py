@@ -67,14 +67,14 @@ def test_stages(kind, normals, perturbed) -> None:
     else:
         report = pullback(stage, x, e, key=KEY).check()
         assert len(report.rows) == len(tree.leaves(stage)) + 2
-        y, vjp = stage(x, e, context, mask=mask, key=KEY)
-        assert vjp(np.ones_like(y))[3] is None
+        y, layer_pullback = stage(x, e, context, mask=mask, key=KEY)
+        assert layer_pullback(np.ones_like(y))[3] is None
 
 
 def test_float32_stays(normals) -> None:
     x, e, context = normals((2, 3, 2, 4), (2, 6), (2, 3, 5), dtype=np.float32)
     for options in STAGES.values():
         stage = nn.Stage.init(RNG, 4, 8, 6, dropout=0.4, **options)
-        y, vjp = stage(x, e, context, key=KEY)
-        leaves = (y, *tree.leaves(vjp(np.ones_like(y))))
+        y, layer_pullback = stage(x, e, context, key=KEY)
+        leaves = (y, *tree.leaves(layer_pullback(np.ones_like(y))))
         assert {a.dtype for a in leaves} == {np.dtype("float32")}

@@ -48,8 +48,8 @@ def test_the_pullback(case, normals, perturbed) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_float32_stays(case, normals) -> None:
     layer, shapes, options = CASES[case]
-    y, vjp = layer(*(normals(shape, dtype=np.float32) for shape in shapes), **options)
-    gradient = vjp(np.ones_like(y))
+    y, layer_pullback = layer(*(normals(shape, dtype=np.float32) for shape in shapes), **options)
+    gradient = layer_pullback(np.ones_like(y))
     assert isinstance(gradient[0], type(layer))
     assert {a.dtype for a in (y, *tree.leaves(gradient))} == {np.dtype("float32")}
     shapes = [leaf.shape for leaf in tree.leaves((layer,))]

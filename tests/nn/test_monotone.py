@@ -41,8 +41,8 @@ def test_it_starts_almost_straight_between_its_ends() -> None:
 
 def test_types_and_shapes() -> None:
     network, t = nn.MonotoneNetwork.init(0), np.linspace(0, 1, 4, dtype=np.float32)
-    (gamma, gamma_dot), vjp = network(t)
-    leaves = (gamma, gamma_dot, *tree.leaves(vjp(gamma, gamma_dot)))
+    (gamma, gamma_dot), network_pullback = network(t)
+    leaves = (gamma, gamma_dot, *tree.leaves(network_pullback(gamma, gamma_dot)))
     assert {a.dtype for a in leaves} == {np.dtype("float32")}
     value, slope = network.curve(np.full((2, 3), 0.3))
     assert value.shape == slope.shape == (2, 3)
@@ -55,8 +55,8 @@ def test_far_out_nothing_overflows() -> None:
     network = nn.MonotoneNetwork.init(0, width=3)
     network = network.replace(slope=network.slope + 500, bias=network.bias - 300)
     with np.errstate(over="raise", invalid="raise", divide="raise"):
-        (gamma, gamma_dot), vjp = network(np.linspace(0, 1, 5, dtype=np.float32))
-        assert all(np.isfinite(a).all() for a in tree.leaves(vjp(gamma, gamma_dot)))
+        (gamma, gamma_dot), network_pullback = network(np.linspace(0, 1, 5, dtype=np.float32))
+        assert all(np.isfinite(a).all() for a in tree.leaves(network_pullback(gamma, gamma_dot)))
 
 
 def test_a_schedule_is_made_of_it() -> None:
@@ -69,9 +69,9 @@ def test_a_schedule_is_made_of_it() -> None:
 
 def test_forward_only_keeps_nothing() -> None:
     with forward_only():
-        _, vjp = nn.MonotoneNetwork.init(0)(np.zeros(2, dtype=np.float32))
+        _, network_pullback = nn.MonotoneNetwork.init(0)(np.zeros(2, dtype=np.float32))
     with pytest.raises(RuntimeError, match="forward_only"):
-        vjp(np.zeros(2), np.zeros(2))
+        network_pullback(np.zeros(2), np.zeros(2))
 
 
 @pytest.mark.parametrize(

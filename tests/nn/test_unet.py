@@ -56,10 +56,10 @@ def as_one_vector(network: nn.UNet) -> tuple[Any, np.ndarray]:
     def unet(weights, *args, **conditions):
         pieces = zip(named, np.split(weights, edges), strict=True)
         own = {name: piece.reshape(leaf.shape) for (name, leaf), piece in pieces}
-        y, vjp = tree.with_leaves(network, own)(*args, **conditions)
+        y, unet_pullback = tree.with_leaves(network, own)(*args, **conditions)
 
         def vector_pullback(dy):
-            dunet, *rest = vjp(dy)
+            dunet, *rest = unet_pullback(dy)
             return np.concatenate([leaf.ravel() for leaf in tree.leaves(dunet)]), *rest
 
         return y, vector_pullback
@@ -69,9 +69,11 @@ def as_one_vector(network: nn.UNet) -> tuple[Any, np.ndarray]:
 
 def norms(network: nn.UNet, *args: Any, **conditions: Any) -> dict[str, float]:
     """How large the gradient of each weight is."""
-    y, vjp = network(*args, **conditions)
+    y, unet_pullback = network(*args, **conditions)
     dy = np.random.default_rng(3).standard_normal(y.shape)
-    return {name: float(np.linalg.norm(leaf)) for name, leaf in tree.named_leaves(vjp(dy)[0])}
+    return {
+        name: float(np.linalg.norm(leaf)) for name, leaf in tree.named_leaves(unet_pullback(dy)[0])
+    }
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -129,11 +131,11 @@ def test_what_keep_drops_is_the_null_token(normals, perturbed) -> None:
     keep = np.array([True, False])
     with_context, _ = network(x, timestep, context, mask=MASK)
     without, _ = network(x, timestep)
-    y, vjp = network(x, timestep, context, mask=MASK & keep[:, None], keep=keep)
+    y, unet_pullback = network(x, timestep, context, mask=MASK & keep[:, None], keep=keep)
     np.testing.assert_allclose(y[0], with_context[0], rtol=1e-9, atol=1e-11)
     np.testing.assert_allclose(y[1], without[1], rtol=1e-9, atol=1e-11)
     assert np.abs(with_context - without).min(axis=(1, 2, 3)).max() > 1e-6
-    dcontext = vjp(y)[3]
+    dcontext = unet_pullback(y)[3]
     assert dcontext[0, :2].all()
     assert not dcontext[0, 2].any()
     assert not dcontext[1].any()
@@ -141,10 +143,10 @@ def test_what_keep_drops_is_the_null_token(normals, perturbed) -> None:
 
 def test_no_label_is_the_null_label(normals, perturbed) -> None:
     network, (x, timestep) = perturbed(unet(classes=3)), normals((2, 4, 4, 1), (2,))
-    y, vjp = network(x, timestep)
+    y, unet_pullback = network(x, timestep)
     null, _ = network(x, timestep, labels=np.array([3, 3]))
     np.testing.assert_array_equal(y, null)
-    table = vjp(y)[0].label.table
+    table = unet_pullback(y)[0].label.table
     assert not table[:3].any()
     assert table[3].all()
 
@@ -222,18 +224,18 @@ def test_rows_are_independent(normals, perturbed) -> None:
     """Permuted rows, permuted output and gradient; and a row alone is what it is in company."""
     network, args, conditions = everything(normals)
     network, order = perturbed(network), np.array([2, 0, 3, 1])
-    y, vjp = rows_of(network, args, conditions, np.arange(4))
-    permuted, permuted_vjp = rows_of(network, args, conditions, order)
+    y, unet_pullback = rows_of(network, args, conditions, np.arange(4))
+    permuted, permuted_pullback = rows_of(network, args, conditions, order)
     np.testing.assert_allclose(permuted, y[order], rtol=1e-11, atol=1e-12)
-    gradient, permuted_gradient = vjp(y), permuted_vjp(permuted)
+    gradient, permuted_gradient = unet_pullback(y), permuted_pullback(permuted)
     for a, b in zip(gradient[1:], permuted_gradient[1:], strict=True):
         np.testing.assert_allclose(b, a[order], rtol=1e-9, atol=1e-11)
     for a, b in zip(*map(tree.leaves, (gradient[0], permuted_gradient[0])), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10)
     for n in range(4):
-        alone, alone_vjp = rows_of(network, args, conditions, np.array([n]))
+        alone, alone_pullback = rows_of(network, args, conditions, np.array([n]))
         np.testing.assert_allclose(alone[0], y[n], rtol=1e-11, atol=1e-12)
-        for a, b in zip(alone_vjp(alone)[1:], gradient[1:], strict=True):
+        for a, b in zip(alone_pullback(alone)[1:], gradient[1:], strict=True):
             np.testing.assert_allclose(a[0], b[n], rtol=1e-9, atol=1e-11)
 
 
@@ -241,12 +243,12 @@ def test_a_neighbor_changes_no_bit(normals, perturbed) -> None:
     """In a batch of one size a row is the same to the last bit, whoever stands beside it."""
     network, args, conditions = everything(normals)
     network = perturbed(network)
-    y, vjp = rows_of(network, args, conditions, np.arange(4))
+    y, unet_pullback = rows_of(network, args, conditions, np.arange(4))
     others = (np.concatenate([a[:1], 1.7 * a[1:]]) for a in args)
-    z, other_vjp = rows_of(network, tuple(others), conditions, np.arange(4))
+    z, other_pullback = rows_of(network, tuple(others), conditions, np.arange(4))
     np.testing.assert_array_equal(z[0], y[0])
     assert (z[1:] != y[1:]).all()
-    for a, b in zip(vjp(y)[1:], other_vjp(z)[1:], strict=True):
+    for a, b in zip(unet_pullback(y)[1:], other_pullback(z)[1:], strict=True):
         np.testing.assert_array_equal(a[0], b[0])
 
 
@@ -254,12 +256,12 @@ def test_the_gradient_is_the_sum_over_rows(normals, perturbed) -> None:
     """What training in shards rests on."""
     network, args, conditions = everything(normals)
     network = perturbed(network)
-    y, vjp = rows_of(network, args, conditions, np.arange(4))
+    y, unet_pullback = rows_of(network, args, conditions, np.arange(4))
     halves = []
     for rows in (np.array([0]), np.array([1, 2, 3])):
-        part, part_vjp = rows_of(network, args, conditions, rows)
-        halves.append(part_vjp(part)[0])
-    for a, b in zip(*map(tree.leaves, (vjp(y)[0], tree.add(*halves))), strict=True):
+        part, part_pullback = rows_of(network, args, conditions, rows)
+        halves.append(part_pullback(part)[0])
+    for a, b in zip(*map(tree.leaves, (unet_pullback(y)[0], tree.add(*halves))), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10)
 
 
@@ -284,14 +286,14 @@ def test_every_residual_block_drops_out_by_itself(normals, monkeypatch) -> None:
     monkeypatch.setattr(Key, "uniform", recorded)
     network = unet(dropout=0.3, blocks=2)
     x, timestep = normals((2, 4, 4, 1), (2,), dtype=np.float32)
-    y, vjp = network(x, timestep, key=Key(7, (3, 4), 5, "drop"))
+    y, unet_pullback = network(x, timestep, key=Key(7, (3, 4), 5, "drop"))
     stages = [s for s in (*network.down, *network.middle, *network.up) if isinstance(s, nn.Stage)]
     streams = [key.stream for key in drawn]
     assert len(streams) == len(set(streams)) == len(stages) == 12
     assert len({crc32(stream.encode()) for stream in streams}) == 12
     assert {(key.seed, key.samples, key.step) for key in drawn} == {(7, (3, 4), 5)}
     assert all(stream.startswith("drop/") for stream in streams)
-    vjp(y)
+    unet_pullback(y)
     assert [key.stream for key in drawn[12:]] == streams[::-1]
 
 
@@ -300,8 +302,8 @@ def test_float32_stays(adagn, normals) -> None:
     network, _, conditions = everything(normals, 2)
     network = conditioned(dropout=0.3, adagn=adagn, patch=2)
     args = normals((2, 6, 4, 1), (2,), (2, 3, 5), dtype=np.float32)
-    y, vjp = rows_of(network, args, conditions, np.arange(2))
-    gradient = vjp(np.ones_like(y))
+    y, unet_pullback = rows_of(network, args, conditions, np.arange(2))
+    gradient = unet_pullback(np.ones_like(y))
     leaves = tree.leaves(gradient)
     assert {a.dtype for a in (y, *leaves)} == {np.dtype("float32")}
     assert [leaf.shape for leaf in leaves] == [leaf.shape for leaf in tree.leaves((network, *args))]
@@ -310,10 +312,10 @@ def test_float32_stays(adagn, normals) -> None:
 def test_float32_is_float64_rounded(normals, perturbed) -> None:
     network, args, conditions = everything(normals)
     network = perturbed(network, scale=0.1)
-    y, vjp = rows_of(network, args, conditions, np.arange(4))
+    y, unet_pullback = rows_of(network, args, conditions, np.arange(4))
     single = [tree.map(lambda a: a.astype(np.float32), t) for t in (network, args)]
-    z, single_vjp = rows_of(*single, conditions, np.arange(4))
-    for a, b in zip(tree.leaves(single_vjp(z)), tree.leaves(vjp(y)), strict=True):
+    z, single_pullback = rows_of(*single, conditions, np.arange(4))
+    for a, b in zip(tree.leaves(single_pullback(z)), tree.leaves(unet_pullback(y)), strict=True):
         assert np.linalg.norm(a - b) <= 1e-4 * np.linalg.norm(b) + 1e-5
     assert np.linalg.norm(z - y) < 1e-5 * np.linalg.norm(y)
 
@@ -329,38 +331,38 @@ def test_networks_that_cannot_be() -> None:
         unet(heads=8, attention=(0,))
 
 
-X, CLOCK = np.zeros((2, 4, 4, 1), dtype=np.float32), np.zeros(2, dtype=np.float32)
+X, TIMESTEP = np.zeros((2, 4, 4, 1), dtype=np.float32), np.zeros(2, dtype=np.float32)
 TOKENS = np.zeros((2, 3, 5), dtype=np.float32)
 REFUSED = {
-    "variant": ({"time_variant": "other"}, (X, CLOCK), {}, "unknown variant 'other'"),
-    "channels": ({}, (X[..., [0, 0]], CLOCK), {}, r"takes images \(N, size, size, 1\), got shape"),
-    "axes": ({}, (X[0], CLOCK), {}, r"got shape \(4, 4, 1\)"),
-    "axes of sound": ({"dims": 1}, (X, CLOCK), {}, r"takes images \(N, size, 1\)"),
-    "patch": ({"patch": 3}, (X, CLOCK), {}, "a factor of 3 does not divide the size"),
-    "dtype": ({}, (X.astype(float), CLOCK), {}, "weights are float32, but x is float64"),
-    "timestep's dtype": ({}, (X, CLOCK.astype(int)), {}, "but timestep is int64"),
-    "one timestep": ({}, (X, CLOCK[:1]), {}, r"timestep has one number a sample, \(2,\), got"),
-    "clock's axes": ({}, (X, CLOCK[:, None]), {}, r"got shape \(2, 1\)"),
-    "labels' shape": ({"classes": 3}, (X, CLOCK), {"labels": LABELS[:1]}, "labels has one number"),
-    "no classes": ({}, (X, CLOCK), {"labels": LABELS}, "to a network without classes"),
-    "no context": ({}, (X, CLOCK, TOKENS), {}, "takes context none, got shape"),
+    "variant": ({"time_variant": "other"}, (X, TIMESTEP), {}, "unknown variant 'other'"),
+    "channels": ({}, (X[..., [0, 0]], TIMESTEP), {}, r"takes images \(N, size, size, 1\), got shape"),
+    "axes": ({}, (X[0], TIMESTEP), {}, r"got shape \(4, 4, 1\)"),
+    "axes of sound": ({"dims": 1}, (X, TIMESTEP), {}, r"takes images \(N, size, 1\)"),
+    "patch": ({"patch": 3}, (X, TIMESTEP), {}, "a factor of 3 does not divide the size"),
+    "dtype": ({}, (X.astype(float), TIMESTEP), {}, "weights are float32, but x is float64"),
+    "timestep's dtype": ({}, (X, TIMESTEP.astype(int)), {}, "but timestep is int64"),
+    "one timestep": ({}, (X, TIMESTEP[:1]), {}, "timestep must have one entry"),
+    "timestep's axes": ({}, (X, TIMESTEP[:, None]), {}, r"got shape \(2, 1\)"),
+    "labels' shape": ({"classes": 3}, (X, TIMESTEP), {"labels": LABELS[:1]}, "labels must have one entry"),
+    "no classes": ({}, (X, TIMESTEP), {"labels": LABELS}, "to a network without classes"),
+    "no context": ({}, (X, TIMESTEP, TOKENS), {}, "takes context none, got shape"),
     "context's width": (
-        {"context_width": 6}, (X, CLOCK, TOKENS), {}, r"takes context \(2, M, 6\), got shape",
+        {"context_width": 6}, (X, TIMESTEP, TOKENS), {}, r"takes context \(2, M, 6\), got shape",
     ),
-    "context's rows": ({"context_width": 5}, (X, CLOCK, TOKENS[:1]), {}, r"got shape \(1, 3, 5\)"),
-    "context's axes": ({"context_width": 5}, (X, CLOCK, TOKENS[0]), {}, r"got shape \(3, 5\)"),
+    "context's rows": ({"context_width": 5}, (X, TIMESTEP, TOKENS[:1]), {}, r"got shape \(1, 3, 5\)"),
+    "context's axes": ({"context_width": 5}, (X, TIMESTEP, TOKENS[0]), {}, r"got shape \(3, 5\)"),
     "context's dtype": (
-        {"context_width": 5}, (X, CLOCK, TOKENS.astype(float)), {}, "but context is float64",
+        {"context_width": 5}, (X, TIMESTEP, TOKENS.astype(float)), {}, "but context is float64",
     ),
-    "mask alone": ({"context_width": 5}, (X, CLOCK), {"mask": MASK}, "mask was given without"),
+    "mask alone": ({"context_width": 5}, (X, TIMESTEP), {"mask": MASK}, "mask was given without"),
     "mask's shape": (
-        {"context_width": 5}, (X, CLOCK, TOKENS), {"mask": MASK[:, :2]}, "the mask has shape",
+        {"context_width": 5}, (X, TIMESTEP, TOKENS), {"mask": MASK[:, :2]}, "the mask has shape",
     ),
     "keep's shape": (
-        {"context_width": 5}, (X, CLOCK, TOKENS), {"keep": np.array([True])}, "keep has one number",
+        {"context_width": 5}, (X, TIMESTEP, TOKENS), {"keep": np.array([True])}, "keep must have one entry",
     ),
     "key's rows": (
-        {"dropout": 0.1}, (X, CLOCK), {"key": Key(0, (0,))}, "a key for 1 samples, but x has 2",
+        {"dropout": 0.1}, (X, TIMESTEP), {"key": Key(0, (0,))}, "a key for 1 samples, but x has 2",
     ),
 }  # fmt: skip
 

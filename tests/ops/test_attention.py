@@ -66,11 +66,11 @@ def test_several_blocks_of_queries(normals) -> None:
     """The blocks' seams do not show, in value or in pullback."""
     q, k, v, do = normals((2, 500, 4), (2, 400, 4), (2, 400, 4), (2, 500, 4))
     assert len(blocks(500, 2 * 2 * 400, np)) > 2
-    o, attention_vjp = ops.attention(q, k, v, heads=2)
-    dq, dk, dv = attention_vjp(do)
+    o, attention_pullback = ops.attention(q, k, v, heads=2)
+    dq, dk, dv = attention_pullback(do)
     split = [ops.attention(q[:, i : i + 50], k, v, heads=2) for i in range(0, 500, 50)]
     np.testing.assert_allclose(o, np.concatenate([y for y, _ in split], axis=1), rtol=1e-12)
-    parts = [vjp(do[:, 50 * i : 50 * i + 50]) for i, (_, vjp) in enumerate(split)]
+    parts = [op_pullback(do[:, 50 * i : 50 * i + 50]) for i, (_, op_pullback) in enumerate(split)]
     np.testing.assert_allclose(dq, np.concatenate([p[0] for p in parts], axis=1), atol=1e-13)
     np.testing.assert_allclose(dk, sum(p[1] for p in parts), atol=1e-12)
     np.testing.assert_allclose(dv, sum(p[2] for p in parts), atol=1e-12)
@@ -79,8 +79,8 @@ def test_several_blocks_of_queries(normals) -> None:
 def test_a_sample_without_keys_attends_to_nothing(normals) -> None:
     q, k, v, do = normals((2, 3, 4), (2, 5, 4), (2, 5, 4), (2, 3, 4), dtype=np.float32)
     mask = np.array([[True] * 5, [False] * 5])
-    o, attention_vjp = ops.attention(q, k, v, heads=2, mask=mask)
-    for a in (o, *attention_vjp(do)):
+    o, attention_pullback = ops.attention(q, k, v, heads=2, mask=mask)
+    for a in (o, *attention_pullback(do)):
         assert np.isfinite(a).all()
         assert (a[1] == 0.0).all()
         assert (a[0] != 0.0).all()
@@ -92,32 +92,32 @@ def test_a_masked_key_is_not_there(normals) -> None:
     mask = np.array([[True, True, False, True, False]] * 2)
     junk_k, junk_v = k.copy(), v.copy()
     junk_k[:, [2, 4]], junk_v[:, [2, 4]] = 1e150, -1e150
-    o, attention_vjp = ops.attention(q, k, v, heads=2, mask=mask)
-    same, same_vjp = ops.attention(q, junk_k, junk_v, heads=2, mask=mask)
+    o, attention_pullback = ops.attention(q, k, v, heads=2, mask=mask)
+    same, same_pullback = ops.attention(q, junk_k, junk_v, heads=2, mask=mask)
     np.testing.assert_array_equal(o, same)
-    for a, b in zip(attention_vjp(do), same_vjp(do), strict=True):
+    for a, b in zip(attention_pullback(do), same_pullback(do), strict=True):
         np.testing.assert_array_equal(a, b)
-    assert not same_vjp(do)[1][:, [2, 4]].any()
-    assert not same_vjp(do)[2][:, [2, 4]].any()
+    assert not same_pullback(do)[1][:, [2, 4]].any()
+    assert not same_pullback(do)[2][:, [2, 4]].any()
     short, _ = ops.attention(q, k[:, [0, 1, 3]], v[:, [0, 1, 3]], heads=2)
     np.testing.assert_allclose(o, short, rtol=1e-12)
 
 
 def test_large_scores_do_not_overflow(normals) -> None:
     q, k, v = normals((1, 2, 4), (1, 3, 4), (1, 3, 4), dtype=np.float32)
-    o, attention_vjp = ops.attention(1e4 * q, k, v, heads=1)
+    o, attention_pullback = ops.attention(1e4 * q, k, v, heads=1)
     best = (q[0] @ k[0].T).argmax(axis=-1)
     np.testing.assert_allclose(o[0], v[0][best], rtol=1e-6)
-    assert all(np.isfinite(a).all() for a in attention_vjp(o))
+    assert all(np.isfinite(a).all() for a in attention_pullback(o))
 
 
 def test_a_constant_added_to_every_key_changes_nothing(normals) -> None:
     """Softmax is shift-invariant: why the bias of a key has no gradient."""
     q, k, v, c = normals((2, 3, 4), (2, 5, 4), (2, 5, 4), (4,))
-    o, attention_vjp = ops.attention(q, k, v, heads=2)
+    o, attention_pullback = ops.attention(q, k, v, heads=2)
     shifted, _ = ops.attention(q, k + c, v, heads=2)
     np.testing.assert_allclose(shifted, o, rtol=1e-12)
-    dk = attention_vjp(q)[1]
+    dk = attention_pullback(q)[1]
     np.testing.assert_allclose(dk.sum(axis=1), 0.0, atol=1e-14)
     assert np.abs(dk).max() > 0.01
 
@@ -129,8 +129,8 @@ def test_memory_does_not_grow_with_the_square(normals) -> None:
         q, k, v, do = normals(*[(1, length, 8)] * 4, dtype=np.float32)
         tracemalloc.start()
         with definitions_only():
-            _, attention_vjp = ops.attention(q, k, v, heads=2)
-        attention_vjp(do)
+            _, attention_pullback = ops.attention(q, k, v, heads=2)
+        attention_pullback(do)
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return most

@@ -35,10 +35,12 @@ def op_of_present(arrays, **options):
 
     def op(*given):
         given = list(given)
-        y, vjp = ops.norm_silu_conv(*(given.pop(0) if t else None for t in there), **options)
+        y, norm_silu_conv_pullback = ops.norm_silu_conv(
+            *(given.pop(0) if t else None for t in there), **options
+        )
 
         def op_pullback(dy):
-            found = vjp(dy)
+            found = norm_silu_conv_pullback(dy)
             assert [d is not None for d in found] == there
             return tuple(d for d in found if d is not None)
 

@@ -89,23 +89,23 @@ def test_scipy_and_many_blocks(normals, space) -> None:
     x, w = normals((n, *space, c), (*(3,) * len(space), c, f))
     if len(space) > 1:
         assert 1 < len(blocks(n, np.prod(space) * 3 ** len(space) * c, np)) < n + 1
-    y, conv_vjp = ops.conv(x, w)
+    y, conv_pullback = ops.conv(x, w)
     padded = np.pad(x, [(0, 0), *[(1, 1)] * len(space), (0, 0)])
     for i, j in product(range(n), range(f)):
         expected = correlate(padded[i], w[..., j], mode="valid", method="direct")[..., 0]
         np.testing.assert_allclose(y[i, ..., j], expected, rtol=1e-10, atol=1e-10)
     # The transpose is one block's work too: <dy, J x> = <J' dy, x>, both ways.
     dy = normals(y.shape, seed=1)
-    dx, dw, _ = conv_vjp(dy)
+    dx, dw, _ = conv_pullback(dy)
     np.testing.assert_allclose([np.vdot(dx, x), np.vdot(dw, w)], np.vdot(dy, y), rtol=1e-10)
 
 
 def test_arrays_that_are_not_contiguous(normals) -> None:
     x, w, dy = normals((3, 5, 2, 6), (3, 3, 3, 4), (4, 5, 2, 6))
-    y, conv_vjp = ops.conv(x.T, w)
-    same, same_vjp = ops.conv(x.T.copy(), w)
+    y, conv_pullback = ops.conv(x.T, w)
+    same, same_pullback = ops.conv(x.T.copy(), w)
     np.testing.assert_array_equal(y, same)
-    for a, b in zip(conv_vjp(dy.T)[:2], same_vjp(dy.T.copy())[:2], strict=True):
+    for a, b in zip(conv_pullback(dy.T)[:2], same_pullback(dy.T.copy())[:2], strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
 
 
@@ -132,11 +132,11 @@ def test_the_patches_are_not_kept(normals) -> None:
     x, w = normals((2, 16, 16, 16, 8), (3, 3, 3, 8, 8))
     ops.conv(x, w)
     tracemalloc.start()
-    y, conv_vjp = ops.conv(x, w)
+    y, conv_pullback = ops.conv(x, w)
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert y.nbytes <= held < y.nbytes + 50_000 < 0.2 * 27 * x.nbytes
-    assert conv_vjp(y)[0].shape == x.shape
+    assert conv_pullback(y)[0].shape == x.shape
 
 
 @pytest.mark.parametrize(

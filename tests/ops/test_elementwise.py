@@ -27,18 +27,18 @@ def test_the_pullbacks(shape, seed, scale) -> None:
 
 
 def test_silu() -> None:
-    y, silu_vjp = ops.silu(GRID)
+    y, silu_pullback = ops.silu(GRID)
     np.testing.assert_allclose(y, GRID * special.expit(GRID), rtol=1e-12, atol=1e-14)
     sigmoid = special.expit(GRID)
     expected = sigmoid + GRID * sigmoid * (1.0 - sigmoid)
-    np.testing.assert_allclose(silu_vjp(np.ones_like(GRID))[0], expected, atol=1e-14)
+    np.testing.assert_allclose(silu_pullback(np.ones_like(GRID))[0], expected, atol=1e-14)
 
 
 def test_gelu() -> None:
-    y, gelu_vjp = ops.gelu(GRID)
+    y, gelu_pullback = ops.gelu(GRID)
     np.testing.assert_allclose(y, GRID * stats.norm.cdf(GRID), atol=1e-14)
     slope = stats.norm.cdf(GRID) + GRID * stats.norm.pdf(GRID)
-    np.testing.assert_allclose(gelu_vjp(np.ones_like(GRID))[0], slope, atol=1e-14)
+    np.testing.assert_allclose(gelu_pullback(np.ones_like(GRID))[0], slope, atol=1e-14)
 
 
 def test_the_two_forms_of_gelu_differ_by_what_is_said() -> None:
@@ -52,9 +52,9 @@ def test_the_two_forms_of_gelu_differ_by_what_is_said() -> None:
 def test_activations_far_out(f) -> None:
     """No overflow, no warning, no nan: 0 and the identity."""
     x = np.array([-1e4, -200.0, 200.0, 1e4], dtype=np.float32)
-    y, vjp = f(x)
+    y, op_pullback = f(x)
     np.testing.assert_array_equal(y, np.maximum(x, 0.0))
-    np.testing.assert_array_equal(vjp(np.ones_like(x))[0], [0.0, 0.0, 1.0, 1.0])
+    np.testing.assert_array_equal(op_pullback(np.ones_like(x))[0], [0.0, 0.0, 1.0, 1.0])
 
 
 def test_softmax(normals) -> None:
@@ -62,9 +62,9 @@ def test_softmax(normals) -> None:
     p, _ = ops.softmax(x)
     np.testing.assert_allclose(p, special.softmax(x, axis=-1), rtol=1e-13)
     np.testing.assert_allclose(ops.softmax(x + 1e3)[0], p, rtol=1e-10)
-    far, far_vjp = ops.softmax(np.array([1e4, 0.0, -1e4]))
+    far, far_pullback = ops.softmax(np.array([1e4, 0.0, -1e4]))
     np.testing.assert_array_equal(far, [1.0, 0.0, 0.0])
-    np.testing.assert_array_equal(far_vjp(np.ones(3))[0], 0.0)
+    np.testing.assert_array_equal(far_pullback(np.ones(3))[0], 0.0)
 
 
 @given(shapes, seeds, st.sampled_from([0.1, 0.5]))
@@ -78,12 +78,12 @@ def test_the_pullback_of_dropout(shape, seed, rate) -> None:
 
 def test_dropout_keeps_the_share_and_the_mean() -> None:
     x = np.ones((40, 50, 50))
-    y, dropout_vjp = ops.dropout(x, rate=0.3, key=Key(0, range(40)))
+    y, dropout_pullback = ops.dropout(x, rate=0.3, key=Key(0, range(40)))
     np.testing.assert_array_equal(np.unique(y), [0.0, 1.0 / 0.7])
     kept = (y != 0.0).sum()
     # A fair coin of 100 000 throws: five standard deviations.
     assert abs(kept - 0.7 * x.size) < 5.0 * np.sqrt(0.21 * x.size)
-    np.testing.assert_array_equal(dropout_vjp(x)[0], y)
+    np.testing.assert_array_equal(dropout_pullback(x)[0], y)
 
 
 def test_dropout_of_a_sample_does_not_depend_on_its_neighbors() -> None:
@@ -97,9 +97,9 @@ def test_dropout_of_a_sample_does_not_depend_on_its_neighbors() -> None:
 def test_without_a_key_or_a_rate_dropout_is_the_identity(normals) -> None:
     x = normals((3, 4))
     for options in ({"rate": 0.5, "key": None}, {"rate": 0.0, "key": Key(0, range(3))}):
-        y, dropout_vjp = ops.dropout(x, **options)
+        y, dropout_pullback = ops.dropout(x, **options)
         np.testing.assert_array_equal(y, x)
-        np.testing.assert_array_equal(dropout_vjp(x)[0], x)
+        np.testing.assert_array_equal(dropout_pullback(x)[0], x)
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0, 1.5, float("nan")])

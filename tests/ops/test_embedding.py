@@ -54,13 +54,13 @@ def test_embedding(symbols, width, shape, seed) -> None:
     """Rows of the table; a symbol met twice receives both gradients, one never met receives 0."""
     rng = np.random.default_rng(seed)
     table, index = rng.standard_normal((symbols, width)), rng.integers(symbols, size=shape)
-    y, embedding_vjp = ops.embedding(table, index=index)
+    y, embedding_pullback = ops.embedding(table, index=index)
     dy = rng.standard_normal(y.shape)
     expected = np.zeros_like(table)
     for at in np.ndindex(*shape):
         np.testing.assert_array_equal(y[at], table[index[at]])
         expected[index[at]] += dy[at]
-    np.testing.assert_allclose(embedding_vjp(dy)[0], expected, atol=1e-14)
+    np.testing.assert_allclose(embedding_pullback(dy)[0], expected, atol=1e-14)
     pullback(ops.embedding, table, index=index).check()
 
 

@@ -130,8 +130,8 @@ def test_every_op_has_its_case() -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_what_is_saved_is_what_is_said(case, normals) -> None:
     op, args, options = example(case, normals)
-    _, vjp = op(*args, **options)
-    names, kept = promised(op, vjp.__module__), saved(vjp)
+    _, op_pullback = op(*args, **options)
+    names, kept = promised(op, op_pullback.__module__), saved(op_pullback)
     assert names <= kept.keys()
     for name in kept.keys() - names:
         # Another name is allowed for the same memory: w as a matrix, say.
@@ -164,22 +164,22 @@ def test_conv_saves_w_and_not_a_copy(normals) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_the_dtype_is_kept(case, dtype, normals) -> None:
     op, args, options = example(case, normals, dtype)
-    y, vjp = op(*args, **options)
-    for a in (*tree.leaves(y), *tree.leaves(vjp(*cotangent(y, normals)))):
+    y, op_pullback = op(*args, **options)
+    for a in (*tree.leaves(y), *tree.leaves(op_pullback(*cotangent(y, normals)))):
         assert a.dtype == dtype
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_float32_is_float64_rounded(case, normals) -> None:
     op, single, options = example(case, normals, np.float32)
-    y, vjp = op(*single, **options)
+    y, op_pullback = op(*single, **options)
     dy = cotangent(y, normals)
     double = [a.astype(np.float64) for a in single]
     for name in options.keys() & {"target", "weight"}:
         options[name] = options[name].astype(np.float64)
-    exact, exact_vjp = op(*double, **options)
-    found = (*tree.leaves(y), *tree.leaves(vjp(*dy)))
-    right = (*tree.leaves(exact), *tree.leaves(exact_vjp(*(a.astype(np.float64) for a in dy))))
+    exact, exact_pullback = op(*double, **options)
+    found = (*tree.leaves(y), *tree.leaves(op_pullback(*dy)))
+    right = (*tree.leaves(exact), *tree.leaves(exact_pullback(*(a.astype(np.float64) for a in dy))))
     for a, b in zip(found, right, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
 
@@ -188,13 +188,13 @@ def test_float32_is_float64_rounded(case, normals) -> None:
 def test_one_cotangent_for_each_argument(case, normals) -> None:
     """Of its shape; and a second call says the same, with arguments that cannot be written to."""
     op, args, options = example(case, normals)
-    y, vjp = op(*args, **options)
+    y, op_pullback = op(*args, **options)
     dy = cotangent(y, normals)
-    gradient = vjp(*dy)
+    gradient = op_pullback(*dy)
     assert isinstance(gradient, tuple)
     assert [d.shape for d in gradient] == [a.shape for a in args]
     first = [d.copy() for d in gradient]
-    for a, b in zip(first, vjp(*dy), strict=True):
+    for a, b in zip(first, op_pullback(*dy), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -202,8 +202,8 @@ def test_one_cotangent_for_each_argument(case, normals) -> None:
 def test_forward_only_drops_the_pullback(case, normals) -> None:
     op, args, options = example(case, normals)
     with forward_only():
-        y, vjp = op(*args, **options)
-    assert vjp is dropped
+        y, op_pullback = op(*args, **options)
+    assert op_pullback is dropped
     for a, b in zip(tree.leaves(y), tree.leaves(op(*args, **options)[0]), strict=True):
         np.testing.assert_array_equal(a, b)
 

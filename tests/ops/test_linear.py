@@ -17,11 +17,11 @@ def test_linear(shape, c, f, bias, seed) -> None:
     rng = np.random.default_rng(seed)
     x, w = rng.standard_normal((*shape, c)), rng.standard_normal((c, f))
     b = rng.standard_normal(f) if bias else None
-    y, linear_vjp = ops.linear(x, w, b)
+    y, linear_pullback = ops.linear(x, w, b)
     for at in np.ndindex(y.shape):
         terms = [x[at[:-1]][i] * w[i, at[-1]] for i in range(c)]
         np.testing.assert_allclose(y[at], sum(terms) + (b[at[-1]] if bias else 0.0), atol=1e-12)
-    assert (linear_vjp(y)[2] is None) is not bias
+    assert (linear_pullback(y)[2] is None) is not bias
     pullback(ops.linear, *((x, w, b) if bias else (x, w))).check()
 
 

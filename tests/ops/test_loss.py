@@ -44,9 +44,9 @@ def test_cross_entropy(n, classes, seed) -> None:
 
 def test_cross_entropy_far_out() -> None:
     logits, labels = np.array([[1e4, 0.0, -1e4]] * 2, dtype=np.float32), np.array([0, 2])
-    loss, loss_vjp = ops.cross_entropy(logits, labels=labels)
+    loss, loss_pullback = ops.cross_entropy(logits, labels=labels)
     assert loss == 1e4
-    np.testing.assert_array_equal(loss_vjp(1.0)[0], [[0.0, 0.0, 0.0], [0.5, 0.0, -0.5]])
+    np.testing.assert_array_equal(loss_pullback(1.0)[0], [[0.0, 0.0, 0.0], [0.5, 0.0, -0.5]])
 
 
 def test_knowing_nothing_costs_log_k() -> None:

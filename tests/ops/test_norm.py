@@ -71,19 +71,19 @@ def test_layer_norm(case) -> None:
 
 def test_layer_norm_is_group_norm_of_one_position(normals) -> None:
     x, gamma, beta = normals((5, 6), (6,), (6,))
-    one, one_vjp = ops.layer_norm(x, gamma, beta)
-    other, other_vjp = ops.group_norm(x, gamma, beta, groups=1)
+    one, one_pullback = ops.layer_norm(x, gamma, beta)
+    other, other_pullback = ops.group_norm(x, gamma, beta, groups=1)
     np.testing.assert_allclose(one, other, rtol=1e-12)
-    for a, b in zip(one_vjp(x), other_vjp(x), strict=True):
+    for a, b in zip(one_pullback(x), other_pullback(x), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-13)
 
 
 def test_a_group_of_one_number_is_its_offset(normals) -> None:
     """Then x cannot matter, and neither can gamma."""
     x, gamma, beta = normals((3, 4), (4,), (4,))
-    y, norm_vjp = ops.group_norm(x, gamma, beta, groups=4)
+    y, norm_pullback = ops.group_norm(x, gamma, beta, groups=4)
     np.testing.assert_array_equal(y, np.broadcast_to(beta, y.shape))
-    dx, dgamma, dbeta = norm_vjp(y)
+    dx, dgamma, dbeta = norm_pullback(y)
     np.testing.assert_allclose(dx, 0.0, atol=1e-12)
     np.testing.assert_array_equal(dgamma, 0.0)
     assert dbeta.any()
@@ -92,11 +92,11 @@ def test_a_group_of_one_number_is_its_offset(normals) -> None:
 def test_what_a_group_norm_cannot_see(normals) -> None:
     """A constant added to a group, or its size: why a bias before it can be without gradient."""
     x, ones, zeros, dy = normals((2, 5, 6), (6,), (6,), (2, 5, 6))
-    y, norm_vjp = ops.group_norm(x, ones, zeros, groups=3, eps=0.0)
+    y, norm_pullback = ops.group_norm(x, ones, zeros, groups=3, eps=0.0)
     np.testing.assert_allclose(
         ops.group_norm(7.0 * x + 3.0, ones, zeros, groups=3, eps=0.0)[0], y, rtol=1e-10
     )
-    dx = norm_vjp(dy)[0].reshape(2, 5, 3, 2)
+    dx = norm_pullback(dy)[0].reshape(2, 5, 3, 2)
     np.testing.assert_allclose(dx.sum(axis=(1, 3)), 0.0, atol=1e-13)
     np.testing.assert_allclose((dx * x.reshape(dx.shape)).sum(axis=(1, 3)), 0.0, atol=1e-13)
 

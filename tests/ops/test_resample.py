@@ -59,17 +59,17 @@ def test_space_and_depth(case) -> None:
     """Each channel block is one strided slice; there and back is the identity."""
     small, factor = case
     x = np.random.default_rng(2).standard_normal(repeated(small, factor).shape)
-    deep, deep_vjp = ops.space_to_depth(x, factor=factor)
+    deep, deep_pullback = ops.space_to_depth(x, factor=factor)
     slices = [
         x[(slice(None), *(slice(k, None, factor) for k in tap))]
         for tap in product(range(factor), repeat=x.ndim - 2)
     ]
     np.testing.assert_array_equal(deep, np.concatenate(slices, axis=-1))
-    wide, wide_vjp = ops.depth_to_space(deep, factor=factor)
+    wide, wide_pullback = ops.depth_to_space(deep, factor=factor)
     np.testing.assert_array_equal(wide, x)
     # A permutation is orthogonal: its transpose is its inverse.
-    np.testing.assert_array_equal(deep_vjp(deep)[0], x)
-    np.testing.assert_array_equal(wide_vjp(wide)[0], deep)
+    np.testing.assert_array_equal(deep_pullback(deep)[0], x)
+    np.testing.assert_array_equal(wide_pullback(wide)[0], deep)
     pullback(ops.space_to_depth, x, factor=factor).check()
     pullback(ops.depth_to_space, deep, factor=factor).check()
 
