@@ -80,7 +80,7 @@ def leaves(tree: object) -> list[Array]:
 
 
 def map(f: Callable[..., Any], tree: T, *rest: T) -> T:
-    """Apply ``f`` to corresponding leaves of one or more trees; the result is a tree like the first.
+    """The tree of ``f`` applied to each leaf of ``tree`` and the same leaves of the others.
 
     >>> import numpy as np
     >>> map(lambda a, b: a + b, (np.ones(2), (np.zeros(1),)), (np.ones(2), (np.ones(1),)))

@@ -1,4 +1,4 @@
-"""Trees: maps over the parameters, names, sums, and weights that do not fit."""
+"""Trees: names, printing, maps, sums, and weights that do not fit."""
 
 from dataclasses import FrozenInstanceError
 
@@ -49,10 +49,10 @@ def test_size_counts_scalar_parameters() -> None:
 
 def test_a_module_prints_as_a_tree_with_names_shapes_and_counts() -> None:
     assert repr(model()).splitlines() == [
-        "Branch(name='model')                                           13 parameters",
+        "Branch(name='model')                                                  13 parameters",
         "  first: Leaf(w: (2, 3), b=None, stride=2, padding=((1, 0), (0, 1)))   6",
-        "  rest.0: Leaf(w: (4,), b: (1, 2), stride=1, padding=None)   6",
-        "  rest.1: Leaf(w: (), b=None, stride=1, padding=None)   1",
+        "  rest.0: Leaf(w: (4,), b: (1, 2), stride=1, padding=None)             6",
+        "  rest.1: Leaf(w: (), b=None, stride=1, padding=None)                  1",
     ]
 
 
@@ -115,7 +115,7 @@ def test_a_module_is_frozen_and_equal_only_to_itself() -> None:
     assert m.replace(name="other").first is m.first
 
 
-def test_map_touches_the_arrays_and_nothing_else() -> None:
+def test_map_changes_arrays_and_keeps_the_structure() -> None:
     m = model()
     doubled = tree.map(lambda a: 2 * a, m)
     assert isinstance(doubled, Branch)
@@ -125,7 +125,7 @@ def test_map_touches_the_arrays_and_nothing_else() -> None:
         np.testing.assert_array_equal(2 * a, b)
 
 
-def test_map_of_several_trees_refuses_another_length() -> None:
+def test_map_rejects_tuples_of_different_length() -> None:
     with pytest.raises(ValueError, match="zip"):
         tree.map(np.add, (np.ones(1), np.ones(1)), (np.ones(1),))
 
@@ -143,7 +143,7 @@ def test_add_scale_and_zeros() -> None:
     assert {leaf.dtype for leaf in tree.leaves(tree.scale(halves, 0.1))} == {np.dtype("float32")}
 
 
-def test_dot_is_the_inner_product_of_all_numbers() -> None:
+def test_dot_is_the_inner_product_over_all_elements() -> None:
     a, b = model(0), model(1)
     flat = [np.concatenate([leaf.ravel() for leaf in tree.leaves(t)]) for t in (a, b)]
     np.testing.assert_allclose(tree.dot(a, b), flat[0] @ flat[1], rtol=1e-13)
@@ -151,7 +151,7 @@ def test_dot_is_the_inner_product_of_all_numbers() -> None:
         tree.dot((np.ones(1),), (np.ones(1), np.ones(1)))
 
 
-def test_with_leaves_round_trip_whatever_the_order() -> None:
+def test_with_leaves_replaces_parameters_in_any_order() -> None:
     source, target = dict(tree.named_leaves(model(0))), model(1)
     filled = tree.with_leaves(target, dict(reversed(source.items())))
     for name, leaf in tree.named_leaves(filled):
@@ -159,7 +159,7 @@ def test_with_leaves_round_trip_whatever_the_order() -> None:
     assert filled.name == "model"
 
 
-def test_weights_that_do_not_fit() -> None:
+def test_with_leaves_rejects_other_names_and_shapes() -> None:
     named = dict(tree.named_leaves(model()))
     renamed = {name.replace("rest.0", "tail"): leaf for name, leaf in named.items()}
     with pytest.raises(InputError, match=r"2 parameters are missing.*2 are unknown.*tail\.b"):

@@ -1,4 +1,4 @@
-"""Attention layers: over the tokens themselves, over a context, and the transformer block."""
+"""Attention layers: self-attention, cross-attention, and the blocks made of them."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from npdiff.tree import Module
 
 
 class SelfAttention(Module):
-    r"""Every token attends to every token, by affine maps of x.
+    r"""Multi-head self-attention: queries, keys and values are affine maps of x.
 
     .. math::
         :label: self-attention
@@ -26,7 +26,7 @@ class SelfAttention(Module):
     def init(
         cls, rng: np.random.Generator, channels: int, *, heads: int = 4, scale: float = 1.0
     ) -> "SelfAttention":
-        """``scale`` is that of the output map; at 0 a residual branch starts as nothing."""
+        """``scale`` is that of the output map; at 0 the output starts at zero."""
         qkv = Linear.init(rng, channels, 3 * channels)
         return cls(qkv, Linear.init(rng, channels, channels, scale=scale), heads)
 
@@ -47,7 +47,7 @@ class SelfAttention(Module):
 
 
 class CrossAttention(Module):
-    r"""Every token attends to a context, with q of x, and k and v of the context c.
+    r"""Multi-head cross-attention: queries from x, keys and values from a context c.
 
     .. math::
         :label: cross-attention
@@ -95,7 +95,7 @@ class CrossAttention(Module):
 
 
 class FeedForward(Module):
-    r"""Two affine maps of each token with a GELU between them, by :eq:`gelu-tanh`.
+    r"""Two affine maps of each token with a GELU between them, in the form :eq:`gelu-tanh`.
 
     .. math::
         :label: feed-forward
@@ -108,7 +108,7 @@ class FeedForward(Module):
 
     @classmethod
     def init(cls, rng: np.random.Generator, channels: int, *, expansion: int = 4) -> "FeedForward":
-        """``expansion`` times as many channels inside."""
+        """The hidden layer has ``expansion`` times as many channels."""
         first = Linear.init(rng, channels, expansion * channels)
         return cls(first, Linear.init(rng, expansion * channels, channels))
 
@@ -128,7 +128,7 @@ class FeedForward(Module):
 
 
 class TransformerBlock(Module):
-    r"""Self-attention, cross-attention to a context, feed-forward; each normalized, each added.
+    r"""Self-attention, cross-attention and feed-forward, each pre-normalized and residual.
 
     .. math::
         :label: transformer-block
@@ -153,7 +153,7 @@ class TransformerBlock(Module):
     def init(
         cls, rng: np.random.Generator, channels: int, context_width: int, *, heads: int = 4
     ) -> "TransformerBlock":
-        """Tokens of ``channels`` numbers attending to a context of ``context_width`` numbers."""
+        """For tokens of width ``channels`` and a context of width ``context_width``."""
         return cls(
             LayerNorm.init(channels),
             SelfAttention.init(rng, channels, heads=heads),
@@ -191,12 +191,12 @@ class TransformerBlock(Module):
 
 
 def _tokens(x: Array) -> Array:
-    """``(N, *space, C)`` seen as ``(N, L, C)``: channels last, so nothing moves."""
+    """``(N, *space, C)`` as ``(N, L, C)``, a view: channels are last in both."""
     return x.reshape(x.shape[0], -1, x.shape[-1])
 
 
 class AttentionBlock(Module):
-    r"""Self-attention over the positions of an image, normalized before and added after.
+    r"""Self-attention over the positions of an image, pre-normalized and residual.
 
     .. math::
         :label: attention-block
@@ -227,7 +227,7 @@ class AttentionBlock(Module):
 
 
 class SpatialTransformer(Module):
-    r"""A transformer block over the positions of an image, attending to a context as well.
+    r"""A transformer block over the positions of an image, with cross-attention to a context.
 
     .. math::
         :label: spatial-transformer

@@ -1,4 +1,4 @@
-"""The residual block, and the stage of a U-Net that is made of it."""
+"""The residual block, and the U-Net stage: a residual block with optional attention."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from npdiff.tree import Module
 
 
 class ResBlock(Module):
-    r"""Norm, SiLU, convolution, twice; the embedding enters between; the input is added.
+    r"""Residual block: norm, SiLU and convolution, twice, with the embedding in between.
 
     .. math::
         :label: residual-block
@@ -21,10 +21,10 @@ class ResBlock(Module):
         h = \mathrm{conv}_1\,\mathrm{silu}(\mathrm{norm}_1\,x), \qquad
         h' = \begin{cases}
         (1 + a) \odot \mathrm{norm}_2\,h + b, \quad (a, b) = W e + w & \text{AdaGN} \\
-        \mathrm{norm}_2\,(h + W e + w) & \text{else}
+        \mathrm{norm}_2\,(h + W e + w) & \text{otherwise}
         \end{cases}
 
-    with no :math:`W_r` where x has as many channels as y.
+    where :math:`W_r` is the identity if x has as many channels as y.
 
     Notes
     -----
@@ -52,7 +52,10 @@ class ResBlock(Module):
         adagn: bool = True,
         dropout: float = 0.0,
     ) -> "ResBlock":
-        """``channels`` to ``features``, given ``embedding`` numbers; conv2 starts at zero."""
+        """Maps ``channels`` to ``features``, with an embedding of width ``embedding``.
+
+        conv2 starts at zero, so that the block starts as its skip connection.
+        """
         kernel = (3,) * dims
         return cls(
             GroupNorm.init(channels),
@@ -67,7 +70,7 @@ class ResBlock(Module):
 
     @differentiable
     def __call__(self, x: Array, e: Array, *, key: Key | None = None) -> Traced:
-        """``x`` is ``(N, *space, C)``, ``e`` the activated embedding ``(N, E)``."""
+        """``x`` is ``(N, *space, C)``; ``e`` is SiLU of the embedding, ``(N, E)``."""
         a, embed_pullback = self.embed(e)
         scale = offset = shift = None
         if self.adagn:
@@ -112,7 +115,7 @@ def norm_silu_conv(
     rate: float = 0.0,
     key: Key | None = None,
 ) -> Traced:
-    """:eq:`norm-silu-conv` of two layers.
+    """The fused op :eq:`norm-silu-conv` with the parameters of a norm and a convolution.
 
     ``dnorm, dconv, dx, dscale, doffset, dshift, dresidual = pullback(dy)``.
     """
@@ -129,7 +132,7 @@ def norm_silu_conv(
 
 
 class Stage(Module):
-    """A residual block and the attention that may follow it."""
+    """A residual block, and attention after it at some levels."""
 
     res: ResBlock
     attention: AttentionBlock | SpatialTransformer | None
@@ -149,7 +152,7 @@ class Stage(Module):
         adagn: bool = True,
         dropout: float = 0.0,
     ) -> "Stage":
-        """With ``attend``: self-attention, and cross-attention where there is a context."""
+        """``attend`` adds self-attention, and cross-attention if ``context_width`` is given."""
         res = ResBlock.init(
             rng, channels, features, embedding, dims=dims, adagn=adagn, dropout=dropout
         )
@@ -170,7 +173,7 @@ class Stage(Module):
         mask: Array | None = None,
         key: Key | None = None,
     ) -> Traced:
-        """The pullback's cotangent of the context is None where nothing attends to it."""
+        """``dstage, dx, de, dcontext = pullback(dh)``; without cross-attention dcontext is None."""
         h, res_pullback = self.res(x, e, key=key)
         attention = self.attention
         if isinstance(attention, SpatialTransformer):

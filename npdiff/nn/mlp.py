@@ -1,4 +1,4 @@
-"""A network for points of a few dimensions, called like the U-Net."""
+"""MLP: a network for points of a few dimensions, with the call signature of the U-Net."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from npdiff.tree import Module
 
 
 class MLP(Module):
-    r"""Residual layers of one width, which are told the embedding e of time and label.
+    r"""Residual layers of equal width; the embedding e of time and label enters each.
 
     .. math::
         :label: residual-layers
@@ -38,9 +38,9 @@ class MLP(Module):
         depth: int = 3,
         classes: int | None = None,
     ) -> "MLP":
-        """``depth`` layers of ``width``; the output map starts at zero."""
+        """``depth`` residual layers of ``width`` features; the output map starts at zero."""
         if depth < 1:
-            raise InputError(f"the depth is at least 1, got {depth}")
+            raise InputError(f"depth must be at least 1, got {depth}")
         rng = np.random.default_rng(seed)
         return cls(
             TimeEmbedding.init(rng, width, width),
@@ -54,14 +54,14 @@ class MLP(Module):
     def __call__(
         self, x: Array, timestep: Array, *, labels: Array | None = None, key: Key | None = None
     ) -> Traced:
-        """``x`` is ``(N, channels)``, ``timestep`` ``(N,)``; ``dmlp, dx, dtimestep = pullback(dy)``.
+        """``x`` is ``(N, channels)`` and ``timestep`` ``(N,)``.
 
-        ``labels`` as for the U-Net: None is the null label. There is no dropout, so ``key`` is
-        not used.
+        ``dmlp, dx, dtimestep = pullback(dy)``. Without ``labels`` every sample has the null label,
+        as in the U-Net. ``key`` is not used: there is no dropout.
         """
         if x.ndim != 2 or x.shape[1] != self.inward.w.shape[0]:
             raise InputError(
-                f"the network takes points (N, {self.inward.w.shape[0]}), got shape {x.shape}"
+                f"x must be points of shape (N, {self.inward.w.shape[0]}), got shape {x.shape}"
             )
         conditions.check_inputs(x, self.inward.w, timestep, labels=labels)
         e, embed_pullback = conditions.embed_time_and_label(

@@ -1,4 +1,4 @@
-"""Attention: a full softmax by loops, central differences, masks, and memory that does not grow."""
+"""Attention: an explicit softmax, central differences, masks, and memory linear in length."""
 
 import math
 import tracemalloc
@@ -15,12 +15,12 @@ from npdiff.backend import blocks
 from npdiff.errors import InputError
 from npdiff.verify import pullback
 
-pytestmark = pytest.mark.usefixtures("way")  # the definitions, then the kernels
+pytestmark = pytest.mark.usefixtures("implementation")
 
 
 @st.composite
 def attentions(draw):
-    """q, k, v, heads and a mask or None; samples without any key are common."""
+    """q, k, v, heads, and a mask or None; samples in which all keys are masked occur often."""
     n, length, keys, heads, d = draw(st.tuples(*[st.integers(1, 4)] * 5))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     q = rng.standard_normal((n, length, heads * d))
@@ -34,7 +34,7 @@ def attentions(draw):
 
 
 def by_loops(q, k, v, heads, mask):
-    """One query, one head at a time, with the whole row of probabilities."""
+    """The definition, one query and one head at a time."""
     o, d = np.zeros_like(q), q.shape[-1] // heads
     for n, i, h in product(range(q.shape[0]), range(q.shape[1]), range(heads)):
         own = slice(h * d, (h + 1) * d)
@@ -46,24 +46,24 @@ def by_loops(q, k, v, heads, mask):
 
 
 @given(attentions())
-def test_the_pullback(case) -> None:
+def test_the_pullback_against_central_differences(case) -> None:
     q, k, v, heads, mask = case
     most = k.shape[1] if mask is None else mask.sum(axis=1).max()
-    # Among one key there is nothing to choose: neither q nor k matters.
+    # With a single key the probability is 1, whatever q and k are.
     vanish = ("0", "1") if most == 1 else ()
     report = pullback(ops.attention, q, k, v, heads=heads, mask=mask, may_vanish=vanish).check()
     assert all(row.norm < 1e-12 for row in report.rows if row.name in vanish)
 
 
 @given(attentions())
-def test_the_definition(case) -> None:
+def test_the_value_against_explicit_loops(case) -> None:
     q, k, v, heads, mask = case
     o, _ = ops.attention(q, k, v, heads=heads, mask=mask)
     np.testing.assert_allclose(o, by_loops(q, k, v, heads, mask), rtol=1e-11, atol=1e-13)
 
 
-def test_several_blocks_of_queries(normals) -> None:
-    """The blocks' seams do not show, in value or in pullback."""
+def test_blocks_of_queries_do_not_change_the_result(normals) -> None:
+    """Value and pullback of a long sequence equal those of its parts."""
     q, k, v, do = normals((2, 500, 4), (2, 400, 4), (2, 400, 4), (2, 500, 4))
     assert len(blocks(500, 2 * 2 * 400, np)) > 2
     o, attention_pullback = ops.attention(q, k, v, heads=2)
@@ -76,7 +76,7 @@ def test_several_blocks_of_queries(normals) -> None:
     np.testing.assert_allclose(dv, sum(p[2] for p in parts), atol=1e-12)
 
 
-def test_a_sample_without_keys_attends_to_nothing(normals) -> None:
+def test_output_and_gradients_are_zero_where_all_keys_are_masked(normals) -> None:
     q, k, v, do = normals((2, 3, 4), (2, 5, 4), (2, 5, 4), (2, 3, 4), dtype=np.float32)
     mask = np.array([[True] * 5, [False] * 5])
     o, attention_pullback = ops.attention(q, k, v, heads=2, mask=mask)
@@ -86,8 +86,8 @@ def test_a_sample_without_keys_attends_to_nothing(normals) -> None:
         assert (a[0] != 0.0).all()
 
 
-def test_a_masked_key_is_not_there(normals) -> None:
-    """Whatever stands at a masked place changes no bit, and receives no gradient."""
+def test_a_masked_key_has_no_effect_and_no_gradient(normals) -> None:
+    """The values at a masked position change no bit, and their gradient is 0."""
     q, k, v, do = normals((2, 3, 4), (2, 5, 4), (2, 5, 4), (2, 3, 4))
     mask = np.array([[True, True, False, True, False]] * 2)
     junk_k, junk_v = k.copy(), v.copy()
@@ -111,8 +111,8 @@ def test_large_scores_do_not_overflow(normals) -> None:
     assert all(np.isfinite(a).all() for a in attention_pullback(o))
 
 
-def test_a_constant_added_to_every_key_changes_nothing(normals) -> None:
-    """Softmax is shift-invariant: why the bias of a key has no gradient."""
+def test_a_constant_added_to_all_keys_changes_nothing(normals) -> None:
+    """Softmax is shift-invariant, so the gradient of the key bias is zero."""
     q, k, v, c = normals((2, 3, 4), (2, 5, 4), (2, 5, 4), (4,))
     o, attention_pullback = ops.attention(q, k, v, heads=2)
     shifted, _ = ops.attention(q, k + c, v, heads=2)
@@ -122,8 +122,8 @@ def test_a_constant_added_to_every_key_changes_nothing(normals) -> None:
     assert np.abs(dk).max() > 0.01
 
 
-def test_memory_does_not_grow_with_the_square(normals) -> None:
-    """Twice the length: at most twice the memory, where a matrix of L x L would take four times."""
+def test_memory_grows_linearly_with_the_length(normals) -> None:
+    """The peak grows by less than 1.5 when L doubles; an L x L matrix would grow by 4."""
 
     def peak(length: int) -> int:
         q, k, v, do = normals(*[(1, length, 8)] * 4, dtype=np.float32)
@@ -131,9 +131,9 @@ def test_memory_does_not_grow_with_the_square(normals) -> None:
         with definitions_only():
             _, attention_pullback = ops.attention(q, k, v, heads=2)
         attention_pullback(do)
-        _, most = tracemalloc.get_traced_memory()
+        _, highest = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        return most
+        return highest
 
     short, long = peak(1000), peak(2000)
     assert long < 1.5 * short
@@ -152,7 +152,7 @@ def test_memory_does_not_grow_with_the_square(normals) -> None:
         ((2, 3, 4), (2, 5, 4), (2, 5, 4), 2, (1, 5)),
     ],
 )
-def test_shapes_that_do_not_fit(q, k, v, heads, mask) -> None:
+def test_wrong_shapes_are_rejected(q, k, v, heads, mask) -> None:
     mask = None if mask is None else np.ones(mask, dtype=bool)
     with pytest.raises(InputError, match="attention: "):
         ops.attention(np.zeros(q), np.zeros(k), np.zeros(v), heads=heads, mask=mask)

@@ -1,4 +1,4 @@
-"""Joining and cutting: exact inverses of each other, central differences."""
+"""concat and split: inverses of each other, and central differences."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ shapes = st.lists(sizes, min_size=1, max_size=3)
 
 
 @given(shapes, sizes, sizes, st.integers(0, 2**32 - 1))
-def test_concat(shape, left, right, seed) -> None:
+def test_concat_joins_and_its_pullback_splits(shape, left, right, seed) -> None:
     rng = np.random.default_rng(seed)
     a, b = rng.standard_normal((*shape, left)), rng.standard_normal((*shape, right))
     y, concat_pullback = ops.concat(a, b)
@@ -25,7 +25,7 @@ def test_concat(shape, left, right, seed) -> None:
 
 
 @given(shapes, sizes, sizes, st.integers(0, 2**32 - 1))
-def test_split(shape, parts, width, seed) -> None:
+def test_split_cuts_and_its_pullback_joins(shape, parts, width, seed) -> None:
     x = np.random.default_rng(seed).standard_normal((*shape, parts * width))
     pieces, split_pullback = ops.split(x, parts=parts)
     for i, piece in enumerate(pieces):
@@ -35,7 +35,7 @@ def test_split(shape, parts, width, seed) -> None:
     pullback(ops.split, x, parts=parts).check()
 
 
-def test_shapes_that_do_not_fit() -> None:
+def test_wrong_shapes_are_rejected() -> None:
     with pytest.raises(InputError, match="differ before the last axis"):
         ops.concat(np.zeros((2, 3)), np.zeros((3, 3)))
     with pytest.raises(InputError, match="3 parts do not divide 4 channels"):
