@@ -25,9 +25,9 @@ class Module:
     >>> import numpy as np
     >>> from npdiff import nn
     >>> nn.FeedForward.init(np.random.default_rng(0), 64, expansion=2)
-    FeedForward                 16,576 parameters
-      first: Linear(64 -> 128)   8,320
-      second: Linear(128 -> 64)  8,256
+    FeedForward                  16,576 parameters
+      first: Linear(64 -> 128)    8,320
+      second: Linear(128 -> 64)   8,256
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
