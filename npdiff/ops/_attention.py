@@ -70,7 +70,7 @@ def attention(q: Array, k: Array, v: Array, *, heads: int, mask: Array | None = 
             f"E; got q {q.shape}, k {k.shape}, v {v.shape} and {heads} heads"
         )
     if mask is not None and mask.shape != (N, M):
-        raise InputError(f"attention: the mask has shape {mask.shape}, expected ({N}, {M})")
+        raise InputError(f"attention: the mask must have shape ({N}, {M}), got {mask.shape}")
     scale = 1.0 / math.sqrt(E // heads)
     queries = blocks(L, N * heads * M, xp)
 
@@ -85,13 +85,11 @@ def attention(q: Array, k: Array, v: Array, *, heads: int, mask: Array | None = 
         return s if mask is None else xp.where(mask[:, None, None, :], s, -math.inf)
 
     o = xp.empty_like(q)
-    normalizer = xp.empty((N, heads, L, 1), dtype=q.dtype)  # log sum exp of each row of scores
+    normalizer = xp.empty((N, heads, L, 1), dtype=q.dtype)  # log sum exp over the keys
     for rows in queries:
         s = scores(rows)
-        # Finite even where every key is masked, so that s - largest is not inf - inf.
-        largest = xp.maximum(
-            s.max(axis=-1, keepdims=True), xp.finfo(q.dtype).min
-        )  # (N, heads, l, 1)
+        # (N, heads, l, 1); finite even where every key is masked, so that s - largest is not nan
+        largest = xp.maximum(s.max(axis=-1, keepdims=True), xp.finfo(q.dtype).min)
         s -= largest
         p = xp.exp(s, out=s)
         total = p.sum(axis=-1, keepdims=True)
