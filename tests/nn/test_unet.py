@@ -359,7 +359,7 @@ INVALID = {
     ),
     "mask alone": ({"context_width": 5}, (X, TIMESTEP), {"mask": MASK}, "mask was given without"),
     "mask's shape": (
-        {"context_width": 5}, (X, TIMESTEP, TOKENS), {"mask": MASK[:, :2]}, "the mask must have shape",
+        {"context_width": 5}, (X, TIMESTEP, TOKENS), {"mask": MASK[:, :2]}, "mask must have shape",
     ),
     "keep's shape": (
         {"context_width": 5}, (X, TIMESTEP, TOKENS), {"keep": MASK[0, :1]}, "keep must have one",
