@@ -17,7 +17,7 @@ _SUFFIX = ".npdiff-tmp"
 
 @contextmanager
 def explained(path: Path, doing: str) -> Iterator[None]:
-    """Turn an ``OSError`` into an :class:`InputError` that names the file.
+    """Turn an ``OSError`` into an :class:`~npdiff.errors.InputError` that names the file.
 
     Raises
     ------
