@@ -29,12 +29,12 @@ def test_values_and_gradients_are_those_of_autograd(options):
     timestep = np.array([1.0, 371.0, 999.0])
     labels = np.array([0, 2, options["classes"]]) if "classes" in options else None
     y, pullback = unet(x, timestep, labels=labels)
-    dunet, dx, dclock, _ = pullback(dy)
+    dunet, dx, dtimestep, _ = pullback(dy)
 
     judge = UNet(unet).double()
     first = lambda a: torch.from_numpy(a.transpose(0, 3, 1, 2).copy())  # noqa: E731
-    x_t, clock_t = first(x).requires_grad_(), torch.from_numpy(timestep).requires_grad_()
-    y_t = judge(x_t, clock_t, None if labels is None else torch.from_numpy(labels))
+    x_t, timestep_t = first(x).requires_grad_(), torch.from_numpy(timestep).requires_grad_()
+    y_t = judge(x_t, timestep_t, None if labels is None else torch.from_numpy(labels))
     y_t.backward(first(dy))
 
     def close(ours, theirs):
@@ -43,7 +43,7 @@ def test_values_and_gradients_are_those_of_autograd(options):
 
     close(y.transpose(0, 3, 1, 2), y_t.detach().numpy())
     close(dx.transpose(0, 3, 1, 2), x_t.grad.numpy())
-    close(dclock, clock_t.grad.numpy())
+    close(dtimestep, timestep_t.grad.numpy())
     # A gradient is a network: read into the twin, its parameters are the twin's gradients.
     gradients = dict(UNet(dunet).double().named_parameters())
     parameters = dict(judge.named_parameters())
