@@ -138,7 +138,7 @@ def test_invalid_arguments_are_rejected():
         ("1-D array of two or more", {"betas": [[0.1]], "first": 1}),
         ("first < last", {"span": (1.0, 0.0), **known("alpha", "sigma")}),
         (
-            "alpha.t. must have the shape of t",
+            r"alpha\(t\) must have the shape of t",
             {"span": (0.1, 1.0), "alpha": lambda t: 1.0, "sigma": VP.sigma},
         ),
     ):
