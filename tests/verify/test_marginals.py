@@ -19,12 +19,10 @@ def column(a, t, x):
 
 def q_sample(shift=1, square=True, noise_scale=None, axis=None):
     def add_noise(x_0, t, noise):
-        alpha_bar = column(ALPHA_BAR, np.asarray(t) - shift, x_0)
-        alpha_bar = (
-            np.swapaxes(alpha_bar * np.ones(x_0.shape), 0, 1)[: len(x_0)] if axis else alpha_bar
-        )
-        signal = np.sqrt(alpha_bar) if square else alpha_bar
-        return signal * x_0 + (noise_scale or (lambda b: np.sqrt(1 - b)))(alpha_bar) * noise
+        bar = column(ALPHA_BAR, np.asarray(t) - shift, x_0)
+        bar = np.swapaxes(bar * np.ones(x_0.shape), 0, 1)[: len(x_0)] if axis else bar
+        signal = np.sqrt(bar) if square else bar
+        return signal * x_0 + (noise_scale or (lambda b: np.sqrt(1 - b)))(bar) * noise
 
     return add_noise
 

@@ -143,9 +143,7 @@ def test_a_pullback_that_changes_its_state_is_detected() -> None:
 
         return x * x, square_pullback
 
-    with pytest.raises(
-        AssertionError, match=r"FAILED .*a second call of the pullback returns the same"
-    ):
+    with pytest.raises(AssertionError, match=r"FAILED .*a second call of the pullback"):
         pullback(square, X).check()
 
 
@@ -162,9 +160,7 @@ def test_a_pullback_that_overwrites_its_earlier_result_is_detected() -> None:
 
         return x * x, square_pullback
 
-    with pytest.raises(
-        AssertionError, match=r"FAILED .*a second call of the pullback returns the same"
-    ):
+    with pytest.raises(AssertionError, match=r"FAILED .*a second call of the pullback"):
         pullback(square, X).check()
 
 
