@@ -62,8 +62,8 @@ def _npdiff_guidance(w: float) -> Callable[[np.ndarray, np.ndarray, float], np.n
     "two-scales-of-guidance",
     title="The paper's guidance scale in the formula of programs",
     sources=(
-        Source("Ho and Salimans 2022, Eq. 6, where w = 0 is no guidance", QUOTED),
-        Source("programs in which 1 is no guidance: Imagen, latent-diffusion, diffusers", READ),
+        Source("Ho and Salimans 2022, Eq. 6, where w = 0 means no guidance", QUOTED),
+        Source("programs in which 1 means no guidance: Imagen, latent-diffusion, diffusers", READ),
         Source(
             "diffusers #5882, denoising-diffusion-pytorch #155 and #207, threestudio #289, "
             "where the two are confused",

@@ -1,6 +1,6 @@
 """An erratum: a wrong formula, the right one, and a test that distinguishes them.
 
-Both formulas go through the same test, which is independent of either: a conservation law, a
+Both formulas go through the same test, which is independent of either: an identity, a
 composition of steps, a quadrature, a definition written out in loops. An erratum holds while the
 wrong formula fails the test and the right one passes. The same test computes how much the mistake
 matters.
