@@ -8,6 +8,7 @@ import numpy as np
 from npdiff.errors import InputError
 from npdiff.samplers import SAMPLERS
 from npdiff.schedules import LinearVP, Schedule
+from npdiff.verify.convergence import DATA
 from npdiff.verify.deterministic import (
     call_contract,
     errors_at,
@@ -16,7 +17,7 @@ from npdiff.verify.deterministic import (
     two_short_steps,
 )
 from npdiff.verify.moments import given_noise, own_noise
-from npdiff.verify.problem import EXACT_FOR, MIXTURE, POINT, Sampler, TestProblem
+from npdiff.verify.problem import EXACT_FOR, POINT, Sampler, TestProblem
 from npdiff.verify.report import Finding, Report, deviation, name_of
 
 #: log-SNR where a test problem ends by default: sigma_t / alpha_t is 0.08.
@@ -99,7 +100,7 @@ def sampler(
         raise InputError(f"steps must be ascending integers of 3 or more, got {counts}")
     run = _with_options(sampler, options or {})
     schedule = LinearVP() if schedule is None else schedule
-    problem = TestProblem(MIXTURE, schedule, shape)
+    problem = TestProblem(DATA, schedule, shape)
     end = float(schedule.time_at(_LAST_LOG_SNR) if end is None else end)
     if not 0.0 < end < problem.start:
         raise InputError(f"end must be between 0 and {problem.start:g}, got {end:g}")

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from npdiff.verify.convergence import TOLERANCE
 from npdiff.verify.moments import order_deficit
-from npdiff.verify.problem import ORDER_TOLERANCE, CallRecord, Sampler, TestProblem
+from npdiff.verify.problem import CallRecord, Sampler, TestProblem
 from npdiff.verify.report import Finding, deviation
 
 
@@ -65,7 +66,7 @@ def two_short_steps(run: Sampler, problem: TestProblem) -> Finding:
     order = _order((1, 2), errors, 0.0)
     return Finding(
         f"two short unequal steps have an error of order {order:z.2f}, at least 2",
-        order_deficit(2.0, order), ORDER_TOLERANCE,
+        order_deficit(2.0, order), TOLERANCE,
         "a step too few, too many or of the wrong length; a sign, a scale",
     )  # fmt: skip
 
@@ -104,7 +105,7 @@ def order_finding(
     observed = _order(counts, errors, floor)
     return Finding(
         f"the error falls with order {observed:z.2f}, at least {order:g}",
-        order_deficit(order, observed), ORDER_TOLERANCE,
+        order_deficit(order, observed), TOLERANCE,
         "at order 0 it solves another equation: a sign, a scale, a time; if the order is only "
         "too low, look at a stage or at a multistep term",
     )  # fmt: skip

@@ -6,14 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from npdiff.exact import Gaussian
-from npdiff.verify.problem import (
-    EXACT_FOR,
-    NORMAL,
-    ORDER_TOLERANCE,
-    CountingNoise,
-    Sampler,
-    TestProblem,
-)
+from npdiff.verify.convergence import TOLERANCE
+from npdiff.verify.problem import EXACT_FOR, NORMAL, CountingNoise, Sampler, TestProblem
 from npdiff.verify.report import Finding, deviation
 
 #: The allowed bias of a finite number of steps, as a fraction of the data's standard deviation.
@@ -121,7 +115,7 @@ def _moment_finding(
     observed = math.log2(errors[-2] / last) / math.log2(counts[-1] / counts[-2])
     return Finding(
         f"the {name}'s error falls with order {observed:z.2f}, at least {order:g}",
-        order_deficit(order, observed), ORDER_TOLERANCE,
+        order_deficit(order, observed), TOLERANCE,
         "order 0 means another distribution: a sign, a scale, the square root of a variance",
     )  # fmt: skip
 

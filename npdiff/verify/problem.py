@@ -13,27 +13,19 @@ from typing import Any
 import numpy as np
 
 from npdiff.errors import InputError
-from npdiff.exact import Distribution, Gaussian, Mixture
+from npdiff.exact import Distribution, Gaussian
 from npdiff.schedules import Schedule
+from npdiff.verify.convergence import STARTS
 
 #: ``sampler(denoise, schedule, x, timesteps) -> x_end``, or an iterator over steps with an ``x``.
 Sampler = Callable[..., Any]
 
-#: 0.4 N(-1, 0.04) + 0.6 N(0.6, 0.04), the second parameters being variances: here orders are
-#: measured.
-WEIGHTS, MEANS, VARIANCE = (0.4, 0.6), (-1.0, 0.6), 0.04
-MIXTURE = Mixture(WEIGHTS, [Gaussian(np.array([mean]), VARIANCE) for mean in MEANS])
 #: One point: solvers that are exact for a constant x0_hat make no error here.
 POINT = Gaussian(np.array([1.3]), 0.0)
 #: Here means and variances are compared: the mean is not 0 and the standard deviation not 1.
 NORMAL = Gaussian(np.array([1.5]), 0.25)
 #: Data for which a sampler may claim to be exact with any number of steps.
 EXACT_FOR = {"point": POINT, "gaussian": NORMAL, "standard": Gaussian(np.array([0.0]), 1.0)}
-
-#: Six starting points, in units of the noise.
-STARTS = (-1.7, -0.9, -0.2, 0.1, 0.5, 1.3)
-#: How far a measured order may be below the claimed one.
-ORDER_TOLERANCE = 0.15
 
 
 @dataclass

@@ -12,7 +12,7 @@ PRINTED = re.findall(r"^```text\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 
 def test_the_page_has_the_expected_programs() -> None:
-    assert len(PROGRAMS) == 6
+    assert len(PROGRAMS) == 7
     assert sum("torch" in program for program in PROGRAMS) == 2  # tests/judge runs those
     assert len(PRINTED) == 1
 
