@@ -92,11 +92,11 @@ def schedule(
     unknown = sorted(functions.keys() - set(FUNCTIONS))
     if unknown:
         raise InputError(f"unknown function {unknown[0]!r}: choose from {', '.join(FUNCTIONS)}")
-    known: dict[str, Function] = {
+    given: dict[str, Function] = {
         k: getattr(schedule, k) for k in FUNCTIONS if hasattr(schedule, k)
     }
-    known.update(functions)
-    if not {"alpha", "sigma"} <= known.keys():
+    given.update(functions)
+    if not {"alpha", "sigma"} <= given.keys():
         raise InputError(
             "a schedule must be an object with alpha and sigma, these two functions, or arrays"
         )
@@ -113,7 +113,7 @@ def schedule(
     steps = getattr(schedule, "steps", None)
     timesteps = _timesteps(span, steps)
     values = {
-        k: np.asarray(f(timesteps), dtype=np.float64) for k, f in known.items() if k != "time_at"
+        k: np.asarray(f(timesteps), dtype=np.float64) for k, f in given.items() if k != "time_at"
     }
     shapes = sorted(k for k, v in values.items() if v.shape != timesteps.shape)
     if shapes:
@@ -121,19 +121,19 @@ def schedule(
             f"{shapes[0]}(t) must have the shape of t, {timesteps.shape}, "
             f"and has shape {values[shapes[0]].shape}"
         )
-    found = levels(known, values, timesteps, span, clean, noisy, variance_preserving)
-    found += digits(known, span)
-    found += derivatives(known, values, timesteps, span, steps, tolerance)
-    if "time_at" in known:
-        log_snr = values["log_snr"] if "log_snr" in known else log_snr_of(known, timesteps)
-        again = np.asarray(known["time_at"](log_snr), dtype=np.float64)
+    found = levels(given, values, timesteps, span, clean, noisy, variance_preserving)
+    found += digits(given, span)
+    found += derivatives(given, values, timesteps, span, steps, tolerance)
+    if "time_at" in given:
+        log_snr = values["log_snr"] if "log_snr" in given else log_snr_of(given, timesteps)
+        again = np.asarray(given["time_at"](log_snr), dtype=np.float64)
         found.append(
             Finding(
                 "time_at is the inverse of log_snr", relative_deviation(again, timesteps), tolerance
             )
         )
     if right is not None:
-        both = log_snr_of(known, timesteps), right.log_snr(timesteps)
+        both = log_snr_of(given, timesteps), right.log_snr(timesteps)
         found.append(_same_as(right, float(np.abs(both[0] - both[1]).max()), tolerance))
     name = name_of(schedule) if schedule is not None else "(functions)"
     return Report(f"schedule {name}", tuple(found))

@@ -16,10 +16,10 @@ _DIGITS = 1e-8
 _PRECISION_HINT = "float32, or 1 - alpha^2 where it cancels: use expm1(2 log alpha)"
 
 
-def log_snr_of(known: dict[str, Function], t: Any) -> np.ndarray:
+def log_snr_of(given: dict[str, Function], t: Any) -> np.ndarray:
     """log-SNR from alpha and sigma."""
     with np.errstate(divide="ignore"):
-        alpha, sigma = (np.asarray(known[k](t), dtype=np.float64) for k in ("alpha", "sigma"))
+        alpha, sigma = (np.asarray(given[k](t), dtype=np.float64) for k in ("alpha", "sigma"))
         return 2.0 * (np.log(alpha) - np.log(sigma))
 
 
@@ -31,7 +31,7 @@ def relative_deviation(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 def levels(
-    known: dict[str, Function],
+    given: dict[str, Function],
     values: dict[str, np.ndarray],
     timesteps: np.ndarray,
     span: tuple[float, float],
@@ -41,11 +41,11 @@ def levels(
 ) -> list[Finding]:
     """Monotonicity, both ends, and functions that follow from alpha and sigma."""
     finite = sum(int((~np.isfinite(v)).sum()) for v in values.values())
-    log_snr = log_snr_of(known, timesteps)
+    log_snr = log_snr_of(given, timesteps)
     rises = int((np.diff(log_snr) >= 0.0).sum())
     backwards = rises == timesteps.size - 1
     ends = np.array(span)
-    alpha, sigma = (np.asarray(known[k](ends), dtype=np.float64) for k in ("alpha", "sigma"))
+    alpha, sigma = (np.asarray(given[k](ends), dtype=np.float64) for k in ("alpha", "sigma"))
     with np.errstate(divide="ignore"):
         noise, signal = float(sigma[0] / alpha[0]), float(alpha[1] / sigma[1])
     found = [
@@ -74,11 +74,11 @@ def levels(
     return found
 
 
-def digits(known: dict[str, Function], span: tuple[float, float]) -> list[Finding]:
+def digits(given: dict[str, Function], span: tuple[float, float]) -> list[Finding]:
     """Rounding near the data: third differences of log-SNR over a very short interval."""
     start = max(span[0], 1e-3 * span[1]) * 1.01
     t = start * (1.0 + 1e-5 * np.arange(24))
-    stated = known["log_snr"](t) if "log_snr" in known else log_snr_of(known, t)
+    stated = given["log_snr"](t) if "log_snr" in given else log_snr_of(given, t)
     log_snr = np.asarray(stated, dtype=np.float64)
     noise = float(np.sqrt(np.mean(np.diff(log_snr, 3) ** 2) / 20.0))
     name = f"log-SNR has its digits near the data (t = {start:.3g})"
@@ -86,7 +86,7 @@ def digits(known: dict[str, Function], span: tuple[float, float]) -> list[Findin
 
 
 def derivatives(
-    known: dict[str, Function],
+    given: dict[str, Function],
     values: dict[str, np.ndarray],
     timesteps: np.ndarray,
     span: tuple[float, float],
@@ -106,10 +106,10 @@ def derivatives(
         ])  # fmt: skip
 
     def function(name: str) -> Callable[[np.ndarray], np.ndarray]:
-        return lambda t: np.asarray(known[name](t), dtype=np.float64)
+        return lambda t: np.asarray(given[name](t), dtype=np.float64)
 
     def log(name: str) -> Callable[[np.ndarray], np.ndarray]:
-        exact = known.get(f"log_{name}")
+        exact = given.get(f"log_{name}")
         return function(f"log_{name}") if exact else lambda t: np.log(function(name)(t))
 
     log_alpha_slope = slopes(log("alpha"))

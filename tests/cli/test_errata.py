@@ -41,10 +41,10 @@ def test_one_erratum_in_full(npdiff: Any) -> None:
 
 def test_json_output(npdiff: Any) -> None:
     result = npdiff("errata", "known-pixels", "--json")
-    (entry,) = json.loads(result.out)
+    (record,) = json.loads(result.out)
     assert result.code == 0
-    assert (entry["name"], entry["holds"], entry["area"]) == ("known-pixels", True, "editing")
-    assert entry["figures"]["early"] == pytest.approx(0.047, abs=1e-3)
+    assert (record["name"], record["holds"], record["area"]) == ("known-pixels", True, "editing")
+    assert record["figures"]["early"] == pytest.approx(0.047, abs=1e-3)
 
 
 def test_a_unique_part_of_a_name_is_enough(npdiff: Any) -> None:

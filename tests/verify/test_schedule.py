@@ -80,13 +80,13 @@ def test_arrays_are_compared_with_a_named_schedule():
 VP = LinearVP()
 
 
-def known(*names):
+def vp_functions(*names):
     return {name: getattr(VP, name) for name in names}
 
 
 def test_functions_of_time_pass():
     names = ("alpha", "sigma", "alpha_dot", "sigma_dot", "drift", "diffusion", "time_at", "log_snr")
-    report = schedule(span=(1e-3, 1.0), variance_preserving=True, **known(*names))
+    report = schedule(span=(1e-3, 1.0), variance_preserving=True, **vp_functions(*names))
     assert report.passed, report
     assert len(report.findings) == 12
 
@@ -110,7 +110,7 @@ def test_functions_of_time_pass():
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_mistakes_in_functions_are_detected(functions, name):
-    both = {**known("alpha", "sigma"), **functions}
+    both = {**vp_functions("alpha", "sigma"), **functions}
     with np.errstate(all="ignore"):
         report = schedule(span=(1e-3, 1.0), variance_preserving=True, **both)
     assert not report[name].passed, report
@@ -126,9 +126,9 @@ def test_reversed_time_is_detected():
 def test_invalid_arguments_are_rejected():
     for message, given in (
         ("first must be 0 or 1, got None", {"betas": BETAS}),
-        ("give span", known("alpha", "sigma")),
+        ("give span", vp_functions("alpha", "sigma")),
         ("an object with alpha", {"schedule": 3}),
-        ("unknown function 'beta'", {"beta": VP.drift, **known("alpha", "sigma")}),
+        ("unknown function 'beta'", {"beta": VP.drift, **vp_functions("alpha", "sigma")}),
         ("unknown schedule 'linaer'", {"betas": BETAS, "first": 1, "like": "linaer"}),
         ("arrays or as functions", {"betas": BETAS, "first": 1, "alpha": VP.alpha}),
         (
@@ -136,7 +136,7 @@ def test_invalid_arguments_are_rejected():
             {"betas": BETAS, "alpha_bar": ALPHA_BAR[1:], "first": 1},
         ),
         ("1-D array of two or more", {"betas": [[0.1]], "first": 1}),
-        ("first < last", {"span": (1.0, 0.0), **known("alpha", "sigma")}),
+        ("first < last", {"span": (1.0, 0.0), **vp_functions("alpha", "sigma")}),
         (
             r"alpha\(t\) must have the shape of t",
             {"span": (0.1, 1.0), "alpha": lambda t: 1.0, "sigma": VP.sigma},

@@ -53,7 +53,7 @@ UNSUPPORTED = {
     "np.exp": np.exp,
     "np.exp with out": lambda x: np.exp(HOST, out=x),
     "np.add": lambda x: np.add(x, x),
-    "np.add with a number": lambda x: np.add(x, 1.0),
+    "np.add with a scalar": lambda x: np.add(x, 1.0),
     "np.add.reduce": np.add.reduce,
     "np.add.at": lambda x: np.add.at(x, device([0], np.int64), 1.0),
     "np.sum": np.sum,
@@ -66,8 +66,8 @@ UNSUPPORTED = {
     # host arrays among device arrays
     "host on the right": lambda x: x + HOST,
     "host on the left": lambda x: HOST + x,
-    "host number on the right": lambda x: x + np.array(1.0),
-    "host number on the left": lambda x: np.array(1.0) + x,
+    "host scalar on the right": lambda x: x + np.array(1.0),
+    "host scalar on the left": lambda x: np.array(1.0) + x,
     "host in place": lambda x: operator.iadd(x, HOST),
     "device in place on the host": lambda x: operator.iadd(HOST.copy(), x),
     "host compared": lambda x: x == HOST,
@@ -95,7 +95,7 @@ UNSUPPORTED = {
     "array of objects": lambda x: xp.asarray([None]),
     "long double": lambda x: xp.asarray(np.zeros(1, np.longdouble)),
     # avoided in npdiff
-    "number in a function": lambda x: xp.sqrt(2.0),
+    "scalar in a function": lambda x: xp.sqrt(2.0),
     "hash": hash,
 }
 

@@ -103,7 +103,7 @@ def _transformer(t: float, width: int) -> np.ndarray:
     title="Two frequency spacings under one name",
     sources=(
         Source(
-            "diffusion (DDPM), nn.py: get_timestep_embedding divides by half_dim - 1; asked in #15",
+            "diffusion (DDPM), nn.py: get_timestep_embedding divides by half_dim - 1; see #15",
             QUOTED,
         ),
         Source("kohya sd-scripts #1187: one network's weights with the other's embedding", QUOTED),

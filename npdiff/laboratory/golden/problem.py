@@ -97,12 +97,12 @@ def _resolved(name: str) -> Any:
 
 def cited(texts: list[str]) -> dict[str, str]:
     """The equations that the texts cite, and those that these cite, by label."""
-    known, found, queue = equations(), {}, list(texts)
+    stated, found, queue = equations(), {}, list(texts)
     while queue:
         for label in _CITED.findall(queue.pop()):
-            if label in known and label not in found:
-                found[label] = known[label].latex
-                queue.append(known[label].latex)
+            if label in stated and label not in found:
+                found[label] = stated[label].latex
+                queue.append(stated[label].latex)
     return dict(sorted(found.items()))
 
 

@@ -102,13 +102,13 @@ def reference() -> Iterator[Problem]:
         z = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
         return z.reshape(x.shape)
 
-    trajectories = {
+    runs = {
         "ddim": SAMPLERS["ddim"](denoise, schedule, x, leading(schedule, 10)),
         "ddpm": SAMPLERS["ddpm"](denoise, schedule, x, np.arange(1000.0, -1.0, -1.0), noise=noise),
     }
     values = {}
-    for name, walk in trajectories.items():
-        *_, last = walk
+    for name, run in runs.items():
+        *_, last = run
         values[f"{name} sum |x|"] = np.abs(last.x).sum()
         values[f"{name} mean |x|"] = np.abs(last.x).mean()
     yield Problem(
