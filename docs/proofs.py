@@ -163,7 +163,7 @@ def erratum_section(entry: ErratumResult) -> list[str]:
         "",
         f"`{erratum.name}`. {erratum.about}",
         "",
-        f"Where it stands: {'; '.join(str(source) for source in erratum.sources)}.",
+        f"Where it stands: {'; '.join(str(occurrence) for occurrence in erratum.occurrences)}.",
         "",
         f"The wrong form:\n\n$$\n{erratum.wrong}\n$$",
         "",
@@ -171,7 +171,7 @@ def erratum_section(entry: ErratumResult) -> list[str]:
         "",
         "| told apart by | wrong form | right form | tolerance |",
         "|---|---|---|---|",
-        f"| {erratum.method} | {entry.measured.wrong:.3g} | {entry.measured.right:.1e} "
+        f"| {erratum.method} | {entry.residuals.wrong:.3g} | {entry.residuals.right:.1e} "
         f"| {erratum.tolerance:.0e} |",
         "",
         f"How much it matters: {entry.impact}",

@@ -22,8 +22,8 @@ An erratum is a formula that is misprinted in a paper or wrong in programs in us
 formula. Both go through the same test, which is independent of either: the wrong formula must fail
 it and the right one pass. The same test measures how much the mistake matters, in this run.
 
-Each source is listed with the evidence for it. Programs change: a mistake may have been corrected
-since the source was examined. The exit status is 1 if an erratum does not hold."""
+Each occurrence is listed with the evidence for it. Programs change: a mistake may have been
+corrected since. The exit status is 1 if an erratum does not hold."""
 
 _WIDTH = 92
 
@@ -70,21 +70,21 @@ def full_name(word: str, names: list[str]) -> str:
 
 
 def summary(results: list[ErratumResult]) -> str:
-    """A table of errata by area: residuals, verdict, title and the first source."""
+    """A table of errata by area: residuals, verdict, title and the first occurrence."""
     width = max(len(result.erratum.name) for result in results)
     lines = [f"{'':{width}}  {'wrong':>8} {'right':>8} {'limit':>8}"]
     area = ""
     for result in results:
-        erratum, measured = result.erratum, result.measured
+        erratum, residuals = result.erratum, result.residuals
         if erratum.area != area:
             area = erratum.area
             lines += ["", area.upper()]
-        residuals = (measured.wrong, measured.right, erratum.tolerance)
-        columns = " ".join(f"{value:8.1e}" for value in residuals)
+        values = (residuals.wrong, residuals.right, erratum.tolerance)
+        columns = " ".join(f"{value:8.1e}" for value in values)
         lines += [
             f"{erratum.name:{width}}  {columns}  {result.verdict}",
             *_wrapped(f"{erratum.title}.", "    "),
-            *_wrapped(f"In {erratum.sources[0].where}{reservation(erratum)}.", "    "),
+            *_wrapped(f"In {erratum.occurrences[0].where}{reservation(erratum)}.", "    "),
         ]
     held = sum(result.holds for result in results)
     lines += [
@@ -96,30 +96,32 @@ def summary(results: list[ErratumResult]) -> str:
 
 
 def reservation(erratum: Erratum) -> str:
-    """A remark on a first source that was not examined here."""
-    return " (as others report)" if erratum.sources[0].evidence == REPORTED else ""
+    """A remark on a first occurrence that was not examined here."""
+    return " (as others report)" if erratum.occurrences[0].evidence == REPORTED else ""
 
 
 def in_full(result: ErratumResult) -> str:
     """One erratum with all its fields."""
-    erratum, measured, stated = result.erratum, result.measured, equations()
-    sources = [line for source in erratum.sources for line in _wrapped(f"- {source}", "  ")]
+    erratum, residuals, stated = result.erratum, result.residuals, equations()
+    occurrences = [
+        line for occurrence in erratum.occurrences for line in _wrapped(f"- {occurrence}", "  ")
+    ]
     here = [
         f"  {label}  {stated[label].home}" if label in stated else f"  {label}"
         for label in erratum.labels
     ]
-    residuals = (
-        f"  wrong formula {measured.wrong:.2e}, right formula {measured.right:.2e}, "
+    line = (
+        f"  wrong formula {residuals.wrong:.2e}, right formula {residuals.right:.2e}, "
         f"limit {erratum.tolerance:.0e}: {result.verdict}"
     )
     parts: tuple[tuple[str, list[str]], ...] = (
         (f"{erratum.name}: {erratum.title}", []),
         ("", _wrapped(erratum.about, "")),
-        ("Sources", sources),
+        ("Occurrences", occurrences),
         ("Wrong", [f"  {erratum.wrong}"]),
         ("Right", [f"  {erratum.right}"]),
         ("In npdiff", here),
-        ("Test", [*_wrapped(erratum.method, "  "), residuals]),
+        ("Test", [*_wrapped(erratum.method, "  "), line]),
         ("How much it matters", _wrapped(result.error or result.impact, "  ")),
     )
     return "\n\n".join("\n".join([*([title] if title else []), *lines]) for title, lines in parts)

@@ -79,7 +79,7 @@ def in_sigma(
             t = np.array([times[float(level)] for level in levels])
             at = float(t[0]) if len(times) == 1 else t
             state = _host(x, back).astype(np.float64)
-            alpha = schedule.alpha(at).reshape(-1, *(1,) * (state.ndim - 1))
+            alpha = np.reshape(schedule.alpha(at), (-1, *(1,) * (state.ndim - 1)))
             return to(np.asarray(denoise(alpha * state, at)[0]))
 
         start, end = schedule.alpha(timesteps[0]), schedule.alpha(timesteps[-1])
@@ -141,7 +141,8 @@ def in_index(
             index = index[0] if np.unique(index).size == 1 else index
             t, state = every[index], _host(x, back).astype(np.float64)
             scale = np.sqrt(variance[index]) / schedule.sigma(t)
-            return to(scale.reshape(-1, *(1,) * (state.ndim - 1)) * denoise(state, t)[1])
+            scale = np.reshape(scale, (-1, *(1,) * (state.ndim - 1)))
+            return to(scale * denoise(state, t)[1])
 
         found = sampler(eps, to(x), to(factor**2), to(visited), **_noise_option(noise, to))
         return _host(found, back)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from npdiff.cli import errata
-from npdiff.laboratory.errata import Erratum, Measurement, all_errata
+from npdiff.laboratory.errata import Erratum, Residuals, all_errata
 
 
 def select(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
@@ -69,18 +69,20 @@ def test_an_unknown_name_is_an_error(npdiff: Any) -> None:
     assert npdiff("errata", "everything").failed_with("everything", "npdiff errata")
 
 
-@pytest.mark.parametrize("found", [Measurement(0.0, 0.0), Measurement(1.0, 1.0), None])
+@pytest.mark.parametrize("found", [Residuals(0.0, 0.0), Residuals(1.0, 1.0), None])
 def test_the_exit_status_is_1_if_an_erratum_does_not_hold(
-    npdiff: Any, monkeypatch: pytest.MonkeyPatch, found: Measurement | None
+    npdiff: Any, monkeypatch: pytest.MonkeyPatch, found: Residuals | None
 ) -> None:
-    def measure() -> Measurement:
+    def measure() -> Residuals:
         """Invented."""
         if found is None:
             raise ZeroDivisionError("on purpose")
         return found
 
-    source = all_errata()["known-pixels"].sources[:1]
-    made = Erratum("a-b", "T", "editing", source, "w", "r", ("marginal",), "", 1e-3, "", measure)
+    occurrence = all_errata()["known-pixels"].occurrences[:1]
+    made = Erratum(
+        "a-b", "T", "editing", occurrence, "w", "r", ("marginal",), "", 1e-3, "", measure
+    )
     monkeypatch.setattr(errata, "all_errata", lambda: {"a-b": made})
     for words in ((), ("a-b",), ("--json",)):
         assert npdiff("errata", *words).code == 1

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from npdiff.laboratory.errata.record import QUOTED, READ, Measurement, Source, erratum
+from npdiff.laboratory.errata.record import QUOTED, READ, Occurrence, Residuals, erratum
 from npdiff.ops import attention, sinusoidal
 
 
@@ -34,8 +34,8 @@ def _tokens(count: int, width: int) -> list[np.ndarray]:
 @erratum(
     "keys-before-queries",
     title="Attention with the product of keys and queries transposed",
-    sources=(
-        Source(
+    occurrences=(
+        Occurrence(
             "numpy-ml, DotProductAttention: the formula of the docstring; the code is right",
             READ,
         ),
@@ -49,7 +49,7 @@ def _tokens(count: int, width: int) -> list[np.ndarray]:
     "each row is then normalized over queries. In self-attention the shapes always fit, so only a "
     "comparison of values detects the mistake.",
 )
-def keys_before_queries() -> Measurement:
+def keys_before_queries() -> Residuals:
     """The softmax runs over the last axis, which must be that of the keys, whose values are
     averaged."""
     q, k, v = _tokens(7, 8)
@@ -59,14 +59,14 @@ def keys_before_queries() -> Measurement:
     printed = odds / odds.sum(axis=1, keepdims=True) @ v
     found, _ = attention(q[None], k[None], v[None], heads=1)
     wrong = _off(printed, expected)
-    return Measurement(wrong, _off(found[0], expected), {"off": wrong})
+    return Residuals(wrong, _off(found[0], expected), {"off": wrong})
 
 
 @erratum(
     "heads-for-their-width",
     title="A number of heads under the name of their width",
-    sources=(
-        Source(
+    occurrences=(
+        Occurrence(
             "diffusers #2011 and #3797: attention_head_dim of the first U-Nets is the number of "
             "heads",
             QUOTED,
@@ -81,7 +81,7 @@ def keys_before_queries() -> Measurement:
     "With 320 channels, as in Stable Diffusion 1's first level, the output for random tokens is "
     "{off:.0%} off; the scale is {scale:.4f} instead of {right_scale:.4f}.",
 )
-def heads_for_their_width() -> Measurement:
+def heads_for_their_width() -> Residuals:
     """A port of the network from its configuration file takes 8 as the width of a head."""
     q, k, v = _tokens(5, 320)
     expected = _by_loops(q, k, v, heads=8)
@@ -89,7 +89,7 @@ def heads_for_their_width() -> Measurement:
     eight, _ = attention(q[None], k[None], v[None], heads=8)
     wrong = _off(forty[0], expected)
     figures = {"off": wrong, "scale": 1.0 / math.sqrt(8.0), "right_scale": 1.0 / math.sqrt(40.0)}
-    return Measurement(wrong, _off(eight[0], expected), figures)
+    return Residuals(wrong, _off(eight[0], expected), figures)
 
 
 def _transformer(t: float, width: int) -> np.ndarray:
@@ -101,12 +101,14 @@ def _transformer(t: float, width: int) -> np.ndarray:
 @erratum(
     "half-or-half-less-one",
     title="Two frequency spacings under one name",
-    sources=(
-        Source(
+    occurrences=(
+        Occurrence(
             "diffusion (DDPM), nn.py: get_timestep_embedding divides by half_dim - 1; see #15",
             QUOTED,
         ),
-        Source("kohya sd-scripts #1187: one network's weights with the other's embedding", QUOTED),
+        Occurrence(
+            "kohya sd-scripts #1187: one network's weights with the other's embedding", QUOTED
+        ),
     ),
     wrong=r"\omega_i = 10000^{-i / (h - 1)} \quad\text{for weights trained with } h",
     right=r"\omega_i = 10000^{-i / h} = 10000^{-2 i / \text{width}}",
@@ -118,7 +120,7 @@ def _transformer(t: float, width: int) -> np.ndarray:
     "end at 2 pi 10000, which holds with h - 1, and its formula has h. A network needs the "
     "spacing with which it was trained.",
 )
-def half_or_half_less_one() -> Measurement:
+def half_or_half_less_one() -> Residuals:
     """In DDPM's program the lowest frequency is exactly 1 / 10000; guided-diffusion and Stable
     Diffusion follow the transformer's formula, which stops one frequency before it."""
 
@@ -132,13 +134,15 @@ def half_or_half_less_one() -> Measurement:
     expected = {t: _transformer(t, 320) for t in (5.0, 500.0)}
     wrong = {t: _off(as_cos_sin(embedded(t, "ddpm")), e) for t, e in expected.items()}
     right = max(_off(embedded(t, "adm"), e) for t, e in expected.items())
-    return Measurement(wrong[500.0], right, {"off": wrong[500.0], "early": wrong[5.0]})
+    return Residuals(wrong[500.0], right, {"off": wrong[500.0], "early": wrong[5.0]})
 
 
 @erratum(
     "sines-for-cosines",
     title="Exchanged halves of a time embedding",
-    sources=(Source("flashinfer #3819: [sin, cos] for a network trained with [cos, sin]", QUOTED),),
+    occurrences=(
+        Occurrence("flashinfer #3819: [sin, cos] for a network trained with [cos, sin]", QUOTED),
+    ),
     wrong=r"y = (\sin \omega t,\, \cos \omega t)",
     right=r"y = (\cos \omega t,\, \sin \omega t) \quad\text{if the network was trained with it}",
     labels=("sinusoidal",),
@@ -147,7 +151,7 @@ def half_or_half_less_one() -> Measurement:
     impact="The embedding is {off:.0%} off in norm at t = 500 and {early:.0%} at t = 5, and has "
     "the right shape, mean square and frequencies, so no statistic of it reveals the exchange.",
 )
-def sines_for_cosines() -> Measurement:
+def sines_for_cosines() -> Residuals:
     """In DDPM the sines come first, in guided-diffusion and Stable Diffusion the cosines."""
 
     def exchanged(t: float) -> np.ndarray:
@@ -160,4 +164,4 @@ def sines_for_cosines() -> Measurement:
         _off(sinusoidal(np.array([t]), width=320, variant="adm")[0][0], e)
         for t, e in expected.items()
     )
-    return Measurement(wrong[500.0], right, {"off": wrong[500.0], "early": wrong[5.0]})
+    return Residuals(wrong[500.0], right, {"off": wrong[500.0], "early": wrong[5.0]})

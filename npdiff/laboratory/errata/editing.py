@@ -7,7 +7,7 @@ import numpy as np
 
 from npdiff.backend import Array
 from npdiff.editing import renoised, replaced
-from npdiff.laboratory.errata.record import QUOTED, READ, Measurement, Source, erratum
+from npdiff.laboratory.errata.record import QUOTED, READ, Occurrence, Residuals, erratum
 from npdiff.laboratory.errata.times import POINT, point_denoiser
 from npdiff.samplers._ddim import ddim_inversion
 from npdiff.schedules import linear_betas
@@ -24,13 +24,13 @@ def _composed(betas: np.ndarray) -> tuple[float, float]:
 @erratum(
     "known-pixels",
     title="RePaint's known pixels with a variance for a standard deviation",
-    sources=(
-        Source(
+    occurrences=(
+        Occurrence(
             "Lugmayr et al. 2022 (RePaint), Algorithm 1, line 5; their program and Eq. 8a have "
             "the root",
             QUOTED,
         ),
-        Source(
+        Occurrence(
             "RePaint #17; diffusers #9900, #10185, which changed the program to the misprint, and "
             "#10644, which reverted it",
             QUOTED,
@@ -48,7 +48,7 @@ def _composed(betas: np.ndarray) -> tuple[float, float]:
     "for weeks; the thread that reverted it has degraded images. Using t instead of t - 1 alone "
     "changes the noise by {shift:.1%} at t = 100.",
 )
-def known_pixels() -> Measurement:
+def known_pixels() -> Residuals:
     """To draw from N(sqrt(a) x_0, (1 - a) I) the algorithm multiplies the noise by the variance,
     and takes a from the time before the step for the state after it."""
     schedule, x_0, wrong, right, figures = linear_betas(), np.full((1, 1), 0.7), 0.0, 0.0, {}
@@ -65,15 +65,15 @@ def known_pixels() -> Measurement:
         )
         right = max(right, abs(float(no_noise[0, 0]) / (scale * 0.7) - 1.0))
         right = max(right, abs(float((unit_noise - no_noise)[0, 0]) / math.sqrt(variance) - 1.0))
-    return Measurement(wrong, right, figures)
+    return Residuals(wrong, right, figures)
 
 
 @erratum(
     "noising-by-differences",
     title="A difference of standard deviations instead of variances",
-    sources=(
-        Source("DALLE2-pytorch and imagen-pytorch, q_sample_from_to, for resampling", READ),
-        Source("denoising-diffusion-pytorch #290, a copy of it", QUOTED),
+    occurrences=(
+        Occurrence("DALLE2-pytorch and imagen-pytorch, q_sample_from_to, for resampling", READ),
+        Occurrence("denoising-diffusion-pytorch #290, a copy of it", QUOTED),
     ),
     wrong=r"x_t = \frac{\alpha_t}{\alpha_s} x_s"
     r" + \left( \sigma_t - \frac{\alpha_t}{\alpha_s} \sigma_s \right) z",
@@ -87,7 +87,7 @@ def known_pixels() -> Measurement:
     "{ten:.2f}. Resampling as in RePaint then adds almost no noise, and the states have less "
     "noise than their timestep implies.",
 )
-def noising_by_differences() -> Measurement:
+def noising_by_differences() -> Residuals:
     """The formula would be right if z were the noise of x_s; but z is a fresh draw, and the
     variances of independent draws add up."""
     schedule, wrong, right, figures = linear_betas(), 0.0, 0.0, {}
@@ -103,14 +103,14 @@ def noising_by_differences() -> Measurement:
             for x, z in ((one, zero), (zero, one))
         )
         right = max(right, abs(of_x / scale - 1.0), abs(of_z / math.sqrt(variance) - 1.0))
-    return Measurement(wrong, right, figures)
+    return Residuals(wrong, right, figures)
 
 
 @erratum(
     "inversion-at-another-time",
     title="DDIM inversion that evaluates the network at the next time",
-    sources=(
-        Source(
+    occurrences=(
+        Occurrence(
             "diffusers #5145 and #10695, DDIMInverseScheduler, on its timesteps and the first one",
             QUOTED,
         ),
@@ -125,7 +125,7 @@ def noising_by_differences() -> Measurement:
     "{all:.0%} in 999; with the right times it is exact to rounding. For other data either form "
     "has a discretization error, which decreases with the number of steps.",
 )
-def inversion_at_another_time() -> Measurement:
+def inversion_at_another_time() -> Residuals:
     """The timestep of a network call must be that of its input. Programs that reverse a sampler's
     timesteps use that of the state to be computed."""
     schedule, noise = linear_betas(), np.array([[-1.3, 0.2, 0.9]])
@@ -148,4 +148,4 @@ def inversion_at_another_time() -> Measurement:
     *_, last = ddim_inversion(denoise, schedule, start, timesteps)
     right = (last.x - schedule.alpha(1000) * POINT) / schedule.sigma(1000)
     fifty = off(invert_late(50))
-    return Measurement(fifty, off(right), {"fifty": fifty, "all": off(invert_late(999))})
+    return Residuals(fifty, off(right), {"fifty": fifty, "all": off(invert_late(999))})

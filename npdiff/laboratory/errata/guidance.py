@@ -13,7 +13,7 @@ from npdiff.guidance import (
     from_paper_scale,
     mean_shifted,
 )
-from npdiff.laboratory.errata.record import QUOTED, READ, Measurement, Source, erratum
+from npdiff.laboratory.errata.record import QUOTED, READ, Occurrence, Residuals, erratum
 from npdiff.process import posterior_mean
 from npdiff.schedules import linear_betas
 
@@ -61,10 +61,12 @@ def _npdiff_guidance(w: float) -> Callable[[np.ndarray, np.ndarray, float], np.n
 @erratum(
     "two-scales-of-guidance",
     title="The paper's guidance scale in the formula of programs",
-    sources=(
-        Source("Ho and Salimans 2022, Eq. 6, where w = 0 means no guidance", QUOTED),
-        Source("programs in which 1 means no guidance: Imagen, latent-diffusion, diffusers", READ),
-        Source(
+    occurrences=(
+        Occurrence("Ho and Salimans 2022, Eq. 6, where w = 0 means no guidance", QUOTED),
+        Occurrence(
+            "programs in which 1 means no guidance: Imagen, latent-diffusion, diffusers", READ
+        ),
+        Occurrence(
             "diffusers #5882, denoising-diffusion-pytorch #155 and #207, threestudio #289, "
             "where the two are confused",
             QUOTED,
@@ -81,26 +83,26 @@ def _npdiff_guidance(w: float) -> Callable[[np.ndarray, np.ndarray, float], np.n
     "noise on these Gaussians; its w = 2 gives 2 instead of 3, {two:.0%} off; its w = 6.5 gives "
     "6.5 instead of 7.5, {large:.0%}. The weaker the guidance, the more it matters.",
 )
-def two_scales_of_guidance() -> Measurement:
+def two_scales_of_guidance() -> Residuals:
     """Both conventions use the letter w. One measures from the conditional model, the other from
     the unconditional one, and they differ by 1."""
     wrong = {w: _worst(_npdiff_guidance(w), 1.0 + w) for w in (0.0, 2.0, 6.5)}
     right = max(_worst(_npdiff_guidance(float(from_paper_scale(w))), 1.0 + w) for w in wrong)
     figures = {"none": wrong[0.0], "two": wrong[2.0], "large": wrong[6.5]}
-    return Measurement(max(wrong.values()), right, figures)
+    return Residuals(max(wrong.values()), right, figures)
 
 
 @erratum(
     "sign-of-the-unconditional",
     title="The unconditional noise added, not subtracted",
-    sources=(
-        Source(
+    occurrences=(
+        Occurrence(
             "labml annotated implementations, stable_diffusion/sampler: the formula of the "
             "docstrings; the code is right",
             READ,
         ),
-        Source("labml annotated_deep_learning_paper_implementations #177", QUOTED),
-        Source(
+        Occurrence("labml annotated_deep_learning_paper_implementations #177", QUOTED),
+        Occurrence(
             "Conditional_Diffusion_MNIST #2, the same sign in a readme, since corrected", QUOTED
         ),
     ),
@@ -112,24 +114,24 @@ def two_scales_of_guidance() -> Measurement:
     impact="At s = 7.5 the two coefficients add up to {sum:.0f}, not to 1: the noise is {off:.0f} "
     "times too large where both predictions agree.",
 )
-def sign_of_the_unconditional() -> Measurement:
+def sign_of_the_unconditional() -> Residuals:
     """Where both predictions agree, guidance must not change them: the coefficients add up to 1."""
     s = 7.5
     wrong = _worst(lambda c, u, t: s * c + (s - 1.0) * u, s)
     figures = {"sum": s + (s - 1.0), "off": s + (s - 1.0)}
-    return Measurement(wrong, _worst(_npdiff_guidance(s), s), figures)
+    return Residuals(wrong, _worst(_npdiff_guidance(s), s), figures)
 
 
 @erratum(
     "dynamic-thresholding-clamp",
     title="Dynamic thresholding with a threshold clamped to 1",
-    sources=(
-        Source(
+    occurrences=(
+        Occurrence(
             "diffusers, _threshold_sample of its schedulers: clamp(min=1, max=sample_max_value), "
             "whose default is 1",
             READ,
         ),
-        Source("diffusers #4466, #4497, questions on its use", QUOTED),
+        Occurrence("diffusers #4466, #4497, questions on its use", QUOTED),
     ),
     wrong=r"s = \min(\max(Q_p, 1),\, c), \qquad c = 1",
     right=r"s = \max(Q_p, 1)",
@@ -140,7 +142,7 @@ def sign_of_the_unconditional() -> Measurement:
     "replaces: {clipped:.0%} of the elements of this sample saturate instead of {saturated:.1%}. "
     "With c below 1 elements grow: c = 0.5 turns {before:.1f} into {after:.1f}.",
 )
-def dynamic_thresholding_clamp() -> Measurement:
+def dynamic_thresholding_clamp() -> Residuals:
     """The upper limit of the threshold is a parameter, and its default equals the lower limit."""
     schedule, p = linear_betas(), 0.995
     x_0 = np.append(3.0 * np.random.default_rng(0).standard_normal(399), 0.4)[None]
@@ -162,15 +164,17 @@ def dynamic_thresholding_clamp() -> Measurement:
         "after": program(0.5)[0, -1],
     }
     off = [float(np.abs(found - expected).max()) for found in (program(1.0), right)]
-    return Measurement(off[0], off[1], figures)
+    return Residuals(off[0], off[1], figures)
 
 
 @erratum(
     "where-the-classifier-is-evaluated",
     title="The classifier gradient at the state before the step",
-    sources=(
-        Source("guided-diffusion, condition_mean; its authors call it a slight bug in #51", QUOTED),
-        Source("denoising-diffusion-pytorch #276 and #277, where it was corrected", QUOTED),
+    occurrences=(
+        Occurrence(
+            "guided-diffusion, condition_mean; its authors call it a slight bug in #51", QUOTED
+        ),
+        Occurrence("denoising-diffusion-pytorch #276 and #277, where it was corrected", QUOTED),
     ),
     wrong=r"\mu + \Sigma\, \nabla_{x_t} \log p(k \mid x_t)",
     right=r"\mu + \Sigma\, \nabla_{x_s} \log p(k \mid x_s) \big|_{x_s = \mu}",
@@ -183,7 +187,7 @@ def dynamic_thresholding_clamp() -> Measurement:
     "{right_1:.3%}. At t = 300 the two are {late_wrong:.0%} and {late_right:.0%} off, because "
     "there the expansion itself is coarse. The authors saw no difference in their samples.",
 )
-def where_the_classifier_is_evaluated() -> Measurement:
+def where_the_classifier_is_evaluated() -> Residuals:
     """The step's density is multiplied by p(k | x_s), expanded around the mean of x_s, at the noise
     level of s. The program takes the gradient at x_t and the noise level of t."""
     schedule = linear_betas()
@@ -230,4 +234,4 @@ def where_the_classifier_is_evaluated() -> Measurement:
         "late_wrong": off(300.0, 280.0, False),
         "late_right": off(300.0, 280.0, True),
     }
-    return Measurement(wrong, right, figures)
+    return Residuals(wrong, right, figures)

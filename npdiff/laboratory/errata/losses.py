@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from npdiff.laboratory.errata.record import QUOTED, READ, Measurement, Source, erratum
+from npdiff.laboratory.errata.record import QUOTED, READ, Occurrence, Residuals, erratum
 from npdiff.objective import Example, Objective, min_snr, weight
 from npdiff.objective.bound import discrete_weight
 from npdiff.objective.decoder import discretized_gaussian
@@ -17,8 +17,8 @@ from npdiff.variances import interpolated
 @erratum(
     "tanh-for-the-normal-distribution",
     title="A tanh for the normal distribution function",
-    sources=(
-        Source(
+    occurrences=(
+        Occurrence(
             "improved-diffusion and guided-diffusion, losses.py: approx_standard_normal_cdf", READ
         ),
     ),
@@ -34,7 +34,7 @@ from npdiff.variances import interpolated
     "levels that follow the decoder's Gaussian, with a standard deviation of three levels, the "
     "error is {average:.1e} bits. The gradient at outliers is wrong, the mean is not.",
 )
-def tanh_for_the_normal_distribution() -> Measurement:
+def tanh_for_the_normal_distribution() -> Residuals:
     """The cubic fits the bulk of the distribution but not its tails, where the logarithm of the
     likelihood turns a small error into a relative one."""
 
@@ -67,7 +67,7 @@ def tanh_for_the_normal_distribution() -> Measurement:
         "nats": abs(program[out] - exact[out]),
         "average": abs(float(np.sum(np.exp(exact) * (exact - program)))) / math.log(2.0),
     }
-    return Measurement(
+    return Residuals(
         float(np.abs(program - exact).max()), float(np.abs(ours - exact).max()), figures
     )
 
@@ -75,7 +75,9 @@ def tanh_for_the_normal_distribution() -> Measurement:
 @erratum(
     "min-snr-of-v",
     title="Min-SNR for v with SNR + 1 in the numerator",
-    sources=(Source("diffusers #5654, #6307, #8466: training scripts, since corrected", QUOTED),),
+    occurrences=(
+        Occurrence("diffusers #5654, #6307, #8466: training scripts, since corrected", QUOTED),
+    ),
     wrong=r"w_v = \frac{\min(\mathrm{SNR} + 1,\, \gamma)}{\mathrm{SNR} + 1}",
     right=r"w_v = \frac{\min(\mathrm{SNR},\, \gamma)}{\mathrm{SNR} + 1}",
     labels=("min-snr", "output-weight", "error-units"),
@@ -86,7 +88,7 @@ def tanh_for_the_normal_distribution() -> Measurement:
     "times, and from SNR = gamma = 5 on it is right. For SNR < 4 it is the unweighted loss of v: "
     "a sensible loss under the wrong name.",
 )
-def min_snr_of_v() -> Measurement:
+def min_snr_of_v() -> Residuals:
     """The weight of x_0 is min(SNR, gamma); an error of v is that of x_0 divided by sigma, so the
     weight of v is min(SNR, gamma) / (SNR + 1). The 1 belongs in the denominator only."""
     schedule = LinearVP()
@@ -103,16 +105,16 @@ def min_snr_of_v() -> Measurement:
     wrong = np.minimum(snr + 1.0, 5.0) / (snr + 1.0) * v_error**2 / intended
     right = weight(schedule, PARAMETERIZATIONS["v"], min_snr, t) * v_error**2 / intended
     worst = [float(np.abs(ratio - 1.0).max()) for ratio in (wrong, right)]
-    return Measurement(worst[0], worst[1], {"noisy": wrong[0], "one": wrong[2]})
+    return Residuals(worst[0], worst[1], {"noisy": wrong[0], "one": wrong[2]})
 
 
 @erratum(
     "one-term-for-the-sum",
     title="One term of the bound instead of the sum",
-    sources=(
-        Source("denoising-diffusion-pytorch, learned_gaussian_diffusion.py", READ),
-        Source("guided-diffusion: the default, with rescale_learned_sigmas=False", READ),
-        Source("improved-diffusion #17, #114, #147, #153, questions on the factor", QUOTED),
+    occurrences=(
+        Occurrence("denoising-diffusion-pytorch, learned_gaussian_diffusion.py", READ),
+        Occurrence("guided-diffusion: the default, with rescale_learned_sigmas=False", READ),
+        Occurrence("improved-diffusion #17, #114, #147, #153, questions on the factor", QUOTED),
     ),
     wrong=r"L_{\text{simple}} + \lambda\, L_{t - 1}, \qquad t \sim \{1, \dots, T\},"
     r" \qquad \lambda = 0.001",
@@ -125,7 +127,7 @@ def min_snr_of_v() -> Measurement:
     "with terms in bits is the paper's lambda times {bits:.2f}. The effect of the smaller weight "
     "on the learned variances was not measured.",
 )
-def one_term_for_the_sum() -> Measurement:
+def one_term_for_the_sum() -> Residuals:
     """L_vlb is a sum over t. One term at a random t estimates its mean; times T, the sum. Without
     T, lambda = 0.001 becomes a millionth."""
     T, rng = 6, np.random.default_rng(0)
@@ -163,13 +165,15 @@ def one_term_for_the_sum() -> Measurement:
         estimates.append(float(estimate))
     mean = float(np.mean(estimates))
     figures = {"ratio": total / (mean / T), "bits": 1.0 / math.log(2.0)}
-    return Measurement(abs(mean / T / total - 1.0), abs(mean / total - 1.0), figures)
+    return Residuals(abs(mean / T / total - 1.0), abs(mean / total - 1.0), figures)
 
 
 @erratum(
     "logarithm-as-a-variance",
     title="A learned log-variance used as a variance",
-    sources=(Source("diffusers #2090, DDPMScheduler with variance_type='learned_range'", QUOTED),),
+    occurrences=(
+        Occurrence("diffusers #2090, DDPMScheduler with variance_type='learned_range'", QUOTED),
+    ),
     wrong=r"\Sigma = v \log \beta_t + (1 - v) \log \tilde\beta_t",
     right=r"\Sigma = \exp\!\left( v \log \beta_t + (1 - v) \log \tilde\beta_t \right)",
     labels=("interpolated-variance",),
@@ -178,7 +182,7 @@ def one_term_for_the_sum() -> Measurement:
     impact="At t = 500 the 'variance' is {value:.2f}, which has no real root: samples are NaN "
     "from the first step on.",
 )
-def logarithm_as_a_variance() -> Measurement:
+def logarithm_as_a_variance() -> Residuals:
     """The network interpolates the logarithm, so that it can learn variances of any size; the
     variance is its exponential."""
     schedule = linear_betas()
@@ -195,13 +199,15 @@ def logarithm_as_a_variance() -> Measurement:
                 max(right, abs(found / expected - 1)),
             )
     value = math.log(schedule.betas[500])
-    return Measurement(wrong, float(right), {"value": value})
+    return Residuals(wrong, float(right), {"value": value})
 
 
 @erratum(
     "weight-of-the-data-in-the-bound",
     title="The bound's weight of x_0, wrong by operator precedence",
-    sources=(Source("latent-diffusion, ddpm.py: lvlb_weights where the model predicts x_0", READ),),
+    occurrences=(
+        Occurrence("latent-diffusion, ddpm.py: lvlb_weights where the model predicts x_0", READ),
+    ),
     wrong=r"\frac{\tfrac12 \sqrt{\bar\alpha_t}}{2 \cdot 1 - \bar\alpha_t}",
     right=r"\tfrac12 \left( \mathrm{SNR}_{t-1} - \mathrm{SNR}_t \right)",
     labels=("discrete-weight", "error-units", "bound-step"),
@@ -212,7 +218,7 @@ def logarithm_as_a_variance() -> Measurement:
     "{meant_late:.0e} times the right one: not the weight of the bound either. Its factor in the "
     "loss is 0 by default; and if the model predicts the noise, the weight is right.",
 )
-def weight_of_the_data_in_the_bound() -> Measurement:
+def weight_of_the_data_in_the_bound() -> Residuals:
     """2. * 1 - a is 2 - a. The intended formula is not the weight either, which is half the
     difference in SNR over the step."""
     schedule = linear_betas()
@@ -236,14 +242,16 @@ def weight_of_the_data_in_the_bound() -> Measurement:
         "meant_late": meant[-1],
     }
     worst = [float(np.abs(ratio - 1.0).max()) for ratio in (program, ours)]
-    return Measurement(worst[0], worst[1], figures)
+    return Residuals(worst[0], worst[1], figures)
 
 
 @erratum(
     "density-at-the-bytes",
     title="A density at pixel levels instead of their probability",
-    sources=(
-        Source("score_sde #24 and #51: without dequantization, bits per dimension below 0", QUOTED),
+    occurrences=(
+        Occurrence(
+            "score_sde #24 and #51: without dequantization, bits per dimension below 0", QUOTED
+        ),
     ),
     wrong=r"\text{bits} = -\log_2 \left( p(x)\, \delta \right), \qquad \delta = \tfrac{2}{255}",
     right=r"\text{bits} = -\log_2 \int_{x - \delta/2}^{x + \delta/2} p(u)\, \mathrm d u",
@@ -254,7 +262,7 @@ def weight_of_the_data_in_the_bound() -> Measurement:
     "{claimed:.1f} bits for uniform levels, whose entropy is 8. The sum, which must not exceed 1, "
     "is {kraft:.0f}. Smooth densities gain little, sharp ones without limit.",
 )
-def density_at_the_bytes() -> Measurement:
+def density_at_the_bytes() -> Residuals:
     """A density has no upper bound; a probability has. A code for pixel levels needs the
     probability of a level: the integral over its bin or, with uniform noise added, a bound."""
     delta = 2.0 / 255.0
@@ -267,4 +275,4 @@ def density_at_the_bytes() -> Measurement:
     log_p, _ = discretized_gaussian(mean, variance, x=values)
     wrong, right = float(dense.sum()), float(np.exp(log_p).sum())
     figures = {"width": width, "claimed": -math.log2(dense[0]), "kraft": wrong}
-    return Measurement(max(0.0, wrong - 1.0), abs(right - 1.0), figures)
+    return Residuals(max(0.0, wrong - 1.0), abs(right - 1.0), figures)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from npdiff.denoiser import Denoise, clip_x0
-from npdiff.laboratory.errata.record import QUOTED, READ, REPORTED, Measurement, Source, erratum
+from npdiff.laboratory.errata.record import QUOTED, READ, REPORTED, Occurrence, Residuals, erratum
 from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.schedules import LinearVP, linear_betas
 
@@ -22,7 +22,9 @@ def _constant_denoiser(x_0: np.ndarray, eps: np.ndarray) -> Denoise:
 @erratum(
     "data-from-noise",
     title="The estimate of x_0 with the coefficients of the reverse mean",
-    sources=(Source("Nichol and Dhariwal 2021, the equation of x_0 from epsilon", REPORTED),),
+    occurrences=(
+        Occurrence("Nichol and Dhariwal 2021, the equation of x_0 from epsilon", REPORTED),
+    ),
     wrong=r"\hat x_0 = \frac{1}{\sqrt{1 - \beta_t}}"
     r" \left( x_t - \frac{\beta_t}{\sqrt{1 - \bar\alpha_t}}\, \hat\epsilon \right)",
     right=r"\hat x_0 = \frac{x_t - \sqrt{1 - \bar\alpha_t}\, \hat\epsilon}{\sqrt{\bar\alpha_t}}",
@@ -33,7 +35,7 @@ def _constant_denoiser(x_0: np.ndarray, eps: np.ndarray) -> Denoise:
     "= 500 it is {middle:.1f} standard deviations of the data off, at t = 10 {early:.2f}. None of "
     "the programs that were examined computes it.",
 )
-def data_from_noise() -> Measurement:
+def data_from_noise() -> Residuals:
     """Two formulas of the same form: x_t minus a multiple of the noise, divided by a scale. One
     gives the data, the other the mean of the state one step earlier."""
     schedule, (x_0, eps) = linear_betas(), _pair()
@@ -45,17 +47,17 @@ def data_from_noise() -> Measurement:
         wrong[t] = float(np.sqrt(np.mean((printed - x_0) ** 2)) / 0.5)
         found, _ = PARAMETERIZATIONS["eps"].solve(schedule, x_t, eps, t)
         right = max(right, float(np.abs(found - x_0).max()))
-    return Measurement(max(wrong.values()), right, {"early": wrong[10], "middle": wrong[500]})
+    return Residuals(max(wrong.values()), right, {"early": wrong[10], "middle": wrong[500]})
 
 
 @erratum(
     "sign-of-c-out",
     title="The sign of c_out for v",
-    sources=(
-        Source(
+    occurrences=(
+        Occurrence(
             "diffusers #1481, which requests the sign of EDM's paper in a formula for v", QUOTED
         ),
-        Source("k-diffusion, external.py: VDenoiser has c_out negated, which is right", READ),
+        Occurrence("k-diffusion, external.py: VDenoiser has c_out negated, which is right", READ),
     ),
     wrong=r"\hat x_0 = \frac{1}{\varsigma^2 + 1}\, x"
     r" + \frac{\varsigma}{\sqrt{\varsigma^2 + 1}}\, v",
@@ -69,7 +71,7 @@ def data_from_noise() -> Measurement:
     "With the other sign the estimate is {off:.1f} standard deviations of the data off at sigma = "
     "1, which is hard to miss; the program of the thread had the right sign for v.",
 )
-def sign_of_c_out() -> Measurement:
+def sign_of_c_out() -> Residuals:
     """Progressive distillation predicts v = alpha eps - sigma x_0; EDM's F points from the noise to
     the data. The formulas differ only in this sign."""
     (x_0, eps), schedule = _pair(), LinearVP()
@@ -83,15 +85,15 @@ def sign_of_c_out() -> Measurement:
         t = float(schedule.time_at(-2.0 * math.log(sigma)))
         found, _ = PARAMETERIZATIONS["v"].solve(schedule, x * schedule.alpha(t), v, t)
         right.append(float(np.abs(found - x_0).max()))
-    return Measurement(max(wrong), max(right), {"off": wrong[1]})
+    return Residuals(max(wrong), max(right), {"off": wrong[1]})
 
 
 @erratum(
     "clipped-without-the-noise",
     title="Clipped x0_hat with the noise of the unclipped one",
-    sources=(
-        Source("diffusers, DDIMScheduler: use_clipped_model_output is False by default", READ),
-        Source("denoising-diffusion-pytorch #84, on why the noise is computed again", QUOTED),
+    occurrences=(
+        Occurrence("diffusers, DDIMScheduler: use_clipped_model_output is False by default", READ),
+        Occurrence("denoising-diffusion-pytorch #84, on why the noise is computed again", QUOTED),
     ),
     wrong=r"\hat x_0 \leftarrow \operatorname{clip}(\hat x_0), \qquad"
     r" \hat\epsilon \text{ unchanged}",
@@ -105,7 +107,7 @@ def sign_of_c_out() -> Measurement:
     "t = 500 to 400 ends {arrival:.2f} away. Without clipping the two agree; with strong guidance "
     "many elements are clipped.",
 )
-def clipped_without_the_noise() -> Measurement:
+def clipped_without_the_noise() -> Residuals:
     """DDIM moves along x_t = alpha x0_hat + sigma eps_hat. If only one of the two estimates is
     changed, this line does not pass through the current state."""
     schedule, x = linear_betas(), np.array([[0.5, -2.0, 3.0]])
@@ -119,4 +121,4 @@ def clipped_without_the_noise() -> Measurement:
         right = max(right, float(np.abs(alpha * x_0 + sigma * eps - x).max()))
     change = gaps[500.0] * float(schedule.sigma(400.0) / schedule.sigma(500.0))
     figures = {"early": gaps[100.0], "late": gaps[900.0], "arrival": change}
-    return Measurement(max(gaps.values()), right, figures)
+    return Residuals(max(gaps.values()), right, figures)

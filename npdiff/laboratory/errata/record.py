@@ -13,15 +13,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-#: The kinds of evidence that a source has the wrong formula.
+#: The kinds of evidence for an occurrence.
 READ = "read in its source"
 QUOTED = "stated or quoted in a public thread"
 MEASURED = "measured on its output"
 REPORTED = "reported by others; the page itself was not seen"
 
 
-class Source(NamedTuple):
-    """A paper or a program with the wrong formula, at the time when it was examined.
+class Occurrence(NamedTuple):
+    """A paper or a program with the wrong formula, when it was examined.
 
     Attributes
     ----------
@@ -36,12 +36,12 @@ class Source(NamedTuple):
         return f"{self.where} ({self.evidence})"
 
 
-class Measurement(NamedTuple):
-    """The result of the test of an erratum.
+class Residuals(NamedTuple):
+    """The residuals of the two formulas in the test of an erratum.
 
     Attributes
     ----------
-    wrong, right : the residual of either formula in the same test
+    wrong, right : the residual of either formula
     figures : values by name, for the sentence on how much the mistake matters
     """
 
@@ -59,26 +59,26 @@ class Erratum:
     name : its identifier
     title : a few words
     area : the part of the package with the right formula
-    sources : where the wrong formula is found
+    occurrences : where the wrong formula is found
     wrong, right : the two formulas, LaTeX
     labels : of the equations in npdiff
     method : of the test that distinguishes them
     tolerance : of that test
-    impact : how much the mistake matters, with the figures of the measurement in braces
+    impact : how much the mistake matters, with the figures of the test in braces
     measure : the test
     """
 
     name: str
     title: str
     area: str
-    sources: tuple[Source, ...]
+    occurrences: tuple[Occurrence, ...]
     wrong: str
     right: str
     labels: tuple[str, ...]
     method: str
     tolerance: float
     impact: str
-    measure: Callable[[], Measurement]
+    measure: Callable[[], Residuals]
 
     @property
     def about(self) -> str:
@@ -93,13 +93,13 @@ class ErratumResult:
     Attributes
     ----------
     erratum : Erratum
-    measured : Measurement
+    residuals : of its test
     seconds : the duration of the test
     error : the traceback, if the test raised
     """
 
     erratum: Erratum
-    measured: Measurement
+    residuals: Residuals
     seconds: float
     error: str = ""
 
@@ -107,7 +107,7 @@ class ErratumResult:
     def holds(self) -> bool:
         """Whether the wrong formula fails the test and the right one passes."""
         tolerance = self.erratum.tolerance
-        return not self.error and bool(self.measured.wrong > tolerance >= self.measured.right)
+        return not self.error and bool(self.residuals.wrong > tolerance >= self.residuals.right)
 
     @property
     def verdict(self) -> str:
@@ -115,16 +115,16 @@ class ErratumResult:
         tolerance = self.erratum.tolerance
         if self.error:
             return "test raised"
-        if not self.measured.right <= tolerance:
+        if not self.residuals.right <= tolerance:
             return "right formula fails"
-        return "confirmed" if self.measured.wrong > tolerance else "wrong formula passes"
+        return "confirmed" if self.residuals.wrong > tolerance else "wrong formula passes"
 
     @property
     def impact(self) -> str:
         """How much the mistake matters, with the measured figures."""
         if self.error:
             return ""
-        return self.erratum.impact.format(**self.measured.figures)
+        return self.erratum.impact.format(**self.residuals.figures)
 
     def data(self) -> dict[str, Any]:
         """The result as plain data, for JSON and for the documentation."""
@@ -133,11 +133,11 @@ class ErratumResult:
         return {
             **{name: getattr(erratum, name) for name in fields},
             "labels": list(erratum.labels),
-            "sources": [source._asdict() for source in erratum.sources],
+            "occurrences": [occurrence._asdict() for occurrence in erratum.occurrences],
             "impact": self.impact,
-            "figures": {name: float(value) for name, value in self.measured.figures.items()},
-            "wrong_residual": _finite(self.measured.wrong),
-            "right_residual": _finite(self.measured.right),
+            "figures": {name: float(value) for name, value in self.residuals.figures.items()},
+            "wrong_residual": _finite(self.residuals.wrong),
+            "right_residual": _finite(self.residuals.right),
             "holds": self.holds,
             "verdict": self.verdict,
             "error": self.error,
@@ -157,19 +157,19 @@ def erratum(
     name: str,
     *,
     title: str,
-    sources: tuple[Source, ...],
+    occurrences: tuple[Occurrence, ...],
     wrong: str,
     right: str,
     labels: tuple[str, ...],
     method: str,
     tolerance: float,
     impact: str,
-) -> Callable[[Callable[[], Measurement]], Callable[[], Measurement]]:
+) -> Callable[[Callable[[], Residuals]], Callable[[], Residuals]]:
     """Decorator that registers the test of an erratum.
 
     Parameters
     ----------
-    name, title, sources, wrong, right, labels, method, tolerance, impact : see :class:`Erratum`
+    name, title, occurrences, wrong, right, labels, method, tolerance, impact : see :class:`Erratum`
 
     Raises
     ------
@@ -177,12 +177,12 @@ def erratum(
         If the name is already registered.
     """
 
-    def register(measure: Callable[[], Measurement]) -> Callable[[], Measurement]:
+    def register(measure: Callable[[], Residuals]) -> Callable[[], Residuals]:
         if name in REGISTERED:
             raise ValueError(f"erratum {name!r} is already registered: choose another name")
         area = measure.__module__.rpartition(".")[2]
         REGISTERED[name] = Erratum(
-            name, title, area, sources, wrong, right, labels, method, tolerance, impact, measure
+            name, title, area, occurrences, wrong, right, labels, method, tolerance, impact, measure
         )
         return measure
 
@@ -192,9 +192,9 @@ def erratum(
 def evaluate(erratum: Erratum) -> ErratumResult:
     """Run the test of an erratum; an exception becomes part of the result."""
     start = time.perf_counter()
-    measured, error = Measurement(float("nan"), float("nan")), ""
+    residuals, error = Residuals(float("nan"), float("nan")), ""
     try:
-        measured = erratum.measure()
+        residuals = erratum.measure()
     except Exception:
         error = traceback.format_exc()
-    return ErratumResult(erratum, measured, time.perf_counter() - start, error)
+    return ErratumResult(erratum, residuals, time.perf_counter() - start, error)

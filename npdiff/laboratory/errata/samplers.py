@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from npdiff.backend import Array
-from npdiff.laboratory.errata.record import MEASURED, QUOTED, READ, Measurement, Source, erratum
+from npdiff.laboratory.errata.record import MEASURED, QUOTED, READ, Occurrence, Residuals, erratum
 from npdiff.laboratory.errata.times import point_denoiser
 from npdiff.samplers import SAMPLERS, Noise, ddim
 from npdiff.samplers.exponential import NOISE_PREDICTION, half_log_snr
@@ -18,10 +18,10 @@ from npdiff.verify.orders import DATA, TEST_PROBLEMS, TestProblem
 @erratum(
     "third-order-multistep",
     title="The second difference of DPM-Solver++(3M) without its factor 2",
-    sources=(
-        Source("dpm-solver, multistep_dpm_solver_third_update, and its copy in UniPC", READ),
-        Source("diffusers, DPMSolverMultistepScheduler and its inverse, EDMDPMSolver", READ),
-        Source("k-diffusion, sample_dpmpp_3m_sde", READ),
+    occurrences=(
+        Occurrence("dpm-solver, multistep_dpm_solver_third_update, and its copy in UniPC", READ),
+        Occurrence("diffusers, DPMSolverMultistepScheduler and its inverse, EDMDPMSolver", READ),
+        Occurrence("k-diffusion, sample_dpmpp_3m_sde", READ),
     ),
     wrong=r"D_2 = \frac{D_1^{(0)} - D_1^{(1)}}{r_0 + r_1}"
     r" \quad\text{for } h^2 \hat x_0''",
@@ -34,7 +34,7 @@ from npdiff.verify.orders import DATA, TEST_PROBLEMS, TestProblem
     "{ratio_12:.2f} at 12 steps, {ratio_24:.2f} at 24, {ratio_48:.2f} at 48, {ratio_96:.1f} at 96 "
     "and {ratio_192:.1f} at 192. At the usual 24 steps or fewer the difference is negligible.",
 )
-def third_order_multistep() -> Measurement:
+def third_order_multistep() -> Residuals:
     """The divided difference of first differences is half the second derivative, and is multiplied
     by the coefficient of the second derivative."""
     schedule, half_log_snrs = LinearVP(), np.array([-0.9, -0.3, 0.2, 0.9])
@@ -65,14 +65,14 @@ def third_order_multistep() -> Measurement:
     }
     figures["fall_published"] = errors[True][3] / errors[True][4]
     figures["fall"] = errors[False][3] / errors[False][4]
-    return Measurement(off(True), off(False), figures)
+    return Residuals(off(True), off(False), figures)
 
 
 @erratum(
     "third-order-ends-low",
     title="A third-order singlestep solver that ends with orders 2 and 1",
-    sources=(
-        Source(
+    occurrences=(
+        Occurrence(
             "dpm-solver, singlestep with order 3 where the number of evaluations is a multiple of "
             "3 (DPM-Solver-fast)",
             MEASURED,
@@ -89,7 +89,7 @@ def third_order_multistep() -> Measurement:
     "and with third-order steps only {all_96:.1e}. With 24 it is {at_24:.1e}, with 23 "
     "{at_23:.1e}, and with third-order steps only {all_24:.1e}.",
 )
-def third_order_ends_low() -> Measurement:
+def third_order_ends_low() -> Residuals:
     """To use exactly K evaluations the solver ends with lower orders. The error of a step of order
     1 is quadratic in its length, and there is one such step for any number of steps."""
     problem = TEST_PROBLEMS["vp"]
@@ -110,7 +110,7 @@ def third_order_ends_low() -> Measurement:
         **{f"at_{n}": found[n] for n in (23, 24, 95, 96)},
         **{f"all_{n}": whole[n] for n in (24, 96)},
     }
-    return Measurement(abs(slope - 3.0), abs(math.log2(whole[96] / whole[192]) - 3.0), figures)
+    return Residuals(abs(slope - 3.0), abs(math.log2(whole[96] / whole[192]) - 3.0), figures)
 
 
 def _singlestep_error(problem: TestProblem, orders: list[int]) -> float:
@@ -129,7 +129,7 @@ def _singlestep_error(problem: TestProblem, orders: list[int]) -> float:
 @erratum(
     "second-stage-sigma",
     title="Heun's second slope divided by the first sigma",
-    sources=(Source("diffusers #1512, HeunDiscreteScheduler before that change", QUOTED),),
+    occurrences=(Occurrence("diffusers #1512, HeunDiscreteScheduler before that change", QUOTED),),
     wrong=r"d' = \frac{x' - D'}{\sigma_t}, \qquad D' = \frac{x'}{\sigma_t^2 + 1}"
     r" - \frac{\sigma_t}{\sqrt{\sigma_t^2 + 1}}\, v(x', \sigma_s)",
     right=r"d' = \frac{x' - D(x', \sigma_s)}{\sigma_s}",
@@ -142,7 +142,7 @@ def _singlestep_error(problem: TestProblem, orders: list[int]) -> float:
     "sigma eps)) / sigma is eps for any sigma. A test with such a network cannot detect the "
     "mistake.",
 )
-def second_stage_sigma() -> Measurement:
+def second_stage_sigma() -> Residuals:
     """The second slope is taken at the end of the step, at the noise level there. The level of the
     beginning cancels if the network's output is the slope itself."""
     problem = TEST_PROBLEMS["ve"]
@@ -171,7 +171,7 @@ def second_stage_sigma() -> Measurement:
         "eps": with_eps,
         "same": abs(with_eps - right),
     }
-    return Measurement(with_v, right, figures)
+    return Residuals(with_v, right, figures)
 
 
 def _constant(z: float, x: np.ndarray) -> Noise:
@@ -181,7 +181,7 @@ def _constant(z: float, x: np.ndarray) -> Noise:
 @erratum(
     "eta-of-the-variance",
     title="DDIM's eta as a factor of the variance",
-    sources=(Source("azula, sample.py: eta multiplies a variance", READ),),
+    occurrences=(Occurrence("azula, sample.py: eta multiplies a variance", READ),),
     wrong=r"x_s = \alpha_s \hat x_0 + \sqrt{\sigma_s^2 - \eta\, \tilde\sigma^2}\, \hat\epsilon"
     r" + \sqrt{\eta}\, \tilde\sigma z",
     right=r"x_s = \alpha_s \hat x_0 + \sqrt{\sigma_s^2 - \eta^2 \tilde\sigma^2}\, \hat\epsilon"
@@ -193,7 +193,7 @@ def _constant(z: float, x: np.ndarray) -> Noise:
     "means another sampler: the paper's eta = 0.5 corresponds to {square:.2f}, and 0.5 adds "
     "{more:.2f} times the paper's noise. It is a convention, wrong only under the paper's name.",
 )
-def eta_of_the_variance() -> Measurement:
+def eta_of_the_variance() -> Residuals:
     """In the paper eta multiplies a standard deviation."""
     schedule, x = linear_betas(), np.array([[0.3, -1.0]])
     abar = np.concatenate([[1.0], np.cumprod(1.0 - schedule.betas[1:])])
@@ -212,4 +212,4 @@ def eta_of_the_variance() -> Measurement:
             found = float((unit_noise.x - no_noise.x)[0, 0])
             wrong = max(wrong, abs(math.sqrt(eta * ratio) / paper - 1.0))
             right = max(right, abs(found / paper - 1.0))
-    return Measurement(wrong, right, {"square": 0.5**2, "more": math.sqrt(0.5) / 0.5})
+    return Residuals(wrong, right, {"square": 0.5**2, "more": math.sqrt(0.5) / 0.5})

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from npdiff.laboratory.errata.record import MEASURED, QUOTED, READ, Measurement, Source, erratum
+from npdiff.laboratory.errata.record import MEASURED, QUOTED, READ, Occurrence, Residuals, erratum
 from npdiff.schedules import (
     VE,
     Laplace,
@@ -25,9 +25,9 @@ def worst(found: np.ndarray, expected: np.ndarray) -> float:
 @erratum(
     "linear-betas-and-t",
     title="Linear betas independent of the number of steps",
-    sources=(
-        Source("diffusers, DDPMScheduler and others, beta_schedule='linear'", READ),
-        Source("diffusers #12341, a request for the scaling", QUOTED),
+    occurrences=(
+        Occurrence("diffusers, DDPMScheduler and others, beta_schedule='linear'", READ),
+        Occurrence("diffusers #12341, a request for the scaling", QUOTED),
     ),
     wrong=r"\beta_t = \beta_1 + \frac{t - 1}{T - 1} (\beta_T - \beta_1)"
     r" \quad\text{with } \beta_1 = 10^{-4},\ \beta_T = 0.02 \text{ for every } T",
@@ -41,7 +41,7 @@ def worst(found: np.ndarray, expected: np.ndarray) -> float:
     "process never reaches. Scaled, T = 100 ends at {scaled_100:.2e}; T = 20 or less cannot be "
     "scaled, because a beta would reach 1. At T = 1000 the two are the same.",
 )
-def linear_betas_and_t() -> Measurement:
+def linear_betas_and_t() -> Residuals:
     """The two constants of DDPM are for T = 1000. Fewer steps with the same betas add less noise in
     total; the betas must grow as the steps become fewer."""
     integral = 1000.0 * 0.5 * (1e-4 + 0.02)
@@ -51,7 +51,7 @@ def linear_betas_and_t() -> Measurement:
         abs(-math.log(invariant_linear_betas(T).alpha_bar[-1]) / integral - 1.0) for T in lengths
     )
     figures = {f"abar_{T}": linear_betas(T).alpha_bar[-1] for T in (10, 100)}
-    return Measurement(
+    return Residuals(
         wrong, right, {**figures, "scaled_100": invariant_linear_betas(100).alpha_bar[-1]}
     )
 
@@ -59,9 +59,9 @@ def linear_betas_and_t() -> Measurement:
 @erratum(
     "products-in-float32",
     title="alpha-bar as a product in float32",
-    sources=(
-        Source("programs that compute alpha-bar with torch.cumprod of float32 betas", MEASURED),
-        Source("diffusers #3005 and #3056, where alpha-bar is 1 in half precision", QUOTED),
+    occurrences=(
+        Occurrence("programs that compute alpha-bar with torch.cumprod of float32 betas", MEASURED),
+        Occurrence("diffusers #3005 and #3056, where alpha-bar is 1 in half precision", QUOTED),
     ),
     wrong=r"\frac{\mathrm{SNR}_{t-1}}{\mathrm{SNR}_t} - 1 \quad\text{from}\quad"
     r" \bar\alpha_t \text{ and } 1 - \bar\alpha_t \text{ in float32}",
@@ -75,7 +75,7 @@ def linear_betas_and_t() -> Measurement:
     "harmless; with {long:.0f} steps weights are {long_weight:.0%} off. In float64 the naive "
     "formula is {double:.0e} off.",
 )
-def products_in_float32() -> Measurement:
+def products_in_float32() -> Residuals:
     """Near the data 1 - alpha-bar is a small difference of values near 1, and the difference of two
     such terms is smaller still: float32 has no digits left for it."""
     schedule, longer = linear_betas(), invariant_linear_betas(50_000)
@@ -107,13 +107,15 @@ def products_in_float32() -> Measurement:
         "long_weight": worst(naive(longer.betas, np.float32)[0], weights(t, longer)),
         "double": worst(naive(schedule.betas, np.float64)[0], exact),
     }
-    return Measurement(float(off.max()), worst(weights(t[:999], schedule), exact), figures)
+    return Residuals(float(off.max()), worst(weights(t[:999], schedule), exact), figures)
 
 
 @erratum(
     "laplace-square-root",
     title="The Laplace schedule with alpha instead of alpha-bar",
-    sources=(Source("diffusers, betas_for_alpha_bar, alpha_transform_type='laplace'", READ),),
+    occurrences=(
+        Occurrence("diffusers, betas_for_alpha_bar, alpha_transform_type='laplace'", READ),
+    ),
     wrong=r"\bar\alpha(t) = \sqrt{\frac{e^{\lambda_t}}{1 + e^{\lambda_t}}}",
     right=r"\bar\alpha(t) = \frac{e^{\lambda_t}}{1 + e^{\lambda_t}}, \qquad \lambda_t = \mu - b\,"
     r" \operatorname{sgn}(\tfrac12 - t) \log(1 - 2 \lvert t - \tfrac12 \rvert)",
@@ -124,7 +126,7 @@ def products_in_float32() -> Measurement:
     "{right_quarter:.3f} at 1/4: training uses cleaner images than intended, by {late:.2f} in "
     "log-SNR at t = 0.99. A model trained and sampled with the same schedule is consistent.",
 )
-def laplace_square_root() -> Measurement:
+def laplace_square_root() -> Residuals:
     """alpha-bar is the square of the signal scale, SNR / (1 + SNR). Its root, the scale itself, is
     passed to a function that expects alpha-bar."""
     t = np.array([0.01, 0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 0.99])
@@ -143,15 +145,15 @@ def laplace_square_root() -> Measurement:
         "late": wrong[8] - right[8],
     }
     off = [float(np.abs(probability_of_larger(found) - t).max()) for found in (wrong, right)]
-    return Measurement(off[0], off[1], figures)
+    return Residuals(off[0], off[1], figures)
 
 
 @erratum(
     "flow-shift-twice",
     title="The shift of a flow applied twice",
-    sources=(
-        Source("diffusers #13243, #13246 and #13706, FlowMatchEulerDiscreteScheduler", QUOTED),
-        Source("its last sigma at shift 3", MEASURED),
+    occurrences=(
+        Occurrence("diffusers #13243, #13246 and #13706, FlowMatchEulerDiscreteScheduler", QUOTED),
+        Occurrence("its last sigma at shift 3", MEASURED),
     ),
     wrong=r"u_t = S(S(t)), \qquad S(t) = \frac{k\, t}{1 + (k - 1)\, t}",
     right=r"u_t = S(t)",
@@ -162,7 +164,7 @@ def laplace_square_root() -> Measurement:
     "the middle, u is {middle_twice:.3f} instead of {middle_once:.3f}. Two shifts of k are one of "
     "k squared: the levels are those of shift {squared:.0f}.",
 )
-def flow_shift_twice() -> Measurement:
+def flow_shift_twice() -> Residuals:
     """The constructor shifts the levels and keeps the smallest and the largest; setting the number
     of steps shifts again, from these limits."""
     t, k = np.linspace(0.001, 0.999, 999), 3.0
@@ -182,13 +184,13 @@ def flow_shift_twice() -> Measurement:
         "middle_once": once[499],
         "squared": k**2,
     }
-    return Measurement(off(twice), off(once), figures)
+    return Residuals(off(twice), off(once), figures)
 
 
 @erratum(
     "exploding-marginal",
     title="The VE SDE's sigma(t) as the standard deviation of its kernel",
-    sources=(Source("score_sde, sde_lib.py, VESDE.marginal_prob", READ),),
+    occurrences=(Occurrence("score_sde, sde_lib.py, VESDE.marginal_prob", READ),),
     wrong=r"x_t = x_0 + \sigma(t)\, \epsilon, \qquad"
     r" \sigma(t) = \sigma_{\min} (\sigma_{\max} / \sigma_{\min})^t",
     right=r"x_t = x_0 + \sqrt{\sigma(t)^2 - \sigma(0)^2}\; \epsilon",
@@ -200,7 +202,7 @@ def flow_shift_twice() -> Measurement:
     "harmless if the data are meant to have noise of sigma_min at t = 0, as the program may "
     "intend; it is an error in a likelihood near t = 0.",
 )
-def exploding_marginal() -> Measurement:
+def exploding_marginal() -> Residuals:
     """The SDE starts at the data without noise, and from 0 to t it adds the increase of sigma^2.
     The program's kernel includes the noise of sigma_min at t = 0."""
     low, high = 0.01, 50.0
@@ -212,4 +214,4 @@ def exploding_marginal() -> Measurement:
     total = low * (high / low) ** t
     off = total / np.sqrt(added) - 1.0
     figures = {"early": off[0] + 1.0, "tenth": off[3], "half": off[4]}
-    return Measurement(float(off.max()), worst(VE(low, high).sigma(t), np.sqrt(added)), figures)
+    return Residuals(float(off.max()), worst(VE(low, high).sigma(t), np.sqrt(added)), figures)

@@ -7,7 +7,7 @@ import numpy as np
 
 from npdiff.backend import Array
 from npdiff.denoiser import Denoise
-from npdiff.laboratory.errata.record import MEASURED, QUOTED, READ, Measurement, Source, erratum
+from npdiff.laboratory.errata.record import MEASURED, QUOTED, READ, Occurrence, Residuals, erratum
 from npdiff.samplers import ddim, ddpm
 from npdiff.schedules import EDM, Schedule, Times, linear_betas, scaled_linear_betas
 from npdiff.spacings import karras, linspace, trailing
@@ -28,9 +28,9 @@ def point_denoiser(schedule: Schedule) -> Denoise:
 @erratum(
     "leading-spacing",
     title="Sampling that starts below T, with the noise of T",
-    sources=(
-        Source("diffusers #2585, #10003: timestep_spacing='leading'", QUOTED),
-        Source("described by Lin et al. 2024, section 3.3 and Table 2", QUOTED),
+    occurrences=(
+        Occurrence("diffusers #2585, #10003: timestep_spacing='leading'", QUOTED),
+        Occurrence("described by Lin et al. 2024, section 3.3 and Table 2", QUOTED),
     ),
     wrong=r"t_0 = 1 + (N - 1) \lfloor T / N \rfloor",
     right=r"t_0 = T",
@@ -42,7 +42,7 @@ def point_denoiser(schedule: Schedule) -> Denoise:
     "image of mean 0. With DDPM's linear betas T has {linear_T:.4f} and N = 50 {linear_50:.4f}: "
     "the effect is small at 50 steps, larger at 10.",
 )
-def leading_spacing() -> Measurement:
+def leading_spacing() -> Residuals:
     """Integer strides from the data end one stride before T, or more if N does not divide T."""
     schedule = scaled_linear_betas()
     abar = np.concatenate([[1.0], np.cumprod(1.0 - schedule.betas[1:])])
@@ -63,15 +63,15 @@ def leading_spacing() -> Measurement:
         "linear_T": float(linear.alpha(1000)),
     }
     right = max(off(trailing(schedule, n)[0]) for n in counts)
-    return Measurement(max(off(first(n)) for n in counts), right, figures)
+    return Residuals(max(off(first(n)) for n in counts), right, figures)
 
 
 @erratum(
     "previous-time-by-division",
     title="DDIM's next time by division, for timesteps with another spacing",
-    sources=(
-        Source("diffusers, DDIMScheduler.step: prev_timestep = timestep - T // N", READ),
-        Source("its samples with 'trailing' and 'linspace' spacing", MEASURED),
+    occurrences=(
+        Occurrence("diffusers, DDIMScheduler.step: prev_timestep = timestep - T // N", READ),
+        Occurrence("its samples with 'trailing' and 'linspace' spacing", MEASURED),
     ),
     wrong=r"x_s \text{ is computed for } s = t_k - \lfloor T / N \rfloor"
     r" \text{ and used at } t_{k+1}",
@@ -86,7 +86,7 @@ def leading_spacing() -> Measurement:
     "{linspace_30:.4f} instead of {right_30:.4f}, at N = 100 {trailing_100:.4f} and "
     "{linspace_100:.4f} instead of {right_100:.4f}. 'trailing' is right if N divides T.",
 )
-def previous_time_by_division() -> Measurement:
+def previous_time_by_division() -> Residuals:
     """The division gives the spacing of 'leading' only. With others the state is computed for one
     time and passed to the network with another."""
     schedule = linear_betas()
@@ -125,13 +125,13 @@ def previous_time_by_division() -> Measurement:
             )
         *_, last = ddim(gaussian, schedule, start, trailing(schedule, n))
         figures[f"right_{n}"] = last.x[0, 0] / 0.5
-    return Measurement(wrong, right, figures)
+    return Residuals(wrong, right, figures)
 
 
 @erratum(
     "one-step-posterior-for-a-stride",
     title="The posterior of one step, used for a stride",
-    sources=(Source("diffusers #2076, DDPMScheduler with fewer steps than T", QUOTED),),
+    occurrences=(Occurrence("diffusers #2076, DDPMScheduler with fewer steps than T", QUOTED),),
     wrong=r"q(x_{t-1} \mid x_t, \hat x_0) \quad\text{in the step from } t \text{ to } s < t - 1",
     right=r"q(x_s \mid x_t, \hat x_0)",
     labels=("posterior-mean", "posterior-variance", "ancestral-step"),
@@ -141,7 +141,7 @@ def previous_time_by_division() -> Measurement:
     impact="With 50 of 1000 steps the state at t = 20 still has a variance of {left:.2f} instead "
     "of {should:.3f}: the samples are noise, as reported. With all T steps the two agree.",
 )
-def one_step_posterior_for_a_stride() -> Measurement:
+def one_step_posterior_for_a_stride() -> Residuals:
     """Each step must end at the time at which the next one begins."""
     schedule, timesteps = linear_betas(), np.arange(1000.0, 0.0, -20.0)
     abar = np.concatenate([[1.0], np.cumprod(1.0 - schedule.betas[1:])])
@@ -173,13 +173,13 @@ def one_step_posterior_for_a_stride() -> Measurement:
     mean, each = last.x[0, 0], last.x[1:, 0] - last.x[0, 0]
     variance = float(np.sum(each**2))
     right = max(abs(mean - math.sqrt(abar[20]) * POINT), abs(variance - (1.0 - abar[20])))
-    return Measurement(wrong, right, {"left": left, "should": should})
+    return Residuals(wrong, right, {"left": left, "should": should})
 
 
 @erratum(
     "last-sigma-twice",
     title="The smallest sigma twice, and never 0",
-    sources=(Source("diffusers #6477, DPM-Solver++ with Karras sigmas", QUOTED),),
+    occurrences=(Occurrence("diffusers #6477, DPM-Solver++ with Karras sigmas", QUOTED),),
     wrong=r"\varsigma_0 > \dots > \varsigma_{N-1} = \varsigma_N = \varsigma_{\min}",
     right=r"\varsigma_0 > \dots > \varsigma_{N-1} = \varsigma_{\min} > \varsigma_N = 0",
     labels=("karras-spacing",),
@@ -188,7 +188,7 @@ def one_step_posterior_for_a_stride() -> Measurement:
     impact="The last step has length 0, and the samples keep the noise of the smallest sigma: "
     "{edm:.3f} with EDM's levels, {scaled:.3f} with those of Stable Diffusion, for any N.",
 )
-def last_sigma_twice() -> Measurement:
+def last_sigma_twice() -> Residuals:
     """N levels make N - 1 steps; the last of N steps must end at 0."""
     schedule, noise = EDM(), np.array([[-1.3, 0.2, 0.9]])
     timesteps = karras(schedule, 18)
@@ -200,20 +200,18 @@ def last_sigma_twice() -> Measurement:
         x = x_0 + s * eps
     discrete = scaled_linear_betas()
     figures = {"edm": timesteps[-2], "scaled": discrete.sigma(1) / discrete.alpha(1)}
-    return Measurement(
-        float(np.abs(x - POINT).max()), float(np.abs(right.x - POINT).max()), figures
-    )
+    return Residuals(float(np.abs(x - POINT).max()), float(np.abs(right.x - POINT).max()), figures)
 
 
 @erratum(
     "alpha-bar-one-for-zero",
     title="alpha-bar_1 instead of alpha-bar_0 in the last step",
-    sources=(
-        Source(
+    occurrences=(
+        Occurrence(
             "latent-diffusion #136: the DDIM sampler's previous alpha-bars begin with alpha-bar_1",
             QUOTED,
         ),
-        Source("diffusers #6068, #6926, #7128: set_alpha_to_one=False", QUOTED),
+        Occurrence("diffusers #6068, #6926, #7128: set_alpha_to_one=False", QUOTED),
     ),
     wrong=r"\bar\alpha_0 := \bar\alpha_1",
     right=r"\bar\alpha_0 = 1",
@@ -224,7 +222,7 @@ def last_sigma_twice() -> Measurement:
     "with DDPM's linear betas and {scaled:.3f} with those of Stable Diffusion: {levels:.1f} of "
     "256 pixel levels.",
 )
-def alpha_bar_one_for_zero() -> Measurement:
+def alpha_bar_one_for_zero() -> Residuals:
     """A discrete schedule has T + 1 states. If its array starts at the first noisy one, the last
     step of a sampler ends at that state, and its noise stays in the sample."""
     schedule, noise = linear_betas(), np.linspace(-2.0, 2.0, 9)[:, None]
@@ -239,4 +237,4 @@ def alpha_bar_one_for_zero() -> Measurement:
         "levels": 127.5 * sigma,
     }
     off = [float(np.abs(found - POINT).max()) for found in (wrong, right.x)]
-    return Measurement(off[0], off[1], figures)
+    return Residuals(off[0], off[1], figures)

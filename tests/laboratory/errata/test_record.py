@@ -13,7 +13,7 @@ from npdiff.laboratory.errata import (
     AREAS,
     Erratum,
     ErratumResult,
-    Measurement,
+    Residuals,
     all_errata,
     as_records,
     evaluate,
@@ -34,17 +34,17 @@ def test_the_test_distinguishes_the_two_formulas(
 ) -> None:
     result = results[name]
     assert result.holds, result.error or result.verdict
-    assert result.measured.wrong > 5.0 * result.erratum.tolerance
+    assert result.residuals.wrong > 5.0 * result.erratum.tolerance
     assert result.seconds < 3.0
 
 
 @pytest.mark.parametrize("name", ERRATA)
 def test_an_erratum_is_complete(results: dict[str, ErratumResult], name: str) -> None:
     """Two formulas, the equation in npdiff, and figures that are all used."""
-    erratum, figures = ERRATA[name], results[name].measured.figures
+    erratum, figures = ERRATA[name], results[name].residuals.figures
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)+", name)
     assert erratum.wrong != erratum.right
-    assert erratum.sources
+    assert erratum.occurrences
     assert erratum.about
     assert erratum.about.endswith(".")
     assert set(erratum.labels) <= set(equations())
@@ -84,7 +84,7 @@ def test_figures_agree_with_independent_measurements(results: dict[str, ErratumR
         ("linear-betas-and-t", "abar_100", 0.3636),
         ("dynamic-thresholding-clamp", "after", 0.8),
     ):
-        assert results[name].measured.figures[figure] == pytest.approx(value, rel=0.01), name
+        assert results[name].residuals.figures[figure] == pytest.approx(value, rel=0.01), name
 
 
 def test_results_are_json_data() -> None:
@@ -93,14 +93,16 @@ def test_results_are_json_data() -> None:
     for record in records:
         assert record["holds"]
         assert record["wrong_residual"] > record["tolerance"] >= record["right_residual"]
-        assert all(source["where"] and source["evidence"] for source in record["sources"])
+        assert all(
+            occurrence["where"] and occurrence["evidence"] for occurrence in record["occurrences"]
+        )
         assert record["error"] == ""
 
 
 def invented(wrong: float, right: float) -> Erratum:
-    def measure() -> Measurement:
+    def measure() -> Residuals:
         """Invented."""
-        return Measurement(wrong, right, {"size": wrong})
+        return Residuals(wrong, right, {"size": wrong})
 
     return Erratum("a-b", "", "", (), "w", "r", (), "", 1e-3, "{size:.1f} too much", measure)
 
@@ -127,7 +129,7 @@ def test_verdict(wrong: float, right: float, verdict: str) -> None:
 
 
 def test_an_exception_in_a_test_is_part_of_the_result() -> None:
-    def broken() -> Measurement:
+    def broken() -> Residuals:
         raise ZeroDivisionError("on purpose")
 
     erratum = Erratum("a-b", "", "", (), "w", "r", (), "", 1e-3, "{size}", broken)
@@ -141,6 +143,6 @@ def test_a_name_is_registered_once() -> None:
     name = next(iter(ERRATA))
     with pytest.raises(ValueError, match=name):
         errata.erratum(
-            name, title="", sources=(), wrong="", right="", labels=(), method="", tolerance=0.0,
+            name, title="", occurrences=(), wrong="", right="", labels=(), method="", tolerance=0.0,
             impact="",
-        )(lambda: Measurement(1.0, 0.0))  # fmt: skip
+        )(lambda: Residuals(1.0, 0.0))  # fmt: skip
