@@ -10,7 +10,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from npdiff.laboratory.equations import Equation, Source, equations
-from npdiff.laboratory.errata import Entry, judge, ledger
+from npdiff.laboratory.errata import ErratumResult, all_errata, evaluate
 from npdiff.laboratory.registry import Outcome, checks, prove
 from npdiff.verify.orders import CLAIMS, TEST_PROBLEMS, TOLERANCE, Convergence, measure
 
@@ -154,7 +154,7 @@ def index_page(pages: dict[str, list[tuple[Equation, str]]], outcomes: dict[str,
     )
 
 
-def erratum_section(entry: Entry) -> list[str]:
+def erratum_section(entry: ErratumResult) -> list[str]:
     """One entry of the ledger, with the figures of this build."""
     erratum = entry.erratum
     here = ", ".join(f"{{eq}}`{label}` {label}" for label in erratum.labels)
@@ -163,7 +163,7 @@ def erratum_section(entry: Entry) -> list[str]:
         "",
         f"`{erratum.name}`. {erratum.about}",
         "",
-        f"Where it stands: {'; '.join(str(place) for place in erratum.places)}.",
+        f"Where it stands: {'; '.join(str(occurrence) for occurrence in erratum.occurrences)}.",
         "",
         f"The wrong form:\n\n$$\n{erratum.wrong}\n$$",
         "",
@@ -171,15 +171,15 @@ def erratum_section(entry: Entry) -> list[str]:
         "",
         "| told apart by | wrong form | right form | tolerance |",
         "|---|---|---|---|",
-        f"| {erratum.route} | {entry.finding.wrong:.3g} | {entry.finding.right:.1e} "
+        f"| {erratum.method} | {entry.residuals.wrong:.3g} | {entry.residuals.right:.1e} "
         f"| {erratum.tolerance:.0e} |",
         "",
-        f"How much it matters: {entry.matters}",
+        f"How much it matters: {entry.impact}",
         "",
     ]
 
 
-def errata_page(entries: list[Entry]) -> str:
+def errata_page(entries: list[ErratumResult]) -> str:
     """The ledger of formulas that are misprinted or widely programmed wrong."""
     lines = [
         "# Errata of the field",
@@ -262,7 +262,7 @@ def write(folder: Path) -> None:
         (folder / f"{key}.md").write_text(paper_page(key, found, outcomes), encoding="utf-8")
     (folder / "index.md").write_text(index_page(pages, outcomes), encoding="utf-8")
     (folder / "errata.md").write_text(
-        errata_page([judge(erratum) for erratum in ledger().values()]), encoding="utf-8"
+        errata_page([evaluate(erratum) for erratum in all_errata().values()]), encoding="utf-8"
     )
     found = [measure(claim, bed, STEPS) for claim in CLAIMS for bed in TEST_PROBLEMS]
     orders_figure([curve for curve in found if curve.bed == "ve"], folder / "orders.png")

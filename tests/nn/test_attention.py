@@ -39,7 +39,7 @@ def test_cross_attention_gradients_with_and_without_mask(normals, perturbed, mas
     layer = perturbed(nn.CrossAttention.init(RNG, 8, 5, heads=2))
     x, context = normals((2, 4, 8), (2, 3, 5))
     report = pullback(layer, x, context, mask=mask).check()
-    assert len(report.rows) == len(tree.leaves(layer)) + 2
+    assert len(report.gradients) == len(tree.leaves(layer)) + 2
     y, layer_pullback = layer(x, context, mask=mask)
     dlayer, _, dcontext = layer_pullback(normals(y.shape, seed=1))
     np.testing.assert_allclose(key_part(dlayer.kv), 0.0, atol=1e-13)
@@ -54,8 +54,8 @@ def test_with_one_token_the_query_gradients_vanish(normals, perturbed) -> None:
     x, context = normals((2, 4, 8), (2, 1, 5))
     vanish = ("0.q.w", "0.q.b", "1")
     report = pullback(layer, x, context, may_vanish=vanish).check()
-    for row in report.rows:
-        assert (row.norm < 1e-12) is (row.name in vanish)
+    for gradient in report.gradients:
+        assert (gradient.norm < 1e-12) is (gradient.name in vanish)
 
 
 def test_feed_forward_gradients(normals, perturbed) -> None:
@@ -71,14 +71,14 @@ def test_gradients_of_the_transformer_blocks(case, mask, normals, perturbed) -> 
     report = pullback(
         perturbed(block), normals(shape), normals((2, 3, 5), seed=1), mask=mask
     ).check()
-    assert len(report.rows) == len(tree.leaves(block)) + 2
+    assert len(report.gradients) == len(tree.leaves(block)) + 2
 
 
 @pytest.mark.parametrize("space", [(5,), (3, 2), (2, 1, 3)])
 def test_gradients_of_the_attention_block(space, normals, perturbed) -> None:
     block = nn.AttentionBlock.init(RNG, 8, heads=2)
     report = pullback(perturbed(block), normals((2, *space, 8))).check()
-    assert len(report.rows) == len(tree.leaves(block)) + 1
+    assert len(report.gradients) == len(tree.leaves(block)) + 1
 
 
 def test_float32_in_gives_float32_out(normals) -> None:

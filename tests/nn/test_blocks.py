@@ -24,7 +24,7 @@ def test_resblock_gradients(channels, adagn, key, normals, perturbed) -> None:
     block = resblock(channels, adagn=adagn, dropout=0.4)
     x, e = normals((2, 3, 4, channels), (2, 5))
     report = pullback(perturbed(block), x, e, key=key).check()
-    assert len(report.rows) == len(tree.leaves(block)) + 2
+    assert len(report.gradients) == len(tree.leaves(block)) + 2
     assert (block.skip is None) is (channels == 8)
     assert block.embed.w.shape == (5, 16 if adagn else 8)
 
@@ -44,8 +44,8 @@ def test_gradients_vanish_for_what_the_next_norm_removes(normals, perturbed) -> 
     block = block.replace(norm2=block.norm2.replace(groups=8))
     vanish = ("0.conv1.b", "0.embed.w", "0.embed.b", "2")
     report = pullback(block, normals((2, 3, 4, 8)), normals((2, 5)), may_vanish=vanish).check()
-    for row in report.rows:
-        assert (row.norm < 1e-12) is (row.name in vanish)
+    for gradient in report.gradients:
+        assert (gradient.norm < 1e-12) is (gradient.name in vanish)
 
 
 STAGES = {
@@ -63,10 +63,10 @@ def test_stage_gradients(kind, normals, perturbed) -> None:
     mask = np.array([[True, False, True], [True, True, True]])
     if kind == "context":
         report = pullback(stage, x, e, context, mask=mask, key=KEY).check()
-        assert len(report.rows) == len(tree.leaves(stage)) + 3
+        assert len(report.gradients) == len(tree.leaves(stage)) + 3
     else:
         report = pullback(stage, x, e, key=KEY).check()
-        assert len(report.rows) == len(tree.leaves(stage)) + 2
+        assert len(report.gradients) == len(tree.leaves(stage)) + 2
         y, layer_pullback = stage(x, e, context, mask=mask, key=KEY)
         assert layer_pullback(np.ones_like(y))[3] is None
 

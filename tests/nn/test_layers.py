@@ -42,7 +42,7 @@ def test_gradients_against_central_differences(case, normals, perturbed) -> None
     layer, shapes, options = CASES[case]
     args = [normals(shape, seed=i) for i, shape in enumerate(shapes)]
     report = pullback(perturbed(layer), *args, **options).check()
-    assert len(report.rows) == len(tree.leaves(layer)) + len(args)
+    assert len(report.gradients) == len(tree.leaves(layer)) + len(args)
 
 
 @pytest.mark.parametrize("case", CASES)

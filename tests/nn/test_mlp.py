@@ -22,7 +22,7 @@ def test_the_pullback_against_central_differences(classes, labels, normals, pert
     network = perturbed(mlp(classes=classes))
     x, timestep = normals((4, 3), (4,))
     report = pullback(network, x, timestep, labels=labels).check()
-    assert len(report.rows) == len(tree.leaves(network)) + 2
+    assert len(report.gradients) == len(tree.leaves(network)) + 2
 
 
 def test_no_label_is_the_null_label(normals, perturbed) -> None:

@@ -110,7 +110,7 @@ def test_the_pullback_weight_by_weight(normals, perturbed) -> None:
     report = pullback(
         network, x, 5.0 * timestep, context, directions=1, labels=LABELS, mask=MASK, keep=keep
     ).check()
-    assert len(report.rows) == len(tree.leaves(network)) + 3
+    assert len(report.gradients) == len(tree.leaves(network)) + 3
 
 
 def test_without_a_context_there_is_one_null_token(normals, perturbed) -> None:
