@@ -10,13 +10,13 @@ from npdiff.samplers import ddpm
 from npdiff.schedules import SCHEDULES, linear_betas
 from npdiff.variances import (
     VARIANCES,
-    estimated_spread,
+    estimate_mean_posterior_variance,
     interpolated,
     large,
     optimal,
-    optimal_given,
+    optimal_variance,
     small,
-    spread_from_noise,
+    mean_posterior_variance_from_noise,
 )
 from npdiff.verify import strict
 
@@ -66,19 +66,19 @@ def test_on_a_device() -> None:
     found = interpolated(table, 3.0, 9.0, strict.xp.asarray(v))
     np.testing.assert_allclose(found.get(), interpolated(table, 3.0, 9.0, v))
     eps = np.random.default_rng(0).normal(size=(5, 2)) * 0.3
-    assert spread_from_noise(table, strict.xp.asarray(eps), 9.0) == pytest.approx(
-        spread_from_noise(table, eps, 9.0)
+    assert mean_posterior_variance_from_noise(table, strict.xp.asarray(eps), 9.0) == pytest.approx(
+        mean_posterior_variance_from_noise(table, eps, 9.0)
     )
 
 
 def test_an_estimate_is_not_negative() -> None:
     """Noise larger than there can be, as a network may answer: the spread stops at 0."""
-    assert spread_from_noise(linear_betas(), np.full((2, 2), 1.1), 500.0) == 0.0
+    assert mean_posterior_variance_from_noise(linear_betas(), np.full((2, 2), 1.1), 500.0) == 0.0
 
 
 def test_without_signal_the_noise_says_nothing_of_the_data() -> None:
     with pytest.raises(InputError, match="no signal: estimate the spread from the error"):
-        spread_from_noise(SCHEDULES["rectified-flow"](), np.ones((1, 1)), 1.0)
+        mean_posterior_variance_from_noise(SCHEDULES["rectified-flow"](), np.ones((1, 1)), 1.0)
 
 
 @pytest.mark.parametrize("name", ["zero-snr", "edm"])
@@ -88,10 +88,10 @@ def test_sampling_with_an_estimate_makes_data_of_the_right_size(name: str) -> No
     timesteps, M = schedule.time_at(np.array([-6.0, -2.0, 0.0, 2.0, 4.0])), 4000
     timesteps = np.concatenate([[schedule.t_max], timesteps, [0.0]])
     denoise, key = data.denoiser(schedule), Key(1, range(M))
-    spread = estimated_spread(denoise, schedule, data.sample(key.fold("data")), timesteps, key)
+    spread = estimate_mean_posterior_variance(denoise, schedule, data.sample(key.fold("data")), timesteps, key)
     x = float(schedule.sigma(timesteps[0])) * key.fold("start").normal((2,))
     deviations = []
-    for variance in ("small", optimal_given(schedule, spread)):
+    for variance in ("small", optimal_variance(schedule, spread)):
         *_, last = ddpm(
             denoise, schedule, x, timesteps, variance=variance,
             noise=lambda i: Key(2, range(M), step=i).normal((2,)),
@@ -105,7 +105,7 @@ def test_sampling_with_an_estimate_makes_data_of_the_right_size(name: str) -> No
 
 def test_what_is_no_number_stays_none() -> None:
     """A broken denoiser has no spread; least of all 0."""
-    assert np.isnan(spread_from_noise(linear_betas(), np.array([[np.nan]]), 500.0))
+    assert np.isnan(mean_posterior_variance_from_noise(linear_betas(), np.array([[np.nan]]), 500.0))
 
 
 def test_times_for_each_sample_on_either_side() -> None:

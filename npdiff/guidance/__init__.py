@@ -17,9 +17,9 @@ True
 from npdiff.guidance.batch import batched_cfg
 from npdiff.guidance.classifier import (
     LogProbGradient,
-    classifier_guided,
+    classifier_guidance,
     label_gradient,
-    mean_shifted,
+    classifier_mean_shift,
 )
 from npdiff.guidance.contrast import dynamic_threshold, rescale_cfg
 from npdiff.guidance.extrapolation import autoguidance, classifier_free, from_paper_scale

@@ -16,13 +16,13 @@ from npdiff.errors import InputError
 from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.process import posterior_mean
 from npdiff.schedules import Schedule, Times
-from npdiff.variances import Rule, rule_named
+from npdiff.variances import Rule, variance_rule
 
 #: From (x, t) to the gradient of log p(k | x_t = x) with respect to x, of the shape of x.
 LogProbGradient = Callable[[Array, Times], Array]
 
 
-def classifier_guided(
+def classifier_guidance(
     denoise: Denoise, schedule: Schedule, log_prob_gradient: LogProbGradient, w: float | np.ndarray
 ) -> Denoise:
     r"""Classifier guidance in the form of scores, for every sampler.
@@ -66,7 +66,7 @@ def classifier_guided(
     return guided
 
 
-def mean_shifted(
+def classifier_mean_shift(
     denoise: Denoise,
     schedule: Schedule,
     log_prob_gradient: LogProbGradient,
@@ -114,7 +114,7 @@ def mean_shifted(
     -----
     Dhariwal and Nichol 2021, Algorithm 1 and the derivation before it.
     """
-    rule = rule_named(variance) if isinstance(variance, str) else variance
+    rule = variance_rule(variance) if isinstance(variance, str) else variance
     following = {float(t): float(s) for t, s in pairwise(timesteps)}
 
     def guided(x: Array, t: Times) -> tuple[Array, Array]:

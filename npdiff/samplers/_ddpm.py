@@ -9,7 +9,7 @@ from npdiff.denoiser import Denoise
 from npdiff.process import posterior_mean
 from npdiff.samplers.step import Noise, Step, Steps, draw
 from npdiff.schedules import Schedule
-from npdiff.variances import Variance, rule_named
+from npdiff.variances import Variance, variance_rule
 
 
 def ddpm(
@@ -67,14 +67,14 @@ def ddpm(
     Ho et al. 2020, section 3.2 and Algorithm 2.
     """
     if isinstance(variance, str):
-        rule_named(variance)
+        variance_rule(variance)
     for i, (t, s) in enumerate(pairwise(timesteps)):
         x0_hat, _ = denoise(x, t)
         mean = posterior_mean(schedule, x0_hat, x, s, t)
         if not isinstance(variance, str):
             x = mean + deviation(variance(x, float(s), float(t)), x) * draw(noise, i, x)
         elif schedule.sigma(s) > 0.0:
-            x = mean + deviation(rule_named(variance)(schedule, s, t), x) * draw(noise, i, x)
+            x = mean + deviation(variance_rule(variance)(schedule, s, t), x) * draw(noise, i, x)
         else:
             x = mean
         yield Step(float(s), x, x0_hat)

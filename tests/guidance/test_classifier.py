@@ -6,7 +6,7 @@ import pytest
 from npdiff.errors import InputError
 from npdiff.exact import Gaussian, Mixture
 from npdiff.exact.classifier import class_gradient
-from npdiff.guidance import classifier_guided, label_gradient, mean_shifted
+from npdiff.guidance import classifier_guidance, label_gradient, classifier_mean_shift
 from npdiff.metrics.classifier import DigitClassifier
 from npdiff.process import transition
 from npdiff.samplers import SAMPLERS, sample
@@ -22,7 +22,7 @@ X = np.random.default_rng(0).normal(size=(5, 1))
 @pytest.mark.parametrize("name", ["ddim", "heun"])
 def test_a_guided_mixture_samples_its_component(name: str) -> None:
     """Any sampler: the paths are those of the component's own denoiser."""
-    guided = classifier_guided(
+    guided = classifier_guidance(
         TWO.denoiser(SCHEDULE), SCHEDULE, class_gradient(TWO, SCHEDULE, 1), 1.0
     )
     alone = TWO.components[1].denoiser(SCHEDULE)
@@ -49,9 +49,9 @@ def test_how_the_two_forms_differ(t: float) -> None:
         return step.x - inference_network.x
 
     timesteps = np.array([t, s])
-    by_score = shift(classifier_guided(exact, SCHEDULE, ones, 2.0))
-    small = shift(mean_shifted(exact, SCHEDULE, ones, 2.0, timesteps))
-    by_beta = shift(mean_shifted(exact, SCHEDULE, ones, 2.0, timesteps, variance="large"))
+    by_score = shift(classifier_guidance(exact, SCHEDULE, ones, 2.0))
+    small = shift(classifier_mean_shift(exact, SCHEDULE, ones, 2.0, timesteps))
+    by_beta = shift(classifier_mean_shift(exact, SCHEDULE, ones, 2.0, timesteps, variance="large"))
     factor, variance = transition(SCHEDULE, s, t)
     np.testing.assert_allclose(by_score, 2.0 * variance / factor, rtol=1e-9)
     np.testing.assert_allclose(by_beta / by_score, factor, rtol=1e-9)
@@ -64,19 +64,19 @@ def test_the_last_step_of_the_small_variance_is_not_shifted() -> None:
         raise AssertionError("asked without need")
 
     exact = TWO.denoiser(SCHEDULE)
-    denoise = mean_shifted(exact, SCHEDULE, never, 5.0, np.array([30.0, 0.0]))
+    denoise = classifier_mean_shift(exact, SCHEDULE, never, 5.0, np.array([30.0, 0.0]))
     np.testing.assert_allclose(denoise(X, 30.0), exact(X, 30.0), rtol=1e-12)
 
 
 def test_a_variance_that_has_no_name() -> None:
     with pytest.raises(InputError, match="unknown variance 'huge': choose one of small, large"):
-        mean_shifted(
+        classifier_mean_shift(
             TWO.denoiser(SCHEDULE), SCHEDULE, None, 1.0, np.array([30.0, 0.0]), variance="huge"
         )
 
 
 def test_mean_shifting_keeps_to_its_grid() -> None:
-    denoise = mean_shifted(TWO.denoiser(SCHEDULE), SCHEDULE, None, 1.0, np.array([30.0, 0.0]))
+    denoise = classifier_mean_shift(TWO.denoiser(SCHEDULE), SCHEDULE, None, 1.0, np.array([30.0, 0.0]))
     for t in (20.0, 0.0, np.full(5, 30.0)):
         with pytest.raises(InputError, match="classifier_guided"):
             denoise(X, t)
@@ -93,7 +93,7 @@ def test_no_signal_no_class() -> None:
             return np.where(np.asarray(t) >= 10.0, 0.0, super().alpha(t))
 
     schedule = Silent()
-    denoise = classifier_guided(TWO.denoiser(schedule), schedule, lambda x, t: x, 1.0)
+    denoise = classifier_guidance(TWO.denoiser(schedule), schedule, lambda x, t: x, 1.0)
     assert np.isfinite(denoise(X, 9.0)[0]).all()
     with pytest.raises(InputError, match="signal"):
         denoise(X, 10.0)
@@ -103,8 +103,8 @@ def test_one_scale_a_sample_and_float32() -> None:
     x, w = X.astype(np.float32), np.array([0.0, 1.0, 2.0, 3.0, 4.0])
     exact = TWO.denoiser(SCHEDULE)
     both = [
-        classifier_guided(exact, SCHEDULE, lambda x, t: np.ones_like(x), w)(x, 300.0),
-        mean_shifted(exact, SCHEDULE, lambda x, t: np.ones_like(x), w, np.array([300.0, 200.0]))(
+        classifier_guidance(exact, SCHEDULE, lambda x, t: np.ones_like(x), w)(x, 300.0),
+        classifier_mean_shift(exact, SCHEDULE, lambda x, t: np.ones_like(x), w, np.array([300.0, 200.0]))(
             x, 300.0
         ),
     ]
@@ -145,7 +145,7 @@ def test_on_a_device_without_waiting(name: str) -> None:
 
     pull = label_gradient(classifier, np.array([0, 1, 1, 0, 1]))
     with strict.transfers() as moves:
-        classifier_guided(lambda x, t: (x, x), schedule, pull, 2.0)(x, t)
-        mean_shifted(lambda x, t: (x, x), schedule, pull, 2.0, np.array([t, 0.5 * t]))(x, t)
+        classifier_guidance(lambda x, t: (x, x), schedule, pull, 2.0)(x, t)
+        classifier_mean_shift(lambda x, t: (x, x), schedule, pull, 2.0, np.array([t, 0.5 * t]))(x, t)
     assert moves.to_host == []
     assert moves.to_device == [(5, 2)] * 2  # the labels

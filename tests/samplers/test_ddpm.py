@@ -8,7 +8,7 @@ from npdiff.exact import Gaussian
 from npdiff.samplers import ddpm
 from npdiff.schedules import SCHEDULES, linear_betas
 from npdiff.spacings import SPACINGS, linspace
-from npdiff.variances import optimal_given
+from npdiff.variances import optimal_variance
 
 VARIANCES = ("small", "large")
 
@@ -51,7 +51,7 @@ def test_the_deviation_of_gaussian_samples(
     """Its ratio to the truth, against a recursion of variances that was worked out elsewhere."""
     table = linear_betas()
     timesteps, truth = linspace(table, steps), np.sqrt(data_variance)
-    best = optimal_given(
+    best = optimal_variance(
         table, lambda t: float(1.0 / (1.0 / data_variance + np.exp(table.log_snr(t))))
     )
     for variance, ratio in (("small", small), ("large", large), (best, 1.0)):

@@ -13,7 +13,7 @@ from npdiff.guidance import (
     batched_cfg,
     classifier_free,
     dynamic_threshold,
-    mean_shifted,
+    classifier_mean_shift,
     rescale_cfg,
 )
 from npdiff.laboratory.registry import Case, check, relative
@@ -28,7 +28,7 @@ MAKERS: Mapping[str, tuple[Any, tuple[float, ...]]] = {
     "invariant-linear-betas": (named.invariant_linear_betas, (1000, 1e-4, 0.02)),
     "scaled-linear-betas": (named.scaled_linear_betas, (1000, 0.00085, 0.012)),
     "zero-terminal-snr": (named.zero_snr_betas, (1000, 0.00085, 0.012)),
-    "sigmoid-alpha-bar": (named.sigmoid_alpha_bar, (1000, -3.0, 3.0, 1.0, 0.999)),
+    "sigmoid-alpha-bar": (named.sigmoid_alpha_bar_betas, (1000, -3.0, 3.0, 1.0, 0.999)),
     "sigmoid-betas": (named.sigmoid_betas, (1000, 1e-4, 0.02, 6.0)),
     "exponential-alpha-bar": (named.exponential_betas, (1000, 12.0)),
     "linear-vp": (schedules.LinearVP, (0.1, 20.0)),
@@ -210,7 +210,7 @@ def no_gradient_where_no_noise_is_added(case: Case) -> float:
         asked.append(float(t))
         return 0.0 * x + 1.0
 
-    guided, x = mean_shifted(plain, schedule, gradient, 2.0, timesteps), case.normal((3, 1))
+    guided, x = classifier_mean_shift(plain, schedule, gradient, 2.0, timesteps), case.normal((3, 1))
     moved = relative(guided(x, 0.8)[0], plain(x, 0.8)[0]) < 1e-6
     still = relative(guided(x, 0.3)[0], plain(x, 0.3)[0])
     return max(still, float(moved), float(asked != [0.3]))

@@ -22,10 +22,10 @@ from npdiff.schedules import (
     discrete,
     linear_betas,
 )
-from npdiff.schedules.named import (
+from npdiff.schedules.betas import (
     exponential_betas,
     scaled_linear_betas,
-    sigmoid_alpha_bar,
+    sigmoid_alpha_bar_betas,
     sigmoid_betas,
 )
 from npdiff.spacings import SPACINGS
@@ -51,8 +51,8 @@ DISCRETE: dict[
         {"s": 0.008, "largest": 0.999},
     ),
     "sigmoid": (
-        sigmoid_alpha_bar(),
-        (sigmoid_alpha_bar, discrete.cosine_betas),
+        sigmoid_alpha_bar_betas(),
+        (sigmoid_alpha_bar_betas, discrete.cosine_betas),
         {"start": -3, "end": 3, "tau": 1, "largest": 0.999},
     ),
     "sigmoid-betas": (
