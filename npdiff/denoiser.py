@@ -107,7 +107,7 @@ def inference_network(module: Callable[..., Any], **conditions: Any) -> Network:
 
 
 def prefer_precomputed(precomputed: Denoise, general: Denoise, timesteps: np.ndarray) -> Denoise:
-    """A denoiser with precomputed conditioning at the sampling timesteps, the general one elsewhere.
+    """The denoiser with precomputed conditioning at the given timesteps, the general one elsewhere.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def prefer_precomputed(precomputed: Denoise, general: Denoise, timesteps: np.nda
 
 
 def with_callback(denoise: Denoise, callback: Callable[[], None]) -> Denoise:
-    """The same denoiser, calling ``callback()`` before each evaluation, for example to count them."""
+    """The same denoiser, which calls ``callback()`` before each evaluation (to count them)."""
 
     def denoise_and_call(x: Array, t: Times) -> tuple[Array, Array]:
         callback()

@@ -42,7 +42,7 @@ def large(schedule: Schedule, s: Times, t: Times) -> Values:
 
 
 def interpolated(schedule: Schedule, s: Times, t: Times, v: Array) -> Array:
-    r"""The log-linear interpolation between the small and the large variance, which a network learns.
+    r"""The log-linear interpolation between the small and the large variance, which can be learned.
 
     .. math::
         :label: interpolated-variance

@@ -23,7 +23,11 @@ from npdiff.runtime.shards import ThreadPool, split
 from npdiff.samplers import keyed_noise
 from npdiff.schedules import SCHEDULES
 from npdiff.spacings import SPACINGS
-from npdiff.variances import MeanPosteriorVariance, estimate_mean_posterior_variance, optimal_variance
+from npdiff.variances import (
+    MeanPosteriorVariance,
+    estimate_mean_posterior_variance,
+    optimal_variance,
+)
 
 #: Rows of the table of the bound's steps.
 GROUPS = 8

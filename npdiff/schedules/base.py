@@ -34,7 +34,7 @@ def float_if_scalar(value: Any) -> Any:
 
 
 def _elementwise(method: Callable[..., Any]) -> Callable[..., Any]:
-    """``method``, so that a scalar gives a Python float and its formula sees float64 arrays only."""
+    """``method`` with Python floats for scalars; its formula receives float64 arrays only."""
 
     @wraps(method)
     def evaluate(self: "Schedule", t: Times) -> Any:
@@ -188,7 +188,8 @@ class Schedule(ABC):
     def time_at(self, log_snr: Times) -> Values:
         """The time with this log signal-to-noise ratio: the inverse of :meth:`log_snr`.
 
-        By bisection (into many parts at once for few values), which only needs a decreasing log-SNR.
+        By bisection (into many parts at once for few values), which only needs a decreasing
+        log-SNR.
 
         Raises
         ------

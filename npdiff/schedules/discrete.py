@@ -8,7 +8,6 @@ import numpy as np
 from npdiff.errors import InputError
 from npdiff.schedules.base import Times, Values, VariancePreserving
 
-
 #: Methods whose argument is not a time.
 _NOT_OF_TIME = ("time_at",)
 
@@ -152,7 +151,7 @@ def zero_terminal_snr(schedule: DiscreteSchedule) -> DiscreteSchedule:
     if schedule.t_max < 2.0:
         raise InputError("zero terminal SNR needs a discrete schedule of two steps or more, got 1")
     alpha = schedule.alpha(np.arange(1.0, schedule.t_max + 1.0))
-    # the fraction of the remaining alpha' that a step removes: alpha'_t = alpha'_{t-1} (1 - removed)
+    # alpha'_t = alpha'_{t-1} (1 - removed)
     removed = alpha[:-1] * -np.expm1(schedule._rates[2:]) / (alpha[:-1] - alpha[-1])
     return DiscreteSchedule(
         np.append(schedule.betas[1], np.append(removed[:-1] * (2.0 - removed[:-1]), 1.0))

@@ -23,8 +23,9 @@ class RectifiedFlow(Schedule):
         \quad\Leftrightarrow\quad
         \lambda_t = 2 \log \frac{1 - t}{t} - 2 \log k
 
-    The shift compensates for a higher resolution, at which the same noise hides less: it is the same
-    path with log-SNR lower by 2 log k. The timestep is 1000 u, so one network serves every shift.
+    The shift compensates for a higher resolution, at which the same noise hides less: it is the
+    same path with log-SNR lower by 2 log k. The timestep is 1000 u, so one network serves every
+    shift.
 
     At t = 1 there is no signal: log alpha and log-SNR are -inf, f is -inf and g^2 is inf, while the
     derivatives of alpha and sigma are finite throughout.

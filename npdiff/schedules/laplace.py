@@ -63,7 +63,7 @@ class Laplace(VariancePreserving):
     def timestep(self, t: Times) -> Values:
         return noise_level_timestep(self, t)
 
-    def _odds(self, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _odds(self, t: Times) -> tuple[np.ndarray, np.ndarray]:
         """1 / SNR, valid for t up to 1/2, and SNR, valid from there on."""
         noise = np.exp(-self.mean) * (2.0 * t) ** self.scale
         return noise, np.exp(self.mean) * (2.0 * (1.0 - t)) ** self.scale

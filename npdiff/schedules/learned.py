@@ -75,6 +75,6 @@ class Learned(VariancePreserving):
     def timestep(self, t: Times) -> Values:
         return noise_level_timestep(self, t)
 
-    def _gamma(self, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _gamma(self, t: Times) -> tuple[np.ndarray, np.ndarray]:
         """gamma and its derivative at t; below ``t_min`` those at u = 0."""
         return self.curve(np.maximum(t - self.t_min, 0.0) / (1.0 - self.t_min))

@@ -15,10 +15,10 @@ from npdiff.schedules import SCHEDULES, DiscreteSchedule, Schedule, linear_betas
 from npdiff.variances import (
     estimate_mean_posterior_variance,
     interpolated,
-    optimal,
-    optimal_variance,
     mean_posterior_variance_from_error,
     mean_posterior_variance_from_noise,
+    optimal,
+    optimal_variance,
 )
 
 
@@ -124,7 +124,9 @@ def spread_by_precisions(case: Case) -> dict[str, float]:
     return {
         "spread-from-error": relative(mean_posterior_variance_from_error(x_0, x0_hat), expected),
         # as long as the signal is not so weak that nothing of 1 - E |eps_hat|^2 is left
-        "spread-from-noise": relative(mean_posterior_variance_from_noise(schedule, eps_hat, t), expected)
+        "spread-from-noise": relative(
+            mean_posterior_variance_from_noise(schedule, eps_hat, t), expected
+        )
         * min(1.0, float(snr)),
     }
 
