@@ -104,9 +104,9 @@ class Schedule(ABC):
     def __repr__(self) -> str:
         options = (name for name in signature(type(self)).parameters if hasattr(self, name))
         values = {name: getattr(self, name) for name in options}
-        shown = ", ".join(f"{k}={getattr(v, '__name__', v)}" for k, v in values.items())
+        text = ", ".join(f"{k}={getattr(v, '__name__', v)}" for k, v in values.items())
         return (
-            f"{type(self).__name__}({shown}): t in [0, {self.t_max:.6g}], log-SNR "
+            f"{type(self).__name__}({text}): t in [0, {self.t_max:.6g}], log-SNR "
             f"{self.log_snr(self.t_min):.4g} at t_min = {self.t_min:.3g} "
             f"to {self.log_snr(self.t_max):.4g} at t_max"
         )
