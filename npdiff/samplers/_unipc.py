@@ -40,7 +40,7 @@ def unipc(
 ) -> Steps:
     r"""UniPC, multistep: UniP predicts x_s, and UniC corrects it with the estimate at s.
 
-    With m the expanded estimate and c, z as in :eq:`exponential-taylor_step`, the predictor uses p
+    With m the expanded estimate and c, z as in :eq:`exponential-taylor`, the predictor uses p
     estimates, the latest at t and the others at :math:`\ell_1, \ell_2, \dots`:
 
     .. math::

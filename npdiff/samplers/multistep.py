@@ -119,7 +119,7 @@ def raise_order(
 ) -> Array:
     r"""A step of order one raised to the order that its history allows.
 
-    By :eq:`exponential-taylor_step` with the derivatives :eq:`divided-differences`; or, with two
+    By :eq:`exponential-taylor` with the derivatives :eq:`divided-differences`; or, with two
     estimates, by the midpoint rule, which has the same order and does not need
     :math:`\varphi_2`:
 
