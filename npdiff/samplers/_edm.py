@@ -44,7 +44,7 @@ def edm(
 
     in the coordinates :eq:`flow-in-sigma`; EDM's own schedule has alpha = 1, and u is its sigma.
     Without churn it is a deterministic second-order method. The step to u = 0 returns x0_hat. The
-    noise is never raised above its level at ``t_max``, beyond which no network is trained, and none
+    noise is never u_hat above its level at ``t_max``, beyond which no network is trained, and none
     is added to pure noise.
 
     Evaluations: two per step and one in the last, 2N - 1.
@@ -69,15 +69,15 @@ def edm(
             raise InputError(f"{name} must be finite and 0 or more, got {value}")
     if not s_max >= s_min:
         raise InputError(f"s_min must not exceed s_max, got {s_min} and {s_max}")
-    churn = min(s_churn / (len(timesteps) - 1), math.sqrt(2.0) - 1.0)
+    gamma = min(s_churn / (len(timesteps) - 1), math.sqrt(2.0) - 1.0)
     highest = noise_ratio(schedule, schedule.t_max)
     for i, (t, s) in enumerate(intervals(timesteps)):
         u, u_s = noise_ratio(schedule, t), noise_ratio(schedule, s)
-        if s_min <= u <= min(s_max, PURE_NOISE) and (raised := min((1.0 + churn) * u, highest)) > u:
-            t_hat = time_at_noise_ratio(schedule, raised)
-            fresh = s_noise * math.sqrt(raised**2 - u**2)
+        if s_min <= u <= min(s_max, PURE_NOISE) and (u_hat := min((1.0 + gamma) * u, highest)) > u:
+            t_hat = time_at_noise_ratio(schedule, u_hat)
+            fresh = s_noise * math.sqrt(u_hat**2 - u**2)
             z = (1.0 / schedule.alpha(t)) * x + fresh * draw(noise, i, x)
-            x, t, u = schedule.alpha(t_hat) * z, t_hat, raised
+            x, t, u = schedule.alpha(t_hat) * z, t_hat, u_hat
         alpha_s = schedule.alpha(s)
         x0_hat, eps_hat = denoise(x, t)
         z = advance(x0_hat, eps_hat, u, u_s)
