@@ -32,7 +32,7 @@ from benchmarks import gpu_tasks
 from npdiff.backend import module
 from npdiff.bench.networks import NETWORKS, workload
 from npdiff.errors import InputError
-from npdiff.kernels.cuda.memory import memory_errors
+from npdiff.runtime.memory import explain_memory_errors
 
 #: Largest relative differences from the textbook in float64 on the host that are rounding.
 ALLOWED = {"float32": 2e-4, "tf32": 3e-2, "float64": 1e-10}
@@ -106,7 +106,9 @@ def timed(xp: Any, name: str, batch: int, rounds: int) -> list[dict[str, Any]]:
         contenders = gpu_tasks.contenders(work, xp, precision)
         for task in TASKS:
             runs = {label: make(task) for label, make in contenders.items()}
-            with memory_errors(f"{task} of {name} with {batch} images", "a smaller --batch"):
+            with explain_memory_errors(
+                "cupy", f"{task} of {name} with {batch} images", "a smaller --batch"
+            ):
                 taken = turns(runs, rounds)
             medians = {label: statistics.median(seconds) for label, seconds in taken.items()}
             peers = [s for label, s in medians.items() if label.startswith("PyTorch")]

@@ -12,9 +12,9 @@ from npdiff.acceleration import definitions_only
 from npdiff.backend import Array, to_host
 from npdiff.bench.networks import Network, Workload, workload
 from npdiff.bench.tasks import STEPS, Npdiff
-from npdiff.kernels.adamw import Vectors
 from npdiff.kernels.cuda.settings import using
 from npdiff.kernels.cuda.steps import SamplingStep, TrainingStep
+from npdiff.kernels.vectors import Vectors
 from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.pullback import forward_only
 from npdiff.random import Key

@@ -17,14 +17,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from npdiff.bench.contenders import ContenderError, check, known
-from npdiff.bench.machine import described
-from npdiff.bench.measure import Plan, compared, peak
+from npdiff.bench.contenders import ContenderError, check_contenders, is_available
+from npdiff.bench.machine import describe_machine
+from npdiff.bench.measure import Plan, compare, peak
 from npdiff.bench.networks import NETWORKS, Network
 from npdiff.cli.common import bar, output, whole
 from npdiff.errors import InputError
 from npdiff.files import atomic
-from npdiff.runtime.shards import thread_count
+from npdiff.runtime.threads import thread_count
 
 BEST = "torch-channels-last-fused"
 
@@ -97,7 +97,7 @@ def measured(
     peaks = peak(plan)
     best = max(peaks.values())
     facts: dict[str, Any] = {
-        "machine": described(threads, "numpy"), "gemm": {**peaks, "peak": best}, "curves": {},
+        "machine": describe_machine(threads, "numpy"), "gemm": {**peaks, "peak": best}, "curves": {},
     }  # fmt: skip
     each = len(names) * (rounds + 1 + memory)
     total = each * sum(len(curve.points) for curve in chosen.values())
@@ -111,7 +111,7 @@ def measured(
             rows = [
                 {"at": at, **dataclasses.asdict(row)}
                 for at, network, batch in curve.points
-                for row in compared(plan, network, batch, best, tick)
+                for row in compare(plan, network, batch, best, tick)
             ]
             facts["curves"][name] = {"about": curve.about, "rows": rows}
     return facts
@@ -196,8 +196,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.source:
             facts = json.loads(Path(options.source).read_text(encoding="utf-8"))
         else:
-            names = options.contender or ["npdiff", *([BEST] if known(BEST) else [])]
-            check(names)
+            names = options.contender or ["npdiff", *([BEST] if is_available(BEST) else [])]
+            check_contenders(names)
             every = curves(options.quick)
             facts = measured(
                 {name: every[name] for name in options.curve or every},

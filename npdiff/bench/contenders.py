@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from npdiff.bench.machine import busy, disturbance
+from npdiff.bench.machine import cpu_seconds_used, taken_by_others
 from npdiff.bench.networks import Network
 from npdiff.errors import InputError
 
@@ -28,22 +28,22 @@ CONTENDERS: dict[str, str] = {
     "torch-tf32": "channels_last and fused AdamW with TF32 products, for a GPU",
 }
 #: What is timed unless one asks for others.
-USUAL = ("npdiff", "torch", "torch-channels-last", "torch-channels-last-fused")
+DEFAULT_CONTENDERS = ("npdiff", "torch", "torch-channels-last", "torch-channels-last-fused")
 #: The contender that measures what a matrix product reaches.
 GEMM = "gemm"
 
 
-def usual() -> list[str]:
+def default_contenders() -> list[str]:
     """The contenders that take part unless one asks for others: PyTorch's where it is installed."""
-    return [name for name in USUAL if known(name)]
+    return [name for name in DEFAULT_CONTENDERS if is_available(name)]
 
 
-def known(name: str) -> bool:
+def is_available(name: str) -> bool:
     """Whether a contender can take part here."""
     return not name.startswith("torch") or find_spec("torch") is not None
 
 
-def check(names: list[str]) -> None:
+def check_contenders(names: list[str]) -> None:
     """Refuse contenders that do not exist, or cannot take part here.
 
     Raises
@@ -55,7 +55,7 @@ def check(names: list[str]) -> None:
         if name not in CONTENDERS:
             every = ", ".join(CONTENDERS)
             raise InputError(f"no contender is called {name!r}: choose among {every}")
-        if not known(name):
+        if not is_available(name):
             raise InputError(
                 f"contender {name!r} needs PyTorch, which is not installed: pip install torch, or "
                 "leave it out"
@@ -172,10 +172,10 @@ class Contender:
     def turn(self, task: str, least: float) -> Turn:
         """Let it do a task once, and again until ``least`` seconds have passed."""
         time.sleep(0.05)  # others may still spin after their turn
-        before = busy()
+        before = cpu_seconds_used()
         wall, cpu, times = self.ask(task, least=least)
-        others = busy() - before - cpu
-        return Turn(wall / times, disturbance(others, wall, self.spec.threads))
+        others = cpu_seconds_used() - before - cpu
+        return Turn(wall / times, taken_by_others(others, wall, self.spec.threads))
 
     def close(self) -> None:
         """End the process."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 
-def busy() -> float:
+def cpu_seconds_used() -> float:
     """Seconds of processor time that this machine has spent so far; nan where it does not say."""
     try:
         fields = [int(n) for n in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
@@ -17,7 +17,7 @@ def busy() -> float:
     return (sum(fields) - idle) / os.sysconf("SC_CLK_TCK")
 
 
-def disturbance(others: float, wall: float, threads: int) -> float:
+def taken_by_others(others: float, wall: float, threads: int) -> float:
     """How many processors others took from a contender of ``threads`` threads.
 
     Parameters
@@ -29,7 +29,7 @@ def disturbance(others: float, wall: float, threads: int) -> float:
     return others / wall - max(0, (os.cpu_count() or 1) - threads)
 
 
-def described(threads: int, backend: str) -> dict[str, Any]:
+def describe_machine(threads: int, backend: str) -> dict[str, Any]:
     """The facts that a figure is worth nothing without."""
     facts: dict[str, Any] = {
         "processor": _processor(),

@@ -8,7 +8,7 @@ from typing import Any
 
 from npdiff.bench.contenders import GEMM, Contender, ContenderError, Spec, Turn
 from npdiff.bench.flops import forward_flops
-from npdiff.bench.machine import described
+from npdiff.bench.machine import describe_machine
 from npdiff.bench.networks import NETWORKS, Network, workload
 from npdiff.bench.tasks import STEPS
 
@@ -18,7 +18,7 @@ FOREIGN, TRIES = 0.1, 6
 
 
 @dataclass(frozen=True)
-class Row:
+class Measurement:
     """What one contender took for one task.
 
     Attributes
@@ -51,7 +51,7 @@ class Row:
 
 
 @dataclass
-class Taken:
+class Turns:
     """The turns of a contender at a task."""
 
     turns: list[Turn] = field(default_factory=list)
@@ -84,12 +84,12 @@ class Plan:
     least: float = 0.2
 
     def ticks(self) -> int:
-        """How often :func:`sitting` reports."""
+        """How often :func:`run_session` reports."""
         each = len(self.networks) * len(self.batches) * len(self.tasks) * len(self.contenders)
         return 1 + each * (self.rounds + 1) + each * self.memory
 
 
-def sitting(plan: Plan, tick: Callable[[str], None]) -> dict[str, Any]:
+def run_session(plan: Plan, tick: Callable[[str], None]) -> dict[str, Any]:
     """Measure everything; facts ready for JSON.
 
     Parameters
@@ -100,9 +100,9 @@ def sitting(plan: Plan, tick: Callable[[str], None]) -> dict[str, Any]:
     Returns
     -------
     machine, gemm (operations a second), agreement by network, rows (the
-    fields of :class:`Row`)
+    fields of :class:`Measurement`)
     """
-    machine = described(plan.threads, plan.backend)
+    machine = describe_machine(plan.threads, plan.backend)
     tick("matrix product")
     peaks = peak(plan)
     facts: dict[str, Any] = {
@@ -117,7 +117,7 @@ def sitting(plan: Plan, tick: Callable[[str], None]) -> dict[str, Any]:
             with Contender(Spec(judged, network, 1, plan.threads)) as contender:
                 facts["agreement"][network.name] = contender.ask("agreement")
         for batch in plan.batches:
-            rows = compared(plan, network, batch, facts["gemm"]["peak"], tick)
+            rows = compare(plan, network, batch, facts["gemm"]["peak"], tick)
             facts["rows"] += [asdict(row) for row in rows]
     return facts
 
@@ -134,11 +134,11 @@ def peak(plan: Plan) -> dict[str, float]:
     return best
 
 
-def compared(
+def compare(
     plan: Plan, network: Network, batch: int, gemm: float, tick: Callable[[str], None]
-) -> list[Row]:
+) -> list[Measurement]:
     """The rows of one network and one batch."""
-    taken = {(name, task): Taken() for name in plan.contenders for task in plan.tasks}
+    taken = {(name, task): Turns() for name in plan.contenders for task in plan.tasks}
     specs = {
         name: Spec(name, network, batch, plan.threads, plan.backend) for name in plan.contenders
     }
@@ -162,7 +162,7 @@ def compared(
 def _time(
     plan: Plan,
     specs: dict[str, Spec],
-    taken: dict[tuple[str, str], Taken],
+    taken: dict[tuple[str, str], Turns],
     tick: Callable[[str], None],
 ) -> None:
     with ExitStack() as stack:
@@ -204,22 +204,22 @@ def _undisturbed(contender: Contender, task: str, least: float) -> tuple[Turn, i
 
 
 def _give_up(
-    plan: Plan, taken: dict[tuple[str, str], Taken], name: str, failure: ContenderError
+    plan: Plan, taken: dict[tuple[str, str], Turns], name: str, failure: ContenderError
 ) -> None:
     """A contender that failed has no figures for what it had not finished."""
     for task in plan.tasks:
         if len(taken[name, task].turns) < plan.rounds:
-            taken[name, task] = Taken(error=str(failure))
+            taken[name, task] = Turns(error=str(failure))
 
 
 def _rows(
     plan: Plan,
     network: str,
     batch: int,
-    taken: dict[tuple[str, str], Taken],
+    taken: dict[tuple[str, str], Turns],
     cost: dict[str, int],
     gemm: float,
-) -> Iterator[Row]:
+) -> Iterator[Measurement]:
     for task in plan.tasks:
         medians = {
             name: statistics.median(turn.seconds for turn in taken[name, task].turns)
@@ -229,11 +229,11 @@ def _rows(
         for name in plan.contenders:
             found = taken[name, task]
             if name not in medians:
-                yield Row(network, batch, task, name, error=found.error)
+                yield Measurement(network, batch, task, name, error=found.error)
                 continue
             median = medians[name]
             took = [turn.seconds for turn in found.turns]
-            yield Row(
+            yield Measurement(
                 network,
                 batch,
                 task,

@@ -1,6 +1,6 @@
 """Where a step's time goes: layer by layer, and function by function.
 
-Within :func:`profiled` every module and every function of :mod:`npdiff.ops` and
+Within :func:`record_profile` every module and every function of :mod:`npdiff.ops` and
 :mod:`npdiff.kernels` is timed, and the pullback that it returns as well. Outside of it nothing is
 wrapped and nothing costs.
 """
@@ -22,7 +22,7 @@ from npdiff.tree import Module
 
 
 @dataclass
-class Spent:
+class TimeSpent:
     """The time of a layer or a function, summed over threads, in seconds.
 
     Attributes
@@ -63,7 +63,7 @@ class Recorder:
     """Times nested calls by name. Threads do not disturb each other."""
 
     def __init__(self) -> None:
-        self.spent: dict[str, Spent] = defaultdict(Spent)
+        self.spent: dict[str, TimeSpent] = defaultdict(TimeSpent)
         self._lock = threading.Lock()
         self._mine = threading.local()
 
@@ -120,8 +120,8 @@ class Profile:
         """Where a layer stands in the network that is running: ``down.0.res.conv1``."""
         if self.layers.depth() == 0:
             self._name(layer, "")
-        path, known = self._paths.get(id(layer), ("", None))
-        return path if known is layer else f"({type(layer).__name__})"
+        path, is_available = self._paths.get(id(layer), ("", None))
+        return path if is_available is layer else f"({type(layer).__name__})"
 
     def _name(self, node: Any, path: str) -> None:
         if isinstance(node, Module):
@@ -131,7 +131,7 @@ class Profile:
 
 
 @contextmanager
-def profiled() -> Iterator[Profile]:
+def record_profile() -> Iterator[Profile]:
     """Time every layer and every function that is called within this block, in any thread."""
     profile = Profile()
     undo: list[Callable[[], None]] = []
@@ -190,7 +190,7 @@ def step_profile(work: Workload, threads: int, steps: int = 3) -> dict[str, Any]
     Returns
     -------
     seconds : of a step; gradient, update : its two parts
-    layers, functions : by name, the fields of :class:`Spent` for a step, and the share that the own
+    layers, functions : by name, the fields of :class:`TimeSpent` for a step, and the share that the own
         time has of the step's ``threads`` times its seconds
     """
     npdiff = Npdiff(work, threads)
@@ -212,7 +212,7 @@ def step_profile(work: Workload, threads: int, steps: int = 3) -> dict[str, Any]
 
     timed("gradient")
     timed("update")
-    with profiled() as profile:
+    with record_profile() as profile:
         start = time.perf_counter()
         for _ in range(steps):
             npdiff.run("train")
@@ -227,7 +227,7 @@ def step_profile(work: Workload, threads: int, steps: int = 3) -> dict[str, Any]
                 "own_forward": spent.own_forward / steps,
                 "own_backward": spent.own_backward / steps,
                 "fraction": spent.own / steps / (seconds * threads),
-                "share_with_parts": spent.total / steps / (seconds * threads),
+                "fraction_with_parts": spent.total / steps / (seconds * threads),
             }
             for name, spent in recorder.spent.items()
             if spent.calls

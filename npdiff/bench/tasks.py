@@ -12,7 +12,8 @@ from npdiff.bench.networks import Workload
 from npdiff.generation import generate, sharded
 from npdiff.pullback import Traced
 from npdiff.runs.checkpoint import Checkpoint
-from npdiff.runtime.shards import ThreadPool, split
+from npdiff.runtime.threads import ThreadPool
+from npdiff.slices import split
 from npdiff.training.flat import Flat
 from npdiff.training.step import State, apply_gradient, loss_and_gradient
 

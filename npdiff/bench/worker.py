@@ -18,7 +18,7 @@ from npdiff.bench.contenders import GEMM, Spec
 from npdiff.bench.memory import peak_growth
 from npdiff.bench.networks import workload
 from npdiff.runtime.heap import keep_freed_memory
-from npdiff.runtime.shards import ThreadPool
+from npdiff.runtime.threads import ThreadPool
 
 #: The matrix products that are timed: a large square one, and one whose blocks stay in cache.
 SQUARE, BLOCK, BLOCKS = 2048, (512, 576, 64), 64
@@ -65,7 +65,7 @@ class Gemm:
         self.workers.map(run, self.block_operands)
 
 
-def performer(spec: Spec) -> Any:
+def build_tasks(spec: Spec) -> Any:
     """The contender's tasks."""
     if spec.contender == GEMM:
         return Gemm(spec.threads, spec.backend)
@@ -95,32 +95,32 @@ def timed(run: Callable[[], object], least: float) -> tuple[float, float, int]:
             return took, time.process_time() - cpu, times
 
 
-def answer(performs: Any, spec: Spec, request: dict[str, Any]) -> Any:
+def answer(tasks: Any, spec: Spec, request: dict[str, Any]) -> Any:
     """What a request comes to."""
     do = request["do"]
     if do == "operations":
-        return performs.operations
+        return tasks.operations
     if do == "memory":
-        return memory(performs, spec, request["task"])
+        return memory(tasks, spec, request["task"])
     if do == "agreement":
         from npdiff.bench.pytorch.agreement import agreement
 
         return agreement(spec.network)
-    return timed(lambda: performs.run(do), request["least"])
+    return timed(lambda: tasks.run(do), request["least"])
 
 
-def memory(performs: Any, spec: Spec, task: str) -> float | None:
+def memory(tasks: Any, spec: Spec, task: str) -> float | None:
     """Bytes that a task takes at its highest, beyond the idle process with its network."""
 
     def twice() -> None:
-        performs.run(task)
-        performs.run(task)
+        tasks.run(task)
+        tasks.run(task)
 
     if spec.backend == "numpy":
         return peak_growth(twice)
     if spec.contender.startswith("torch"):
-        return performs.device_peak(twice)
-    pool = performs.xp.get_default_memory_pool()
+        return tasks.device_peak(twice)
+    pool = tasks.xp.get_default_memory_pool()
     before = pool.total_bytes()
     twice()
     return float(pool.total_bytes() - before)
@@ -142,7 +142,7 @@ def main(text: str) -> None:
 
     spec = Spec.from_json(text)
     built: list[Any] = []
-    if not reply(lambda: built.append(performer(spec))):
+    if not reply(lambda: built.append(build_tasks(spec))):
         return
     for line in sys.stdin:
         if not reply(lambda line=line: answer(built[0], spec, json.loads(line))):  # type: ignore[misc]

@@ -7,17 +7,17 @@ from contextlib import ExitStack
 from typing import Any
 
 from npdiff.backend import module
-from npdiff.bench.contenders import CONTENDERS, ContenderError, check, usual
-from npdiff.bench.measure import TASKS, Plan, sitting
+from npdiff.bench.contenders import CONTENDERS, ContenderError, check_contenders, default_contenders
+from npdiff.bench.measure import TASKS, Plan, run_session
 from npdiff.bench.networks import NETWORKS, workload
 from npdiff.bench.profile import step_profile
-from npdiff.cli.columns import Column, table, terminal_width
 from npdiff.cli.common import add_backend, add_threads, command, counted, output, said, whole
-from npdiff.cli.profile import profile_text, spelled
+from npdiff.cli.profile import milliseconds, profile_text
+from npdiff.cli.tables import Column, table, terminal_width
 from npdiff.errors import InputError
 from npdiff.files import atomic
 from npdiff.runtime.progress import progress_bar
-from npdiff.runtime.shards import thread_count
+from npdiff.runtime.threads import thread_count
 
 #: Sizes of a whole table, and of a short one.
 NETWORKS_WHOLE, BATCHES_WHOLE = ("S", "M", "L"), (1, 16, 32, 64, 128)
@@ -139,14 +139,14 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
     InputError
         If a contender cannot take part here.
     """
-    names = list(dict.fromkeys(arguments.contenders or usual()))
+    names = list(dict.fromkeys(arguments.contenders or default_contenders()))
     for wanted, name in (
         (arguments.definitions, "npdiff-definitions"),
         (arguments.compile, "torch-compile"),
     ):
         if wanted and name not in names:
             names.append(name)
-    check(names)
+    check_contenders(names)
     for name in names:
         if name.endswith("-tf32") and arguments.backend != "cupy":
             raise InputError(f"contender {name!r} needs a GPU: add --backend cupy, or leave it out")
@@ -185,7 +185,7 @@ def measured(plan: Plan) -> dict[str, Any]:
             progress.update()
 
         try:
-            facts = sitting(plan, tick)
+            facts = run_session(plan, tick)
         except ContenderError as failure:
             raise InputError(f"measuring failed: {failure}") from failure
     print(heading(facts))
@@ -220,8 +220,8 @@ def cells(row: dict[str, Any]) -> list[str]:
     ratio, memory = row["ratio"], row["memory"]
     return [
         *first,
-        spelled(row["seconds"]) + ("*" if row["disturbed"] else ""),
-        f"{spelled(row['fastest'])}-{spelled(row['slowest'])}",
+        milliseconds(row["seconds"]) + ("*" if row["disturbed"] else ""),
+        f"{milliseconds(row['fastest'])}-{milliseconds(row['slowest'])}",
         f"{row['images_per_second']:.4g}",
         f"{row['fraction']:.0%}",
         "" if memory is None else f"{memory / 2**20:.0f} MiB",

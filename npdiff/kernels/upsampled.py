@@ -48,7 +48,7 @@ def upsample_conv(
     if size is not None and tuple(size) != (2 * H, 2 * W):
         return None
     x = np.ascontiguousarray(x)
-    algorithms = _ways((H, W), C, F, x.dtype.str)
+    algorithms = _algorithms_by_parity((H, W), C, F, x.dtype.str)
     batches = conv.blocks(N, algorithms[0, 0].block)
     y = np.empty((N, 2 * H, 2 * W, F), x.dtype)
 
@@ -81,7 +81,9 @@ def upsample_conv(
 
 
 @lru_cache
-def _ways(space: tuple[int, int], C: int, F: int, dtype: str) -> dict[tuple[int, int], Winograd]:
+def _algorithms_by_parity(
+    space: tuple[int, int], C: int, F: int, dtype: str
+) -> dict[tuple[int, int], Winograd]:
     """A convolution for each parity of the output's row and column."""
     pads = ((1, 0), (0, 1))
     return {

@@ -7,7 +7,7 @@ import pytest
 
 from npdiff.bench import contenders, machine, measure
 from npdiff.bench.contenders import Contender, ContenderError, Spec, Turn
-from npdiff.bench.measure import FOREIGN, TRIES, Plan, compared
+from npdiff.bench.measure import FOREIGN, TRIES, Plan, compare
 from npdiff.bench.networks import NETWORKS, Network
 from npdiff.bench.worker import Gemm, timed
 
@@ -66,7 +66,7 @@ def test_turns_alternate_and_the_first_does_not_count(
         return (Turn(s, 0.0) for s in (99.0, *seconds))
 
     order = scripted({"npdiff": turns(1.0, 3.0, 2.0), "torch": turns(4.0, 4.0, 5.0)})
-    ours, theirs = compared(plan("npdiff", "torch"), tiny, 4, 1e9, quiet)
+    ours, theirs = compare(plan("npdiff", "torch"), tiny, 4, 1e9, quiet)
     assert order == [*["npdiff", "torch"] * 4, "torch ends", "npdiff ends"]
     assert (ours.seconds, ours.fastest, ours.slowest) == (2.0, 1.0, 3.0)
     assert (ours.ratio, theirs.ratio) == (1.0, 0.5)
@@ -82,7 +82,7 @@ def test_a_disturbed_turn_is_done_again(
     loud = 2 * FOREIGN
     turns = [Turn(9.0, 0.0), Turn(50.0, loud), Turn(1.0, 0.0), Turn(2.0, 0.0), Turn(3.0, 0.0)]
     scripted({"npdiff": iter(turns)})
-    (row,) = compared(plan("npdiff"), tiny, 4, 1e9, quiet)
+    (row,) = compare(plan("npdiff"), tiny, 4, 1e9, quiet)
     assert (row.seconds, row.slowest, row.again, row.disturbed) == (2.0, 3.0, 1, 0)
 
 
@@ -91,7 +91,7 @@ def test_where_it_is_never_quiet_the_quietest_counts_and_is_marked(
 ) -> None:
     turns = [Turn(9.0, 0.0), *(Turn(float(k), 1.0 + (k - 3) ** 2) for k in range(TRIES))]
     scripted({"npdiff": iter(turns)})
-    (row,) = compared(plan("npdiff", rounds=1), tiny, 4, 1e9, quiet)
+    (row,) = compare(plan("npdiff", rounds=1), tiny, 4, 1e9, quiet)
     assert (row.seconds, row.again, row.disturbed) == (3.0, TRIES - 1, 1)
 
 
@@ -99,7 +99,7 @@ def test_a_machine_that_does_not_say_how_busy_it_is(
     scripted: Callable[[Script], list[str]], tiny: Network
 ) -> None:
     scripted({"npdiff": iter([Turn(1.0, float("nan"))] * 4)})
-    (row,) = compared(plan("npdiff"), tiny, 4, 1e9, quiet)
+    (row,) = compare(plan("npdiff"), tiny, 4, 1e9, quiet)
     assert (row.turns, row.again, row.disturbed) == (3, 0, 0)
 
 
@@ -108,7 +108,7 @@ def test_one_that_fails_does_not_stop_the_others(
 ) -> None:
     fails = iter([Turn(1.0, 0.0), Turn(1.0, 0.0), ContenderError("out of memory")])
     scripted({"npdiff": iter([Turn(1.0, 0.0)] * 4), "torch": fails})
-    rows = compared(plan("npdiff", "torch", "torch-compile", memory=True), tiny, 4, 1e9, quiet)
+    rows = compare(plan("npdiff", "torch", "torch-compile", memory=True), tiny, 4, 1e9, quiet)
     assert [row.error for row in rows] == [None, "out of memory", "it did not come"]
     assert [row.seconds for row in rows] == [1.0, None, None]
     assert [row.memory for row in rows] == [2.0**20, None, None]
@@ -121,16 +121,16 @@ def test_every_tick_is_announced(
     wanted = plan("npdiff", "torch", tasks=["train", "infer"], memory=True)
     scripted({"npdiff": iter([Turn(1.0, 0.0)] * 8)})  # and torch does not come
     monkeypatch.setattr(measure, "peak", lambda plan: {"square": 1e9})
-    compared(wanted, NETWORKS["tiny"], 4, 1e9, ticks.append)
+    compare(wanted, NETWORKS["tiny"], 4, 1e9, ticks.append)
     assert len(ticks) + 1 == wanted.ticks()  # the matrix product is the one
 
 
 def test_what_others_take_counts_where_it_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine.os, "cpu_count", lambda: 2)
-    assert machine.disturbance(0.5, 1.0, threads=2) == pytest.approx(0.5)
+    assert machine.taken_by_others(0.5, 1.0, threads=2) == pytest.approx(0.5)
     monkeypatch.setattr(machine.os, "cpu_count", lambda: 8)
-    assert machine.disturbance(3.0, 1.0, threads=4) <= 0
-    assert machine.disturbance(5.0, 1.0, threads=4) == pytest.approx(1.0)
+    assert machine.taken_by_others(3.0, 1.0, threads=4) <= 0
+    assert machine.taken_by_others(5.0, 1.0, threads=4) == pytest.approx(1.0)
 
 
 def test_short_tasks_are_repeated() -> None:
@@ -175,6 +175,6 @@ def test_a_process_that_cannot_be_what_it_is_told(tiny: Network) -> None:
 
 def test_who_can_take_part(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contenders, "find_spec", lambda name: None)
-    assert contenders.usual() == ["npdiff"]
+    assert contenders.default_contenders() == ["npdiff"]
     monkeypatch.setattr(contenders, "find_spec", lambda name: name)
-    assert contenders.usual() == list(contenders.USUAL)
+    assert contenders.default_contenders() == list(contenders.DEFAULT_CONTENDERS)

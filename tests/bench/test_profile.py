@@ -7,7 +7,7 @@ import pytest
 from npdiff import acceleration, nn, ops, tree
 from npdiff.acceleration import definitions_only
 from npdiff.bench.networks import Network, workload
-from npdiff.bench.profile import Recorder, profiled, step_profile
+from npdiff.bench.profile import Recorder, record_profile, step_profile
 from npdiff.tree import Module
 
 
@@ -39,7 +39,7 @@ def test_time_is_counted_once() -> None:
 
 def test_layers_have_their_paths(tiny: Network) -> None:
     work = workload(tiny, 2)
-    with profiled() as profile:
+    with record_profile() as profile:
         y, pullback = work.model(work.x, work.timestep, labels=work.labels)
         pullback(y)
     layers = profile.layers.spent
@@ -61,12 +61,12 @@ def ancestors(path: str) -> list[str]:
 
 def test_functions_and_kernels_by_name(tiny: Network) -> None:
     work = workload(tiny, 2)
-    with profiled() as profile:
+    with record_profile() as profile:
         work.model(work.x, work.timestep, labels=work.labels)
     names = set(profile.functions.spent)
     assert {"ops.attention", "ops.linear", "ops.concat"} <= names
     assert any(name.startswith("kernels.") for name in names)
-    with definitions_only(), profiled() as profile:
+    with definitions_only(), record_profile() as profile:
         work.model(work.x, work.timestep, labels=work.labels)
     assert {name.partition(".")[0] for name in profile.functions.spent} == {"ops"}
 
@@ -78,7 +78,7 @@ def test_nothing_is_left_behind(tiny: Network) -> None:
     kernels = acceleration._kernels
 
     def fails() -> None:
-        with profiled():
+        with record_profile():
             assert ops.conv is not before["conv"]
             assert nn.UNet.__call__ is not calls[nn.UNet]
             raise KeyError("as if")
@@ -96,7 +96,7 @@ def test_the_parts_of_a_step(tiny: Network, threads: int) -> None:
     assert found["gradient"] + found["update"] <= found["seconds"]
     network = found["layers"][""]
     assert network["calls"] == 2  # one for each shard of a step
-    assert 0 < network["share_with_parts"] <= 1
+    assert 0 < network["fraction_with_parts"] <= 1
     shares = [layer["fraction"] for layer in found["layers"].values()]
-    assert sum(shares) == pytest.approx(network["share_with_parts"], rel=1e-6)
+    assert sum(shares) == pytest.approx(network["fraction_with_parts"], rel=1e-6)
     assert sum(f["fraction"] for f in found["functions"].values()) <= 1

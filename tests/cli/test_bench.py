@@ -14,7 +14,7 @@ from npdiff import acceleration
 from npdiff.bench import contenders, measure
 from npdiff.cli import bench, common, main, verify
 from npdiff.laboratory import runner
-from npdiff.runtime.shards import thread_count
+from npdiff.runtime.threads import thread_count
 
 TINY = ("bench", "--network", "tiny", "--batch", "2", "--rounds", "1", "--threads", "1")
 
@@ -23,9 +23,9 @@ TINY = ("bench", "--network", "tiny", "--batch", "2", "--rounds", "1", "--thread
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Turns of one repetition that nobody disturbs."""
     monkeypatch.setattr(measure, "TRIES", 1)
-    real = bench.sitting
+    real = bench.run_session
     monkeypatch.setattr(
-        bench, "sitting", lambda plan, tick: real(dataclasses.replace(plan, least=0.0), tick)
+        bench, "run_session", lambda plan, tick: real(dataclasses.replace(plan, least=0.0), tick)
     )
 
 
@@ -58,9 +58,11 @@ def test_the_table_and_the_json(npdiff: Any, tmp_path: Path) -> None:
 
 def facts_of(**changes: Any) -> dict[str, Any]:
     """A sitting as if, of npdiff and PyTorch."""
-    row = measure.Row("S", 32, "train", "npdiff", 0.25, 0.2, 0.3, 128.0, 1.125, 2.0**28, 1.0, 5)
+    row = measure.Measurement(
+        "S", 32, "train", "npdiff", 0.25, 0.2, 0.3, 128.0, 1.125, 2.0**28, 1.0, 5
+    )
     slow = dataclasses.replace(row, contender="torch", seconds=0.5, ratio=0.5, disturbed=2, again=7)
-    failed = measure.Row("S", 32, "train", "torch-compile", error="out of memory")
+    failed = measure.Measurement("S", 32, "train", "torch-compile", error="out of memory")
     return {
         "machine": {"processor": "abacus", "threads": 2, "versions": {"numpy": "2"}},
         "gemm": {"square": 2e11, "peak": 2e11},
@@ -73,7 +75,7 @@ def facts_of(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_what_is_told(npdiff: Any, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
-    monkeypatch.setattr(bench, "sitting", lambda plan, tick: facts_of())
+    monkeypatch.setattr(bench, "run_session", lambda plan, tick: facts_of())
     result = npdiff(*TINY)
     assert result.code == 1  # one has failed
     assert "abacus, 2 threads" in result.out
@@ -94,20 +96,20 @@ def test_what_is_told(npdiff: Any, monkeypatch: pytest.MonkeyPatch, width: int) 
 def test_disagreement_is_a_failure(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = facts_of()["rows"][:1]
     apart = facts_of(rows=rows, agreement={"S": {"output": 0.1, "gradients": 1e-5}})
-    monkeypatch.setattr(bench, "sitting", lambda plan, tick: apart)
+    monkeypatch.setattr(bench, "run_session", lambda plan, tick: apart)
     result = npdiff(*TINY)
     assert result.code == 1
     assert "THEY DISAGREE" in result.out
-    monkeypatch.setattr(bench, "sitting", lambda plan, tick: facts_of(rows=rows))
+    monkeypatch.setattr(bench, "run_session", lambda plan, tick: facts_of(rows=rows))
     assert npdiff(*TINY).code == 0
     nan = facts_of(rows=rows, agreement={"S": {"output": float("nan"), "gradients": 1e-5}})
-    monkeypatch.setattr(bench, "sitting", lambda plan, tick: nan)
+    monkeypatch.setattr(bench, "run_session", lambda plan, tick: nan)
     assert npdiff(*TINY).code == 1
 
 
 def test_who_takes_part(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     plans: list[measure.Plan] = []
-    monkeypatch.setattr(bench, "sitting", lambda plan, tick: plans.append(plan) or facts_of())
+    monkeypatch.setattr(bench, "run_session", lambda plan, tick: plans.append(plan) or facts_of())
     monkeypatch.setattr(contenders, "find_spec", lambda name: None)
     npdiff("bench")
     npdiff("bench", "--definitions-only", "--whole", "--no-memory", "--task", "sample")
@@ -123,7 +125,7 @@ def test_who_takes_part(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         ["S", "M", "L"], [1, 16, 32, 64, 128],
     )  # fmt: skip
     assert (whole.tasks, whole.memory) == (["sample"], False)
-    assert chosen.contenders == [*contenders.USUAL, "torch-compile"]
+    assert chosen.contenders == [*contenders.DEFAULT_CONTENDERS, "torch-compile"]
     assert ([n.name for n in chosen.networks], chosen.batches) == (["L", "M"], [7])
 
 
@@ -147,7 +149,7 @@ def test_a_process_that_does_not_start(npdiff: Any, monkeypatch: pytest.MonkeyPa
     def broken(plan: object, tick: object) -> None:
         raise contenders.ContenderError("it ended without an answer: status 3")
 
-    monkeypatch.setattr(bench, "sitting", broken)
+    monkeypatch.setattr(bench, "run_session", broken)
     assert npdiff(*TINY).failed_with("measuring failed", "status 3")
 
 

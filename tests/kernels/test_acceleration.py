@@ -49,7 +49,7 @@ from npdiff.random import Key
 from npdiff.runs import Config
 from npdiff.training.flat import Flat
 from npdiff.training.loop import resolve_config
-from npdiff.runtime.shards import ThreadPool
+from npdiff.runtime.threads import ThreadPool
 from npdiff.training.step import State, apply_gradient, loss_and_gradient
 from npdiff.runs.checkpoint import new_model
 
@@ -358,10 +358,10 @@ def test_alone_pieces_are_done_in_order() -> None:
 def test_a_team_is_given_the_pieces() -> None:
     given = []
 
-    def record(f, pieces):
-        given.append(list(pieces))
-        for piece in pieces:
-            f(piece)
+    def record(f, items):
+        given.append(list(items))
+        for item in items:
+            f(item)
 
     done = []
     with idle_threads(IdleThreads(3, record)):
@@ -377,14 +377,14 @@ def test_a_piece_has_no_team_of_its_own() -> None:
     """A thread with a piece is not idle: what the piece could share, it does itself."""
     sizes = []
 
-    def in_order(f, pieces):
-        for piece in pieces:
-            f(piece)
+    def in_order(f, items):
+        for item in items:
+            f(item)
 
     with idle_threads(IdleThreads(3, in_order)):
         parallel_for(lambda _: sizes.append(idle_thread_count()), [1, 2])
         assert idle_thread_count() == 3
         with pytest.raises(ZeroDivisionError):
-            parallel_for(lambda piece: 1 / piece, [0, 1])
+            parallel_for(lambda item: 1 / item, [0, 1])
         assert idle_thread_count() == 3
     assert sizes == [1, 1]

@@ -19,10 +19,10 @@ EPS = np.finfo(np.float32).eps
 
 
 @pytest.fixture(autouse=True)
-def fresh_methods():
+def fresh_algorithms():
     """What a test changes of the constants is gone from the cache of methods after it."""
     yield
-    conv._method.cache_clear()
+    conv._choose.cache_clear()
 
 
 def arguments(rng, n, space, C, F, out, present, kernel=(3, 3)):
@@ -61,10 +61,10 @@ def test_the_definition(held_to, case, most) -> None:
     """In float64 to 1e-11: a group of one pixel has no spread, and eps makes 300 of it."""
     arrays, options = case
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(conv, "TILES", 1)
+        patch.setattr(conv, "MIN_WINOGRAD_TILES", 1)
         for module in (conv, composite):
             patch.setattr(module, "blocks", lambda n, block: blocks(n, min(most, block)))
-        conv._method.cache_clear()
+        conv._choose.cache_clear()
         algorithm = conv.choose_algorithm(arrays[0], *arrays[3:5], 1, options["padding"])
         if algorithm is None:  # the convolution is left to the definition, and all of this with it
             assert norm_silu_conv(*arrays, **options) is None

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from npdiff.kernels.few_channels import FewInputChannels, FewOutputChannels
 
 from npdiff import ops
 from npdiff.acceleration import IdleThreads, frozen_weights, idle_threads
 from npdiff.kernels import composite, conv
 from npdiff.kernels.conv import blocks
-from npdiff.kernels.few import FewIn, FewOut
 from npdiff.kernels.patches import Patches
 from npdiff.kernels.winograd import Winograd
 
@@ -20,10 +20,10 @@ ONE = ((1, 1), (1, 1))
 
 
 @pytest.fixture(autouse=True)
-def fresh_methods():
+def fresh_algorithms():
     """What a test changes of the constants is gone from the caches after it."""
     yield
-    conv._method.cache_clear()
+    conv._choose.cache_clear()
     conv._strips.cache_clear()
 
 
@@ -51,9 +51,9 @@ def test_the_definition(held_to, case, most) -> None:
     """In float64 to 1e-12, in blocks of one, two and all samples."""
     *arrays, options = case
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(conv, "TILES", 1)
+        patch.setattr(conv, "MIN_WINOGRAD_TILES", 1)
         patch.setattr(conv, "blocks", lambda n, block: blocks(n, min(most, block)))
-        conv._method.cache_clear()
+        conv._choose.cache_clear()
         if conv.choose_algorithm(*arrays, *options.values()) is None:
             assert conv.conv(*arrays, **options) is None
         else:
@@ -69,8 +69,8 @@ def test_the_definition(held_to, case, most) -> None:
         ((8, 16, 16, 32), (3, 3, 32, 32), 2, None, Patches),
         ((8, 16, 16, 32), (5, 5, 32, 32), 1, None, Patches),
         ((8, 16, 32), (3, 32, 32), 1, None, Patches),
-        ((8, 32, 32, 1), (3, 3, 1, 32), 1, None, FewIn),
-        ((8, 32, 32, 32), (3, 3, 32, 1), 1, None, FewOut),
+        ((8, 32, 32, 1), (3, 3, 1, 32), 1, None, FewInputChannels),
+        ((8, 32, 32, 32), (3, 3, 32, 1), 1, None, FewOutputChannels),
         ((8, 16, 16, 32), (1, 1, 32, 32), 1, None, type(None)),
         ((8, 16, 16, 32), (3, 3, 3, 32), 1, None, type(None)),
         ((8, 16, 32), (3, 3, 32, 32), 1, None, type(None)),
@@ -160,15 +160,15 @@ def test_weights_are_prepared_once(normals, monkeypatch) -> None:
 @pytest.fixture
 def in_strips(monkeypatch):
     """Run a function on a team of so many threads that share whatever they may."""
-    monkeypatch.setattr(conv, "WORTH_SHARING", 0)
+    monkeypatch.setattr(conv, "MIN_PARALLEL_ELEMENTS", 0)
     shared = []
 
     def run(size, f):
         with ThreadPoolExecutor(size) as pool:
 
-            def parallel_for(g, pieces):
-                shared.append(len(pieces))
-                work = [pool.submit(copy_context().run, g, piece) for piece in pieces]
+            def parallel_for(g, items):
+                shared.append(len(items))
+                work = [pool.submit(copy_context().run, g, item) for item in items]
                 for future in work:
                     future.result()
 
@@ -210,7 +210,7 @@ def test_strips_equal_the_whole(normals, in_strips, threads) -> None:
             np.testing.assert_array_equal(a, b)
         with idle_threads(IdleThreads(threads, lambda *_: None)):
             algorithm = conv.choose_algorithm(*arrays, *options.values())
-            cut += len(conv.pieces(algorithm, len(arrays[0]))) > len(
+            cut += len(conv.work_items(algorithm, len(arrays[0]))) > len(
                 blocks(len(arrays[0]), algorithm.block)
             )
     assert cut >= (8 if threads == 2 else 16)
@@ -269,23 +269,25 @@ def test_strips_cover_the_output(height, padding, stride, kernel, count) -> None
 def test_large_images_are_cut_to_what_fits_the_cache(normals, monkeypatch) -> None:
     """Without a team as well, and the pieces together are the whole."""
     x, w, b = normals((2, 64, 16, 8), (3, 3, 8, 8), (8,))
-    (whole,) = conv.pieces(conv.choose_algorithm(x, w, b, 1, None), 1)
+    (whole,) = conv.work_items(conv.choose_algorithm(x, w, b, 1, None), 1)
     assert whole.source == slice(None)
     y, _ = conv.conv(x, w, b)
-    monkeypatch.setattr(conv, "LARGE", 2048)
-    pieces = conv.pieces(conv.choose_algorithm(x, w, b, 1, None), 2)
-    assert len(pieces) == 2 * 4
-    assert all(len(range(64)[piece.source]) <= 16 + 2 for piece in pieces)
+    monkeypatch.setattr(conv, "STRIP_ELEMENTS", 2048)
+    items = conv.work_items(conv.choose_algorithm(x, w, b, 1, None), 2)
+    assert len(items) == 2 * 4
+    assert all(len(range(64)[item.source]) <= 16 + 2 for item in items)
     cut, _ = conv.conv(x, w, b)
     np.testing.assert_allclose(cut, y, rtol=1e-12, atol=1e-12 * np.abs(y).max())
 
 
 @pytest.mark.parametrize(("samples", "threads", "each"), [(1, 8, 8), (2, 8, 4), (3, 8, 3)])
 def test_every_thread_gets_a_strip(normals, monkeypatch, samples, threads, each) -> None:
-    monkeypatch.setattr(conv, "WORTH_SHARING", 0)
+    monkeypatch.setattr(conv, "MIN_PARALLEL_ELEMENTS", 0)
     x, w, b = normals((samples, 64, 16, 8), (3, 3, 8, 8), (8,))
     with idle_threads(IdleThreads(threads, lambda *_: None)):
-        assert len(conv.pieces(conv.choose_algorithm(x, w, b, 1, None), samples)) == samples * each
+        assert (
+            len(conv.work_items(conv.choose_algorithm(x, w, b, 1, None), samples)) == samples * each
+        )
 
 
 def test_a_strip_of_padding_alone(normals, in_strips) -> None:
@@ -300,14 +302,14 @@ def test_a_strip_of_padding_alone(normals, in_strips) -> None:
 def test_threads_are_for_what_is_worth_sharing(normals, monkeypatch) -> None:
     """A small image, or as many samples as threads, are done block by block."""
 
-    def forbidden(f, pieces):
-        raise AssertionError(f"{len(pieces)} pieces shared")
+    def forbidden(f, items):
+        raise AssertionError(f"{len(items)} items shared")
 
     x, w = normals((2, 16, 16, 8), (3, 3, 8, 8))
     with idle_threads(IdleThreads(4, forbidden)):
         conv.conv(x[:1], w)
-        monkeypatch.setattr(conv, "WORTH_SHARING", 0)
-        with pytest.raises(AssertionError, match="pieces shared"):
+        monkeypatch.setattr(conv, "MIN_PARALLEL_ELEMENTS", 0)
+        with pytest.raises(AssertionError, match="items shared"):
             conv.conv(x[:1], w)
     with idle_threads(IdleThreads(2, forbidden)):
         conv.conv(x, w)

@@ -17,10 +17,10 @@ EPS = np.finfo(np.float32).eps
 
 
 @pytest.fixture(autouse=True)
-def fresh_methods():
+def fresh_algorithms():
     """What a test changes of the constants is gone from the cache of methods after it."""
     yield
-    conv._method.cache_clear()
+    conv._choose.cache_clear()
 
 
 @st.composite
@@ -38,9 +38,9 @@ def images(draw):
 def test_the_definition(held_to, case, most) -> None:
     """In float64 to 1e-12, in blocks of one, two and all samples."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(conv, "TILES", 1)
+        patch.setattr(conv, "MIN_WINOGRAD_TILES", 1)
         patch.setattr(conv, "blocks", lambda n, block: blocks(n, min(most, block)))
-        conv._method.cache_clear()
+        conv._choose.cache_clear()
         held_to(upsample_conv, ops.upsample_conv, *case)
 
 

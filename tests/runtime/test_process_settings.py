@@ -7,9 +7,9 @@ from npdiff.runtime.process_settings import (
     SWITCH_INTERVAL,
     SWITCH_INTERVAL_SETTING,
     ProcessSetting,
-    quick_switching,
+    shorten_switch_interval,
 )
-from npdiff.runtime.shards import ThreadPool
+from npdiff.runtime.threads import ThreadPool
 
 
 @pytest.fixture
@@ -28,13 +28,13 @@ def test_the_first_changes_and_the_last_puts_back():
         events.append("changed")
         return lambda: events.append("back")
 
-    setting.hold(change)
-    setting.hold(change)
+    setting.acquire(change)
+    setting.acquire(change)
     setting.release()
     assert events == ["changed"]
     setting.release()
     assert events == ["changed", "back"]
-    setting.hold(change)
+    setting.acquire(change)
     setting.release()
     assert events == ["changed", "back"] * 2
 
@@ -54,7 +54,7 @@ def test_many_threads_hold_and_release_without_losing_count():
 
     def often():
         for _ in range(2000):
-            setting.hold(change)
+            setting.acquire(change)
             if not state["held"]:
                 wrong.append("put back too early")
             setting.release()
@@ -94,7 +94,7 @@ def test_an_interval_that_somebody_else_has_set_stays(interval):
         sys.setswitchinterval(0.002)
     assert sys.getswitchinterval() == pytest.approx(0.002)
     sys.setswitchinterval(1e-5)
-    SWITCH_INTERVAL_SETTING.hold(quick_switching)
+    SWITCH_INTERVAL_SETTING.acquire(shorten_switch_interval)
     assert sys.getswitchinterval() == pytest.approx(1e-5)  # quicker than asked
     SWITCH_INTERVAL_SETTING.release()
     assert sys.getswitchinterval() == pytest.approx(1e-5)

@@ -10,14 +10,8 @@ from npdiff.acceleration import idle_thread_count
 from npdiff.errors import InputError
 from npdiff.nn import UNet
 from npdiff.pullback import differentiable, forward_only
-from npdiff.runtime.shards import ThreadPool, forward, split, thread_count
-
-
-def test_shards_cover_the_batch_once_and_in_order():
-    for count, size in ((1, 1), (7, 3), (8, 4), (3, 100)):
-        covered = [i for shard in split(count, size) for i in range(count)[shard]]
-        assert covered == list(range(count))
-        assert all(shard.stop - shard.start == size for shard in split(count, size)[:-1])
+from npdiff.runtime.shards import forward
+from npdiff.runtime.threads import ThreadPool, thread_count
 
 
 def test_results_come_in_the_order_of_the_shards_whatever_finishes_first():

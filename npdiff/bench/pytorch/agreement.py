@@ -7,7 +7,7 @@ import torch
 
 from npdiff.bench.networks import Network, workload
 from npdiff.bench.pytorch.unet import UNet
-from npdiff.runtime.shards import ThreadPool
+from npdiff.runtime.threads import ThreadPool
 
 
 def agreement(network: Network) -> dict[str, float]:

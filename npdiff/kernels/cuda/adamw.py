@@ -1,13 +1,11 @@
 """Clipping, AdamW and the moving average in one launch over flat arrays."""
 
-from typing import Any
-
 import numpy as np
 
 from npdiff.backend import Array, namespace
-from npdiff.kernels.adamw import Vectors
 from npdiff.kernels.cuda.device import Device, device_of
 from npdiff.kernels.cuda.program import THREADS, Program, grid
+from npdiff.kernels.vectors import Vectors
 
 
 def numbers(
@@ -61,7 +59,6 @@ def adamw(
     clip_factor: float,
     average_decay: float,
     eps: float = 1e-8,
-    parallel_for: Any = None,
 ) -> bool:
     """See :func:`npdiff.kernels.adamw.adamw`; False, and nothing done, off a GPU."""
     device = device_of(gradient, *old, *new)

@@ -12,10 +12,10 @@ import numpy as np
 from npdiff import ops, tree
 from npdiff.backend import Array, namespace
 from npdiff.errors import InputError
-from npdiff.kernels.adamw import Vectors
 from npdiff.kernels.cuda import adamw, noise
 from npdiff.kernels.cuda.device import device_of
 from npdiff.kernels.cuda.graph import Captured
+from npdiff.kernels.vectors import Vectors
 from npdiff.pullback import forward_only
 
 

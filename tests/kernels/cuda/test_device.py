@@ -9,9 +9,9 @@ import pytest
 
 from npdiff.errors import InputError
 from npdiff.kernels.cuda.device import CuPyDevice, contiguous
-from npdiff.kernels.cuda.memory import DeviceMemoryError, memory_errors
 from npdiff.kernels.cuda.program import Program
 from npdiff.kernels.cuda.settings import Settings, settings, using
+from npdiff.runtime.memory import DeviceMemoryError, HostMemoryError, explain_memory_errors
 
 TYPES = {2: np.float16, 0: np.float32, 1: np.float64}  # as CUDA numbers them
 
@@ -201,32 +201,43 @@ class OutOfMemoryError(MemoryError):
     """As CuPy has it."""
 
 
-def test_no_memory_is_said_with_what_to_do(cupy):
+def test_out_of_memory_names_the_task_the_free_memory_and_a_remedy(cupy):
     with (
         pytest.raises(DeviceMemoryError) as caught,
-        memory_errors("a training step of 512 images", "a smaller batch (--batch 256)"),
+        explain_memory_errors(
+            "cupy", "a training step of 512 images", "a smaller batch (--batch 256)"
+        ),
     ):
         raise OutOfMemoryError("Out of memory allocating 9,000 bytes (allocated so far: 1 bytes).")
-    said = str(caught.value)
+    message = str(caught.value)
     for part in ("step of 512 images", "9,000 bytes", "3.0 of 140.0 GiB", "try a smaller batch"):
-        assert part in said
+        assert part in message
     assert isinstance(caught.value, InputError)
-    assert cupy.freed  # what was in stock was given back
+    assert cupy.freed  # CuPy's unused memory was released
 
 
-def test_a_gpu_that_does_not_say_what_is_free(cupy, monkeypatch):
+def test_out_of_memory_is_explained_if_free_memory_is_unknown(cupy, monkeypatch):
     def fail():
         raise RuntimeError
 
     monkeypatch.setattr(sys.modules["cupy"].cuda.runtime, "memGetInfo", fail)
-    with pytest.raises(DeviceMemoryError, match="during this"), memory_errors("this", "that"):
+    with (
+        pytest.raises(DeviceMemoryError, match="during this"),
+        explain_memory_errors("cupy", "this", "that"),
+    ):
         raise OutOfMemoryError
 
 
-def test_other_errors_pass():
-    with pytest.raises(MemoryError, match="the host's"), memory_errors("this", "that"):
+def test_errors_of_the_host_are_told_apart_from_those_of_the_gpu():
+    with (
+        pytest.raises(HostMemoryError, match="the host's"),
+        explain_memory_errors("cupy", "this", "that"),
+    ):
         raise MemoryError("the host's")
-    with pytest.raises(KeyError), memory_errors("this", "that"):
+    with pytest.raises(KeyError), explain_memory_errors("cupy", "this", "that"):
         raise KeyError
-    with pytest.raises(DeviceMemoryError, match="during this"), memory_errors("this", "that"):
+    with (
+        pytest.raises(DeviceMemoryError, match="during this"),
+        explain_memory_errors("cupy", "this", "that"),
+    ):
         raise OutOfMemoryError

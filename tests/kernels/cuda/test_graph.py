@@ -7,10 +7,10 @@ import pytest
 
 from npdiff.acceleration import prepacked
 from npdiff.errors import InputError
-from npdiff.kernels.adamw import Vectors
 from npdiff.kernels.cuda import adamw, noise
 from npdiff.kernels.cuda import device as device_module
 from npdiff.kernels.cuda.graph import Captured
+from npdiff.kernels.vectors import Vectors
 from npdiff.verify import strict
 
 

@@ -11,9 +11,9 @@ from npdiff.acceleration import definitions_only
 from npdiff.bench.networks import NETWORKS, Network, workload
 from npdiff.kernels import adamw as host
 from npdiff.kernels.cuda import adamw, noise
-from npdiff.kernels.cuda.memory import DeviceMemoryError, memory_errors
 from npdiff.kernels.cuda.settings import using
 from npdiff.random import Key
+from npdiff.runtime.memory import DeviceMemoryError, explain_memory_errors
 from npdiff.verify import strict
 
 BOUND = {"float64": 1e-12, "float32": 5e-5, "tf32": 5e-3, "float16": 5e-3}
@@ -144,5 +144,8 @@ def test_a_network(xp):
 @pytest.mark.gpu
 def test_no_memory():
     cupy = backend.module("cupy")
-    with pytest.raises(DeviceMemoryError, match="free are"), memory_errors("this", "that"):
+    with (
+        pytest.raises(DeviceMemoryError, match="free are"),
+        explain_memory_errors("cupy", "this", "that"),
+    ):
         cupy.empty(2**50, dtype=cupy.uint8)

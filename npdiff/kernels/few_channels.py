@@ -3,8 +3,8 @@
 A pixel of three channels is too short to copy or to add. Both classes therefore hold that side as
 planes, ``(taps, C, positions)``, where a row of the image is one run:
 
-* :class:`FewIn` gathers the shifted planes of x and multiplies them with the weights once;
-* :class:`FewOut` multiplies x with the weights of all taps once, then shifts the planes and adds.
+* :class:`FewInputChannels` gathers the shifted planes of x and multiplies them with the weights once;
+* :class:`FewOutputChannels` multiplies x with the weights of all taps once, then shifts the planes and adds.
 
 Each is the transpose of the other, so the cotangent of one's input is made as the other's value is,
 with the taps in reverse order.
@@ -109,7 +109,7 @@ class Planes:
         return w.reshape(self.taps, self.C, self.F)[::-1]
 
 
-class FewIn(Planes):
+class FewInputChannels(Planes):
     """A convolution of few channels to many, :class:`~npdiff.kernels.algorithm.ConvAlgorithm`."""
 
     def forward_weights(self, w: Array) -> Array:
@@ -149,7 +149,7 @@ class FewIn(Planes):
         return gradient.reshape(*self.kernel, self.C, self.F)
 
 
-class FewOut(Planes):
+class FewOutputChannels(Planes):
     """A convolution of many channels to few, :class:`~npdiff.kernels.algorithm.ConvAlgorithm`."""
 
     def forward_weights(self, w: Array) -> Array:
@@ -195,17 +195,17 @@ class FewOut(Planes):
         return np.ascontiguousarray(taps).reshape(*self.kernel, self.C, self.F)
 
 
-def few(
+def few_channel_algorithm(
     kernel: tuple[int, ...], C: int, F: int, stride: int, *, winograd: bool = False
-) -> type[FewIn] | type[FewOut] | None:
+) -> type[FewInputChannels] | type[FewOutputChannels] | None:
     """The class that is faster than :class:`~npdiff.kernels.patches.Patches`, value and pullback.
 
     Measured in both precisions for C and F from 1 to 128, images 8 x 8 and 32 x 32, kernels of one
     to three axes:
 
-    * :class:`FewIn` takes 0.4 to 0.95 of the time of patches up to C = F / 5, where both are equal,
+    * :class:`FewInputChannels` takes 0.4 to 0.95 of the time of patches up to C = F / 5, where both are equal,
       but 0.9 to 1.1 of it with kernels of two or three pixels;
-    * :class:`FewOut` takes 0.35 to 0.95 of it up to F = C / 4, and 1.0 from there to F = C / 3.
+    * :class:`FewOutputChannels` takes 0.35 to 0.95 of it up to F = C / 4, and 1.0 from there to F = C / 3.
 
     None for a stride, for which neither is written, and for a kernel of one pixel. Where Winograd's
     convolution is the alternative (``winograd``), they are faster than that only up to C = 3
@@ -215,5 +215,5 @@ def few(
     if stride != 1 or taps == 1:
         return None
     if 5 * C <= F and taps >= 9 and not (winograd and C > 3):
-        return FewIn
-    return FewOut if 4 * F <= C and not (winograd and F > 4) else None
+        return FewInputChannels
+    return FewOutputChannels if 4 * F <= C and not (winograd and F > 4) else None

@@ -6,17 +6,21 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from npdiff.kernels.few_channels import (
+    FewInputChannels,
+    FewOutputChannels,
+    few_channel_algorithm,
+)
 
 from npdiff import ops
 from npdiff.acceleration import definitions_only
 from npdiff.kernels import workspace
-from npdiff.kernels.few import FewIn, FewOut, few
 from npdiff.kernels.patches import Patches
 
 EPS = np.finfo(np.float32).eps
 ONE = ((1, 1), (1, 1))
 
-both = pytest.mark.parametrize("kind", [FewIn, FewOut])
+both = pytest.mark.parametrize("kind", [FewInputChannels, FewOutputChannels])
 
 
 @st.composite
@@ -93,7 +97,7 @@ def test_single_precision(kind, case) -> None:
 @pytest.mark.parametrize(("C", "F"), [(1, 32), (3, 64), (12, 64), (32, 1), (64, 3), (64, 12)])
 def test_the_ends_of_a_network(normals, dtype, C, F) -> None:
     """Images of 32 x 32 and of odd sizes, 7 samples in blocks of 4 and 3."""
-    kind = FewIn if C < F else FewOut
+    kind = FewInputChannels if C < F else FewOutputChannels
     for size in ((32, 32), (29, 31)):
         x, w, dy = normals((7, *size, C), (3, 3, C, F), (7, *size, F), dtype=dtype)
         algorithm = of(kind, x, w, ONE)
@@ -124,7 +128,7 @@ def test_any_limit_of_scratch(normals, monkeypatch, kind, limit) -> None:
     algorithm = of(kind, x, w, ONE)
     expected = by_blocks(algorithm, x, w, dy)
     small = workspace.Workspace(limit)
-    monkeypatch.setattr("npdiff.kernels.few.workspace", lambda: small)
+    monkeypatch.setattr("npdiff.kernels.few_channels.workspace", lambda: small)
     for _ in range(2):
         for a, b in zip(by_blocks(algorithm, x, w, dy), expected, strict=True):
             np.testing.assert_array_equal(a, b)
@@ -149,7 +153,7 @@ def test_used_scratch_leaves_no_trace(normals, kind) -> None:
 @both
 def test_two_threads_at_once(normals, kind) -> None:
     """One object, two threads with their own scratch: the bits of one thread."""
-    C, F = (2, 16) if kind is FewIn else (16, 2)
+    C, F = (2, 16) if kind is FewInputChannels else (16, 2)
     w, dy = normals((3, 3, C, F), (16, 16, 16, F), seed=3)
     inputs = [normals((16, 16, 16, C), seed=seed) for seed in range(8)]
     algorithm = of(kind, inputs[0], w, ONE)
@@ -164,31 +168,38 @@ def test_two_threads_at_once(normals, kind) -> None:
 def test_weights_have_a_name_of_their_own() -> None:
     """Prepared weights are found again by the name of the way that they were prepared for."""
     shapes = (8, 8), (3, 3), 4, 4
-    names = {FewIn(*shapes, ONE, "f4").name, FewOut(*shapes, ONE, "f4").name}
+    names = {FewInputChannels(*shapes, ONE, "f4").name, FewOutputChannels(*shapes, ONE, "f4").name}
     assert len(names | {Patches(*shapes, 1, ONE, "f4").name}) == 3
 
 
 @pytest.mark.parametrize(
     ("kernel", "C", "F", "stride", "kind"),
     [
-        ((3, 3), 1, 32, 1, FewIn),
-        ((3, 3), 12, 64, 1, FewIn),
+        ((3, 3), 1, 32, 1, FewInputChannels),
+        ((3, 3), 12, 64, 1, FewInputChannels),
         ((3, 3), 16, 64, 1, None),
-        ((3, 3), 64, 12, 1, FewOut),
+        ((3, 3), 64, 12, 1, FewOutputChannels),
         ((3, 3), 64, 64, 1, None),
-        ((5,), 64, 1, 1, FewOut),
+        ((5,), 64, 1, 1, FewOutputChannels),
         ((5,), 1, 64, 1, None),
         ((3, 3), 3, 64, 2, None),
         ((1, 1), 3, 64, 1, None),
     ],
 )
 def test_where_few_is_few(kernel, C, F, stride, kind) -> None:
-    assert few(kernel, C, F, stride) is kind
+    assert few_channel_algorithm(kernel, C, F, stride) is kind
 
 
 @pytest.mark.parametrize(
     ("C", "F", "kind"),
-    [(3, 64, FewIn), (4, 64, None), (64, 4, FewOut), (64, 5, None), (3, 12, None), (64, 64, None)],
+    [
+        (3, 64, FewInputChannels),
+        (4, 64, None),
+        (64, 4, FewOutputChannels),
+        (64, 5, None),
+        (3, 12, None),
+        (64, 64, None),
+    ],
 )
 def test_where_few_is_few_for_winograd(C, F, kind) -> None:
-    assert few((3, 3), C, F, 1, winograd=True) is kind
+    assert few_channel_algorithm((3, 3), C, F, 1, winograd=True) is kind

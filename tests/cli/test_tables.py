@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from npdiff.cli.columns import Column, table
+from npdiff.cli.tables import Column, table
 
 COLUMNS = (
     Column("name", least=6),
