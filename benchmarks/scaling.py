@@ -21,9 +21,10 @@ from npdiff.bench.contenders import ContenderError, check_contenders, is_availab
 from npdiff.bench.machine import describe_machine
 from npdiff.bench.measure import Plan, compare, peak
 from npdiff.bench.networks import NETWORKS, Network
-from npdiff.cli.common import bar, output, whole
+from npdiff.cli.common import output, whole
 from npdiff.errors import InputError
 from npdiff.files import atomic
+from npdiff.runtime.progress import progress_bar
 from npdiff.runtime.threads import thread_count
 
 BEST = "torch-channels-last-fused"
@@ -101,7 +102,7 @@ def measured(
     }  # fmt: skip
     each = len(names) * (rounds + 1 + memory)
     total = each * sum(len(curve.points) for curve in chosen.values())
-    with bar(total, "turn", "timing") as progress:
+    with progress_bar(total, "turn", "timing") as progress:
 
         def tick(what: str) -> None:
             progress.set_postfix_str(what, refresh=False)

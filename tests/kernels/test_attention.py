@@ -58,7 +58,7 @@ def test_the_definition(case, most, queries) -> None:
     """In float64 to 1e-12, in blocks of a query, of some queries or samples, of everything."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("npdiff.kernels.attention.PROBABILITIES", most)
-        patch.setattr("npdiff.kernels.attention.QUERIES", queries)
+        patch.setattr("npdiff.kernels.attention.MIN_QUERIES", queries)
         results = both(attention, *case)
     # The score's own rounding, eps times its size, is what its exponential is off by.
     q, k = case[0], case[1]
@@ -92,7 +92,7 @@ def test_the_pullback(normals) -> None:
     """By central differences, where samples and queries are cut into blocks."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("npdiff.kernels.attention.PROBABILITIES", 20)
-        patch.setattr("npdiff.kernels.attention.QUERIES", 2)
+        patch.setattr("npdiff.kernels.attention.MIN_QUERIES", 2)
         pullback(attention, *normals((3, 5, 4), (3, 4, 4), (3, 4, 4)), heads=2).check()
 
 
@@ -130,7 +130,7 @@ def test_a_number_that_is_none_stays_in_its_sample(normals) -> None:
 def test_any_limit_of_scratch(normals, monkeypatch, limit, most) -> None:
     """Scratch that may not be kept is made anew: the same bits."""
     monkeypatch.setattr("npdiff.kernels.attention.PROBABILITIES", most)
-    monkeypatch.setattr("npdiff.kernels.attention.QUERIES", 4)
+    monkeypatch.setattr("npdiff.kernels.attention.MIN_QUERIES", 4)
     case = *normals(*[(5, 12, 8)] * 4), 2, None
     expected = both(attention, *case)
     small = workspace.Workspace(limit)

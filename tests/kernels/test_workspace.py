@@ -182,7 +182,7 @@ def test_the_usual_limit(monkeypatch) -> None:
 def test_a_limit_that_is_none(monkeypatch, wanted) -> None:
     """An error that says so, in every call, until it is put right."""
     with guidance_interval(monkeypatch, wanted):
-        with pytest.raises(InputError, match="NPDIFF_WORKSPACE is a number of MiB"):
+        with pytest.raises(InputError, match="NPDIFF_WORKSPACE must be a number of MiB"):
             workspace.limit()
 
         def run():
