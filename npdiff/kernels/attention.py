@@ -93,7 +93,7 @@ def attention(
 
 
 def _covers(q: Array, k: Array, v: Array, heads: int, mask: Array | None) -> bool:
-    """Whether the arrays are NumPy's, their shapes fit, and a matrix product can read their rows."""
+    """Whether these are NumPy arrays of fitting shapes whose rows a matrix product can read."""
     if not all(type(a) is np.ndarray and a.ndim == 3 and a.size for a in (q, k, v)):
         return False
     (N, _, E), M = q.shape, k.shape[1]

@@ -1,4 +1,4 @@
-"""Convolution by the fastest algorithm for its shapes, in blocks of samples or strips of an image."""
+"""Convolution by the fastest algorithm for its shapes, in blocks of samples or in strips."""
 
 import math
 from functools import lru_cache

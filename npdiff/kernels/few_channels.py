@@ -205,8 +205,8 @@ def few_channel_algorithm(
 ) -> type[FewInputChannels] | type[FewOutputChannels] | None:
     """The class that is faster than :class:`~npdiff.kernels.patches.Patches`, or None.
 
-    Value and pullback measured in both precisions for C and F from 1 to 128, images 8 x 8 and 32 x 32, kernels of one
-    to three axes:
+    Value and pullback measured in both precisions for C and F from 1 to 128, images 8 x 8 and
+    32 x 32, kernels of one to three axes:
 
     * :class:`FewInputChannels` takes 0.4 to 0.95 of the time of patches up to C = F / 5, where
       both are equal, but 0.9 to 1.1 of it with kernels of two or three pixels;

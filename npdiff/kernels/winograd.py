@@ -152,7 +152,7 @@ class Winograd:
         self._join(block, out, residual)
 
     def backward(self, x: Array, dy: Array, weights: Array, gradient: Array) -> Array:
-        """The transposes of :meth:`forward` in reverse; V is recomputed, dM used in both products."""
+        """The transposed steps in reverse order; V is recomputed, and dM used in both products."""
         block = self._scratch(x.shape[0])
         self._cut(x, block)
         np.matmul(self.BT, block.planes, out=block.half)
@@ -255,7 +255,7 @@ class _Block:
         self.Y, self.Y_by_column = Y.transpose(3, 2, 1, 4, 0, 5), Y.reshape(m, m, -1).swapaxes(0, 1)
         self.Y_pixels = pixels(Y).transpose(3, 2, 1, 4, 0)
 
-        # Tiles overlap in n - m rows: the last of one tile (over) are the first of the next (again).
+        # The last n - m rows of one tile (over) are the first of the next (again).
         self.back, self.again, self.over = back, back[:, 1:, : n - m], back[:, :-1, m:]
         # The first m rows of all tiles, (h, n, m * run), then the last rows, (n - m, n, run).
         self.back_by_column = back.reshape(n, h, n * run)[:, :, : m * run].swapaxes(0, 1)

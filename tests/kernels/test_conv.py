@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from npdiff.kernels.few_channels import FewInputChannels, FewOutputChannels
 
 from npdiff import ops
 from npdiff.acceleration import IdleThreads, frozen_weights, idle_threads
 from npdiff.kernels import composite, conv
 from npdiff.kernels.conv import blocks
+from npdiff.kernels.few_channels import FewInputChannels, FewOutputChannels
 from npdiff.kernels.patches import Patches
 from npdiff.kernels.winograd import Winograd
 

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from npdiff import ops
+from npdiff.acceleration import definitions_only
+from npdiff.kernels import workspace
 from npdiff.kernels.few_channels import (
     FewInputChannels,
     FewOutputChannels,
     few_channel_algorithm,
 )
-
-from npdiff import ops
-from npdiff.acceleration import definitions_only
-from npdiff.kernels import workspace
 from npdiff.kernels.patches import Patches
 
 EPS = np.finfo(np.float32).eps

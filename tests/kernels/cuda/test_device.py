@@ -189,7 +189,7 @@ def test_settings_from_the_environment(cupy, monkeypatch):
     CuPyDevice()
     assert cupy.kinds == {"float32": 7}
     monkeypatch.setenv("NPDIFF_TF32", "yes")
-    with pytest.raises(InputError, match="NPDIFF_TF32 is 0 or 1, got 'yes'"):
+    with pytest.raises(InputError, match="NPDIFF_TF32 must be 0 or 1, got 'yes'"):
         settings()
     with pytest.raises(InputError, match="unknown precision 'fp8': choose one of float32"):
         Settings("fp8")

@@ -101,7 +101,7 @@ def run(cuda, emulator, monkeypatch, f_fails=None):
     samples = xp.zeros(1, dtype=np.uint64)
     inputs = {
         "step": xp.zeros((), dtype=np.uint32),
-        "numbers": xp.zeros(4, dtype=np.float64),
+        "scalars": xp.zeros(4, dtype=np.float64),
     }
 
     def f():
@@ -111,14 +111,14 @@ def run(cuda, emulator, monkeypatch, f_fails=None):
             raise f_fails
         adamw.launch(
             device_module.device_of(gradient), state, gradient.reshape(-1), state,
-            inputs["numbers"], one, decayed=20, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.1,
+            inputs["scalars"], one, decayed=20, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.1,
         )  # fmt: skip
         return state.model
 
     step, returned = Captured(f, inputs, cuda=cuda), []
     for n in range(1, STEPS + 1):
-        numbers = adamw.numbers(n, learning_rate=0.1 / n, betas=(0.9, 0.99), average_decay=0.5)
-        returned.append(step(step=np.uint32(n), numbers=numbers).get())
+        scalars = adamw.step_scalars(n, learning_rate=0.1 / n, betas=(0.9, 0.99), average_decay=0.5)
+        returned.append(step(step=np.uint32(n), scalars=scalars).get())
     return step, returned, [a.get() for a in state], calls
 
 
@@ -184,11 +184,11 @@ def test_weights_are_prepared_anew_in_every_call():
     assert len(made) == 2
 
 
-def test_what_does_not_fit_is_said():
+def test_inputs_of_the_wrong_shape_or_name_are_refused():
     step = Captured(lambda: None, {"x": np.zeros(2), "t": np.zeros(())})
     with pytest.raises(InputError, match=r"shape \(2,\), got \(3,\)"):
         step(x=np.zeros(3))
     with pytest.raises(InputError, match="no input 'y': this step has x, t"):
         step(y=1.0)
-    with pytest.raises(InputError, match="at least once"):
+    with pytest.raises(InputError, match="warm_ups must be 1 or more, got 0"):
         Captured(lambda: None, {"x": np.zeros(2)}, warm_ups=0)

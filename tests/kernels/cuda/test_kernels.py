@@ -118,7 +118,7 @@ def test_attention_that_is_masked_or_long_is_left_to_the_definition(emulator, ke
     assert attention(q, k, v, heads=2, mask=mask) is None
     assert attention(q, k, v, heads=3) is None
     assert attention(q, k[:, :3], v, heads=2) is None
-    monkeypatch.setattr("npdiff.kernels.cuda.attention.MOST", 2 * 2 * 4 * 4 - 1)
+    monkeypatch.setattr("npdiff.kernels.cuda.attention.MAX_SCORES", 2 * 2 * 4 * 4 - 1)
     assert attention(q, k, v, heads=2) is None
 
 

@@ -12,6 +12,7 @@ from npdiff.bench.networks import NETWORKS, Network, workload
 from npdiff.kernels import adamw as host
 from npdiff.kernels.cuda import adamw, noise
 from npdiff.kernels.cuda.settings import using
+from npdiff.kernels.vectors import Vectors
 from npdiff.random import Key
 from npdiff.runtime.memory import DeviceMemoryError, explain_memory_errors
 from npdiff.verify import strict
@@ -82,15 +83,15 @@ def test_functions(xp, case, algorithm, precision):
 
 def test_adamw(xp):
     rng = np.random.default_rng(0)
-    old = host.Vectors(*(rng.standard_normal(1000).astype("f4") ** 2 for _ in range(4)))
+    old = Vectors(*(rng.standard_normal(1000).astype("f4") ** 2 for _ in range(4)))
     gradient, new = rng.standard_normal(1000).astype("f4"), old._replace()
     options = {
         "step": 3, "learning_rate": 2e-3, "betas": (0.9, 0.99), "weight_decay": 0.1,
         "decayed": 600, "average_decay": 0.98, "clip_factor": 0.5,
     }  # fmt: skip
-    new = host.Vectors(*(np.empty_like(a) for a in old))
+    new = Vectors(*(np.empty_like(a) for a in old))
     host.adamw(old, gradient, new, **options)
-    there = host.Vectors(*map(xp.asarray, old))
+    there = Vectors(*map(xp.asarray, old))
     assert adamw.adamw(there, xp.asarray(gradient), there, **options)
     for a, b in zip(there, new, strict=True):
         near(a, b, 1e-6)

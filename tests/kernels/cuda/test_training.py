@@ -11,6 +11,7 @@ from npdiff.errors import InputError
 from npdiff.kernels import adamw as host
 from npdiff.kernels.cuda import adamw, noise
 from npdiff.kernels.cuda.steps import SamplingStep, TrainingStep
+from npdiff.kernels.vectors import Vectors
 from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.random import Key
 from npdiff.samplers import sample
@@ -30,7 +31,7 @@ def vectors(size, dtype, seed=0):
     rng = np.random.default_rng(seed)
     parts = [rng.standard_normal(size).astype(dtype) for _ in range(5)]
     parts[2] = parts[2] ** 2  # the second moments
-    return host.Vectors(*parts[:4]), parts[4]
+    return Vectors(*parts[:4]), parts[4]
 
 
 def placed(values):
@@ -41,7 +42,7 @@ def placed(values):
 @pytest.mark.parametrize("clip_factor", [1.0, 0.3])
 def test_adamw_is_that_of_the_host_to_the_last_bit(emulator, dtype, clip_factor):
     old, gradient = vectors(1000, dtype)
-    new = host.Vectors(*(np.empty_like(a) for a in old))
+    new = Vectors(*(np.empty_like(a) for a in old))
     host.adamw(old, gradient, new, clip_factor=clip_factor, **OPTIONS)
     there, found = placed(old), placed(new)
     assert adamw.adamw(
@@ -56,7 +57,7 @@ def test_adamw_in_place(emulator):
     """The new state where the old one was, the new first moment where the gradient was."""
     old, gradient = vectors(300, np.float32)
     options = {**OPTIONS, "decayed": 100, "clip_factor": 0.5}
-    new = host.Vectors(*(np.empty_like(a) for a in old))
+    new = Vectors(*(np.empty_like(a) for a in old))
     host.adamw(old, gradient, new, **options)
     there, g = placed(old), strict.xp.asarray(gradient)
     adamw.adamw(there, g, there._replace(first=g), **options)
@@ -137,7 +138,7 @@ def by_definition(model, steps, limit):
 def training_step(network, limit, cuda=None):
     xp, layout = strict.xp, Layout(network)
     flat = [xp.zeros(layout.size, dtype=np.float64) for _ in range(5)]
-    state, total = host.Vectors(*flat[:4]), flat[4]
+    state, total = Vectors(*flat[:4]), flat[4]
     model, gradient, average = (layout.views(a, network) for a in (flat[0], total, flat[3]))
     for tree_there in (model, average):
         for place, leaf in zip(tree.leaves(tree_there), tree.leaves(network), strict=True):
