@@ -1,4 +1,4 @@
-"""Tables that fit a terminal: wide cells are elided, and what finds no room is left out."""
+"""Tables that fit a terminal: wide cells are shortened, and columns without room are dropped."""
 
 import shutil
 import sys
@@ -15,10 +15,10 @@ class Column:
     Attributes
     ----------
     title : its heading
-    least : how narrow it may become; 0 if its cells are never shortened
-    drop : when it is left out for lack of room: 1 first, 2 next; 0 never
-    end : whether the end of a cell says more than its beginning
-    right : whether its cells stand at the right
+    least : its minimum width; 0 if its cells are never shortened
+    drop : the order in which columns are dropped for lack of room: 1 first, 2 next; 0 never
+    end : whether shortened cells keep their end rather than their beginning
+    right : whether its cells are right-aligned
     """
 
     title: str
@@ -29,18 +29,18 @@ class Column:
 
 
 def terminal_width() -> int:
-    """The columns of the terminal, or COLUMNS; 100 where there is neither."""
+    """The width of the terminal, or COLUMNS; 100 if neither is set."""
     return shutil.get_terminal_size((100, 24)).columns
 
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None) -> str:
-    """The lines of a table.
+    """A table as text.
 
     Parameters
     ----------
     columns : from left to right
-    rows : of cells, one for each column
-    width : the most characters of a line; None for as many as it takes
+    rows : rows of cells, one cell for each column
+    width : the maximum length of a line; None for no limit
     """
     shown = list(range(len(columns)))
     widths = [
@@ -64,7 +64,7 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int |
 
 
 def _ellipsis() -> str:
-    """One character for what is left out, which the terminal can show."""
+    """The character for omitted text; the terminal must be able to print it."""
     try:
         "…".encode(sys.stdout.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
@@ -77,12 +77,12 @@ def _least(column: Column, width: int) -> int:
 
 
 def _squeeze(columns: Sequence[Column], widths: list[int], shown: list[int], width: int) -> None:
-    """Take what is too much from the widest of the columns that can give."""
+    """Reduce the widest shrinkable column until the table fits."""
     while sum(widths[k] for k in shown) + _BETWEEN * (len(shown) - 1) > width:
-        giving = [k for k in shown if widths[k] > _least(columns[k], widths[k])]
-        if not giving:
+        shrinkable = [k for k in shown if widths[k] > _least(columns[k], widths[k])]
+        if not shrinkable:
             return
-        widths[max(giving, key=lambda k: widths[k])] -= 1
+        widths[max(shrinkable, key=lambda k: widths[k])] -= 1
 
 
 def _cell(text: str, width: int, column: Column, more: str) -> str:

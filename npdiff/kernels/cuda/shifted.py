@@ -42,25 +42,19 @@ class Shifted:
         self, x: Array, w: Array, b: Array | None, shift: Array | None, residual: Array | None
     ) -> Array:
         """See :class:`~npdiff.kernels.cuda.conv.GpuConvAlgorithm`."""
-        N, PH, PW = self._padded_size(x)
+        size = N, PH, PW = self._padded_size(x)
         shifts = _shifts(w, PW)
         rows = N * PH * PW - shifts[-1]
         taps = prepacked(("cuda", "half"), w, _halved) if self.half else w
         # padded: (N * PH * PW, C), products: (N * PH * PW, F).
-        padded = self._padded(
-            x, self._padded_size(x), (self.pads[0][0], self.pads[1][0]), half=self.half
-        )
+        padded = self._padded(x, size, (self.pads[0][0], self.pads[1][0]), half=self.half)
         products = namespace(x).empty((N * PH * PW, w.shape[-1]), dtype=x.dtype)
-        for k, (shift_rows, tap) in enumerate(zip(shifts, _each(taps), strict=True)):
+        for k, (start, tap) in enumerate(zip(shifts, _each(taps), strict=True)):
             self.device.multiply(
-                padded[shift_rows : shift_rows + rows],
-                tap,
-                products[:rows],
-                add=k > 0,
-                tf32=self.tf32,
+                padded[start : start + rows], tap, products[:rows], add=k > 0, tf32=self.tf32
             )
         shape = (N, *out_size(x, w.shape, self.pads))
-        return self._cropped(products, shape, self._padded_size(x), (0, 0), b, shift, residual)
+        return self._cropped(products, shape, size, (0, 0), b, shift, residual)
 
     def pullback(self, x: Array, w: Array, dy: Array) -> tuple[Array, Array]:
         """See :class:`~npdiff.kernels.cuda.conv.GpuConvAlgorithm`."""

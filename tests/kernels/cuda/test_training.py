@@ -168,7 +168,7 @@ def test_a_step_of_training(emulator, network, limit):
 
 
 def test_a_step_of_training_is_for_a_device(network):
-    with pytest.raises(InputError, match="arrays of a GPU"):
+    with pytest.raises(InputError, match="arrays on a GPU"):
         training_step(network, math.inf)
 
 
