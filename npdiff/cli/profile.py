@@ -31,7 +31,7 @@ def profile_text(found: dict[str, Any]) -> str:
             f"{found['network']}, batch {found['batch']}: a training step takes "
             f"{milliseconds(seconds)} ms on {counted(threads, 'thread')}, of which the update "
             f"takes {found['update'] / seconds:.1%}.",
-            "Times below are summed over threads; percentages are of all threads' time in the step.",
+            "Times are summed over threads; percentages are of all threads' time in the step.",
             f"The network takes {network:.1%}; the rest is noise, loss, sums, update and waiting.",
             "",
             _table("layer", found["layers"], [(path, _indented(path)) for path in found["layers"]]),
