@@ -33,7 +33,7 @@ COUNT, STEPS = 1000, 25
 
 
 def small_config(width: int, batch: int, steps: int, seed: int) -> Config:
-    """The preset ``digits``, narrower and with smaller batches, so that many runs are affordable."""
+    """The preset ``digits``, narrower and with smaller batches, so that many runs are possible."""
     preset = PRESETS["digits"]
     return preset.replace(
         model={**preset.model, "width": width},

@@ -9,12 +9,12 @@ First values and gradients of every network on the GPU are compared with the def
 host. Then contenders take turns in one process, each compared with PyTorch eager in the same
 precision: float32 is true float32 everywhere, tf32 is TF32 everywhere. Times are of whole tasks
 until the GPU is idle: train is noise, forward, backward, clipping, AdamW and the moving average;
-sample is ten steps of DDIM. "npdiff" launches kernel by kernel, "npdiff, graph" replays one captured
-step. The table has medians, and npdiff's divided by PyTorch's with default and with faster settings:
-below 1 npdiff is faster.
+sample is ten steps of DDIM. "npdiff" launches kernel by kernel, "npdiff, graph" replays one
+captured step. The table has medians, and npdiff's divided by PyTorch's with default and with faster
+settings: below 1 npdiff is faster.
 
-Needs CuPy and a GPU; without PyTorch (pip install torch) it measures npdiff only. The exit status is
-0, or 1 if results disagree, or 2 if there is no GPU.
+Needs CuPy and a GPU; without PyTorch (pip install torch) it measures only npdiff. The exit status
+is 0, or 1 if results disagree, or 2 if there is no GPU.
 """
 
 import argparse

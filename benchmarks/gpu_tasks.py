@@ -27,7 +27,7 @@ Tasks = Callable[[str], Callable[[], None]]
 
 
 def relative_errors(xp: Any, network: Network, precision: str) -> tuple[float, float]:
-    """Relative errors of values and gradients, compared with the definitions in float64 on the host.
+    """Relative errors of values and gradients against the definitions in float64 on the host.
 
     With ``"float64"`` the device computes in float64 as well. The error of each gradient is divided
     by its norm plus a hundredth of the norm of all gradients, since a vanishing gradient is only
@@ -87,7 +87,7 @@ class Graphed:
         return step
 
     def _coefficients(self, t: float, s: float) -> dict[str, float]:
-        """Coefficients of a DDIM step from t to s: both maps are linear, so unit inputs give them."""
+        """Coefficients of a DDIM step from t to s, found by unit inputs to linear maps."""
         one, zero, schedule = np.ones((1, 1)), np.zeros((1, 1)), self.schedule
         p, q = (
             self.parameterization.solve(schedule, x, y, t)[0].item()

@@ -69,7 +69,7 @@ def defined(x, w, dy, pads):
 
 @both
 @given(convolutions())
-def test_the_definition(kind, case) -> None:
+def test_it_equals_the_definition(kind, case) -> None:
     """In float64 to 1e-12."""
     x, w, dy, pads = case
     results = by_blocks(of(kind, x, w, pads), x, w, dy)
@@ -79,9 +79,9 @@ def test_the_definition(kind, case) -> None:
 
 @both
 @given(convolutions())
-def test_single_precision(kind, case) -> None:
-    """A sum of n products is off by at most n eps times the sum of their magnitudes, in whatever
-    order it is made; that sum is the same function of the magnitudes."""
+def test_single_precision_errors_are_bounded(kind, case) -> None:
+    """A sum of n products in any order has an error of at most n eps times the sum of their
+    magnitudes, which is the same function of the magnitudes."""
     *arrays, pads = case
     x, w, dy = single = [a.astype(np.float32) for a in arrays]
     wide = [a.astype(np.float64) for a in single]
@@ -95,7 +95,7 @@ def test_single_precision(kind, case) -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("C", "F"), [(1, 32), (3, 64), (12, 64), (32, 1), (64, 3), (64, 12)])
-def test_the_ends_of_a_network(normals, dtype, C, F) -> None:
+def test_first_and_last_convolution_of_a_network(normals, dtype, C, F) -> None:
     """Images of 32 x 32 and of odd sizes, 7 samples in blocks of 4 and 3."""
     kind = FewInputChannels if C < F else FewOutputChannels
     for size in ((32, 32), (29, 31)):
@@ -111,7 +111,7 @@ def test_the_ends_of_a_network(normals, dtype, C, F) -> None:
 
 @both
 @pytest.mark.parametrize("per_sample", [False, True])
-def test_bias_and_residual(normals, kind, per_sample) -> None:
+def test_bias_and_residual_are_added(normals, kind, per_sample) -> None:
     x, w, residual = normals((5, 6, 7, 3), (3, 3, 3, 4), (5, 6, 7, 4))
     bias = normals((5, 4) if per_sample else (4,), seed=2)
     got, *_ = by_blocks(of(kind, x, w, ONE), x, w, residual, bias, residual)
@@ -122,8 +122,8 @@ def test_bias_and_residual(normals, kind, per_sample) -> None:
 
 @both
 @pytest.mark.parametrize("limit", [0, 1000, 100_000])
-def test_any_limit_of_scratch(normals, monkeypatch, kind, limit) -> None:
-    """Scratch that may not be kept is made anew: the same bits."""
+def test_results_do_not_depend_on_the_limit_of_scratch(normals, monkeypatch, kind, limit) -> None:
+    """Scratch beyond the limit is allocated again, with bit-identical results."""
     x, w, dy = normals((40, 9, 8, 3), (3, 3, 3, 5), (40, 9, 8, 5))
     algorithm = of(kind, x, w, ONE)
     expected = by_blocks(algorithm, x, w, dy)
@@ -136,8 +136,8 @@ def test_any_limit_of_scratch(normals, monkeypatch, kind, limit) -> None:
 
 
 @both
-def test_used_scratch_leaves_no_trace(normals, kind) -> None:
-    """Blocks of few and of many samples, of one convolution and another, after infinities."""
+def test_results_do_not_depend_on_earlier_contents_of_scratch(normals, kind) -> None:
+    """Blocks of few and of many samples, of two convolutions in turn, after infinities."""
     x, w, dy = normals((6, 7, 7, 3), (3, 3, 3, 2), (6, 7, 7, 2))
     algorithm, other = of(kind, x, w, ONE), of(kind, x, w, ((0, 2), (2, 0)))
     expected = defined(x, w, dy, ONE)
@@ -151,22 +151,22 @@ def test_used_scratch_leaves_no_trace(normals, kind) -> None:
 
 
 @both
-def test_two_threads_at_once(normals, kind) -> None:
-    """One object, two threads with their own scratch: the bits of one thread."""
+def test_two_threads_give_bit_identical_results(normals, kind) -> None:
+    """With one algorithm object, compared with one thread."""
     C, F = (2, 16) if kind is FewInputChannels else (16, 2)
     w, dy = normals((3, 3, C, F), (16, 16, 16, F), seed=3)
     inputs = [normals((16, 16, 16, C), seed=seed) for seed in range(8)]
     algorithm = of(kind, inputs[0], w, ONE)
-    alone = [by_blocks(algorithm, x, w, dy) for x in inputs]
+    one_thread = [by_blocks(algorithm, x, w, dy) for x in inputs]
     with ThreadPoolExecutor(2) as pool:
         together = list(pool.map(lambda x: by_blocks(algorithm, x, w, dy), inputs * 4))
-    for results, expected in zip(together, alone * 4, strict=True):
+    for results, expected in zip(together, one_thread * 4, strict=True):
         for a, b in zip(results, expected, strict=True):
             np.testing.assert_array_equal(a, b)
 
 
-def test_weights_have_a_name_of_their_own() -> None:
-    """Prepared weights are found again by the name of the way that they were prepared for."""
+def test_algorithms_have_different_names() -> None:
+    """The name is the key of cached weights."""
     shapes = (8, 8), (3, 3), 4, 4
     names = {FewInputChannels(*shapes, ONE, "f4").name, FewOutputChannels(*shapes, ONE, "f4").name}
     assert len(names | {Patches(*shapes, 1, ONE, "f4").name}) == 3
@@ -186,7 +186,7 @@ def test_weights_have_a_name_of_their_own() -> None:
         ((1, 1), 3, 64, 1, None),
     ],
 )
-def test_where_few_is_few(kernel, C, F, stride, kind) -> None:
+def test_the_choice_compared_with_patches(kernel, C, F, stride, kind) -> None:
     assert few_channel_algorithm(kernel, C, F, stride) is kind
 
 
@@ -201,5 +201,5 @@ def test_where_few_is_few(kernel, C, F, stride, kind) -> None:
         (64, 64, None),
     ],
 )
-def test_where_few_is_few_for_winograd(C, F, kind) -> None:
+def test_the_choice_compared_with_winograd(C, F, kind) -> None:
     assert few_channel_algorithm((3, 3), C, F, 1, winograd=True) is kind

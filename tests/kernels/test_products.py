@@ -1,4 +1,4 @@
-"""Large products on several threads are the products; small ones stay where they are."""
+"""Large products on several threads equal the products; small ones stay on one thread."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ SHAPES = {
 
 @pytest.mark.parametrize("threads", [2, 3, 8])
 @pytest.mark.parametrize("shapes", SHAPES.values(), ids=SHAPES)
-def test_shared_products(monkeypatch, shapes, threads) -> None:
+def test_products_on_several_threads(monkeypatch, shapes, threads) -> None:
     monkeypatch.setattr(products, "MIN_PARALLEL_MULTIPLICATIONS", 0)
     rng = np.random.default_rng(0)
     a, b = (rng.standard_normal(shape) for shape in shapes)
@@ -37,7 +37,7 @@ def test_shared_products(monkeypatch, shapes, threads) -> None:
     assert np.isnan(wide[..., b.shape[-1] :]).all()
 
 
-def test_small_products_and_products_without_a_team_are_not_shared() -> None:
+def test_small_products_and_products_without_idle_threads_are_not_divided() -> None:
     def forbidden(*_: object) -> None:
         raise AssertionError("shared")
 
