@@ -224,7 +224,7 @@ TABLES = {
 }
 
 
-def show(tables: Iterable[Table]) -> None:
+def print_tables(tables: Iterable[Table]) -> None:
     """Print milliseconds, and the speed relative to the first alternative."""
     for caption, found in tables:
         print(f"\n{caption}")
@@ -247,7 +247,7 @@ def main() -> None:
             print("\nshards: needs two cores")
             continue
         with threadpool_limits(1):
-            show([TABLES[name]()])
+            print_tables([TABLES[name]()])
 
 
 if __name__ == "__main__":

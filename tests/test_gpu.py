@@ -327,7 +327,7 @@ def test_samplers_equal_numpys(device, name, w, schedule):
     found, moves = sampled(device.xp.asarray, name, schedule, w, True, options)
     device.same(found, expected)
     if name != "ode":  # its solver runs on the host
-        assert moves.to_host == [()]  # whether the last step's numbers are finite
+        assert moves.to_host == [()]  # whether the last step's values are finite
         assert {math.prod(shape) for shape in moves.to_device} <= {2}  # one a sample, no noise
 
 
@@ -491,7 +491,7 @@ def cupy():
 
 
 def keywords_of(function, described):
-    """The keywords of a function; of a compiled one, the words of what it says of itself."""
+    """The keywords of a function; of a compiled one, the words of its docstring."""
     try:
         return set(inspect.signature(function).parameters)
     except ValueError:

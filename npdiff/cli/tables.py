@@ -42,7 +42,7 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int |
     rows : rows of cells, one cell for each column
     width : the maximum length of a line; None for no limit
     """
-    shown = list(range(len(columns)))
+    visible = list(range(len(columns)))
     widths = [
         max(len(column.title), *(len(row[k]) for row in rows)) if rows else len(column.title)
         for k, column in enumerate(columns)
@@ -51,14 +51,16 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int |
         for k in sorted(
             (k for k, c in enumerate(columns) if c.drop), key=lambda k: columns[k].drop
         ):
-            least = sum(_least(columns[j], widths[j]) for j in shown) + _BETWEEN * (len(shown) - 1)
+            least = sum(_least(columns[j], widths[j]) for j in visible) + _BETWEEN * (
+                len(visible) - 1
+            )
             if least > width:
-                shown.remove(k)
-        _squeeze(columns, widths, shown, width)
+                visible.remove(k)
+        _squeeze(columns, widths, visible, width)
     lines = [[column.title for column in columns], *rows]
     more = _ellipsis()
     return "\n".join(
-        (" " * _BETWEEN).join(_cell(line[k], widths[k], columns[k], more) for k in shown).rstrip()
+        (" " * _BETWEEN).join(_cell(line[k], widths[k], columns[k], more) for k in visible).rstrip()
         for line in lines
     )
 
@@ -76,10 +78,10 @@ def _least(column: Column, width: int) -> int:
     return min(width, max(column.least, len(column.title))) if column.least else width
 
 
-def _squeeze(columns: Sequence[Column], widths: list[int], shown: list[int], width: int) -> None:
+def _squeeze(columns: Sequence[Column], widths: list[int], visible: list[int], width: int) -> None:
     """Reduce the widest shrinkable column until the table fits."""
-    while sum(widths[k] for k in shown) + _BETWEEN * (len(shown) - 1) > width:
-        shrinkable = [k for k in shown if widths[k] > _least(columns[k], widths[k])]
+    while sum(widths[k] for k in visible) + _BETWEEN * (len(visible) - 1) > width:
+        shrinkable = [k for k in visible if widths[k] > _least(columns[k], widths[k])]
         if not shrinkable:
             return
         widths[max(shrinkable, key=lambda k: widths[k])] -= 1

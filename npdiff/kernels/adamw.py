@@ -75,7 +75,7 @@ def adamw(
         a *= 1.0 - beta_2
         xp.multiply(v, beta_2, out=v_new)
         v_new += a
-        xp.multiply(g, 1.0 - beta_1, out=a)  # the last use of g: m_new may share its memory
+        xp.multiply(g, 1.0 - beta_1, out=a)  # the last use of g: m_new may overwrite it
         xp.multiply(m, beta_1, out=m_new)
         m_new += a
 

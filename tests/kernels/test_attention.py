@@ -36,7 +36,7 @@ def attentions(draw):
 
 
 def both(f, q, k, v, do, heads, mask):
-    """o, dq, dk, dv of the kernel or the definition, of arrays nobody may write to."""
+    """o, dq, dk, dv of the kernel or the definition, of read-only arrays."""
     for a in (q, k, v, do):
         a.flags.writeable = False
     o, attention_vjp = f(q, k, v, heads=heads, mask=mask)

@@ -161,13 +161,13 @@ def test_frozen_weights_are_converted_once(normals, monkeypatch) -> None:
 def in_strips(monkeypatch):
     """Run a function with idle threads that compute strips of images of any size."""
     monkeypatch.setattr(conv, "MIN_PARALLEL_ELEMENTS", 0)
-    shared = []
+    item_counts = []
 
     def run(size, f):
         with ThreadPoolExecutor(size) as pool:
 
             def parallel_for(g, items):
-                shared.append(len(items))
+                item_counts.append(len(items))
                 work = [pool.submit(copy_context().run, g, item) for item in items]
                 for future in work:
                     future.result()
@@ -175,7 +175,7 @@ def in_strips(monkeypatch):
             with idle_threads(IdleThreads(size, parallel_for)):
                 return f()
 
-    run.shared = shared
+    run.item_counts = item_counts
     return run
 
 
@@ -214,7 +214,7 @@ def test_strips_equal_the_undivided_convolution(normals, in_strips, threads) -> 
                 blocks(len(arrays[0]), algorithm.block)
             )
     assert cut >= (8 if threads == 2 else 16)
-    assert len(in_strips.shared) >= cut
+    assert len(in_strips.item_counts) >= cut
 
 
 @pytest.mark.parametrize("threads", [2, 3, 8])
@@ -238,7 +238,7 @@ def test_strips_of_norm_silu_conv_equal_the_undivided_function(
     np.testing.assert_allclose(y, whole, **close)
     for a, b_ in zip(vjp(y), whole_vjp(y), strict=True):
         np.testing.assert_allclose(a, b_, rtol=1e-12, atol=1e-12 * (1 + mean) * np.abs(b_).max())
-    assert in_strips.shared
+    assert in_strips.item_counts
 
 
 @pytest.mark.parametrize(

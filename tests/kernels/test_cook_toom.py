@@ -46,7 +46,7 @@ PUBLISHED = {
 
 
 def exact(rows: list) -> np.ndarray:
-    return np.array([[Fraction(number) for number in row] for row in rows], dtype=object)
+    return np.array([[Fraction(entry) for entry in row] for row in rows], dtype=object)
 
 
 def triads(AT: np.ndarray, G: np.ndarray, BT: np.ndarray) -> np.ndarray:
@@ -94,9 +94,9 @@ def test_any_distinct_points_give_the_exact_correlation(
 @pytest.mark.parametrize(("m", "r"), SIZES)
 def test_transforms_of_inputs_and_outputs_have_small_integers(m: int, r: int) -> None:
     F = matrices(m, r)
-    assert all(number.denominator == 1 for rows in (F.AT, F.BT) for row in rows for number in row)
+    assert all(entry.denominator == 1 for rows in (F.AT, F.BT) for row in rows for entry in row)
     for row in F.BT:
-        assert np.gcd.reduce([int(number) for number in row]) == 1
+        assert np.gcd.reduce([int(entry) for entry in row]) == 1
 
 
 @pytest.mark.parametrize(("m", "r"), SIZES)

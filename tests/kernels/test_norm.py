@@ -18,7 +18,7 @@ EPS = np.finfo(np.float32).eps
 
 @st.composite
 def group_norms(draw):
-    """x, gamma, beta, groups, eps and samples a block: groups from one number on, any mean."""
+    """x, gamma, beta, groups, eps and samples per block: groups of any size, any mean."""
     n, *space = draw(st.lists(st.integers(1, 5), min_size=2, max_size=4))
     groups, per_group = draw(st.integers(1, 3)), draw(st.integers(1, 3))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -41,7 +41,7 @@ def test_it_equals_the_definition(assert_equals_definition, case) -> None:
     *arrays, groups, eps, most = case
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(norm, "blocks", lambda n, *_: blocks(n, most))
-        # 1 / std is up to 300 where a group is one number, and x that many times off.
+        # 1 / std is up to 300 for groups of one element, and multiplies the error of x.
         assert_equals_definition(
             group_norm, ops.group_norm, *arrays, groups=groups, eps=eps, rtol=1e-11
         )
@@ -112,7 +112,7 @@ def test_a_constant_image_gives_beta(normals) -> None:
     x = np.broadcast_to(normals((2, 1, 1, 4), dtype=np.float32), (2, 8, 8, 4)).copy()
     gamma, beta = normals((4,), (4,), dtype=np.float32)
     y, vjp = group_norm(x, gamma, beta, groups=4)
-    # The mean of 64 equal numbers is off by an eps or two, which 1 / sqrt(1e-5) makes 300 times.
+    # The mean of 64 equal elements has an error of an eps or two, multiplied by 1 / sqrt(1e-5).
     np.testing.assert_allclose(y, np.broadcast_to(beta, y.shape), atol=600 * 3 * EPS)
     assert np.isfinite(vjp(y)[0]).all()
 

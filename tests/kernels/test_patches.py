@@ -38,7 +38,7 @@ def of(x, w, stride, pads) -> Patches:
 
 
 def by_blocks(algorithm, x, w, dy, bias=None, residual=None):
-    """y, dx and dw in blocks as the driver makes them, of arrays nobody may write to."""
+    """y, dx and dw block by block as in ``conv``, of read-only arrays."""
     for a in (x, w, dy):
         a.flags.writeable = False
     forward, backward = algorithm.forward_weights(w), algorithm.backward_weights(w)
@@ -63,7 +63,7 @@ def defined(x, w, stride, pads):
 
 
 def roundings(x, w, dy, stride, pads):
-    """How far from the exact y, dx and dw a sum in float32 may be, number for number.
+    """The allowed error of each element of y, dx and dw for sums in float32.
 
     A sum of n products is off by at most n eps times the sum of their magnitudes, in whatever
     order; that sum is the convolution of magnitudes, in float64.

@@ -39,7 +39,7 @@ def of(m, x, w, pads) -> Winograd:
 
 
 def by_blocks(algorithm, x, w, dy, bias=None, residual=None):
-    """y, dx and dw in blocks as the driver makes them, of arrays nobody may write to."""
+    """y, dx and dw block by block as in ``conv``, of read-only arrays."""
     for a in (x, w, dy):
         a.flags.writeable = False
     forward, backward = algorithm.forward_weights(w), algorithm.backward_weights(w)
@@ -88,9 +88,9 @@ def test_more_padding_than_image_is_covered(normals, m, r, pads) -> None:
 def test_single_precision_errors_are_bounded(case) -> None:
     """By the a priori bound for each element.
 
-    Every number is a sum of products along paths through the transforms. A path with k roundings
+    Every element is a sum of products along paths through the transforms. A path with k roundings
     is off by at most k eps / 2 of itself and higher powers of eps, for which the other half is
-    left; the sum of the magnitudes of all paths is the same algorithm with every number replaced
+    left; the sum of the magnitudes of all paths is the same algorithm with every element replaced
     by its magnitude. A sum of n terms costs a path n roundings, and each matrix one for its
     entries, which are fractions.
     """
@@ -105,7 +105,7 @@ def test_single_precision_errors_are_bounded(case) -> None:
     weights, two_of_n, two_of_m = r**2 + 2, 2 * (n + 1), 2 * (m + 1)
     roundings = (
         two_of_n + weights + w.shape[2] + two_of_n,
-        two_of_m + weights + w.shape[3] + two_of_n + 2,  # what stands in two tiles is added up
+        two_of_m + weights + w.shape[3] + two_of_n + 2,  # overlapping tiles are added up
         two_of_n + two_of_m + 2 * positions + n**2 + 2,
     )
     exact, bounds = defined(*wide, pads), by_blocks(sizes, *(np.abs(a) for a in wide))

@@ -18,7 +18,7 @@ from npdiff.kernels.workspace import Workspace
 
 
 def in_a_new_thread(f):
-    """What ``f`` returns, or raises, in a thread of its own."""
+    """What ``f`` returns or raises, in a new thread."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(f).result()
 
@@ -146,7 +146,7 @@ def guidance_interval(monkeypatch, wanted):
 
 
 def convolve(dtype=np.float64):
-    """Value and pullback of a convolution and what stands around it."""
+    """Value and pullback of a convolution with norm, activation and residual."""
     rng = np.random.default_rng(0)
     shapes = (8, 9, 9, 8), (8,), (8,), (3, 3, 8, 12), (12,)
     arrays = [rng.standard_normal(shape).astype(dtype) for shape in shapes]

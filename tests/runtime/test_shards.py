@@ -88,7 +88,7 @@ def test_blas_has_one_thread_only_while_shards_run():
         return [pool["num_threads"] for pool in pools if pool["user_api"] == "blas"]
 
     if not blas():
-        pytest.skip("no BLAS that threadpoolctl knows")
+        pytest.skip("threadpoolctl finds no BLAS")
     with threadpoolctl.threadpool_limits(2, user_api="blas"):
         before = blas()
         for threads in (1, 2):
@@ -115,23 +115,23 @@ def test_blas_has_one_thread_until_the_last_of_two_users_ends():
         return {pool["num_threads"] for pool in pools if pool["user_api"] == "blas"}
 
     if not blas():
-        pytest.skip("no BLAS that threadpoolctl knows")
-    a_holds, b_holds, a_may_end, b_may_end = (threading.Event() for _ in range(4))
+        pytest.skip("threadpoolctl finds no BLAS")
+    a_started, b_started, a_may_end, b_may_end = (threading.Event() for _ in range(4))
 
-    def hold(holds, may_end):
+    def use_one_blas_thread(started, may_end):
         with ThreadPool(1) as workers, workers.one_blas_thread():
-            holds.set()
+            started.set()
             assert may_end.wait(10)
 
     with threadpoolctl.threadpool_limits(2, user_api="blas"):  # this thread sets a limit as well
-        a = threading.Thread(target=hold, args=(a_holds, a_may_end))
-        b = threading.Thread(target=hold, args=(b_holds, b_may_end))
+        a = threading.Thread(target=use_one_blas_thread, args=(a_started, a_may_end))
+        b = threading.Thread(target=use_one_blas_thread, args=(b_started, b_may_end))
         assert blas() == {2}
         a.start()
-        assert a_holds.wait(10)
+        assert a_started.wait(10)
         assert blas() == {1}
         b.start()
-        assert b_holds.wait(10)
+        assert b_started.wait(10)
         a_may_end.set()
         a.join()
         assert blas() == {1}
@@ -146,10 +146,10 @@ def test_parallel_for_runs_each_item_once_in_the_callers_context(threads):
     token = variable.set("kept")
     done = []
     with ThreadPool(threads) as workers:
-        workers.parallel_for(lambda piece: done.append((piece, variable.get())), range(500))
+        workers.parallel_for(lambda item: done.append((item, variable.get())), range(500))
         workers.parallel_for(done.append, [])
     variable.reset(token)
-    assert sorted(done) == [(piece, "kept") for piece in range(500)]
+    assert sorted(done) == [(item, "kept") for item in range(500)]
 
 
 def test_parallel_for_does_not_wait_for_busy_threads():
@@ -168,14 +168,14 @@ def test_parallel_for_does_not_wait_for_busy_threads():
 def test_an_error_in_parallel_for_is_raised_when_no_item_runs_any_more(threads, error):
     begun, ended = [], []
 
-    def f(piece):
-        begun.append(piece)
-        if piece == 20:
-            raise error(f"piece {piece}")
-        ended.append(piece)
+    def f(item):
+        begun.append(item)
+        if item == 20:
+            raise error(f"item {item}")
+        ended.append(item)
 
     with ThreadPool(threads) as workers:
-        with pytest.raises(error, match="piece 20"):
+        with pytest.raises(error, match="item 20"):
             workers.parallel_for(f, range(10**5))
         assert len(begun) == len(ended) + 1 < 10**5
 

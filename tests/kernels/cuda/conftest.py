@@ -118,7 +118,7 @@ def rounded_to_tf32(a):
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory):
     if COMPILER is None:
-        pytest.skip("no C++ compiler to stand in for CUDA's")
+        pytest.skip("no C++ compiler, which replaces CUDA's")
     return Emulator(tmp_path_factory.mktemp("cuda"))
 
 

@@ -11,7 +11,7 @@ from npdiff.kernels.cuda.settings import CONVOLUTIONS, using
 from npdiff.random import Key
 from npdiff.verify import strict
 
-#: Errors relative to the largest number: of sums of a few thousand in float32 and float64.
+#: Errors relative to the largest element: of sums of a few thousand terms in float32 and float64.
 BOUND = {np.float32: 3e-6, np.float64: 1e-13}
 #: F(4x4) in float32 loses a digit and a half more.
 WINOGRAD = {np.float32: 3e-5, np.float64: 2e-13}
@@ -31,7 +31,7 @@ def on_device(values):
     return placed
 
 
-def hold(kernel, definition, args, bound, **options):
+def compare(kernel, definition, args, bound, **options):
     """Hold a kernel to its definition in float64; the pullback twice."""
     exact = [None if a is None else a.astype(np.float64) for a in args]
     with definitions_only():
@@ -72,7 +72,7 @@ def test_group_norm_equals_the_definition(emulator, kernel, shape, groups, dtype
     C = shape[-1]
     args = [normal(*shape, dtype=dtype), normal(C, seed=1, dtype=dtype)]
     args.append(normal(C, seed=2, dtype=dtype))
-    hold(kernel("group_norm"), ops.group_norm, args, BOUND[dtype], groups=groups)
+    compare(kernel("group_norm"), ops.group_norm, args, BOUND[dtype], groups=groups)
     assert emulator.log == ["norm_silu", "norm_silu_pullback", "norm_silu_pullback"]
 
 
@@ -92,13 +92,13 @@ def test_statistics_lose_no_digits_to_a_large_mean(emulator, kernel, mean):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(1,), (3, 5), (2, 300), (513,)])
 def test_silu_equals_the_definition(emulator, kernel, shape, dtype):
-    hold(kernel("silu"), ops.silu, [20.0 * normal(*shape, dtype=dtype)], BOUND[dtype])
+    compare(kernel("silu"), ops.silu, [20.0 * normal(*shape, dtype=dtype)], BOUND[dtype])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (7, 64), (2, 3, 300), (300, 3)])
 def test_softmax_equals_the_definition(emulator, kernel, shape, dtype):
-    hold(kernel("softmax"), ops.softmax, [9.0 * normal(*shape, dtype=dtype)], BOUND[dtype])
+    compare(kernel("softmax"), ops.softmax, [9.0 * normal(*shape, dtype=dtype)], BOUND[dtype])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -106,7 +106,7 @@ def test_softmax_equals_the_definition(emulator, kernel, shape, dtype):
 def test_attention_equals_the_definition(emulator, kernel, L, M, heads, dtype):
     shapes = [(2, L, 8), (2, M, 8), (2, M, 8)]
     args = [2.0 * normal(*shape, seed=i, dtype=dtype) for i, shape in enumerate(shapes)]
-    hold(kernel("attention"), ops.attention, args, BOUND[dtype], heads=heads)
+    compare(kernel("attention"), ops.attention, args, BOUND[dtype], heads=heads)
     assert emulator.log.count("softmax") == 3
 
 
@@ -148,8 +148,8 @@ def test_conv_equals_the_definition(emulator, kernel, case, algorithm, dtype):
         if algorithm == "winograd" and taps != (3, 3):
             assert kernel("conv")(*on_device(args), padding=padding) is None
             return
-        hold(kernel("conv"), ops.conv, args, bound, padding=padding)
-        hold(kernel("conv"), ops.conv, [*args[:2], None], bound, padding=padding)
+        compare(kernel("conv"), ops.conv, args, bound, padding=padding)
+        compare(kernel("conv"), ops.conv, [*args[:2], None], bound, padding=padding)
 
 
 @settings(max_examples=15)
@@ -169,7 +169,7 @@ def test_conv_of_any_size_equals_the_definition(compiled, N, H, W, C, F, pads):
         patch.setitem(DEVICES, "npdiff", lambda: compiled)
         for algorithm in ("winograd", "shifted"):
             with using(convolution=algorithm):
-                hold(conv, ops.conv, args, 1e-12, padding=padding)
+                compare(conv, ops.conv, args, 1e-12, padding=padding)
 
 
 COMPOSITE_CASES = {
@@ -197,7 +197,7 @@ def test_norm_silu_conv_equals_the_definition(emulator, kernel, case, algorithm,
     ]
     bound = (WINOGRAD if algorithm == "winograd" else BOUND)[dtype]
     with using(convolution=algorithm):
-        hold(kernel("norm_silu_conv"), ops.norm_silu_conv, args, bound, groups=4, eps=1e-5)
+        compare(kernel("norm_silu_conv"), ops.norm_silu_conv, args, bound, groups=4, eps=1e-5)
 
 
 def test_arguments_that_no_kernel_covers_use_the_definition(emulator, kernel):
@@ -210,7 +210,7 @@ def test_arguments_that_no_kernel_covers_use_the_definition(emulator, kernel):
     assert conv(x, w, b) is not None
     assert conv(x, w, b, stride=2) is None
     assert conv(x, pixel) is None
-    assert conv(x, narrow) is None  # the definition says what is wrong
+    assert conv(x, narrow) is None  # the definition raises the error
     assert conv(x[..., :2], narrow) is None  # gathered into one product
     assert conv(empty, w) is None
     assert conv(line, w) is None

@@ -60,7 +60,7 @@ def test_inputs_beyond_the_range_of_half_are_clipped(emulator):
     w[1, 1, 0] = 1e6, -1e6
     y, _ = convolved(x, w, "float16")
     np.testing.assert_array_equal(y.get()[0, 1, 1], [65504.0**2, -(65504.0**2)])
-    x[0, 1, 1, 3] = np.nan  # what is no number is not made one
+    x[0, 1, 1, 3] = np.nan  # NaN stays NaN
     assert np.isnan(convolved(x, w, "float16")[0].get()[0, 1, 1]).all()
 
 

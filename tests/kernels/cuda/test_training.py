@@ -102,7 +102,7 @@ def network(perturbed):
 
 
 def batch(step):
-    """What a step is told: data, labels, and what schedule and row say of its times."""
+    """The inputs of a step: data, labels, and coefficients for its timesteps."""
     rng, schedule = np.random.default_rng(step), SCHEDULES["cosine"]()
     t = rng.integers(1, 1000, SHAPE[0]).astype(float)
     a, b = PARAMETERIZATIONS["v"].coefficients(schedule, t)[:2]
