@@ -81,7 +81,7 @@ def add(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--whole", action="store_true",
-        help="by default networks S, M and L, and batches of 1, 16, 32, 64 and 128",
+        help="the full table: unless given, S, M and L, and batches of 1, 16, 32, 64 and 128",
     )  # fmt: skip
     parser.add_argument(
         "--task", action="append", choices=TASKS, dest="tasks",

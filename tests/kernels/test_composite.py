@@ -88,8 +88,8 @@ def test_it_equals_the_definition_at_the_sizes_of_a_network(
 @pytest.mark.parametrize("mean", [0.0, 1e3])
 @pytest.mark.parametrize(("size", "C", "F"), [(16, 32, 48), (7, 48, 32)])
 def test_single_precision_errors_are_bounded(size, C, F, mean) -> None:
-    """In the norm, to 20 roundings of each of the convolution's sum and the norm's, and where the mean
-    is large to what float32 can say of it.
+    """In the norm, to 20 roundings of the sums of convolution and norm, and for a large mean to the
+    precision that float32 has for it.
 
     The norm hands on a relative error of about sqrt(n) eps / 2 (and mean times eps, see the norm's
     own tests) to Winograd's convolution, whose own is 3 / 2 (sqrt(C) + 4) eps.
