@@ -1,1 +1,1 @@
-"""What the figures in the documentation were measured with: ``python -m benchmarks --help``."""
+"""The programs that measured the figures in the documentation: ``python -m benchmarks --help``."""

@@ -1,9 +1,9 @@
-"""The figures in the documentation: npdiff beside PyTorch, in one sitting.
+"""The tables of the documentation: npdiff compared with PyTorch in one session.
 
     python -m benchmarks --json figures.json        networks S, M, L; batches of 1 to 128: long
     python -m benchmarks --network digits --network digits-large --batch 128 --task sample
 
-It is ``npdiff bench --whole``, whose help explains every option; `pip install torch==2.13.0` first.
+It runs ``npdiff bench --whole``, whose help explains all options; `pip install torch==2.13.0` first.
 """
 
 import sys

@@ -1,15 +1,15 @@
-"""Training with the kernels beside training with the definitions: the same, but for rounding?
+"""Compare training with the kernels and training with the definitions: equal up to rounding?
 
     python -m benchmarks.agreement runs/agreement
     python -m benchmarks.agreement runs/agreement --steps 500 --seeds 0 1
     python -m benchmarks.agreement runs/agreement --plot docs/images/agreement.png
 
-Both compute the same function and round differently, and a training carries every difference on.
-For each seed a run with kernels and one without see the same draws. Reported are the mean losses
-over the last quarter of the steps and the Fréchet distance of samples, with their spread over the
-seeds, against which a difference between kernels and definitions has to be measured.
+Both compute the same function and round differently, and training propagates every difference.
+For each seed a run with kernels and a run without use the same random draws. The program reports
+the mean loss over the last quarter of the steps and the Fréchet distance of samples, and the range
+of both over the seeds, to which differences between kernels and definitions should be compared.
 
-Runs that are there already are resumed, or, if finished, read.
+Existing runs are resumed, or read if they are finished.
 """
 
 import argparse
@@ -28,12 +28,12 @@ from npdiff.runs import PRESETS, Config, Run
 from npdiff.training import train
 
 KINDS = {"kernels": nullcontext, "definitions": definitions_only}
-#: Samples of which the distance is taken, and how they are made.
+#: Number of samples for the distance, and sampling steps.
 COUNT, STEPS = 1000, 25
 
 
-def config(width: int, batch: int, steps: int, seed: int) -> Config:
-    """The preset ``digits``, narrower and with smaller batches so that many runs can be had."""
+def small_config(width: int, batch: int, steps: int, seed: int) -> Config:
+    """The preset ``digits``, narrower and with smaller batches, so that many runs are possible."""
     preset = PRESETS["digits"]
     return preset.replace(
         model={**preset.model, "width": width},
@@ -47,15 +47,15 @@ def config(width: int, batch: int, steps: int, seed: int) -> Config:
     )
 
 
-def result(wanted: Config, kind: str, path: Path) -> dict[str, object]:
-    """The losses and the distance of one run, trained first as far as it is not yet."""
-    answer = path / "agreement.json"
-    if answer.is_file():
-        return json.loads(answer.read_text())
+def result(config: Config, kind: str, path: Path) -> dict[str, object]:
+    """The losses and the distance of one run, which is trained first if it is not finished."""
+    file = path / "agreement.json"
+    if file.is_file():
+        return json.loads(file.read_text())
     if not (path / "model.safetensors").is_file():
         with KINDS[kind]():
-            steps = train(wanted, path, resume=path.is_dir())
-            for _ in tqdm(steps, desc=path.name, total=wanted.steps, mininterval=5.0):
+            steps = train(config, path, resume=path.is_dir())
+            for _ in tqdm(steps, desc=path.name, total=config.steps, mininterval=5.0):
                 pass
     checkpoint = Run.load(path)
     labels = np.arange(COUNT) % 10
@@ -65,22 +65,22 @@ def result(wanted: Config, kind: str, path: Path) -> dict[str, object]:
     measured = metrics.evaluate(images, labels)["generated"]
     found = {
         "kind": kind,
-        "seed": wanted.seed,
+        "seed": config.seed,
         "losses": [json.loads(line)["loss"] for line in lines],
         "frechet": measured["frechet"],
         "accuracy": measured["accuracy"],
     }
-    answer.write_text(json.dumps(found) + "\n")
+    file.write_text(json.dumps(found) + "\n")
     return found
 
 
 def late(losses: list[float]) -> float:
-    """The mean over the last quarter."""
+    """The mean over the last quarter of the steps."""
     return statistics.fmean(losses[-len(losses) // 4 :])
 
 
 def table(found: list[dict[str, object]]) -> str:
-    """A line a run, then the differences of kernels and definitions beside the spread."""
+    """One line for each run, then the differences between kernels and between seeds."""
     lines = [f"{'run':20}{'loss, last quarter':>20}{'Fréchet':>10}{'accuracy':>10}"]
     for run in found:
         name = f"{run['kind']}, seed {run['seed']}"
@@ -93,14 +93,14 @@ def table(found: list[dict[str, object]]) -> str:
     for what, of in measured.items():
         values = {kind: [of(run) for run in found if run["kind"] == kind] for kind in KINDS}
         means = {kind: statistics.fmean(own) for kind, own in values.items()}
-        spread = max(max(own) - min(own) for own in values.values())
-        apart = abs(means["kernels"] - means["definitions"])
-        lines.append(f"{what}: the means differ by {apart:.3g}, the seeds by up to {spread:.3g}")
+        by_seed = max(max(own) - min(own) for own in values.values())
+        by_kind = abs(means["kernels"] - means["definitions"])
+        lines.append(f"{what}: the means differ by {by_kind:.3g}, the seeds by up to {by_seed:.3g}")
     return "\n".join(lines)
 
 
 def plot(found: list[dict[str, object]], path: str) -> None:
-    """The loss curves, smoothed, one color a kind."""
+    """The smoothed loss curves, one color for each kind."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -125,17 +125,21 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("folder", type=Path, help="where the runs are kept")
-    parser.add_argument("--steps", type=int, default=2000, help="of each run (2000)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(0 1 2)")
-    parser.add_argument("--width", type=int, default=16, help="of the network (16)")
-    parser.add_argument("--batch", type=int, default=16, help="images a step (16)")
-    parser.add_argument("--kinds", choices=KINDS, nargs="+", default=list(KINDS), help="(both)")
+    parser.add_argument("folder", type=Path, help="folder of the runs")
+    parser.add_argument("--steps", type=int, default=2000, help="steps of each run (2000)")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds of the runs (0 1 2)"
+    )
+    parser.add_argument("--width", type=int, default=16, help="width of the network (16)")
+    parser.add_argument("--batch", type=int, default=16, help="images per step (16)")
+    parser.add_argument(
+        "--kinds", choices=KINDS, nargs="+", default=list(KINDS), help="which runs (both)"
+    )
     parser.add_argument("--plot", metavar="FILE", help="draw the loss curves")
     options = parser.parse_args()
     found = [
         result(
-            config(options.width, options.batch, options.steps, seed),
+            small_config(options.width, options.batch, options.steps, seed),
             kind,
             options.folder / f"{kind}-{seed}",
         )

@@ -1,9 +1,9 @@
-"""What this machine can do at best, on one core: multiply, copy, compute, and get memory.
+"""The highest speeds of this machine on one core: products, copies, functions, and memory.
 
     python -m benchmarks.ceilings
     python -m benchmarks.ceilings --only products memory
 
-Everything is float32 in NumPy. Tasks of one table take turns and the fastest run counts. Takes
+Everything is float32 in NumPy. The tasks of a table take turns and the fastest turn counts. Takes
 half a minute.
 """
 
@@ -18,10 +18,10 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.timing import fastest
 
-#: Rows of a table, and its caption.
-DiscreteSchedule = tuple[str, list[tuple[str, str]]]
+#: The caption and the rows of a table.
+Table = tuple[str, list[tuple[str, str]]]
 
-#: Rows, inner size and columns of matrix products: large and square, then as convolutions have it.
+#: Rows, inner size and columns of matrix products: a large square one, then those of convolutions.
 PRODUCTS = [
     (2048, 2048, 2048),
     (512, 576, 64),
@@ -29,17 +29,17 @@ PRODUCTS = [
     (65536, 576, 64),
     (16384, 1152, 128),
 ]
-#: As Winograd's convolution has it: tiles, C, F, for each of 36 points.
+#: Those of Winograd's convolution: tiles, C, F, for each of 36 points.
 POINTS = [(512, 32, 32), *((tiles, 64, 64) for tiles in (16, 64, 256, 1024)), (256, 128, 128)]
 
 
 def normal(*shape: int) -> np.ndarray:
-    """Standard normal numbers, the same in every run."""
+    """A standard normal array, the same in every run."""
     return np.random.default_rng(0).standard_normal(shape, np.float32)
 
 
-def products() -> DiscreteSchedule:
-    """Matrix products of one core, and stacks of 36."""
+def products() -> Table:
+    """Single matrix products, and stacks of 36."""
     tasks: dict[str, Callable[[], object]] = {}
     work = {}
     for M, K, N in PRODUCTS:
@@ -56,8 +56,8 @@ def products() -> DiscreteSchedule:
     return "matrix products", [(k, f"{work[k] / took[k] / 1e9:6.0f} GFLOP/s") for k in tasks]
 
 
-def transforms() -> DiscreteSchedule:
-    """A 6 x 6 matrix times 6 rows, as Winograd's transforms are, by the length of the rows."""
+def transforms() -> Table:
+    """A 6 x 6 matrix times 6 rows, like Winograd's transforms, by the length of the rows."""
     matrix, tasks = normal(6, 6), {}
     for log in range(7, 21):
         x, out = normal(6, 2**log), np.empty((6, 2**log), np.float32)
@@ -67,8 +67,8 @@ def transforms() -> DiscreteSchedule:
     return "small matrices", [(k, f"{72 * n / s / 1e9:6.1f} GFLOP/s") for k, s, n in rows]
 
 
-def passes() -> DiscreteSchedule:
-    """Numbers a second that pass through a function, in the second-level cache and in memory."""
+def passes() -> Table:
+    """Elements per second of a function, in the second-level cache and in memory."""
     tasks: dict[str, Callable[[], object]] = {}
     for size in (2**15, 2**25):
         x, y, out = normal(size), normal(size), np.empty(size, np.float32)
@@ -80,15 +80,15 @@ def passes() -> DiscreteSchedule:
         tasks[f"square root, {where}"] = lambda x=y * y, out=out: np.sqrt(x, out=out)
     took = fastest(tasks, 4.0)
     sizes = {k: 2**15 if "KiB" in k else 2**25 for k in tasks}
-    return "elementwise", [(k, f"{sizes[k] / took[k] / 1e9:6.2f} G numbers/s") for k in tasks]
+    return "elementwise", [(k, f"{sizes[k] / took[k] / 1e9:6.2f} G elements/s") for k in tasks]
 
 
-def memory() -> DiscreteSchedule:
-    """Filling an array that is fresh from the operating system, and one that has been used.
+def memory() -> Table:
+    """Fill an array with new pages from the operating system, and an array that was used before.
 
-    NumPy asks the system for large pages; without that each fault brings 4096 bytes.
+    NumPy requests large pages; without them each page fault provides 4096 bytes.
     """
-    size = 64 * 2**20  # beyond what the C library keeps when it is freed
+    size = 64 * 2**20  # larger than what the C library keeps when it is freed
     used = np.ones(size, np.uint8)
     makers: dict[str, Callable[[], np.ndarray]] = {
         "fresh, pages of 4096 bytes": lambda: np.frombuffer(mmap.mmap(-1, size), np.uint8),
@@ -111,7 +111,7 @@ def memory() -> DiscreteSchedule:
 TABLES = {f.__name__: f for f in (products, transforms, passes, memory)}
 
 
-def tables(names: list[str]) -> Iterator[DiscreteSchedule]:
+def tables(names: list[str]) -> Iterator[Table]:
     """The tables, one after the other, with BLAS on one thread."""
     with threadpool_limits(1):
         for name in names:

@@ -1,10 +1,10 @@
-"""Each choice that the kernels make, beside what it was chosen over.
+"""Each design choice of the kernels, compared with its alternatives.
 
     python -m benchmarks.choices
     python -m benchmarks.choices --only shards
 
-Both ways take turns in one process and the fastest turn counts; float32. All but "shards" run on
-one core. Takes a minute.
+Alternatives take turns in one process and the fastest turn counts; float32. All but "shards" run
+on one core. Takes a minute.
 """
 
 import argparse
@@ -21,29 +21,31 @@ from benchmarks.timing import fastest
 from npdiff import ops
 from npdiff.acceleration import definitions_only
 
-#: A table: its caption, and the seconds of each way.
-DiscreteSchedule = tuple[str, dict[str, float]]
+#: A table: its caption, and the seconds of each alternative.
+Table = tuple[str, dict[str, float]]
 
 
-def pixels() -> DiscreteSchedule:
-    """Every fourth column of 16 images to a place of its own, as Winograd's tiles are cut."""
+def pixels() -> Table:
+    """Copy every fourth column of 16 images to a separate array, as for Winograd's tiles."""
     tasks: dict[str, Callable[[], object]] = {}
     for C in (32, 128):
         x, out = normal(16, 32, 32, C), np.empty((16, 32, 8, C), np.float32)
         item = np.dtype((np.void, 4 * C))
         whole, to = x.view(item)[..., 0], out.view(item)[..., 0]
-        tasks[f"{C} channels, number by number"] = lambda x=x, out=out: np.copyto(out, x[:, :, ::4])
-        tasks[f"{C} channels, a pixel an item"] = lambda x=whole, out=to: np.copyto(
+        tasks[f"{C} channels, element by element"] = lambda x=x, out=out: np.copyto(
+            out, x[:, :, ::4]
+        )
+        tasks[f"{C} channels, pixel by pixel"] = lambda x=whole, out=to: np.copyto(
             out, x[:, :, ::4]
         )
     return "strided copies", fastest(tasks)
 
 
-def passes() -> DiscreteSchedule:
+def passes() -> Table:
     """a x + b and SiLU of 64 images of 32 x 32 x 64: five passes."""
     x = normal(64, 32, 64 * 32)
     a, b = normal(64, 1, 64 * 32), normal(64, 1, 64 * 32)
-    kept = np.empty_like(x), np.empty_like(x)
+    scratch = np.empty_like(x), np.empty_like(x)
 
     def plain() -> np.ndarray:
         y = a * x + b
@@ -67,43 +69,43 @@ def passes() -> DiscreteSchedule:
 
     tasks: dict[str, Callable[[], object]] = {
         "all at once, fresh arrays": plain,
-        "all at once, scratch": lambda: into(slice(None), *kept),
+        "all at once, scratch": lambda: into(slice(None), *scratch),
         **{f"blocks of {size}, scratch": blocked(size) for size in (16, 4, 2, 1)},
     }
     return "norm and activation", fastest(tasks, 3.0)
 
 
-def transposed() -> DiscreteSchedule:
-    """36 products of 256 tiles with weights that are to be transposed."""
+def transposed() -> Table:
+    """36 products of 256 tiles with transposed weights."""
     tasks: dict[str, Callable[[], object]] = {}
     for C in (32, 64, 128):
         dM, U, out = normal(36, 256, C), normal(36, C, C), np.empty((36, 256, C), np.float32)
-        view, turned = U.swapaxes(1, 2), np.ascontiguousarray(U.swapaxes(1, 2))
+        view, copy = U.swapaxes(1, 2), np.ascontiguousarray(U.swapaxes(1, 2))
         tasks[f"{C} channels, transposed view"] = lambda a=dM, b=view, out=out: np.matmul(
             a, b, out=out
         )
-        tasks[f"{C} channels, transposed copy"] = lambda a=dM, b=turned, out=out: np.matmul(
+        tasks[f"{C} channels, transposed copy"] = lambda a=dM, b=copy, out=out: np.matmul(
             a, b, out=out
         )
     return "weights of the pullback", fastest(tasks, 2.0)
 
 
-def cut() -> DiscreteSchedule:
-    """36 products of tiles and weights, whole or cut along the tiles into smaller ones."""
+def cut() -> Table:
+    """36 products of tiles and weights, whole or divided along the tiles into smaller ones."""
     tasks: dict[str, Callable[[], object]] = {}
-    for C, tiles, pieces in ((32, 2048, 4), (64, 512, 4), (128, 256, 8)):
+    for C, tiles, parts in ((32, 2048, 4), (64, 512, 4), (128, 256, 8)):
         V, U, M = normal(36, tiles, C), normal(36, C, C), np.empty((36, tiles, C), np.float32)
-        shape = (36, pieces, tiles // pieces, C)
+        shape = (36, parts, tiles // parts, C)
         V_cut, U_cut, M_cut = V.reshape(shape), U[:, None], M.reshape(shape)
         tasks[f"{C} channels, {tiles} tiles"] = lambda V=V, U=U, M=M: np.matmul(V, U, out=M)
-        tasks[f"{C} channels, {pieces} times {tiles // pieces}"] = (
-            lambda V=V_cut, U=U_cut, M=M_cut: np.matmul(V, U, out=M)
+        tasks[f"{C} channels, {parts} times {tiles // parts}"] = lambda V=V_cut, U=U_cut, M=M_cut: (
+            np.matmul(V, U, out=M)
         )
     return "products of tiles", fastest(tasks, 3.0)
 
 
-def convolution() -> DiscreteSchedule:
-    """Convolutions with 3 x 3, forward and back: patches as defined, and Winograd's."""
+def convolution() -> Table:
+    """Convolutions with 3 x 3, forward and back: the definition's patches, and Winograd's."""
     tasks: dict[str, Callable[[], object]] = {}
     for C, size in ((32, 32), (64, 32), (64, 16), (128, 16), (128, 8)):
         x, w = normal(32, size, size, C), normal(3, 3, C, C)
@@ -121,8 +123,8 @@ def convolution() -> DiscreteSchedule:
     return "convolution of 32 images", fastest(tasks, 8.0)
 
 
-def upsampled() -> DiscreteSchedule:
-    """A 16 x 16 image upsampled and convolved with 3 x 3, and the same as four 2 x 2."""
+def upsampled() -> Table:
+    """Upsampling and a convolution with 3 x 3, in sequence and as four with 2 x 2."""
     x, w, small, b = normal(32, 16, 16, 64), normal(3, 3, 64, 64), normal(2, 2, 64, 64), normal(64)
 
     def in_turn() -> object:
@@ -148,8 +150,8 @@ def upsampled() -> DiscreteSchedule:
     return "upsampling, then 3 x 3", fastest(tasks, 3.0)
 
 
-def optimizer() -> DiscreteSchedule:
-    """AdamW on six million weights, every operation on all of them or on a chunk at a time."""
+def optimizer() -> Table:
+    """AdamW on six million weights, each operation on all of them or on a chunk at a time."""
     size = 6 * 2**20
     theta, g, m = normal(size), normal(size), normal(size)
     v = m * m
@@ -184,7 +186,7 @@ def optimizer() -> DiscreteSchedule:
     return "AdamW", fastest(tasks, 3.0)
 
 
-def shards() -> DiscreteSchedule:
+def shards() -> Table:
     """Half a residual block forward and back, 32 images of 32 x 32 x 64, on two cores."""
     x, w, one = normal(32, 32, 32, 64), 0.05 * normal(3, 3, 64, 64), np.ones(64, np.float32)
     pool = ThreadPoolExecutor(2)
@@ -222,8 +224,8 @@ TABLES = {
 }
 
 
-def show(tables: Iterable[DiscreteSchedule]) -> None:
-    """Milliseconds, and times as fast as the first way for the same."""
+def print_tables(tables: Iterable[Table]) -> None:
+    """Print milliseconds, and the speed relative to the first alternative."""
     for caption, found in tables:
         print(f"\n{caption}")
         first: dict[str, float] = {}
@@ -245,7 +247,7 @@ def main() -> None:
             print("\nshards: needs two cores")
             continue
         with threadpool_limits(1):
-            show([TABLES[name]()])
+            print_tables([TABLES[name]()])
 
 
 if __name__ == "__main__":

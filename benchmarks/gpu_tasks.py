@@ -1,4 +1,4 @@
-"""What :mod:`benchmarks.gpu` times: npdiff launch by launch, npdiff as a graph, PyTorch."""
+"""The tasks of :mod:`benchmarks.gpu`: npdiff launch by launch, npdiff as a graph, PyTorch."""
 
 import importlib.util
 from collections.abc import Callable
@@ -12,9 +12,9 @@ from npdiff.acceleration import definitions_only
 from npdiff.backend import Array, to_host
 from npdiff.bench.networks import Network, Workload, workload
 from npdiff.bench.tasks import STEPS, Npdiff
-from npdiff.kernels.adamw import Vectors
 from npdiff.kernels.cuda.settings import using
 from npdiff.kernels.cuda.steps import SamplingStep, TrainingStep
+from npdiff.kernels.vectors import Vectors
 from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.pullback import forward_only
 from npdiff.random import Key
@@ -22,15 +22,16 @@ from npdiff.schedules import SCHEDULES
 from npdiff.spacings import trailing
 from npdiff.training.flat import Layout
 
-#: From a task's name to what does it once, to its end.
+#: Maps the name of a task to a function that runs it once, to its end.
 Tasks = Callable[[str], Callable[[], None]]
 
 
-def apart(xp: Any, network: Network, precision: str) -> tuple[float, float]:
-    """The relative distance of values and of gradients from the textbook's in float64 on the host.
+def relative_errors(xp: Any, network: Network, precision: str) -> tuple[float, float]:
+    """Relative errors of values and gradients against the definitions in float64 on the host.
 
-    ``"float64"`` is of the device in float64 as well. Each gradient is measured by its own norm and
-    a hundredth of all gradients', for one that vanishes is rounding and nothing else.
+    With ``"float64"`` the device computes in float64 as well. The error of each gradient is divided
+    by its norm plus a hundredth of the norm of all gradients, since a vanishing gradient is only
+    rounding error.
     """
     work = workload(network, 2)
 
@@ -54,8 +55,8 @@ def apart(xp: Any, network: Network, precision: str) -> tuple[float, float]:
 class Graphed:
     """Training and sampling of a workload by steps that are captured as graphs.
 
-    Training draws its times on the host, as PyTorch's contender draws its own on the device, and
-    its noise on the device.
+    Training draws timesteps on the host and noise on the device; PyTorch's contender draws both on
+    the device.
     """
 
     def __init__(self, work: Workload, xp: Any, cuda: Any = None) -> None:
@@ -75,8 +76,8 @@ class Graphed:
         flat = [xp.zeros(layout.size, dtype=xp.float32) for _ in range(5)]
         model, average = (layout.views(flat[i], network) for i in (0, 3))
         for copy in (model, average):
-            for place, leaf in zip(tree.leaves(copy), tree.leaves(network), strict=True):
-                place[...] = xp.asarray(leaf)
+            for target, leaf in zip(tree.leaves(copy), tree.leaves(network), strict=True):
+                target[...] = xp.asarray(leaf)
         step = TrainingStep(
             model, layout.views(flat[4], network), flat[4], Vectors(*flat[:4]), self.work.x.shape,
             decayed=layout.decayed, weight_decay=0.01, limit=1.0, cuda=self.cuda,
@@ -86,7 +87,7 @@ class Graphed:
         return step
 
     def _coefficients(self, t: float, s: float) -> dict[str, float]:
-        """Of a step of DDIM from t to s; both maps are linear, so units tell them."""
+        """Coefficients of a DDIM step from t to s, found by unit inputs to linear maps."""
         one, zero, schedule = np.ones((1, 1)), np.zeros((1, 1)), self.schedule
         p, q = (
             self.parameterization.solve(schedule, x, y, t)[0].item()
@@ -114,16 +115,16 @@ class Graphed:
             self.sampling(float(self.schedule.timestep(t)), **move)
 
     def run(self, task: str) -> None:
-        """Do a task once, to its end."""
+        """Run a task once, to its end."""
         getattr(self, task)()
         if hasattr(self.xp, "cuda"):
             self.xp.cuda.Device().synchronize()
 
 
 def contenders(work: Workload, xp: Any, precision: str) -> dict[str, Tasks]:
-    """What there is to compare in a precision, by name; PyTorch's default setting before others."""
+    """The contenders in a precision, by name; PyTorch's default setting comes first."""
 
-    def own(contender: Any) -> Tasks:
+    def with_precision(contender: Any) -> Tasks:
         def of(task: str) -> Callable[[], None]:
             def run() -> None:
                 with using(precision=precision):
@@ -133,7 +134,10 @@ def contenders(work: Workload, xp: Any, precision: str) -> dict[str, Tasks]:
 
         return of
 
-    found = {"npdiff": own(Npdiff(work, 1)), "npdiff, graph": own(Graphed(work, xp))}
+    found = {
+        "npdiff": with_precision(Npdiff(work, 1)),
+        "npdiff, graph": with_precision(Graphed(work, xp)),
+    }
     if importlib.util.find_spec("torch"):
         found |= {
             f"PyTorch{name}": _torch(work, variant, precision)
@@ -150,7 +154,7 @@ def _torch(work: Workload, variant: str, precision: str) -> Tasks:
     contender = Torch(work, 1, variant)
 
     def of(task: str) -> Callable[[], None]:
-        def run() -> None:  # the switches are the process's, so that every turn sets its own
+        def run() -> None:  # these settings are process-wide, so every turn sets them
             torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
             torch.backends.cudnn.allow_tf32 = precision == "tf32"
             contender.run(task)
@@ -163,7 +167,7 @@ def _torch(work: Workload, variant: str, precision: str) -> Tasks:
 def algorithms(
     xp: Any, shape: tuple[int, ...], features: int, precision: str
 ) -> dict[str, Callable[[], None]]:
-    """One convolution by every way, forward, and after each forward and back."""
+    """One convolution by every algorithm, forward, and forward and back."""
     x = xp.asarray(np.random.default_rng(0).standard_normal(shape), "float32")
     w = xp.asarray(np.random.default_rng(1).standard_normal((3, 3, shape[-1], features)), "float32")
     synchronize = xp.cuda.Device().synchronize if hasattr(xp, "cuda") else lambda: None

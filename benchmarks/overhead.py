@@ -1,13 +1,13 @@
-"""What sampling takes beside the network: the share of the time in which no network runs.
+"""The overhead of sampling: the fraction of the time in which no network runs.
 
     python -m benchmarks.overhead                   the shipped model, DDIM, 16 samples, guided
     python -m benchmarks.overhead --batch 1 --steps 20 --sampler heun --json
 
-Two shares are printed. Beside the *network*: all time in which no shard of any thread is within a
-call of it; that is the tables made before the first step, guidance, clipping, the sampler's own
-arithmetic, and handing shards to threads and putting their results together. Beside its
-*evaluation*: the same without the threads, whose work is the network's. Of several samplings the
-medians are printed, and the least, which other programs disturb the least.
+Two fractions are printed. Outside the *network*: all time in which no thread is inside a call of
+the network; that is guidance, clipping, the sampler's own arithmetic, distributing shards to
+threads, and combining their results. Outside its *evaluation*: the same, but without the work for
+the threads. The median of several samplings is printed, and the minimum, which other programs
+disturb the least.
 """
 
 import argparse
@@ -39,18 +39,18 @@ def covered(spans: Sequence[tuple[float, float]]) -> float:
 
 @contextmanager
 def recorded(owner: Any, name: str) -> Iterator[list[tuple[float, float]]]:
-    """When the function ``name`` of ``owner`` was running, within this block."""
+    """The intervals in which the function ``name`` of ``owner`` ran, within this block."""
     spans: list[tuple[float, float]] = []
     call = getattr(owner, name)
 
-    def watched(*args: Any, **kwargs: Any) -> Any:
+    def timed_call(*args: Any, **kwargs: Any) -> Any:
         start = time.perf_counter()
         try:
             return call(*args, **kwargs)
         finally:
             spans.append((start, time.perf_counter()))
 
-    setattr(owner, name, watched)
+    setattr(owner, name, timed_call)
     try:
         yield spans
     finally:
@@ -58,15 +58,15 @@ def recorded(owner: Any, name: str) -> Iterator[list[tuple[float, float]]]:
 
 
 def timed(once: Callable[[], object]) -> dict[str, float]:
-    """Seconds that ``once`` took, and the shares of them beside the network and its evaluation."""
+    """Seconds that ``once`` took, and their fractions outside the network and its evaluation."""
     with recorded(nn.UNet, "__call__") as calls, recorded(network, "forward") as evaluations:
         start = time.perf_counter()
         once()
         total = time.perf_counter() - start
     return {
         "seconds": total,
-        "beside_network": 1.0 - covered(calls) / total,
-        "beside_evaluation": 1.0 - covered(evaluations) / total,
+        "outside_network": 1.0 - covered(calls) / total,
+        "outside_evaluation": 1.0 - covered(evaluations) / total,
     }
 
 
@@ -78,12 +78,17 @@ def main() -> int:
     )
     parser.add_argument("--model", help="a run folder or a model file (default: the shipped model)")
     parser.add_argument("--batch", type=int, default=16, help="samples at a time (default: 16)")
-    parser.add_argument("--steps", type=int, default=50, help="of the sampler (default: 50)")
-    parser.add_argument("--sampler", default="ddim", help="its name (default: ddim)")
-    parser.add_argument("--guidance", type=float, default=2.0, help="1 is none (default: 2)")
-    parser.add_argument("--threads", type=int, help="of the network (default: one a CPU)")
-    parser.add_argument("--rounds", type=int, default=5, help="samplings (default: 5)")
-    parser.add_argument("--json", action="store_true", help="print it as JSON, for programs")
+    parser.add_argument("--steps", type=int, default=50, help="steps of the sampler (default: 50)")
+    parser.add_argument("--sampler", default="ddim", help="name of the sampler (default: ddim)")
+    parser.add_argument(
+        "--guidance",
+        type=float,
+        default=2.0,
+        help="guidance scale; 1 means no guidance (default: 2)",
+    )
+    parser.add_argument("--threads", type=int, help="number of threads (default: one for each CPU)")
+    parser.add_argument("--rounds", type=int, default=5, help="number of samplings (default: 5)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
     checkpoint = load(arguments.model)
     classes = checkpoint.config.model.get("classes")
@@ -95,7 +100,7 @@ def main() -> int:
             sampler=arguments.sampler, steps=arguments.steps, guidance=arguments.guidance,
         )  # fmt: skip
 
-    once()  # the first time is for the caches
+    once()  # fills the caches
     rounds = [timed(once) for _ in range(arguments.rounds)]
     if arguments.json:
         print(json.dumps({"settings": vars(arguments), "rounds": rounds}, indent=2))
@@ -106,8 +111,10 @@ def main() -> int:
         f"{arguments.guidance:g}: {statistics.median(of['seconds']):.3f} s"
     )
     for name in ("network", "evaluation"):
-        shares = of[f"beside_{name}"]
-        print(f"beside the {name}: {statistics.median(shares):.2%} (least {min(shares):.2%})")
+        fractions = of[f"outside_{name}"]
+        print(
+            f"outside the {name}: {statistics.median(fractions):.2%} (minimum {min(fractions):.2%})"
+        )
     return 0
 
 

@@ -1,12 +1,12 @@
-"""How time and memory grow: with the batch, the resolution, the width, the length of attention.
+"""Scaling of time and memory with batch size, resolution, width, and length of attention.
 
     python -m benchmarks.scaling --json scaling.json        about ten minutes
     python -m benchmarks.scaling --quick                    two points of every curve
     python -m benchmarks.scaling --from scaling.json --plot docs/images/scaling.png
 
 One training step of npdiff and of PyTorch's best eager setting (channels_last, fused AdamW), in
-one sitting and in turns, as `npdiff bench` does it. All networks are S with one thing changed;
-attention is a block of its own, forward and pullback. PyTorch is optional.
+turns in one session, as in `npdiff bench`. All networks are S with one property changed; attention
+is a separate block, forward and pullback. PyTorch is optional.
 """
 
 import argparse
@@ -17,25 +17,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from npdiff.bench.contenders import ContenderError, check, known
-from npdiff.bench.machine import described
-from npdiff.bench.measure import Plan, compared, peak
+from npdiff.bench.contenders import ContenderError, check_contenders, is_available
+from npdiff.bench.machine import describe_machine
+from npdiff.bench.measure import Plan, compare, peak
 from npdiff.bench.networks import NETWORKS, Network
-from npdiff.cli.common import bar, output, whole
+from npdiff.cli.common import output, whole
 from npdiff.errors import InputError
 from npdiff.files import atomic
-from npdiff.runtime.shards import thread_count
+from npdiff.runtime.progress import progress_bar
+from npdiff.runtime.threads import thread_count
 
 BEST = "torch-channels-last-fused"
 
 
 class Curve(NamedTuple):
-    """One thing that grows.
+    """A series of networks in which one property grows.
 
     Attributes
     ----------
-    about : what it is, for the axis
-    points : (what it comes to, network, batch)
+    about : a description of the property, for the axis
+    points : (value of the property, network, batch size)
     """
 
     about: str
@@ -43,9 +44,9 @@ class Curve(NamedTuple):
 
 
 def at_resolution(side: int) -> Network:
-    """S on images of ``side`` pixels, with a level more or fewer, so that attention stays at 8x8.
+    """S on images of ``side`` pixels, with more or fewer levels, so that attention stays at 8x8.
 
-    The multipliers are 1, 2, 2, 2, ...: every level below the first is twice as wide.
+    The multipliers are 1, 2, 2, 2, ...: all levels after the first are twice as wide.
     """
     levels = (side // 8).bit_length()
     s = NETWORKS["S"]
@@ -65,26 +66,26 @@ def of_length(side: int) -> Network:
 
 
 def curves(quick: bool) -> dict[str, Curve]:
-    """All curves, or two early points of each."""
+    """All curves, or the first two points of each."""
 
-    def some(values: Sequence[int]) -> Sequence[int]:
+    def chosen(values: Sequence[int]) -> Sequence[int]:
         return values[:2] if quick else values
 
     return {
         "batch": Curve(
-            "images in a batch (S)", [(n, NETWORKS["S"], n) for n in some((1, 4, 16, 64, 128))]
+            "images in a batch (S)", [(n, NETWORKS["S"], n) for n in chosen((1, 4, 16, 64, 128))]
         ),
         "resolution": Curve(
             "pixels along a side, batches of 8",
-            [(n, at_resolution(n), 8) for n in some((16, 32, 64, 128))],
+            [(n, at_resolution(n), 8) for n in chosen((16, 32, 64, 128))],
         ),
         "width": Curve(
             "channels at the first level, batches of 16",
-            [(n, of_width(n), 16) for n in some((16, 32, 64, 128))],
+            [(n, of_width(n), 16) for n in chosen((16, 32, 64, 128))],
         ),
         "attention": Curve(
             "positions, 64 channels, 4 heads, batches of 4",
-            [(n * n, of_length(n), 4) for n in some((8, 16, 32, 64))],
+            [(n * n, of_length(n), 4) for n in chosen((8, 16, 32, 64))],
         ),
     }
 
@@ -92,16 +93,16 @@ def curves(quick: bool) -> dict[str, Curve]:
 def measured(
     chosen: dict[str, Curve], names: list[str], *, threads: int, rounds: int, memory: bool
 ) -> dict[str, Any]:
-    """The figures: machine, matrix product, and for each curve its rows in order."""
+    """The figures: machine, matrix products, and for each curve its rows in order."""
     plan = Plan([], [], ["train"], names, threads=threads, rounds=rounds, memory=memory)
     peaks = peak(plan)
     best = max(peaks.values())
     facts: dict[str, Any] = {
-        "machine": described(threads, "numpy"), "gemm": {**peaks, "peak": best}, "curves": {},
+        "machine": describe_machine(threads, "numpy"), "gemm": {**peaks, "peak": best}, "curves": {},
     }  # fmt: skip
     each = len(names) * (rounds + 1 + memory)
     total = each * sum(len(curve.points) for curve in chosen.values())
-    with bar(total, "turn", "timing") as progress:
+    with progress_bar(total, "turn", "timing") as progress:
 
         def tick(what: str) -> None:
             progress.set_postfix_str(what, refresh=False)
@@ -111,14 +112,14 @@ def measured(
             rows = [
                 {"at": at, **dataclasses.asdict(row)}
                 for at, network, batch in curve.points
-                for row in compared(plan, network, batch, best, tick)
+                for row in compare(plan, network, batch, best, tick)
             ]
             facts["curves"][name] = {"about": curve.about, "rows": rows}
     return facts
 
 
-def told(facts: dict[str, Any]) -> str:
-    """The figures for a reader."""
+def report(facts: dict[str, Any]) -> str:
+    """The figures as text."""
     lines = []
     for name, curve in facts["curves"].items():
         lines += [f"\n{name}: {curve['about']}"]
@@ -137,7 +138,7 @@ def told(facts: dict[str, Any]) -> str:
 
 
 def plot(facts: dict[str, Any], path: Path) -> None:
-    """Two rows of panels: time above, memory below; a column for each curve, axes logarithmic."""
+    """Panels with logarithmic axes: time above, memory below, one column for each curve."""
     from matplotlib.figure import Figure
 
     chosen = facts["curves"]
@@ -175,14 +176,14 @@ def parser() -> argparse.ArgumentParser:
         "--curve", action="append", choices=curves(True), help="which curves (default: all)"
     )
     top.add_argument("--contender", action="append", metavar="NAME", help="as for `npdiff bench`")
-    top.add_argument("--threads", type=whole(1), help="of every contender")
-    top.add_argument("--rounds", type=whole(1), help="turns that count (default: 3)")
+    top.add_argument("--threads", type=whole(1), help="number of threads of every contender")
+    top.add_argument("--rounds", type=whole(1), help="number of turns that count (default: 3)")
     top.add_argument(
         "--memory", action=argparse.BooleanOptionalAction, default=True,
         help="measure peak memory (default: yes)",
     )  # fmt: skip
     top.add_argument("--json", metavar="FILE.json", help="write all figures to a file")
-    top.add_argument("--from", metavar="FILE.json", dest="source", help="read them, do not measure")
+    top.add_argument("--from", metavar="FILE.json", dest="source", help="read figures instead of measuring")
     top.add_argument("--plot", metavar="FILE.png", help="draw them")
     return top
 
@@ -196,8 +197,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.source:
             facts = json.loads(Path(options.source).read_text(encoding="utf-8"))
         else:
-            names = options.contender or ["npdiff", *([BEST] if known(BEST) else [])]
-            check(names)
+            names = options.contender or ["npdiff", *([BEST] if is_available(BEST) else [])]
+            check_contenders(names)
             every = curves(options.quick)
             facts = measured(
                 {name: every[name] for name in options.curve or every},
@@ -209,7 +210,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (InputError, ContenderError, OSError, ValueError) as error:
         print(f"benchmarks.scaling: {error}", file=sys.stderr)
         return 2
-    print(told(facts))
+    print(report(facts))
     if file:
         with atomic(file) as out:
             out.write((json.dumps(facts, indent=2) + "\n").encode())

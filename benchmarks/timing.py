@@ -1,16 +1,16 @@
-"""Fair times of small things in one process: they take turns, and the fastest turn counts."""
+"""Times of short tasks in one process: they take turns, and the fastest turn counts."""
 
 import time
 from collections.abc import Callable, Mapping
 
-#: Seconds that a turn takes at least: quick tasks run again and again in it, caches warm.
+#: Shortest duration of a turn in seconds: short tasks are repeated within it, with warm caches.
 TURN = 2e-3
 
 Clock = Callable[[], float]
 
 
 def run(task: Callable[[], object], times: int, clock: Clock) -> float:
-    """Seconds of one run, of several."""
+    """Mean seconds of a run."""
     start = clock()
     for _ in range(times):
         task()
@@ -24,17 +24,17 @@ def fastest(
     clock: Clock = time.thread_time,
     least: int = 5,
 ) -> dict[str, float]:
-    """Seconds of one run of each task in its fastest turn; all took turns for some seconds.
+    """Seconds of a run of each task in its fastest turn.
 
-    A machine that is shared only ever makes a run slower, so the fastest is nearest to the truth.
+    Other programs can only make a run slower, so the fastest turn is the best estimate.
 
     Parameters
     ----------
-    tasks : by name
-    seconds : for all turns together, at least
-    clock : the time that the calling thread was on a processor, which waiting for one is no part
-        of; for what several threads do ``time.perf_counter``
-    least : turns of each
+    tasks : functions by name
+    seconds : shortest duration of all turns together
+    clock : by default the CPU time of the calling thread, without waiting times; for tasks of
+        several threads use ``time.perf_counter``
+    least : smallest number of turns of each task
     """
     first = {name: min(run(task, 1, clock) for _ in range(2)) for name, task in tasks.items()}
     times = {name: max(1, round(TURN / took)) for name, took in first.items()}

@@ -4,13 +4,13 @@ Every function of npdiff takes the module from its arguments, ``xp = namespace(x
 global switch, so two backends can be compared in one process.
 """
 
-import itertools
 import sys
 from typing import Any
 
 import numpy as np
 
 from npdiff.errors import InputError
+from npdiff.slices import split_evenly
 
 #: An array of any backend: those of NumPy and CuPy share an interface but no base class.
 Array = Any
@@ -121,6 +121,4 @@ def blocks(n: int, elements: int, xp: Any) -> list[slice]:
     xp : the array module: blocks are large on a GPU, and fit the second-level cache on a CPU
     """
     limit = 2**18 if xp is np else 2**27
-    count = min(n, max(1, -(-n * elements // limit)))
-    edges = [i * n // count for i in range(count + 1)] if count else []
-    return [slice(a, b) for a, b in itertools.pairwise(edges)]
+    return split_evenly(n, min(n, max(1, -(-n * elements // limit))))

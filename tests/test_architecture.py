@@ -21,12 +21,13 @@ CALCULUS = ("backend", "tree", "pullback", "acceleration", "ops", "nn")
 DIFFUSION = ("schedules", "process", "parameterization", "denoiser")
 AFTER_DENOISER = ("guidance", "spacings", "samplers", "objective", "likelihood", "exact", "editing")
 
-GROUND = {"errors", "backend", "random"}
+GROUND = {"errors", "slices", "backend", "random"}
 LAYERS = {*GROUND, "tree", "pullback", "acceleration", "ops", "nn"}
 SAMPLING = {*GROUND, *DIFFUSION, "variances", "guidance", "spacings", "samplers"}
 MAY_IMPORT = {
     "errors": set(),
-    "backend": {"errors"},
+    "slices": set(),
+    "backend": {"errors", "slices"},
     "random": {"errors", "backend"},
     "files": {"errors"},
     # The calculus.
@@ -48,7 +49,7 @@ MAY_IMPORT = {
     "objective": {*GROUND, "pullback", "ops", "variances", *DIFFUSION},
     "exact": {*GROUND, *DIFFUSION},
     # Services, files and programs, each on the ones above it.
-    "runtime": {*GROUND, "tree", "pullback", "acceleration", "kernels"},
+    "runtime": {*GROUND, "tree", "pullback", "acceleration"},
     "data": {*GROUND, "files", "runtime"},
     "runs": {*LAYERS, *SAMPLING, "files", "objective", "runtime", "data"},
     "generation": {*LAYERS, *SAMPLING, "files", "runtime", "runs", "data"},

@@ -1,4 +1,4 @@
-"""The programs in `benchmarks/`: what they measure, at sizes that take a second."""
+"""The programs in `benchmarks/`, at sizes that take a second."""
 
 import json
 from pathlib import Path
@@ -13,8 +13,8 @@ from npdiff.nn import Stage
 
 
 @pytest.mark.parametrize("side", [16, 32, 64, 128])
-def test_attention_stays_at_8x8(side: int) -> None:
-    """Whatever the resolution: only the cost of more positions is to be seen."""
+def test_attention_is_at_8x8_for_every_resolution(side: int) -> None:
+    """So that the curve has only the cost of more positions."""
     network = scaling.at_resolution(side)
     model = workload(network, 1).model
     halvings = sum(type(layer).__name__ == "Downsample" for layer in model.down)
@@ -26,7 +26,7 @@ def test_attention_stays_at_8x8(side: int) -> None:
         assert network.model == {**NETWORKS["S"].model}
 
 
-def test_a_curve_grows_in_one_thing() -> None:
+def test_each_curve_changes_one_property() -> None:
     for name, curve in scaling.curves(quick=False).items():
         at = [point[0] for point in curve.points]
         assert at == sorted(set(at))
@@ -49,7 +49,7 @@ def tiny_curve(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("tiny_curve")
-def test_scaling_measures_and_draws(tmp_path: Path, capsys: Any) -> None:
+def test_scaling_measures_saves_and_plots(tmp_path: Path, capsys: Any) -> None:
     file, picture = tmp_path / "scaling.json", tmp_path / "scaling.png"
     options = ["--quick", "--threads", "1", "--contender", "npdiff", "--no-memory"]
     assert scaling.main([*options, "--json", str(file)]) == 0
@@ -59,11 +59,11 @@ def test_scaling_measures_and_draws(tmp_path: Path, capsys: Any) -> None:
     assert [row["at"] for row in rows] == [1, 2]
     assert all(row["seconds"] > 0 for row in rows)
     assert scaling.main(["--from", str(file), "--plot", str(picture)]) == 0
-    assert capsys.readouterr().out == out  # read back, it says the same
+    assert capsys.readouterr().out == out  # the saved figures give the same text
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-def test_scaling_refuses(tmp_path: Path, capsys: Any) -> None:
+def test_scaling_refuses_wrong_options(tmp_path: Path, capsys: Any) -> None:
     assert scaling.main(["--from", str(tmp_path / "nothing.json")]) == 2
     assert "nothing.json" in capsys.readouterr().err
     assert scaling.main(["--contender", "tensorflow"]) == 2

@@ -1,8 +1,8 @@
-"""The whole library away from the host: on the stand-in everywhere, on CuPy where a GPU is.
+"""The whole library on a device: on the strict stand-in, and on CuPy if there is a GPU.
 
-One body for both. On the stand-in the numbers are those of NumPy to the last bit, and every waiting
-for the device is refused; on CuPy they are those of NumPy up to rounding. On the host it is the
-definitions that compute; on CuPy the kernels for it take part.
+The tests are the same for both. On the stand-in results are bit-identical to NumPy's, and every
+synchronization with the device is an error; on CuPy they equal NumPy's up to rounding. The
+reference on the host uses the definitions; on CuPy the kernels are used.
 """
 
 import inspect
@@ -32,7 +32,7 @@ from npdiff.verify import cupy_names, strict
 
 @dataclass(frozen=True)
 class Backend:
-    """Where to compute, and how near NumPy's numbers that has to come, by dtype."""
+    """The backend, and the allowed difference to NumPy by dtype."""
 
     xp: object
     rounding: dict[str, float]
@@ -212,7 +212,7 @@ def forward_and_back(device, f, args, options):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", OPS)
-def test_op(device, name, dtype):
+def test_every_op_equals_numpys(device, name, dtype):
     args, options = OPS[name]
     f = getattr(ops, name.partition(",")[0])
     moves = forward_and_back(device, f, cast(args, dtype), cast(options, dtype))
@@ -220,18 +220,18 @@ def test_op(device, name, dtype):
     assert set(moves.to_device) <= {(2,)}  # the samples of a key
 
 
-def test_every_op_is_among_them():
+def test_every_op_is_tested_here():
     assert {name.partition(",")[0] for name in OPS} == set(ops.__all__)
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_module(device, name):
+def test_every_module_equals_numpys(device, name):
     module, args = MODULES[name]
     moves = forward_and_back(device, lambda f, *args: f(*args), (moved(module), *args), {})
     assert moves == strict.Transfers()
 
 
-def test_every_module_is_among_them():
+def test_every_module_is_tested_here():
     assert {*MODULES, *LAYERS_WITH_OPTIONS, "UNet"} == set(nn.__all__)
 
 
@@ -240,7 +240,7 @@ def unet(**options):
 
 
 @pytest.mark.parametrize("name", CONDITIONS)
-def test_unet(device, name):
+def test_the_unet_equals_numpys(device, name):
     options, conditions = CONDITIONS[name]
     context = conditions.get("context")
     conditions = {key: value for key, value in conditions.items() if key != "context"}
@@ -250,13 +250,13 @@ def test_unet(device, name):
     assert set(moves.to_device) <= {(2,)}
 
 
-def test_gradient_checkpoint(device):
+def test_checkpointing_equals_numpys(device):
     f = gradient_checkpoint(lambda f, *args, **options: f(*args, **options))
     forward_and_back(device, f, (unet(dropout=0.5), normal(2, 8, 8, 1), CLOCK), {"key": KEY})
 
 
 @pytest.mark.parametrize("draw", ["bits", "uniform", "normal", "integers"])
-def test_random_numbers(device, draw):
+def test_random_draws_equal_numpys(device, draw):
     argument = {"bits": 7, "uniform": (3, 5), "normal": (3, 5), "integers": 1000}[draw]
     key = Key(2**40 + 1, np.array([0, 7, 2**32 - 1]), step=9, stream="test")
     device.same(getattr(key, draw)(argument, device.xp), getattr(key, draw)(argument))
@@ -264,7 +264,7 @@ def test_random_numbers(device, draw):
 
 @pytest.mark.parametrize("parameterization", PARAMETERIZATIONS)
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_objective(device, schedule, parameterization):
+def test_objectives_equal_numpys(device, schedule, parameterization):
     target = objective.Objective(
         SCHEDULES[schedule](), PARAMETERIZATIONS[parameterization], objective.min_snr
     )
@@ -314,7 +314,7 @@ def sampled(place, name, schedule, w, clip, options):
     ids=["one guidance", "by sample"],
 )
 @pytest.mark.parametrize("name", samplers.SAMPLERS)
-def test_sampler(device, name, w, schedule):
+def test_samplers_equal_numpys(device, name, w, schedule):
     options = {
         "ddim": {"eta": 0.5},
         "ddpm": {"variance": "large"},
@@ -327,18 +327,18 @@ def test_sampler(device, name, w, schedule):
     found, moves = sampled(device.xp.asarray, name, schedule, w, True, options)
     device.same(found, expected)
     if name != "ode":  # its solver runs on the host
-        assert moves.to_host == [()]  # whether the last step's numbers are finite
+        assert moves.to_host == [()]  # whether the last step's values are finite
         assert {math.prod(shape) for shape in moves.to_device} <= {2}  # one a sample, no noise
 
 
-def test_a_step_sends_coefficients_and_nothing_else():
+def test_a_sampling_step_copies_only_coefficients():
     _, moves = sampled(strict.xp.asarray, "ddim", "cosine", 3.0, True, {"eta": 0.0})
     assert moves.to_host == [()]
     assert moves.to_device == [(2,)] * 6  # the clock: two networks, three steps
 
 
 @pytest.mark.parametrize("method", ["denoised", "score", "log_density", "covariance", "hessian"])
-def test_exact_distributions(device, method):
+def test_exact_distributions_equal_numpys(device, method):
     covariance = np.array([[2.0, 0.3], [0.3, 0.5]])
     gaussian = exact.Gaussian(np.array([1.0, -2.0]), covariance)
     mixture = exact.Mixture([1.0, 2.0], [gaussian, exact.Gaussian(np.array([0.0, 3.0]), 0.2)])
@@ -353,8 +353,8 @@ def test_exact_distributions(device, method):
             )
 
 
-def test_editing(device):
-    """Inpainting, SDEdit and the way over the noise, with a denoiser in closed form."""
+def test_editing_equals_numpys(device):
+    """Inpainting, SDEdit and inversion to noise, with a denoiser in closed form."""
     points = exact.FiniteData(normal(4, 2, 2, 1, seed=3, dtype=np.float64))
     schedule = SCHEDULES["vp"]()
     timesteps, mask = trailing(schedule, 6), np.array([[[True], [False]], [[False], [True]]])
@@ -384,7 +384,7 @@ def test_editing(device):
         device.same(found, expected)
 
 
-def test_optimizer(device):
+def test_the_optimizer_equals_numpys(device):
     model = unet(classes=3)
     gradient = tree.map(lambda w: normal(*w.shape, seed=2), model)
     moments = optimizer.Moments(first=gradient, second=tree.map(np.square, gradient))
@@ -432,7 +432,7 @@ DATASET = data.Dataset(
 )
 
 
-def test_training_step(as_cupy):
+def test_a_training_step_equals_numpys(as_cupy):
     network = moved(nn.UNet.init(0, **CONFIG.model))
 
     def stepped(place, name):
@@ -452,7 +452,7 @@ def test_training_step(as_cupy):
         assert moves.to_host == [(2,)]  # loss and norm come home together
 
 
-def test_training(as_cupy, tmp_path):
+def test_training_equals_numpys(as_cupy, tmp_path):
     runs = {}
     for name in ("numpy", "cupy"):
         config = CONFIG.replace(backend=name)
@@ -467,7 +467,7 @@ def test_training(as_cupy, tmp_path):
 
 
 @pytest.mark.parametrize("w", [1.0, 2.0])
-def test_generate(as_cupy, w):
+def test_generate_equals_numpys(as_cupy, w):
     checkpoint = Checkpoint(moved(nn.UNet.init(0, **CONFIG.model)), CONFIG, 3)
 
     def made(name):
@@ -491,7 +491,7 @@ def cupy():
 
 
 def keywords_of(function, described):
-    """The keywords of a function; of a compiled one, the words of what it says of itself."""
+    """The keywords of a function; of a compiled one, the words of its docstring."""
     try:
         return set(inspect.signature(function).parameters)
     except ValueError:
@@ -513,7 +513,7 @@ def test_cupy_s_array_has_the_methods(cupy):
         assert keywords_of(method, method) >= set(keywords.split()), name
 
 
-def test_cupy_shares_numpy_s_names(cupy):
+def test_cupy_has_numpy_s_names(cupy):
     for name in cupy_names.SHARED.split():
         theirs, ours = getattr(cupy, name), getattr(np, name)
         assert theirs is ours or theirs == ours or name == "nan", name

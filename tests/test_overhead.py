@@ -1,4 +1,4 @@
-"""The measure of what sampling takes beside the network."""
+"""The benchmark of the overhead of sampling."""
 
 import json
 import subprocess
@@ -22,20 +22,20 @@ ROOT = Path(__file__).parents[1]
         ([(0.0, 5.0), (1.0, 2.0), (4.0, 6.0)], 6.0),
     ],
 )
-def test_time_in_which_any_thread_is_in_the_network(
+def test_the_length_of_a_union_of_intervals(
     spans: list[tuple[float, float]], length: float
 ) -> None:
     assert overhead.covered(spans) == length
 
 
-def test_it_measures_and_leaves_the_network_as_it_was() -> None:
+def test_the_network_is_restored_after_an_error() -> None:
     call = nn.UNet.__call__
     with pytest.raises(ZeroDivisionError):
         overhead.timed(lambda: 1 // 0)
     assert nn.UNet.__call__ is call
 
 
-def test_the_program() -> None:
+def test_the_program_prints_fractions_as_json() -> None:
     words = ["--batch", "2", "--steps", "2", "--rounds", "2", "--threads", "2", "--json"]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.overhead", *words],
@@ -44,4 +44,4 @@ def test_the_program() -> None:
     rounds = json.loads(done.stdout)["rounds"]
     assert len(rounds) == 2
     for one in rounds:
-        assert 0.0 < one["beside_evaluation"] < one["beside_network"] < 1.0
+        assert 0.0 < one["outside_evaluation"] < one["outside_network"] < 1.0

@@ -1,7 +1,6 @@
-"""How fast npdiff is on this machine, beside PyTorch in the same sitting: ``npdiff bench``.
+"""The speed of npdiff on this machine, compared with PyTorch in the same session: ``npdiff bench``.
 
-Every contender is a process of its own (:mod:`~npdiff.bench.worker`); they take turns, one task at
-a time, and a turn in which other programs used the processors is done again
-(:mod:`~npdiff.bench.measure`). PyTorch is optional, and known to ``npdiff.bench.pytorch``
-alone.
+Each contender is a separate process (:mod:`~npdiff.bench.worker`). They take turns, one task at a
+time, and a turn in which other programs used the CPUs is repeated (:mod:`~npdiff.bench.measure`).
+PyTorch is optional; only ``npdiff.bench.pytorch`` imports it.
 """

@@ -1,4 +1,4 @@
-"""The contenders: what each is, and the process in which it waits for its turn."""
+"""The contenders of a benchmark, and the process in which each of them runs."""
 
 import json
 import os
@@ -11,51 +11,50 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from npdiff.bench.machine import busy, disturbance
+from npdiff.bench.machine import cpu_seconds_used, taken_by_others
 from npdiff.bench.networks import Network
 from npdiff.errors import InputError
 
-#: Every contender by name, with a line about it.
+#: Every contender by name, with a description.
 CONTENDERS: dict[str, str] = {
     "npdiff": "as `npdiff train` and `npdiff sample` run",
-    "npdiff-definitions": "every function as the textbook defines it, without kernels",
-    "npdiff-checkpoint": "stages keep their input alone and run again in the pullback",
+    "npdiff-definitions": "every function by its definition, without kernels",
+    "npdiff-checkpoint": "each stage keeps only its input and runs again in the pullback",
     "npdiff-tf32": "with TF32 products, for a GPU",
     "torch": "PyTorch eager, default layout and AdamW",
     "torch-channels-last": "PyTorch eager in channels_last",
     "torch-channels-last-fused": "PyTorch eager in channels_last with the fused AdamW",
-    "torch-compile": "that through torch.compile",
+    "torch-compile": "the same, compiled by torch.compile",
     "torch-tf32": "channels_last and fused AdamW with TF32 products, for a GPU",
 }
-#: What is timed unless one asks for others.
-USUAL = ("npdiff", "torch", "torch-channels-last", "torch-channels-last-fused")
-#: The contender that measures what a matrix product reaches.
+#: The contenders by default.
+DEFAULT_CONTENDERS = ("npdiff", "torch", "torch-channels-last", "torch-channels-last-fused")
+#: The contender that measures the speed of matrix products.
 GEMM = "gemm"
 
 
-def usual() -> list[str]:
-    """The contenders that take part unless one asks for others: PyTorch's where it is installed."""
-    return [name for name in USUAL if known(name)]
+def default_contenders() -> list[str]:
+    """The contenders by default; PyTorch's only if it is installed."""
+    return [name for name in DEFAULT_CONTENDERS if is_available(name)]
 
 
-def known(name: str) -> bool:
-    """Whether a contender can take part here."""
+def is_available(name: str) -> bool:
+    """Whether a contender can run here."""
     return not name.startswith("torch") or find_spec("torch") is not None
 
 
-def check(names: list[str]) -> None:
-    """Refuse contenders that do not exist, or cannot take part here.
+def check_contenders(names: list[str]) -> None:
+    """Raise an error if a contender does not exist or cannot run here.
 
     Raises
     ------
     InputError
-        Naming the way out.
+        With the names that exist, or how to install PyTorch.
     """
     for name in names:
         if name not in CONTENDERS:
-            every = ", ".join(CONTENDERS)
-            raise InputError(f"no contender is called {name!r}: choose among {every}")
-        if not known(name):
+            raise InputError(f"unknown contender {name!r}: choose one of {', '.join(CONTENDERS)}")
+        if not is_available(name):
             raise InputError(
                 f"contender {name!r} needs PyTorch, which is not installed: pip install torch, or "
                 "leave it out"
@@ -64,15 +63,15 @@ def check(names: list[str]) -> None:
 
 @dataclass(frozen=True)
 class Spec:
-    """What a process is told to be.
+    """The specification of a contender's process.
 
     Attributes
     ----------
     contender : a key of :data:`CONTENDERS`, or :data:`GEMM`
-    network : its options
+    network : the options of its network
     batch : images at a time
-    threads : that it may use
-    backend : ``"numpy"`` or ``"cupy"``; PyTorch then uses the GPU as well
+    threads : number of threads that it may use
+    backend : ``"numpy"`` or ``"cupy"``; with ``"cupy"`` PyTorch uses the GPU as well
     """
 
     contender: str
@@ -82,12 +81,12 @@ class Spec:
     backend: str = "numpy"
 
     def to_json(self) -> str:
-        """As a line that :meth:`from_json` reads."""
+        """One line of JSON, for :meth:`from_json`."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "Spec":
-        """What :meth:`to_json` wrote; lists become tuples again."""
+        """The inverse of :meth:`to_json`; lists become tuples again."""
         fields = json.loads(text)
         network = fields.pop("network")
         network["shape"] = tuple(network["shape"])
@@ -99,16 +98,16 @@ class Spec:
 
 
 class ContenderError(Exception):
-    """A contender could not do what it was asked for; says why."""
+    """A contender failed; the message says why."""
 
 
 class Turn(NamedTuple):
-    """What one turn took.
+    """The time of one turn.
 
     Attributes
     ----------
-    seconds : a repetition of the task, the mean of the turn's
-    others : processors that other programs took meanwhile
+    seconds : mean time of a repetition of the task
+    others : number of CPUs that other programs used meanwhile
     """
 
     seconds: float
@@ -116,7 +115,7 @@ class Turn(NamedTuple):
 
 
 class Contender:
-    """A process that does what it is told, and says what it took. A context manager.
+    """A process that runs and times tasks on request. A context manager.
 
     Raises
     ------
@@ -143,7 +142,7 @@ class Contender:
             },
         )
         try:
-            self._answer()
+            self._read_reply()
         except ContenderError:
             self.close()
             raise
@@ -154,28 +153,28 @@ class Contender:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def ask(self, do: str, **options: Any) -> Any:
-        """What the process answers.
+    def request(self, do: str, **options: Any) -> Any:
+        """Send a request to the process and return its result.
 
         Raises
         ------
         ContenderError
-            If it could not.
+            If the request failed or the process has ended.
         """
         if self._process.stdin is None:
-            raise ContenderError("it has ended")
-        with suppress(BrokenPipeError):  # what became of it is said by its answer
+            raise ContenderError("the process has ended")
+        with suppress(BrokenPipeError):  # reading the reply then raises an error
             self._process.stdin.write(json.dumps({"do": do, **options}) + "\n")
             self._process.stdin.flush()
-        return self._answer()
+        return self._read_reply()
 
     def turn(self, task: str, least: float) -> Turn:
-        """Let it do a task once, and again until ``least`` seconds have passed."""
-        time.sleep(0.05)  # others may still spin after their turn
-        before = busy()
-        wall, cpu, times = self.ask(task, least=least)
-        others = busy() - before - cpu
-        return Turn(wall / times, disturbance(others, wall, self.spec.threads))
+        """Run a task once, and repeat it until ``least`` seconds have passed."""
+        time.sleep(0.05)  # threads of the previous contender may still spin
+        before = cpu_seconds_used()
+        wall, cpu, times = self.request(task, least=least)
+        others = cpu_seconds_used() - before - cpu
+        return Turn(wall / times, taken_by_others(others, wall, self.spec.threads))
 
     def close(self) -> None:
         """End the process."""
@@ -189,13 +188,15 @@ class Contender:
             self._process.kill()
             self._process.wait()
 
-    def _answer(self) -> Any:
+    def _read_reply(self) -> Any:
         line = self._process.stdout.readline() if self._process.stdout else ""
         if not line:
             code = self._process.wait()
-            ways = {-9: "it was killed, likely for want of memory", -11: "segmentation fault"}
-            raise ContenderError(f"it ended without an answer: {ways.get(code, f'status {code}')}")
-        answer = json.loads(line)
-        if "error" in answer:
-            raise ContenderError(answer["error"])
-        return answer["answer"]
+            causes = {-9: "it was killed, probably for lack of memory", -11: "segmentation fault"}
+            raise ContenderError(
+                f"the process ended without a reply: {causes.get(code, f'status {code}')}"
+            )
+        reply = json.loads(line)
+        if "error" in reply:
+            raise ContenderError(reply["error"])
+        return reply["result"]

@@ -1,8 +1,8 @@
-"""How many floating-point operations a network is, by the definitions of its layers.
+"""The number of floating-point operations of a network, by the definitions of its layers.
 
-A multiplication and an addition are two. Matrix products, convolutions and attention are counted,
-which is all but a few percent; a convolution is counted as a direct one, whatever computes it. The
-pullback is twice the forward pass: one product for each of the two factors.
+A multiplication and an addition count as two. Matrix products, convolutions and attention are
+counted, all but a few percent of the total; every convolution is counted as a direct one. The
+pullback counts as two forward passes: one product for each of the two factors.
 """
 
 import math
@@ -37,7 +37,7 @@ def training_flops(network: Network, model: Any) -> int:
 
 
 def _maps(layer: Any, positions: int) -> int:
-    """Every array of two or more axes is a matrix that is applied at every position."""
+    """Operations of layers whose arrays of two or more axes are applied at every position."""
     return sum(2 * math.prod(w.shape) * positions for w in tree.leaves(layer) if w.ndim > 1)
 
 

@@ -1,4 +1,4 @@
-"""The machine that is measured on: what it is, and how busy it has been, by whomever."""
+"""The machine that runs a benchmark: its description, and the CPU time of all programs."""
 
 import importlib.metadata
 import os
@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 
-def busy() -> float:
-    """Seconds of processor time that this machine has spent so far; nan where it does not say."""
+def cpu_seconds_used() -> float:
+    """Seconds of CPU time that all programs have used so far; NaN if the system has no figure."""
     try:
         fields = [int(n) for n in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
     except (OSError, ValueError):
@@ -17,20 +17,20 @@ def busy() -> float:
     return (sum(fields) - idle) / os.sysconf("SC_CLK_TCK")
 
 
-def disturbance(others: float, wall: float, threads: int) -> float:
-    """How many processors others took from a contender of ``threads`` threads.
+def taken_by_others(others: float, wall: float, threads: int) -> float:
+    """The number of CPUs that other programs took from a contender of ``threads`` threads.
 
     Parameters
     ----------
-    others : seconds of processor time they used
+    others : seconds of CPU time that other programs used
     wall : seconds that the contender took
-    threads : processors that it was to have; what is left over is free to be used
+    threads : CPUs that the contender needs; others may use the rest
     """
     return others / wall - max(0, (os.cpu_count() or 1) - threads)
 
 
-def described(threads: int, backend: str) -> dict[str, Any]:
-    """The facts that a figure is worth nothing without."""
+def describe_machine(threads: int, backend: str) -> dict[str, Any]:
+    """Hardware and versions, without which figures mean nothing."""
     facts: dict[str, Any] = {
         "processor": _processor(),
         "cpus": os.cpu_count(),

@@ -1,4 +1,4 @@
-"""One sitting: contenders take turns, and what they took becomes rows of a table."""
+"""A benchmark session: contenders take turns, and their times become measurements."""
 
 import statistics
 from collections.abc import Callable, Iterator, Sequence
@@ -8,28 +8,31 @@ from typing import Any
 
 from npdiff.bench.contenders import GEMM, Contender, ContenderError, Spec, Turn
 from npdiff.bench.flops import forward_flops
-from npdiff.bench.machine import described
+from npdiff.bench.machine import describe_machine
 from npdiff.bench.networks import NETWORKS, Network, workload
 from npdiff.bench.tasks import STEPS
 
 TASKS = ("train", "infer", "sample")
-#: Processors that others may take in a turn that counts, and how often a turn is tried.
-FOREIGN, TRIES = 0.1, 6
+#: Largest number of CPUs that other programs may use in a turn that counts.
+MAX_FOREIGN_CPUS = 0.1
+#: How often a disturbed turn is tried.
+TRIES = 6
 
 
 @dataclass(frozen=True)
-class Row:
-    """What one contender took for one task.
+class Measurement:
+    """The result of one contender at one task.
 
     Attributes
     ----------
     network, batch, task, contender : what was timed
-    seconds, fastest, slowest : the median of the turns, and their spread
+    seconds, fastest, slowest : median, minimum and maximum over the turns
     images_per_second : batch / seconds
-    fraction : of the peak of the matrix product, were every convolution a direct one
-    memory : the most bytes beyond the idle process, or None
-    ratio : npdiff's median over this one; None where npdiff took no part
-    turns, again, disturbed : that count; that were done again; that count though others were busy
+    fraction : speed as a fraction of the peak of matrix products, if every convolution were direct
+    memory : peak memory in bytes minus that of the idle process, or None
+    ratio : npdiff's median divided by this one; None without npdiff
+    turns, again, disturbed : numbers of turns that count; that were repeated; that count although
+        other programs were busy
     error : why there are no figures, or None
     """
 
@@ -51,8 +54,8 @@ class Row:
 
 
 @dataclass
-class Taken:
-    """The turns of a contender at a task."""
+class Turns:
+    """The turns of one contender at one task."""
 
     turns: list[Turn] = field(default_factory=list)
     again: int = 0
@@ -62,15 +65,15 @@ class Taken:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a sitting measures.
+    """The plan of a session.
 
     Attributes
     ----------
-    networks, batches, tasks, contenders : every combination
-    threads, backend : of every contender
-    rounds : turns that count
-    memory : whether peak memory is measured, in processes of their own
-    least : seconds that a turn lasts at least
+    networks, batches, tasks, contenders : every combination of these is measured
+    threads, backend : the same for every contender
+    rounds : number of turns that count
+    memory : whether peak memory is measured, in separate processes
+    least : shortest duration of a turn in seconds
     """
 
     networks: Sequence[Network]
@@ -84,25 +87,25 @@ class Plan:
     least: float = 0.2
 
     def ticks(self) -> int:
-        """How often :func:`sitting` reports."""
+        """How often :func:`run_session` reports progress."""
         each = len(self.networks) * len(self.batches) * len(self.tasks) * len(self.contenders)
         return 1 + each * (self.rounds + 1) + each * self.memory
 
 
-def sitting(plan: Plan, tick: Callable[[str], None]) -> dict[str, Any]:
-    """Measure everything; facts ready for JSON.
+def run_session(plan: Plan, tick: Callable[[str], None]) -> dict[str, Any]:
+    """Measure everything in the plan; the result is ready for JSON.
 
     Parameters
     ----------
-    plan : what
-    tick : told after every turn what comes next
+    plan : what to measure
+    tick : called before each turn with a description of it
 
     Returns
     -------
-    machine, gemm (operations a second), agreement by network, rows (the
-    fields of :class:`Row`)
+    machine, gemm (operations per second), agreement by network, rows (the fields of
+    :class:`Measurement`)
     """
-    machine = described(plan.threads, plan.backend)
+    machine = describe_machine(plan.threads, plan.backend)
     tick("matrix product")
     peaks = peak(plan)
     facts: dict[str, Any] = {
@@ -112,57 +115,57 @@ def sitting(plan: Plan, tick: Callable[[str], None]) -> dict[str, Any]:
         "rows": [],
     }
     for network in plan.networks:
-        judged = next((c for c in plan.contenders if c.startswith("torch")), None)
-        if judged and not network.attention:
-            with Contender(Spec(judged, network, 1, plan.threads)) as contender:
-                facts["agreement"][network.name] = contender.ask("agreement")
+        peer = next((c for c in plan.contenders if c.startswith("torch")), None)
+        if peer and not network.attention:
+            with Contender(Spec(peer, network, 1, plan.threads)) as contender:
+                facts["agreement"][network.name] = contender.request("agreement")
         for batch in plan.batches:
-            rows = compared(plan, network, batch, facts["gemm"]["peak"], tick)
+            rows = compare(plan, network, batch, facts["gemm"]["peak"], tick)
             facts["rows"] += [asdict(row) for row in rows]
     return facts
 
 
 def peak(plan: Plan) -> dict[str, float]:
-    """Operations a second that a matrix product reaches at best, by its kind."""
+    """The highest speed of matrix products in operations per second, by kind."""
     with Contender(Spec(GEMM, NETWORKS["tiny"], 1, plan.threads, plan.backend)) as contender:
-        operations = contender.ask("operations")
+        operations = contender.request("operations")
         best = {}
         for kind, count in operations.items():
-            contender.turn(kind, plan.least)  # the first time is for the caches
+            contender.turn(kind, plan.least)  # fills the caches, does not count
             took = [_undisturbed(contender, kind, plan.least)[0] for _ in range(plan.rounds)]
             best[kind] = count / min(turn.seconds for turn in took)
     return best
 
 
-def compared(
+def compare(
     plan: Plan, network: Network, batch: int, gemm: float, tick: Callable[[str], None]
-) -> list[Row]:
-    """The rows of one network and one batch."""
-    taken = {(name, task): Taken() for name in plan.contenders for task in plan.tasks}
+) -> list[Measurement]:
+    """The measurements of one network and one batch size."""
+    turns = {(name, task): Turns() for name in plan.contenders for task in plan.tasks}
     specs = {
         name: Spec(name, network, batch, plan.threads, plan.backend) for name in plan.contenders
     }
-    _time(plan, specs, taken, tick)
+    _time(plan, specs, turns, tick)
     if plan.memory:
-        for (name, task), found in taken.items():
+        for (name, task), found in turns.items():
             tick(f"{network.name} {batch}: memory of {name}, {task}")
             if found.error is None:
                 try:
                     with Contender(specs[name]) as contender:
-                        found.memory = contender.ask("memory", task=task)
+                        found.memory = contender.request("memory", task=task)
                 except ContenderError as failure:
                     found.error = str(failure)
     work = workload(network, 1)
     forward = forward_flops(network, work.model)
     evaluations = STEPS * (2 if network.classes else 1)
     cost = {"train": 3 * forward, "infer": forward, "sample": evaluations * forward}
-    return list(_rows(plan, network.name, batch, taken, cost, gemm))
+    return list(_measurements(plan, network.name, batch, turns, cost, gemm))
 
 
 def _time(
     plan: Plan,
     specs: dict[str, Spec],
-    taken: dict[tuple[str, str], Taken],
+    turns: dict[tuple[str, str], Turns],
     tick: Callable[[str], None],
 ) -> None:
     with ExitStack() as stack:
@@ -171,21 +174,21 @@ def _time(
             try:
                 running[name] = stack.enter_context(Contender(spec))
             except ContenderError as failure:
-                _give_up(plan, taken, name, failure)
+                _fail(plan, turns, name, failure)
         for task in plan.tasks:
-            for count in range(-1, plan.rounds):  # the first time is for the caches
+            for count in range(-1, plan.rounds):  # fills the caches, does not count
                 for name, spec in specs.items():
                     tick(f"{spec.network.name} {spec.batch}: {task}, {name}")
                     if name not in running:
                         continue
-                    found = taken[name, task]
+                    found = turns[name, task]
                     try:
                         if count < 0:
                             running[name].turn(task, 0.0)
                             continue
                         turn, again = _undisturbed(running[name], task, plan.least)
                     except ContenderError as failure:
-                        _give_up(plan, taken, name, failure)
+                        _fail(plan, turns, name, failure)
                         running.pop(name)
                         continue
                     found.turns.append(turn)
@@ -193,47 +196,47 @@ def _time(
 
 
 def _undisturbed(contender: Contender, task: str, least: float) -> tuple[Turn, int]:
-    """A turn in which nobody else was busy, or the best of some; and how many were discarded."""
+    """A turn without other programs, or the least disturbed of some; and how many were repeated."""
     tried = []
     for again in range(TRIES):
         turn = contender.turn(task, least)
-        if not turn.others > FOREIGN:
+        if not turn.others > MAX_FOREIGN_CPUS:
             return turn, again
         tried.append(turn)
     return min(tried, key=lambda turn: turn.others), TRIES - 1
 
 
-def _give_up(
-    plan: Plan, taken: dict[tuple[str, str], Taken], name: str, failure: ContenderError
+def _fail(
+    plan: Plan, turns: dict[tuple[str, str], Turns], name: str, failure: ContenderError
 ) -> None:
-    """A contender that failed has no figures for what it had not finished."""
+    """Record the error for all tasks that the contender had not finished."""
     for task in plan.tasks:
-        if len(taken[name, task].turns) < plan.rounds:
-            taken[name, task] = Taken(error=str(failure))
+        if len(turns[name, task].turns) < plan.rounds:
+            turns[name, task] = Turns(error=str(failure))
 
 
-def _rows(
+def _measurements(
     plan: Plan,
     network: str,
     batch: int,
-    taken: dict[tuple[str, str], Taken],
+    turns: dict[tuple[str, str], Turns],
     cost: dict[str, int],
     gemm: float,
-) -> Iterator[Row]:
+) -> Iterator[Measurement]:
     for task in plan.tasks:
         medians = {
-            name: statistics.median(turn.seconds for turn in taken[name, task].turns)
+            name: statistics.median(turn.seconds for turn in turns[name, task].turns)
             for name in plan.contenders
-            if taken[name, task].turns
+            if turns[name, task].turns
         }
         for name in plan.contenders:
-            found = taken[name, task]
+            found = turns[name, task]
             if name not in medians:
-                yield Row(network, batch, task, name, error=found.error)
+                yield Measurement(network, batch, task, name, error=found.error)
                 continue
             median = medians[name]
             took = [turn.seconds for turn in found.turns]
-            yield Row(
+            yield Measurement(
                 network,
                 batch,
                 task,
@@ -247,6 +250,6 @@ def _rows(
                 ratio=medians["npdiff"] / median if "npdiff" in medians else None,
                 turns=len(took),
                 again=found.again,
-                disturbed=sum(turn.others > FOREIGN for turn in found.turns),
+                disturbed=sum(turn.others > MAX_FOREIGN_CPUS for turn in found.turns),
                 error=found.error,
             )

@@ -1,4 +1,4 @@
-"""The most memory that something takes while it runs, as the operating system counts it."""
+"""The peak memory of a function call, as the operating system counts it."""
 
 import sys
 from collections.abc import Callable
@@ -9,21 +9,21 @@ _STATUS = Path("/proc/self/status")
 
 
 def peak_growth(run: Callable[[], object]) -> float | None:
-    """Bytes by which the process's memory at its highest exceeds what it holds before ``run``.
+    """The peak memory of the process during ``run``, minus its memory before, in bytes.
 
-    The high-water mark of the resident set is set back first, where that is allowed. Pages of
-    program files, which PyTorch has hundreds of megabytes of, are left out where the system tells
-    them apart.
+    The high-water mark of the resident set is reset first, where that is allowed. Pages of program
+    files, of which PyTorch has hundreds of megabytes, are excluded where the system counts them
+    separately.
 
     Returns
     -------
-    bytes, or None where the process has held more before and the mark could not be set back
+    bytes, or None if an earlier peak was higher and the mark could not be reset
     """
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
-    before, mark = _own(), _mark()
+    before, mark = _current(), _peak()
     run()
-    highest = _mark()
+    highest = _peak()
     if highest <= mark and mark > 1.01 * before:
         return None
     return max(0.0, highest - before)
@@ -39,20 +39,20 @@ def _fields() -> dict[str, float]:
     return {}
 
 
-def _own() -> float:
-    """What the process holds now, pages of files left out."""
+def _current() -> float:
+    """The memory of the process now, without pages of files."""
     fields = _fields()
-    return fields.get("RssAnon", fields.get("VmRSS", _most()))
+    return fields.get("RssAnon", fields.get("VmRSS", _peak_by_resource()))
 
 
-def _mark() -> float:
-    """The most that it has held, pages of files left out as they are now."""
+def _peak() -> float:
+    """The high-water mark of its memory, without the pages of files that it has now."""
     fields = _fields()
     files = fields.get("RssFile", 0.0) + fields.get("RssShmem", 0.0)
-    return fields["VmHWM"] - files if "VmHWM" in fields else _most()
+    return fields["VmHWM"] - files if "VmHWM" in fields else _peak_by_resource()
 
 
-def _most() -> float:
+def _peak_by_resource() -> float:
     import resource  # not on every system
 
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

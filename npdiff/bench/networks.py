@@ -1,4 +1,4 @@
-"""The networks that are timed, and what each contender gets: weights, images, times, labels."""
+"""The networks that are timed, and the workload: weights, images, timesteps, labels."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,21 +10,21 @@ from npdiff.backend import Array
 from npdiff.data import Dataset
 from npdiff.runs.config import PRESETS, Config
 
-#: The most samples of a shard, as in the presets.
+#: Largest number of samples in a shard, as in the presets.
 SHARD = 32
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network by its options.
+    """A network, given by its options.
 
     Attributes
     ----------
-    name : what tables call it
-    shape : of one image, (H, W, C)
-    model : options of :meth:`npdiff.nn.UNet.init`; for a block of attention ``heads`` alone
+    name : its name in tables
+    shape : (H, W, C) of one image
+    model : options of :meth:`npdiff.nn.UNet.init`; for a block of attention only ``heads``
     classes : number of labels, or None
-    attention : whether it is a block of attention alone, over H W positions of C channels
+    attention : whether it is only a block of attention, over H W positions of C channels
     """
 
     name: str
@@ -49,7 +49,7 @@ def _preset(name: str) -> Network:
     return Network(name, (32, 32, 1), PRESETS[name].model, classes=10)
 
 
-#: The networks by name. S, M and L have no labels; ``tiny`` is for tests, and for trying things.
+#: The networks by name. S, M and L have no labels; ``tiny`` is for tests.
 NETWORKS: dict[str, Network] = {
     "S": _unet("S", 1, 32, (1, 2, 2)),
     "M": _unet("M", 3, 64, (1, 2, 2)),
@@ -69,14 +69,14 @@ class Workload:
 
     Attributes
     ----------
-    network : what it is for
-    config : of training
-    model : with every weight moved away from zero, so that nothing is free
+    network : the network's options
+    config : the training configuration
+    model : the network, without zero weights, so that no layer is trivial
     dataset : images of noise, with labels
     x : a batch (N, H, W, C) in [-1, 1]
-    timestep : its times as the network is told them, (N,)
+    timestep : the network's timesteps, (N,)
     labels : (N,), or None
-    target : what the network's output is compared with, like ``x``
+    target : the target of the network's output, with the shape of ``x``
     """
 
     network: Network
@@ -90,9 +90,9 @@ class Workload:
 
 
 def workload(network: Network, batch: int, threads: int = 2, backend: str = "numpy") -> Workload:
-    """The workload of a network, a function of its arguments alone; arrays are on the host.
+    """The workload of a network; the same arguments give the same workload. Arrays are on the host.
 
-    The batch is trained in one shard for each thread, two at least, of at most 32 samples.
+    The batch is trained in one shard for each thread, at least two, of at most 32 samples.
     """
     rng = np.random.default_rng(0)
     names = tuple(str(k) for k in range(network.classes or 0))

@@ -1,8 +1,8 @@
-"""Where a step's time goes: layer by layer, and function by function.
+"""The time of a training step by layer and by function.
 
-Within :func:`profiled` every module and every function of :mod:`npdiff.ops` and
-:mod:`npdiff.kernels` is timed, and the pullback that it returns as well. Outside of it nothing is
-wrapped and nothing costs.
+Within :func:`record_profile` every module and every function of :mod:`npdiff.ops` and
+:mod:`npdiff.kernels` is timed, and so is the pullback that it returns. Outside of it nothing is
+wrapped, at no cost.
 """
 
 import threading
@@ -22,14 +22,14 @@ from npdiff.tree import Module
 
 
 @dataclass
-class Spent:
+class TimeSpent:
     """The time of a layer or a function, summed over threads, in seconds.
 
     Attributes
     ----------
-    calls : of the forward pass
-    forward, backward : with what it called
-    own_forward, own_backward : without what it called that has a line of its own
+    calls : number of calls in the forward pass
+    forward, backward : time including the functions that it called
+    own_forward, own_backward : time excluding called functions that have a separate entry
     """
 
     calls: int = 0
@@ -39,7 +39,7 @@ class Spent:
     own_backward: float = 0.0
 
     def add(self, phase: str, took: float, own: float) -> None:
-        """Another call."""
+        """Add a call."""
         if phase == "forward":
             self.calls += 1
             self.forward += took
@@ -50,39 +50,39 @@ class Spent:
 
     @property
     def total(self) -> float:
-        """Forward and backward, with what it called."""
+        """Forward and backward, including called functions."""
         return self.forward + self.backward
 
     @property
     def own(self) -> float:
-        """Forward and backward, without."""
+        """Forward and backward, excluding called functions."""
         return self.own_forward + self.own_backward
 
 
 class Recorder:
-    """Times nested calls by name. Threads do not disturb each other."""
+    """Times nested calls by name, with a separate stack for each thread."""
 
     def __init__(self) -> None:
-        self.spent: dict[str, Spent] = defaultdict(Spent)
+        self.spent: dict[str, TimeSpent] = defaultdict(TimeSpent)
         self._lock = threading.Lock()
-        self._mine = threading.local()
+        self._per_thread = threading.local()
 
     def depth(self) -> int:
         """How many timed calls this thread is inside of."""
         return len(self._stack())
 
     def _stack(self) -> list[float]:
-        if not hasattr(self._mine, "stack"):
-            self._mine.stack = []  # the time of what each open call has called
-        stack: list[float] = self._mine.stack
+        if not hasattr(self._per_thread, "stack"):
+            self._per_thread.stack = []  # for each open call: the time of the calls within it
+        stack: list[float] = self._per_thread.stack
         return stack
 
     def run(self, name: str, phase: str, f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """``f`` of its arguments, timed; None is a kernel that declines, and not counted."""
+        """``f(*args, **kwargs)``, timed; a kernel that returns None is not counted."""
         stack = self._stack()
         stack.append(0.0)
         if phase == "forward":
-            self.spent[name]  # lines stand in the order in which the calls begin
+            self.spent[name]  # entries are in the order in which calls start
         result, start = None, time.perf_counter()
         try:
             result = f(*args, **kwargs)
@@ -97,7 +97,7 @@ class Recorder:
         return result
 
     def traced(self, name: str, f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """``f`` that returns a value and a pullback, both timed."""
+        """``f(*args, **kwargs)``, which returns a value and a pullback, both timed."""
         result = self.run(name, "forward", f, *args, **kwargs)
         if result is None:
             return None
@@ -110,18 +110,18 @@ class Recorder:
 
 
 class Profile:
-    """Two records of the same time: by layer and by function."""
+    """Times by layer and times by function."""
 
     def __init__(self) -> None:
         self.layers, self.functions = Recorder(), Recorder()
         self._paths: dict[int, tuple[str, Module]] = {}
 
     def path(self, layer: Module) -> str:
-        """Where a layer stands in the network that is running: ``down.0.res.conv1``."""
+        """The path of a layer in the network that is running: ``down.0.res.conv1``."""
         if self.layers.depth() == 0:
             self._name(layer, "")
-        path, known = self._paths.get(id(layer), ("", None))
-        return path if known is layer else f"({type(layer).__name__})"
+        path, named = self._paths.get(id(layer), ("", None))
+        return path if named is layer else f"({type(layer).__name__})"
 
     def _name(self, node: Any, path: str) -> None:
         if isinstance(node, Module):
@@ -131,12 +131,12 @@ class Profile:
 
 
 @contextmanager
-def profiled() -> Iterator[Profile]:
+def record_profile() -> Iterator[Profile]:
     """Time every layer and every function that is called within this block, in any thread."""
     profile = Profile()
     undo: list[Callable[[], None]] = []
 
-    def exchange(owner: Any, name: str, new: Any) -> None:
+    def replace(owner: Any, name: str, new: Any) -> None:
         old = getattr(owner, name)
         undo.append(lambda: setattr(owner, name, old))
         setattr(owner, name, new)
@@ -144,9 +144,9 @@ def profiled() -> Iterator[Profile]:
     try:
         for kind in _module_classes(Module):
             if "__call__" in vars(kind):
-                exchange(kind, "__call__", _layer(profile, vars(kind)["__call__"]))
+                replace(kind, "__call__", _layer(profile, vars(kind)["__call__"]))
         for name in ops.__all__:
-            exchange(ops, name, _function(profile, f"ops.{name}", getattr(ops, name)))
+            replace(ops, name, _function(profile, f"ops.{name}", getattr(ops, name)))
         of = acceleration._kernels
 
         @cache
@@ -156,7 +156,7 @@ def profiled() -> Iterator[Profile]:
                 for f in of(name)
             )
 
-        exchange(acceleration, "_kernels", kernels)
+        replace(acceleration, "_kernels", kernels)
         yield profile
     finally:
         for restore in reversed(undo):
@@ -185,16 +185,16 @@ def _function(profile: Profile, name: str, f: Callable[..., Any]) -> Callable[..
 
 
 def step_profile(work: Workload, threads: int, steps: int = 3) -> dict[str, Any]:
-    """Where the time of training steps goes, as plain values.
+    """The time of training steps by layer and function, ready for JSON.
 
     Returns
     -------
-    seconds : of a step; gradient, update : its two parts
-    layers, functions : by name, the fields of :class:`Spent` for a step, and the share that the own
-        time has of the step's ``threads`` times its seconds
+    seconds, gradient, update : the time of a step, and of its two parts
+    layers, functions : by name, the fields of :class:`TimeSpent` for one step; and own time and
+        total time as fractions of the step's time on all threads
     """
     npdiff = Npdiff(work, threads)
-    npdiff.run("train")  # the first time is for the caches
+    npdiff.run("train")  # fills the caches
     threads = npdiff.workers.threads
     parts = {"gradient": 0.0, "update": 0.0}
 
@@ -212,13 +212,13 @@ def step_profile(work: Workload, threads: int, steps: int = 3) -> dict[str, Any]
 
     timed("gradient")
     timed("update")
-    with profiled() as profile:
+    with record_profile() as profile:
         start = time.perf_counter()
         for _ in range(steps):
             npdiff.run("train")
         seconds = (time.perf_counter() - start) / steps
 
-    def told(recorder: Recorder) -> dict[str, dict[str, float]]:
+    def per_step(recorder: Recorder) -> dict[str, dict[str, float]]:
         return {
             name: {
                 "calls": spent.calls / steps,
@@ -227,7 +227,7 @@ def step_profile(work: Workload, threads: int, steps: int = 3) -> dict[str, Any]
                 "own_forward": spent.own_forward / steps,
                 "own_backward": spent.own_backward / steps,
                 "fraction": spent.own / steps / (seconds * threads),
-                "share_with_parts": spent.total / steps / (seconds * threads),
+                "fraction_with_parts": spent.total / steps / (seconds * threads),
             }
             for name, spent in recorder.spent.items()
             if spent.calls
@@ -239,6 +239,6 @@ def step_profile(work: Workload, threads: int, steps: int = 3) -> dict[str, Any]
         "threads": threads,
         "seconds": seconds,
         **{name: took / steps for name, took in parts.items()},
-        "layers": told(profile.layers),
-        "functions": told(profile.functions),
+        "layers": per_step(profile.layers),
+        "functions": per_step(profile.functions),
     }

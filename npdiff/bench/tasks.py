@@ -1,4 +1,4 @@
-"""npdiff as a contender: trains as ``npdiff train`` does, and samples as ``npdiff sample`` does."""
+"""The tasks of npdiff: training as in ``npdiff train``, sampling as in ``npdiff sample``."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -12,23 +12,24 @@ from npdiff.bench.networks import Workload
 from npdiff.generation import generate, sharded
 from npdiff.pullback import Traced
 from npdiff.runs.checkpoint import Checkpoint
-from npdiff.runtime.shards import ThreadPool, split
+from npdiff.runtime.threads import ThreadPool
+from npdiff.slices import split
 from npdiff.training.flat import Flat
 from npdiff.training.step import State, apply_gradient, loss_and_gradient
 
-#: Of DDIM; guided where there are labels, two evaluations a step.
+#: Steps of DDIM, and the guidance scale if there are labels: then two evaluations per step.
 STEPS, GUIDANCE = 10, 3.0
 
 
 class Npdiff:
-    """The tasks for one workload. What training needs beside the weights is made when it begins.
+    """The tasks for one workload. Training allocates its state on the first step.
 
     Parameters
     ----------
-    work : what to do them on
-    threads : that shards run on
-    definitions : whether kernels stay switched off
-    checkpointed : whether the stages of the U-Net keep their input alone and run again in the
+    work : the workload
+    threads : number of threads for shards
+    definitions : whether kernels are switched off
+    checkpointed : whether each stage of the U-Net keeps only its input and runs again in the
         pullback
     """
 
@@ -49,7 +50,7 @@ class Npdiff:
         self.step = 0
 
     def run(self, task: str) -> Any:
-        """Do ``train``, ``infer`` or ``sample`` once, to its end; what it made, if anything."""
+        """Run ``train``, ``infer`` or ``sample`` once, to its end, and return its result."""
         context: AbstractContextManager[None] = nullcontext()
         if self.definitions:
             context = definitions_only()
@@ -77,12 +78,12 @@ class Npdiff:
         return norm, gradient
 
     def update(self, norm: float, gradient: Any) -> None:
-        """The optimizer's part of a step."""
+        """Apply the gradient: clipping, AdamW, moving average."""
         config = self.work.config
         self.state = apply_gradient(self.state, gradient, norm, self.step, config, self.flat)
 
     def infer(self) -> Array:
-        """One evaluation of the network, as a sampler asks for one after another."""
+        """One evaluation of the network, as in each step of a sampler."""
         work, config = self.work, self.work.config
         if self.evaluate is None:
             labels = None if work.labels is None else self.xp.asarray(work.labels)

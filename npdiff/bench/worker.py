@@ -1,7 +1,7 @@
-"""One contender in a process of its own: builds a network, then does and times what it is told.
+"""A contender's process: builds a network, then runs and times the tasks that it receives.
 
-Reads a request a line, as JSON, from standard input; answers with ``{"answer": ...}`` or
-``{"error": ...}``. The first answer says that it is ready.
+Reads one request per line, as JSON, from standard input; replies with ``{"result": ...}`` or
+``{"error": ...}``. The first reply means that it is ready.
 """
 
 import json
@@ -18,14 +18,14 @@ from npdiff.bench.contenders import GEMM, Spec
 from npdiff.bench.memory import peak_growth
 from npdiff.bench.networks import workload
 from npdiff.runtime.heap import keep_freed_memory
-from npdiff.runtime.shards import ThreadPool
+from npdiff.runtime.threads import ThreadPool
 
-#: The matrix products that are timed: a large square one, and one whose blocks stay in cache.
+#: The matrix products that are timed: a large square one, and one whose blocks stay in the cache.
 SQUARE, BLOCK, BLOCKS = 2048, (512, 576, 64), 64
 
 
 class Gemm:
-    """Matrix products, for what this machine reaches at best."""
+    """Matrix products, to measure the highest speed of this machine."""
 
     def __init__(self, threads: int, backend: str) -> None:
         self.xp = module(backend)
@@ -43,13 +43,13 @@ class Gemm:
         self.operations = {"square": 2 * side**3, "blocks": 2 * m * k * n * BLOCKS * threads}
 
     def run(self, task: str) -> None:
-        """Do ``square`` or ``blocks`` once, to its end."""
+        """Run ``square`` or ``blocks`` once, and wait until it is complete."""
         getattr(self, task)()
         if self.backend == "cupy":
             self.xp.cuda.Device().synchronize()
 
     def square(self) -> None:
-        """One product of large square matrices, by BLAS on its own threads."""
+        """One product of large square matrices, on BLAS's own threads."""
         a, b = self.square_operands
         self.xp.matmul(a, b)
 
@@ -65,8 +65,8 @@ class Gemm:
         self.workers.map(run, self.block_operands)
 
 
-def performer(spec: Spec) -> Any:
-    """The contender's tasks."""
+def build_tasks(spec: Spec) -> Any:
+    """The object that runs the contender's tasks."""
     if spec.contender == GEMM:
         return Gemm(spec.threads, spec.backend)
     work = workload(spec.network, spec.batch, spec.threads, spec.backend)
@@ -74,7 +74,7 @@ def performer(spec: Spec) -> Any:
     if kind == "npdiff":
         from npdiff.bench.tasks import Npdiff
 
-        keep_freed_memory()  # as every command does
+        keep_freed_memory()  # as in every command
         return Npdiff(
             work, spec.threads,
             definitions=variant == "definitions", checkpointed=variant == "checkpoint",
@@ -85,7 +85,7 @@ def performer(spec: Spec) -> Any:
 
 
 def timed(run: Callable[[], object], least: float) -> tuple[float, float, int]:
-    """Seconds on the clock, seconds of processor time, and how many repetitions they were."""
+    """Repeat ``run`` for ``least`` seconds: wall time, CPU time, and number of repetitions."""
     cpu, wall, times = time.process_time(), time.perf_counter(), 0
     while True:
         run()
@@ -95,57 +95,57 @@ def timed(run: Callable[[], object], least: float) -> tuple[float, float, int]:
             return took, time.process_time() - cpu, times
 
 
-def answer(performs: Any, spec: Spec, request: dict[str, Any]) -> Any:
-    """What a request comes to."""
+def handle(tasks: Any, spec: Spec, request: dict[str, Any]) -> Any:
+    """The result of a request."""
     do = request["do"]
     if do == "operations":
-        return performs.operations
+        return tasks.operations
     if do == "memory":
-        return memory(performs, spec, request["task"])
+        return memory(tasks, spec, request["task"])
     if do == "agreement":
         from npdiff.bench.pytorch.agreement import agreement
 
         return agreement(spec.network)
-    return timed(lambda: performs.run(do), request["least"])
+    return timed(lambda: tasks.run(do), request["least"])
 
 
-def memory(performs: Any, spec: Spec, task: str) -> float | None:
-    """Bytes that a task takes at its highest, beyond the idle process with its network."""
+def memory(tasks: Any, spec: Spec, task: str) -> float | None:
+    """The peak memory of a task in bytes, minus that of the idle process with its network."""
 
     def twice() -> None:
-        performs.run(task)
-        performs.run(task)
+        tasks.run(task)
+        tasks.run(task)
 
     if spec.backend == "numpy":
         return peak_growth(twice)
     if spec.contender.startswith("torch"):
-        return performs.device_peak(twice)
-    pool = performs.xp.get_default_memory_pool()
+        return tasks.device_peak(twice)
+    pool = tasks.xp.get_default_memory_pool()
     before = pool.total_bytes()
     twice()
     return float(pool.total_bytes() - before)
 
 
 def main(text: str) -> None:
-    """Build, say so, and serve. What libraries print goes to standard error."""
+    """Build the tasks, reply, and serve requests. Output of libraries goes to standard error."""
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
 
-    def reply(make: Callable[[], Any]) -> bool:
+    def reply(compute: Callable[[], Any]) -> bool:
         try:
-            said = {"answer": make()}
-        except Exception as error:  # the parent decides what becomes of it
+            message = {"result": compute()}
+        except Exception as error:  # the parent process handles it
             line = " ".join(str(error).split())
-            said = {"error": f"{type(error).__name__}: {line}"[:500]}
-        print(json.dumps(said), file=replies, flush=True)
-        return "answer" in said
+            message = {"error": f"{type(error).__name__}: {line}"[:500]}
+        print(json.dumps(message), file=replies, flush=True)
+        return "result" in message
 
     spec = Spec.from_json(text)
     built: list[Any] = []
-    if not reply(lambda: built.append(performer(spec))):
+    if not reply(lambda: built.append(build_tasks(spec))):
         return
     for line in sys.stdin:
-        if not reply(lambda line=line: answer(built[0], spec, json.loads(line))):  # type: ignore[misc]
+        if not reply(lambda line=line: handle(built[0], spec, json.loads(line))):  # type: ignore[misc]
             return
 
 

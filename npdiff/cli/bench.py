@@ -1,4 +1,4 @@
-"""``npdiff bench``: how fast training and sampling are here, beside PyTorch if it is installed."""
+"""``npdiff bench``: the speed of training and sampling, compared with PyTorch if installed."""
 
 import argparse
 import json
@@ -7,22 +7,22 @@ from contextlib import ExitStack
 from typing import Any
 
 from npdiff.backend import module
-from npdiff.bench.contenders import CONTENDERS, ContenderError, check, usual
-from npdiff.bench.measure import TASKS, Plan, sitting
+from npdiff.bench.contenders import CONTENDERS, ContenderError, check_contenders, default_contenders
+from npdiff.bench.measure import TASKS, Plan, run_session
 from npdiff.bench.networks import NETWORKS, workload
 from npdiff.bench.profile import step_profile
-from npdiff.cli.columns import Column, table, terminal_width
 from npdiff.cli.common import add_backend, add_threads, command, counted, output, said, whole
-from npdiff.cli.profile import profile_text, spelled
+from npdiff.cli.profile import milliseconds, profile_text
+from npdiff.cli.tables import Column, table, terminal_width
 from npdiff.errors import InputError
 from npdiff.files import atomic
 from npdiff.runtime.progress import progress_bar
-from npdiff.runtime.shards import thread_count
+from npdiff.runtime.threads import thread_count
 
-#: Sizes of a whole table, and of a short one.
+#: Networks and batch sizes of the full table, and of the short one.
 NETWORKS_WHOLE, BATCHES_WHOLE = ("S", "M", "L"), (1, 16, 32, 64, 128)
 NETWORKS_SHORT, BATCHES_SHORT = ("S",), (32,)
-#: Differences in float32 above this are no rounding.
+#: Largest relative difference in float32 that is rounding.
 ALLOWED = 1e-3
 
 DETAILS = f"""\
@@ -30,29 +30,29 @@ examples:
   npdiff bench                                     a short table: network S, batches of 32
   npdiff bench --network M --batch 64 --rounds 9
   npdiff bench --whole --json figures.json         S, M, L; batches of 1, 16, 32, 64, 128: long
-  npdiff bench --definitions-only                  the textbook's functions as one more contender
-  npdiff bench --profile --network S --batch 32    where a training step's time goes
+  npdiff bench --definitions-only                  npdiff without kernels as one more contender
+  npdiff bench --profile --network S --batch 32    the time of a training step by layer
 
 Networks, in float32: S (1x32x32, width 32, multipliers 1, 2, 2), M (3x32x32, width 64, 1, 2, 2)
-and L (3x32x32, width 64, 1, 2, 4) have two residual blocks a level, scaled and shifted by the time
-(AdaGN), attention at 8x8 and no labels; digits and digits-large are the presets, with labels.
+and L (3x32x32, width 64, 1, 2, 4) have two residual blocks per level, scaled and shifted by the
+timestep (AdaGN), attention at 8x8, no labels; digits and digits-large are the presets, with labels.
 
-Tasks: train is a whole step, its noise, forward, backward, clipping, AdamW and the moving average
-of the weights, for PyTorch as well; infer is one evaluation of the network; sample is ten steps of
-DDIM, guided where there are labels.
+Tasks: train is a whole step: noise, forward, backward, clipping, AdamW and the moving average of
+the weights, for PyTorch as well; infer is one evaluation of the network; sample is ten steps of
+DDIM, guided if there are labels.
 
-Contenders (--contender NAME, as often as you like; without it npdiff and PyTorch's first three):
+Contenders (--contender NAME, repeatable; by default npdiff and the first three of PyTorch):
 {chr(10).join(f"  {name:26} {about}" for name, about in CONTENDERS.items())}
 
-Each is a process of its own, all with as many threads. They take turns; a turn in which other
-programs used the processors is discarded and done again, up to six times, and * marks a row where
-one that counts was disturbed even so. A task of less than a fifth of a second is repeated.
+Each contender is a separate process, all with the same number of threads. They take turns; a turn
+in which other programs used the CPUs is discarded and repeated, up to six times, and * marks a row
+in which a disturbed turn counts nevertheless. A task of less than 0.2 s is repeated within a turn.
 
-In the table: the median of the turns, the fastest and the slowest; images a second; of peak, what
-the network would take with direct convolutions at the speed of the fastest matrix product measured
-here, over what it took, so that Winograd's convolution, which multiplies less, may pass 100 %;
-memory, the most that the process held beyond its idle self with the network in it; and npdiff's
-time over the contender's: below 1 npdiff is the faster."""
+Columns: the median of the turns in ms; range, the fastest and the slowest turn; images per second;
+of peak, the time that the network would take with direct convolutions at the speed of the fastest
+matrix product measured here, divided by its time, so that Winograd's convolution, which multiplies
+less, may exceed 100 %; memory, the peak memory of the process minus that of the idle process with
+the network; ratio, npdiff's time divided by the contender's: below 1 npdiff is faster."""
 
 COLUMNS = (
     Column("network"),
@@ -60,7 +60,7 @@ COLUMNS = (
     Column("task"),
     Column("contender", least=12, end=True),
     Column("ms", right=True),
-    Column("spread", right=True, drop=1),
+    Column("range", right=True, drop=1),
     Column("images/s", right=True, drop=2),
     Column("of peak", right=True, drop=3),
     Column("memory", right=True),
@@ -73,50 +73,52 @@ def add(commands: Any) -> None:
     parser = command(commands, "bench", "time training and sampling on this machine", DETAILS)
     parser.add_argument(
         "--network", action="append", choices=NETWORKS, metavar="NAME", dest="networks",
-        help="S, M, L, digits or digits-large, as often as you like (default: S)",
+        help="S, M, L, digits or digits-large; repeatable (default: S)",
     )  # fmt: skip
     parser.add_argument(
         "--batch", action="append", type=whole(1), metavar="N", dest="batches",
-        help="images at a time, as often as you like (default: 32)",
+        help="images at a time; repeatable (default: 32)",
     )  # fmt: skip
     parser.add_argument(
         "--whole", action="store_true",
-        help="unless named: networks S, M and L, and batches of 1, 16, 32, 64 and 128",
+        help="the full table: unless given, S, M and L, and batches of 1, 16, 32, 64 and 128",
     )  # fmt: skip
     parser.add_argument(
         "--task", action="append", choices=TASKS, dest="tasks",
-        help="what to time, as often as you like (default: train and infer)",
+        help="what to time; repeatable (default: train and infer)",
     )  # fmt: skip
     parser.add_argument(
         "--contender", action="append", metavar="NAME", dest="contenders",
-        help="who takes part, as often as you like; see below",
+        help="a contender from the list below; repeatable",
     )  # fmt: skip
     parser.add_argument(
         "--definitions-only", action="store_true", dest="definitions",
-        help="npdiff without kernels as one more contender; with --profile in place of npdiff",
+        help="add npdiff without kernels as a contender; with --profile, profile it",
     )  # fmt: skip
+    parser.add_argument("--compile", action="store_true", help="add torch.compile as a contender")
     parser.add_argument(
-        "--compile", action="store_true", help="torch.compile as one more contender"
-    )
-    parser.add_argument(
-        "--rounds", type=whole(1), default=5, metavar="N", help="turns that count (default: 5)"
+        "--rounds",
+        type=whole(1),
+        default=5,
+        metavar="N",
+        help="number of turns that count (default: 5)",
     )
     parser.add_argument(
         "--memory", action=argparse.BooleanOptionalAction, default=True,
-        help="measure peak memory, in processes of their own (default: yes)",
+        help="measure peak memory, in separate processes (default: yes)",
     )  # fmt: skip
     parser.add_argument(
         "--profile", action="store_true",
-        help="instead, time every layer and function of npdiff's training step",
+        help="instead, time each layer and function of npdiff's training step",
     )  # fmt: skip
     add_threads(parser)
     add_backend(parser)
-    parser.add_argument("--json", metavar="FILE.json", help="write all figures to a file as well")
+    parser.add_argument("--json", metavar="FILE.json", help="also write all figures to a file")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure and print; 0 unless npdiff and PyTorch disagree, or a contender failed."""
+    """Measure and print; returns 1 if npdiff and PyTorch disagree or a contender failed."""
     file = output(arguments.json, ".json") if arguments.json else None
     module(arguments.backend)
     facts = profiles(arguments) if arguments.profile else measured(plan_of(arguments))
@@ -126,27 +128,27 @@ def run(arguments: argparse.Namespace) -> int:
         said(file, "all figures")
     if arguments.profile:
         return 0
-    apart = [max(found.values()) for found in facts["agreement"].values()]
+    differences = [max(found.values()) for found in facts["agreement"].values()]
     failed = any(row["error"] for row in facts["rows"])
-    return 1 if failed or any(not far <= ALLOWED for far in apart) else 0
+    return 1 if failed or any(not d <= ALLOWED for d in differences) else 0
 
 
 def plan_of(arguments: argparse.Namespace) -> Plan:
-    """What the options ask for.
+    """The plan given by the options.
 
     Raises
     ------
     InputError
-        If a contender cannot take part here.
+        If a contender cannot run here.
     """
-    names = list(dict.fromkeys(arguments.contenders or usual()))
+    names = list(dict.fromkeys(arguments.contenders or default_contenders()))
     for wanted, name in (
         (arguments.definitions, "npdiff-definitions"),
         (arguments.compile, "torch-compile"),
     ):
         if wanted and name not in names:
             names.append(name)
-    check(names)
+    check_contenders(names)
     for name in names:
         if name.endswith("-tf32") and arguments.backend != "cupy":
             raise InputError(f"contender {name!r} needs a GPU: add --backend cupy, or leave it out")
@@ -164,19 +166,19 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
 
 
 def sizes(arguments: argparse.Namespace) -> tuple[list[str], list[int]]:
-    """The names of the networks, and the batches."""
+    """The names of the networks, and the batch sizes."""
     networks = NETWORKS_WHOLE if arguments.whole else NETWORKS_SHORT
     batches = BATCHES_WHOLE if arguments.whole else BATCHES_SHORT
     return list(arguments.networks or networks), list(arguments.batches or batches)
 
 
 def measured(plan: Plan) -> dict[str, Any]:
-    """The figures of a sitting, printed.
+    """Run a session and print its table.
 
     Raises
     ------
     InputError
-        If a process could not be started at all.
+        If a process could not be started.
     """
     with progress_bar(plan.ticks(), "turn", "timing") as progress:
 
@@ -185,7 +187,7 @@ def measured(plan: Plan) -> dict[str, Any]:
             progress.update()
 
         try:
-            facts = sitting(plan, tick)
+            facts = run_session(plan, tick)
         except ContenderError as failure:
             raise InputError(f"measuring failed: {failure}") from failure
     print(heading(facts))
@@ -195,7 +197,7 @@ def measured(plan: Plan) -> dict[str, Any]:
 
 
 def heading(facts: dict[str, Any]) -> str:
-    """The machine, what a matrix product reaches on it, and whether the two agree."""
+    """The machine, the speed of its matrix products, and whether npdiff and PyTorch agree."""
     machine = facts["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     lines = [
@@ -213,15 +215,15 @@ def heading(facts: dict[str, Any]) -> str:
 
 
 def cells(row: dict[str, Any]) -> list[str]:
-    """A row of the table."""
+    """The cells of a row of the table."""
     first = [row["network"], str(row["batch"]), row["task"], row["contender"]]
     if row["seconds"] is None:
         return [*first, "failed", "", "", "", "", ""]
     ratio, memory = row["ratio"], row["memory"]
     return [
         *first,
-        spelled(row["seconds"]) + ("*" if row["disturbed"] else ""),
-        f"{spelled(row['fastest'])}-{spelled(row['slowest'])}",
+        milliseconds(row["seconds"]) + ("*" if row["disturbed"] else ""),
+        f"{milliseconds(row['fastest'])}-{milliseconds(row['slowest'])}",
         f"{row['images_per_second']:.4g}",
         f"{row['fraction']:.0%}",
         "" if memory is None else f"{memory / 2**20:.0f} MiB",
@@ -230,36 +232,36 @@ def cells(row: dict[str, Any]) -> list[str]:
 
 
 def notes(facts: dict[str, Any]) -> Iterator[str]:
-    """What the table does not say."""
+    """Explanations below the table."""
     rows = facts["rows"]
     again, disturbed = (sum(row[name] for row in rows) for name in ("again", "disturbed"))
     yield ""
-    yield "ratio: npdiff's time over the contender's, below 1 npdiff is the faster"
+    yield "ratio: npdiff's time divided by the contender's: below 1 npdiff is faster"
     yield "of peak: with direct convolutions; Winograd multiplies less, so it may exceed 100 %"
     if again:
-        yield f"{counted(again, 'turn')} done again because other programs were busy"
+        yield f"{counted(again, 'turn')} repeated because other programs were busy"
     if disturbed:
-        yield f"* {counted(disturbed, 'turn')} counted all the same: close what else is running"
+        yield f"* {counted(disturbed, 'turn')} counted although other programs ran: close them"
     for row in rows:
         if row["error"]:
-            named = (str(row[key]) for key in ("network", "batch", "task", "contender"))
-            yield f"{' '.join(named)}: {row['error']}"
+            label = (str(row[key]) for key in ("network", "batch", "task", "contender"))
+            yield f"{' '.join(label)}: {row['error']}"
 
 
 def profiles(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Where the time of a training step goes, printed, for each network and batch.
+    """Profile a training step and print the tables, for each network and batch.
 
     Raises
     ------
     InputError
-        If the options ask for something else at once.
+        If options are given that do not apply to a profile.
     """
     if arguments.contenders or arguments.tasks or arguments.compile:
         raise InputError(
-            "--profile is of npdiff's training step: leave out --contender, --task and --compile"
+            "--profile times npdiff's training step: leave out --contender, --task and --compile"
         )
     if arguments.backend != "numpy":
-        raise InputError("--profile times what the CPU computes: leave out --backend")
+        raise InputError("--profile works only on the CPU: leave out --backend cupy")
     from npdiff.acceleration import definitions_only
 
     threads, found = arguments.threads or thread_count(), []

@@ -19,9 +19,10 @@ from npdiff.random import Key
 from npdiff.runs import Checkpoint
 from npdiff.runs.dataset import load_data
 from npdiff.runtime.progress import progress_bar
-from npdiff.runtime.shards import ThreadPool, split
+from npdiff.runtime.threads import ThreadPool
 from npdiff.samplers import keyed_noise
 from npdiff.schedules import SCHEDULES
+from npdiff.slices import split
 from npdiff.spacings import SPACINGS
 from npdiff.variances import (
     MeanPosteriorVariance,

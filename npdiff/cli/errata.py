@@ -6,8 +6,8 @@ import json
 import textwrap
 from typing import Any
 
-from npdiff.cli.columns import terminal_width
 from npdiff.cli.common import command
+from npdiff.cli.tables import terminal_width
 from npdiff.errors import InputError
 from npdiff.laboratory.equations import equations
 from npdiff.laboratory.errata import REPORTED, Erratum, ErratumResult, all_errata, evaluate

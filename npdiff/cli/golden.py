@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import npdiff
-from npdiff.cli.columns import Column, table, terminal_width
 from npdiff.cli.common import command, counted, output, said
+from npdiff.cli.tables import Column, table, terminal_width
 from npdiff.errors import InputError
 from npdiff.files import atomic
 from npdiff.laboratory import golden

@@ -8,7 +8,7 @@ from npdiff.cli.bits import Subject, by_bound, by_ode
 from npdiff.cli.common import add_computing, add_seed, command, counted, whole
 from npdiff.cli.sampling import add_model
 from npdiff.generation import load
-from npdiff.runtime.shards import ThreadPool
+from npdiff.runtime.threads import ThreadPool
 from npdiff.spacings import SPACINGS
 
 DETAILS = """\

@@ -24,7 +24,7 @@ from npdiff.cli import (
 from npdiff.cli.common import Verbatim, computing
 from npdiff.errors import InputError, TrainingError
 from npdiff.runtime.heap import keep_freed_memory
-from npdiff.runtime.memory import memory_explained
+from npdiff.runtime.memory import explain_memory_errors
 
 #: The commands by name.
 COMMANDS = {
@@ -85,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
 def enough_memory(arguments: argparse.Namespace) -> AbstractContextManager[None]:
     """Where memory runs out and nobody further in says what to do."""
     backend = getattr(arguments, "backend", None) or "numpy"
-    return memory_explained(backend, f"`{arguments.parser.prog}`", "less at a time")
+    return explain_memory_errors(backend, f"`{arguments.parser.prog}`", "less at a time")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

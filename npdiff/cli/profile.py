@@ -1,13 +1,13 @@
-"""The table of ``npdiff bench --profile``: where the time of a training step goes."""
+"""The tables of ``npdiff bench --profile``: the time of a training step by layer and function."""
 
 import re
 from typing import Any
 
-from npdiff.cli.columns import Column, table, terminal_width
 from npdiff.cli.common import counted
+from npdiff.cli.tables import Column, table, terminal_width
 
-#: Layers and functions of a smaller share of a step are left out.
-SHOWN = 0.005
+#: Layers and functions with a smaller fraction of the step's time are omitted.
+MIN_FRACTION = 0.005
 
 COLUMNS = (
     Column("", least=16),
@@ -21,18 +21,18 @@ COLUMNS = (
 
 
 def profile_text(found: dict[str, Any]) -> str:
-    """Two tables: the layers in their order, and the functions by their share."""
+    """Two tables: the layers in their order, and the functions by their fraction of the time."""
     seconds, threads = found["seconds"], found["threads"]
     functions = found["functions"]
-    known = found["layers"].get("", {"share_with_parts": 0.0})["share_with_parts"]
+    network = found["layers"].get("", {"fraction_with_parts": 0.0})["fraction_with_parts"]
     order = sorted(functions, key=lambda name: -functions[name]["fraction"])
     return "\n".join(
         [
             f"{found['network']}, batch {found['batch']}: a training step takes "
-            f"{spelled(seconds)} ms on {counted(threads, 'thread')}, of which the update takes "
-            f"{found['update'] / seconds:.1%}.",
-            "Times below are sums over threads, and shares are of threads times the step's time.",
-            f"The network has {known:.1%}; the rest is noise, loss, sums, update and waiting.",
+            f"{milliseconds(seconds)} ms on {counted(threads, 'thread')}, of which the update "
+            f"takes {found['update'] / seconds:.1%}.",
+            "Times are summed over threads; percentages are of all threads' time in the step.",
+            f"The network takes {network:.1%}; the rest is noise, loss, sums, update and waiting.",
             "",
             _table("layer", found["layers"], [(path, _indented(path)) for path in found["layers"]]),
             "",
@@ -43,7 +43,7 @@ def profile_text(found: dict[str, Any]) -> str:
 
 
 def _indented(path: str) -> str:
-    """``down.0.res`` as ``res`` below ``down.0`` below the network."""
+    """The last part of a path, indented by its depth: ``down.0.res`` as ``res``."""
     if not path:
         return "network"
     parts = re.sub(r"\.(\d+)", r"/\1", path).split(".")
@@ -53,19 +53,19 @@ def _indented(path: str) -> str:
 def _table(title: str, spent: dict[str, Any], names: list[tuple[str, str]]) -> str:
     lines = [
         [
-            shown, f"{found['calls']:.4g}", f"{1e3 * found['forward']:.1f}",
+            label, f"{found['calls']:.4g}", f"{1e3 * found['forward']:.1f}",
             f"{1e3 * found['backward']:.1f}",
             f"{1e3 * (found['own_forward'] + found['own_backward']):.1f}",
-            f"{found['fraction']:.1%}", f"{found['share_with_parts']:.1%}",
+            f"{found['fraction']:.1%}", f"{found['fraction_with_parts']:.1%}",
         ]
-        for name, shown in names
-        if (found := spent[name])["share_with_parts"] >= SHOWN
+        for name, label in names
+        if (found := spent[name])["fraction_with_parts"] >= MIN_FRACTION
     ]  # fmt: skip
     first = Column(title, least=COLUMNS[0].least)
     return table((first, *COLUMNS[1:]), lines, terminal_width())
 
 
-def spelled(seconds: float) -> str:
+def milliseconds(seconds: float) -> str:
     """Milliseconds to three digits or more."""
     thousandths = 1e3 * seconds
     return f"{thousandths:.0f}" if thousandths >= 100 else f"{thousandths:.3g}"

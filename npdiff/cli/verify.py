@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 import npdiff
-from npdiff.cli.columns import Column, table, terminal_width
 from npdiff.cli.common import add_backend, add_definitions_only, add_seed, command, counted, whole
+from npdiff.cli.tables import Column, table, terminal_width
 from npdiff.errors import InputError
 from npdiff.laboratory.registry import Outcome
 from npdiff.laboratory.runner import Verdict, facts, needed, number, outcomes, verdicts, wanted
 from npdiff.runtime.progress import progress_bar
-from npdiff.runtime.shards import thread_count
+from npdiff.runtime.threads import thread_count
 from npdiff.verify.orders import CLAIMS, TOLERANCE, Claim, Convergence, measure
 
 DETAILS = """\

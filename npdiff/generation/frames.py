@@ -13,8 +13,8 @@ from npdiff.generation.config import SamplingConfig
 from npdiff.generation.network import cached, denoiser
 from npdiff.random import Key
 from npdiff.runs.checkpoint import Checkpoint
-from npdiff.runtime.memory import memory_explained
-from npdiff.runtime.shards import ThreadPool
+from npdiff.runtime.memory import explain_memory_errors
+from npdiff.runtime.threads import ThreadPool
 from npdiff.samplers import Steps, keyed_noise, sample
 from npdiff.schedules import SCHEDULES, Schedule
 from npdiff.spacings import SPACINGS
@@ -83,7 +83,7 @@ def enough_memory(samples: int, backend: str) -> AbstractContextManager[None]:
     """Where a trajectory is followed: if memory runs out in this block, what to do is said."""
     fewer = "" if backend == "cupy" else ", or fewer threads (NPDIFF_THREADS=1)"
     plural = "" if samples == 1 else "s"
-    return memory_explained(
+    return explain_memory_errors(
         backend, f"sampling of {samples} image{plural}", f"fewer at a time{fewer}"
     )
 

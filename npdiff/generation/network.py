@@ -17,7 +17,8 @@ from npdiff.nn import UNet
 from npdiff.nn.precomputed import numbers, precompute
 from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.runs.checkpoint import Checkpoint
-from npdiff.runtime.shards import ThreadPool, forward
+from npdiff.runtime.shards import forward
+from npdiff.runtime.threads import ThreadPool
 from npdiff.schedules import Schedule, Times
 from npdiff.spacings import SPACINGS
 

@@ -13,7 +13,7 @@ from npdiff.generation.config import SamplingConfig
 from npdiff.generation.frames import enough_memory, trajectory
 from npdiff.runs.checkpoint import Checkpoint
 from npdiff.runs.run import load_model
-from npdiff.runtime.shards import ThreadPool
+from npdiff.runtime.threads import ThreadPool
 
 #: The model that ships with the package.
 SHIPPED = Path(__file__).parents[1] / "models" / "digits.safetensors"

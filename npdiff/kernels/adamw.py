@@ -1,51 +1,25 @@
 """Clipping, AdamW and the moving average of the weights in one pass over flat arrays.
 
 The definitions in :mod:`npdiff.training.optimizer` are maps over trees: each of their twenty
-operations fetches every weight of the model from memory and puts a fresh array there. Here the
-weights are one flat array, and so are the moments, the average and the gradient; the pass goes over
-them a chunk at a time, all operations on one chunk while it is in the cache. It does what the
-definitions do operation for operation, so on the host the results are theirs to the last bit.
+operations reads every weight of the model from memory and writes a new array. Here weights,
+moments, average and gradient are flat arrays, and all operations are done on one chunk of them
+while it is in the cache. They are the operations of the definitions in the same order, so on the
+host the results are equal to the last bit.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
 import numpy as np
 
+from npdiff.acceleration import parallel_for
 from npdiff.backend import Array, namespace
+from npdiff.kernels.cuda import adamw as cuda
+from npdiff.kernels.vectors import Vectors
 from npdiff.kernels.workspace import workspace
+from npdiff.slices import split
 
-P = TypeVar("P")
-
-#: Elements of a chunk on the host: what a chunk needs fits the cache, and the calls do not count.
+#: Elements of a chunk on the host: its arrays fit the cache, and the time per call is negligible.
 CHUNK = 2**16
-
-#: Calls a function on every piece of some work, in any order, on as many threads as it likes.
-Share = Callable[[Callable[[Any], None], Sequence[Any]], None]
-
-
-class Vectors(NamedTuple):
-    """A state of training, each part of it one flat array: weights, two moments, average."""
-
-    model: Array
-    first: Array
-    second: Array
-    average: Array
-
-
-def in_order(f: Callable[[P], None], pieces: Iterable[P]) -> None:
-    """``f`` on one piece after another: the ``Share`` of a single thread."""
-    for piece in pieces:
-        f(piece)
-
-
-def chunks(start: int, stop: int, size: int) -> list[slice]:
-    """The elements ``start`` to ``stop`` in chunks of ``size``; the last may be smaller.
-
-    >>> chunks(0, 5, 2)
-    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
-    """
-    return [slice(a, min(a + size, stop)) for a in range(start, stop, size)]
 
 
 def adamw(
@@ -61,29 +35,28 @@ def adamw(
     clip_factor: float,
     average_decay: float,
     eps: float = 1e-8,
-    parallel_for: Share = in_order,
 ) -> None:
     """Write the state after a step to ``new``.
 
-    All of :eq:`gradient-clipping`, :eq:`adamw` and :eq:`weight-average`. An element
-    of the result depends on the same element of the arguments alone, so an array of ``new`` may be
-    that of ``old`` in its place, and ``new.first`` may be ``gradient``.
+    All of :eq:`gradient-clipping`, :eq:`adamw` and :eq:`weight-average`. An element of the result
+    depends only on the same element of the arguments, so ``new`` may contain the arrays of
+    ``old``, and ``new.first`` may be ``gradient``.
 
     Parameters
     ----------
-    old, gradient, new : flat arrays of one length, dtype and backend
+    old, gradient, new : flat arrays of the same length, dtype and backend
     step, learning_rate, betas, weight_decay, eps : as in :func:`npdiff.training.optimizer.adamw`
-    decayed : weight decay applies to so many elements, which come first
+    decayed : the number of elements that weight decay applies to; they come first
     clip_factor : the factor of the gradient, 1 where its norm is within the limit
     average_decay : the decay of the average
-    parallel_for : how the work is spread over threads, which the result does not depend on
 
     Notes
     -----
-    On a GPU this is one launch (:mod:`npdiff.kernels.cuda.adamw`).
+    Chunks run on the :func:`~npdiff.acceleration.idle_threads`; the result does not depend on
+    them. On a GPU this is one launch (:mod:`npdiff.kernels.cuda.adamw`).
     """
     xp = namespace(gradient)
-    if xp is not np and _launched(
+    if xp is not np and cuda.adamw(
         old, gradient, new, step=step, learning_rate=learning_rate, betas=betas,
         weight_decay=weight_decay, decayed=decayed, clip_factor=clip_factor,
         average_decay=average_decay, eps=eps,
@@ -92,17 +65,17 @@ def adamw(
     beta_1, beta_2 = betas
     correction_1, correction_2 = 1.0 - beta_1**step, 1.0 - beta_2**step
 
-    def apply_gradient(part: slice) -> None:
-        theta, m, v, average = (vector[part] for vector in old)
-        theta_new, m_new, v_new, average_new = (vector[part] for vector in new)
-        g, a = gradient[part], _scratch("adamw.a", gradient, part)
+    def apply_gradient(chunk: slice) -> None:
+        theta, m, v, average = (vector[chunk] for vector in old)
+        theta_new, m_new, v_new, average_new = (vector[chunk] for vector in new)
+        g, a = gradient[chunk], _scratch("adamw.a", gradient, chunk)
         if clip_factor != 1.0:
-            g = xp.multiply(g, clip_factor, out=_scratch("adamw.g", gradient, part))
+            g = xp.multiply(g, clip_factor, out=_scratch("adamw.g", gradient, chunk))
         xp.multiply(g, g, out=a)
         a *= 1.0 - beta_2
         xp.multiply(v, beta_2, out=v_new)
         v_new += a
-        xp.multiply(g, 1.0 - beta_1, out=a)  # the last of g: m_new may lie where it is
+        xp.multiply(g, 1.0 - beta_1, out=a)  # the last use of g: m_new may overwrite it
         xp.multiply(m, beta_1, out=m_new)
         m_new += a
 
@@ -111,7 +84,7 @@ def adamw(
         a += eps
         xp.divide(m_new, a, out=a)
         a *= learning_rate / correction_1
-        kept = 1.0 - learning_rate * weight_decay if part.start < decayed else 1.0
+        kept = 1.0 - learning_rate * weight_decay if chunk.start < decayed else 1.0
         xp.multiply(theta, kept, out=theta_new)
         theta_new -= a
 
@@ -119,44 +92,37 @@ def adamw(
         xp.multiply(average, average_decay, out=average_new)
         average_new += a
 
-    size = chunk(gradient)
-    parallel_for(apply_gradient, chunks(0, decayed, size) + chunks(decayed, gradient.size, size))
+    size = chunk_size(gradient)
+    parallel_for(apply_gradient, split(decayed, size) + split(gradient.size, size, start=decayed))
 
 
-def _launched(*args: Any, **options: Any) -> bool:
-    """Whether a GPU has been told to do it."""
-    from npdiff.kernels.cuda import adamw
+def global_norm(gradient: Array) -> Array:
+    """The Euclidean norm of a flat array, :eq:`global-norm`: a float64 scalar of its backend.
 
-    return adamw.adamw(*args, **options)
-
-
-def norm(gradient: Array, *, parallel_for: Share = in_order) -> Array:
-    """The length of a flat array, :eq:`global-norm`: a float64 scalar of its backend.
-
-    Chunks are squared and added up in float64 and their sums in the order of the chunks, so that
-    the result does not depend on how the work is shared.
+    Chunks are squared and added in float64, and their sums in the order of the chunks, so that
+    the result does not depend on the number of threads.
     """
     xp = namespace(gradient)
-    pieces = list(enumerate(chunks(0, gradient.size, chunk(gradient))))
-    sums = xp.zeros(len(pieces), dtype=xp.float64)
+    chunks = list(enumerate(split(gradient.size, chunk_size(gradient))))
+    sums = xp.zeros(len(chunks), dtype=xp.float64)
 
-    def add(piece: tuple[int, slice]) -> None:
-        i, part = piece
-        squares = _scratch("adamw.squares", gradient, part, xp.float64)
-        xp.square(gradient[part], dtype=xp.float64, out=squares)
+    def add(item: tuple[int, slice]) -> None:
+        i, chunk = item
+        squares = _scratch("adamw.squares", gradient, chunk, xp.float64)
+        xp.square(gradient[chunk], dtype=xp.float64, out=squares)
         sums[i] = xp.sum(squares)
 
-    parallel_for(add, pieces)
+    parallel_for(add, chunks)
     return xp.sqrt(xp.sum(sums))
 
 
-def chunk(vector: Array) -> int:
-    """Elements of a chunk: a GPU takes everything at once."""
+def chunk_size(vector: Array) -> int:
+    """Elements of a chunk: on a GPU, all of them."""
     return CHUNK if namespace(vector) is np else max(1, vector.size)
 
 
-def _scratch(name: str, like: Array, part: slice, dtype: Any = None) -> Array:
-    shape, dtype = (part.stop - part.start,), like.dtype if dtype is None else dtype
+def _scratch(name: str, like: Array, chunk: slice, dtype: Any = None) -> Array:
+    shape, dtype = (chunk.stop - chunk.start,), like.dtype if dtype is None else dtype
     if namespace(like) is np:
         return workspace().scratch(name, shape, dtype)
     return namespace(like).empty(shape, dtype=dtype)

@@ -1,4 +1,4 @@
-"""What a way to convolve has to offer: the interface between one and what it fuses with."""
+"""The interface of a convolution algorithm."""
 
 from typing import Protocol
 
@@ -6,22 +6,22 @@ from npdiff.backend import Array
 
 
 class ConvAlgorithm(Protocol):
-    """One way to convolve blocks of a few samples of one shape with one weight array.
+    """A convolution of blocks of a few samples of one shape with one weight array.
 
-    Made for the shapes of one call; holds no scratch of its own, so that threads may share it. The
-    weights are prepared once (:meth:`forward_weights`, :meth:`backward_weights`) and then passed to
-    every block. Blocks are C-contiguous ``(B, *space, C)``.
+    Made for the shapes of one call; has no scratch, so that threads may use it at the same time.
+    Weights are converted once (:meth:`forward_weights`, :meth:`backward_weights`) and then passed
+    with every block. Blocks are C-contiguous ``(B, *space, C)``.
     """
 
-    #: What tells one form of the weights from another.
+    #: Identifies the layout of the converted weights.
     name: str
-    #: Size of the output, without samples and features.
+    #: Spatial size of the output.
     out: tuple[int, ...]
-    #: Samples that a block should have, at the most.
+    #: Largest number of samples that a block should have.
     block: int
 
     def forward_weights(self, w: Array) -> Array:
-        """The weights as :meth:`forward` wants them."""
+        """The weights in the layout that :meth:`forward` needs."""
         ...
 
     def forward(
@@ -40,11 +40,11 @@ class ConvAlgorithm(Protocol):
         ...
 
     def backward_weights(self, w: Array) -> Array:
-        """The weights as :meth:`backward` wants them."""
+        """The weights in the layout that :meth:`backward` needs."""
         ...
 
     def gradient(self) -> Array:
-        """Zeros into which :meth:`backward` adds the weights' cotangent, in its own domain."""
+        """Zeros to which :meth:`backward` adds the cotangent of the weights, in its layout."""
         ...
 
     def backward(self, x: Array, dy: Array, weights: Array, gradient: Array) -> Array:
@@ -59,5 +59,5 @@ class ConvAlgorithm(Protocol):
         ...
 
     def weight_gradient(self, gradient: Array) -> Array:
-        """What :meth:`backward` has added up, as the cotangent of ``w``; a fresh array."""
+        """The sum in ``gradient`` as the cotangent of ``w``; a new array."""
         ...

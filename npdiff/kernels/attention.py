@@ -1,9 +1,9 @@
-"""Attention a few samples at a time, on views of its arguments and in scratch of the cache's size.
+"""Attention a few samples at a time, on views of its arguments and in scratch that fits the cache.
 
-The rows of a head lie a fixed distance apart and are contiguous themselves, which is all that a
-matrix product asks for: q, k and v are read where they are, as cuts of one array too, and the
-output and the cotangents are written where they belong. Only the right-hand side of q kᵀ is copied,
-d x M numbers, since a product with a transposed one is half as fast for heads this narrow.
+The rows of a head are contiguous and a fixed distance apart, which is all that a matrix product
+needs: q, k and v are read in place, even as slices of one array, and the output and the cotangents
+are written in place. Only the right-hand side of q kᵀ, d x M elements, is copied, since a product
+with a transposed view is half as fast for heads this narrow.
 """
 
 import math
@@ -13,19 +13,20 @@ import numpy as np
 from npdiff.backend import Array
 from npdiff.kernels.workspace import workspace
 from npdiff.pullback import Cotangents, Traced
+from npdiff.slices import split
 
 #: Probabilities computed at a time.
 PROBABILITIES = 2**18
-#: Queries of a block at least, however many keys there are.
-QUERIES = 64
-#: Scores this close to the largest have an exponential that is far from underflow.
+#: Smallest number of queries in a block, however many keys there are.
+MIN_QUERIES = 64
+#: Difference to the largest score up to which an exponential is far from underflow: e^-40 = 4e-18.
 NEAR = 40.0
 
 
 def attention(
     q: Array, k: Array, v: Array, *, heads: int, mask: Array | None = None
 ) -> Traced | None:
-    """As :func:`npdiff.ops.attention`, or None where the arguments are not for this kernel.
+    """:func:`npdiff.ops.attention`, or None if this kernel does not cover the arguments.
 
     Saves: ``q``, ``k``, ``v``, ``mask``, ``normalizer``.
     """
@@ -34,21 +35,17 @@ def attention(
     (N, L, E), M, dtype = q.shape, k.shape[1], q.dtype
     d = E // heads
     scale = 1.0 / math.sqrt(d)
-    queries = min(L, max(QUERIES, PROBABILITIES // (heads * M)))
+    queries = min(L, max(MIN_QUERIES, PROBABILITIES // (heads * M)))
     samples = max(1, PROBABILITIES // (heads * L * M))
-    blocks = [
-        (slice(n, n + samples), slice(i, i + queries))
-        for n in range(0, N, samples)
-        for i in range(0, L, queries)
-    ]
+    blocks = [(n, rows) for n in split(N, samples) for rows in split(L, queries)]
 
-    def split(a: Array) -> Array:
-        """``(B, L, E)`` seen as ``(B, heads, L, d)``."""
+    def by_head(a: Array) -> Array:
+        """``(B, L, E)`` as a view ``(B, heads, L, d)``."""
         return a.reshape(*a.shape[:2], heads, d).swapaxes(1, 2)
 
     def product(name: str, a: Array, b: Array, factor: float = 1.0) -> Array:
-        """``factor * a bᵀ``, of rows of a with rows of b, in scratch."""
-        a, b = split(a), split(b).swapaxes(2, 3)
+        """``factor * a bᵀ`` for each head, ``(B, heads, L, M)``, in scratch."""
+        a, b = by_head(a), by_head(b).swapaxes(2, 3)  # (B, heads, L, d), (B, heads, d, M)
         right = workspace().scratch("attention right", b.shape, dtype)
         np.multiply(b, factor, out=right)
         s = workspace().scratch(name, (*a.shape[:3], b.shape[3]), dtype)
@@ -61,18 +58,18 @@ def attention(
         return s
 
     o = np.empty((N, L, E), dtype)
-    normalizer = np.empty((N, heads, L, 1), dtype)
+    normalizer = np.empty((N, heads, L, 1), dtype)  # log of the sum of exponentials
     ones = np.ones((M, 1), dtype)
     for n, rows in blocks:
         p = scores(n, rows)
         shift = _shift(p)
         p -= shift
         np.exp(p, out=p)
-        total = p @ ones
-        total += total == 0.0
-        own = split(o[n, rows])
-        np.matmul(p, split(v[n]), out=own)
-        own /= total
+        total = p @ ones  # (B, heads, L, 1)
+        total += total == 0.0  # all keys are masked: avoid 0 / 0
+        block = by_head(o[n, rows])
+        np.matmul(p, by_head(v[n]), out=block)
+        block /= total
         np.log(total, out=total)
         np.add(shift, total, out=normalizer[n, :, rows])
 
@@ -83,20 +80,20 @@ def attention(
             p = scores(n, rows)
             p -= normalizer[n, :, rows]
             np.exp(p, out=p)
-            _add_product(p.swapaxes(2, 3), split(do[n, rows]), split(dv[n]), first)
+            _add_product(p.swapaxes(2, 3), by_head(do[n, rows]), by_head(dv[n]), first)
             ds = product("attention ds", do[n, rows], v[n])
             ds -= np.einsum("nhlm,nhlm->nhl", ds, p)[..., None]
             ds *= p
             ds *= scale
-            np.matmul(ds, split(k[n]), out=split(dq[n, rows]))
-            _add_product(ds.swapaxes(2, 3), split(q[n, rows]), split(dk[n]), first)
+            np.matmul(ds, by_head(k[n]), out=by_head(dq[n, rows]))
+            _add_product(ds.swapaxes(2, 3), by_head(q[n, rows]), by_head(dk[n]), first)
         return dq, dk, dv
 
     return o, attention_pullback
 
 
 def _covers(q: Array, k: Array, v: Array, heads: int, mask: Array | None) -> bool:
-    """Arrays of NumPy, of shapes that fit, with rows that a matrix product reads as they are."""
+    """Whether these are NumPy arrays of fitting shapes whose rows a matrix product can read."""
     if not all(type(a) is np.ndarray and a.ndim == 3 and a.size for a in (q, k, v)):
         return False
     (N, _, E), M = q.shape, k.shape[1]
@@ -110,14 +107,14 @@ def _covers(q: Array, k: Array, v: Array, heads: int, mask: Array | None) -> boo
 
 
 def _shift(s: Array) -> Array:
-    """What to subtract from scores before the exponential; it cancels from the probabilities.
+    """Values to subtract from scores before the exponential; they cancel in the probabilities.
 
-    The largest score of a row does for sure, but rows are short and a maximum of each is dear. The
-    largest score of a head does as well unless another row's are so far below that they vanish.
+    The largest score of each row is always safe, but rows are short and their maxima expensive.
+    The largest score of a head is safe unless it is so far above others that they underflow.
     """
     flat = s.reshape(*s.shape[:2], -1)
     largest = flat.max(axis=-1)
-    # A masked score is -inf, and any comparison with NaN false: both are taken row by row.
+    # With -inf (a masked score) or NaN the comparison is false: these heads are done row by row.
     with np.errstate(invalid="ignore"):
         near = largest - flat.min(axis=-1) <= NEAR
     if near.all():
@@ -139,7 +136,7 @@ def _add_product(a: Array, b: Array, out: Array, first: bool) -> None:
 
 
 def _cotangents(q: Array, k: Array) -> tuple[Array, Array, Array]:
-    """Room for dq, dk and dv, side by side as q, k and v are where one map makes all of them."""
+    """Arrays for dq, dk and dv: slices of one array, as q, k and v are if one layer makes all."""
     E = q.shape[2]
     if q.shape == k.shape:
         joined = np.empty((*q.shape[:2], 3 * E), q.dtype)

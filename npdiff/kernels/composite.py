@@ -1,13 +1,13 @@
-"""Norm, activation and convolution of a block of samples at a time, while it is in the cache.
+"""Norm, activation and convolution, one block of samples at a time, while it is in the cache.
 
-Of a whole half of a residual block only its input is kept, and two numbers a sample and group.
+Half a residual block keeps only its input, and two scalars per sample and group.
 """
 
 import numpy as np
 
 from npdiff.acceleration import parallel_for, prepacked
 from npdiff.backend import Array
-from npdiff.kernels.conv import Piece, blocks, choose_algorithm, pieces
+from npdiff.kernels.conv import WorkItem, blocks, choose_algorithm, work_items
 from npdiff.kernels.norm import affine_pullback, covers, silu_and_slope, silu_of, statistics, sums
 from npdiff.ops._conv import Padding
 from npdiff.pullback import Cotangents, Traced
@@ -50,31 +50,31 @@ def norm_silu_conv(
     if not (layers and modulation and fits(shift, N, F) and fits(residual, N, *algorithm.out, F)):
         return None
     x = np.ascontiguousarray(x)
-    one_plus = 1.0 if scale is None else 1.0 + scale
-    gain, lift = np.empty((2, N, C), x.dtype)
+    one_plus = 1.0 if scale is None else 1.0 + scale  # (N, C)
+    gain, lift = np.empty((2, N, C), x.dtype)  # the norm's gamma and beta after modulation
     gain[...] = gamma * one_plus
     lift[...] = beta * one_plus
     if offset is not None:
         lift += offset
-    bias = b if shift is None else b + shift
+    bias = b if shift is None else b + shift  # (F,) or (N, F)
     y = np.empty((N, *algorithm.out, F), x.dtype)
     mean, rstd = (np.empty((N, groups), x.dtype) for _ in range(2))
     weights = prepacked((algorithm.name, "forward"), w, algorithm.forward_weights)
-    parts = pieces(algorithm, N)
-    in_strips = parts[0].algorithm is not algorithm
-    if in_strips:
+    items = work_items(algorithm, N)
+    in_strips = items[0].algorithm is not algorithm
+    if in_strips:  # a strip does not suffice for the statistics of its image
         mean[...], rstd[...] = statistics(x, groups, eps)
 
-    def convolve(piece: Piece) -> None:
-        rows, target = piece.rows, piece.target
+    def convolve(item: WorkItem) -> None:
+        rows, target = item.samples, item.target
         if not in_strips:
             mean[rows], rstd[rows] = statistics(x[rows], groups, eps)
-        h = silu_of(x[rows, piece.source], mean[rows], rstd[rows], gain[rows], lift[rows])
+        h = silu_of(x[rows, item.source], mean[rows], rstd[rows], gain[rows], lift[rows])
         added = None if residual is None else residual[rows, target]
-        own = bias if shift is None else bias[rows]
-        piece.algorithm.forward(h, weights, y[rows, target], own, added)
+        block_bias = bias if shift is None else bias[rows]
+        item.algorithm.forward(h, weights, y[rows, target], block_bias, added)
 
-    parallel_for(convolve, parts)
+    parallel_for(convolve, items)
     modulated, shifted, added = scale is not None, shift is not None, residual is not None
 
     def norm_silu_conv_pullback(dy: Array) -> Cotangents:
@@ -85,9 +85,9 @@ def norm_silu_conv(
         for rows in blocks(N, algorithm.block):
             dy_rows = np.ascontiguousarray(dy[rows], x.dtype)
             of_norm = x[rows], mean[rows], rstd[rows], gain[rows]
-            h, slope = silu_and_slope(*of_norm, lift[rows])
+            h, slope = silu_and_slope(*of_norm, lift[rows])  # slope: twice the derivative of SiLU
             dh = algorithm.backward(h, dy_rows, weights, dU)
-            dh = np.multiply(slope, dh, out=slope)
+            dh = np.multiply(slope, dh, out=slope)  # twice the cotangent of SiLU's argument
             dgain[rows], dlift[rows] = affine_pullback(*of_norm, dh, dx[rows], factor=0.5)
             dbias[rows] = sums(dy_rows)
         return (

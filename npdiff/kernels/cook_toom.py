@@ -1,8 +1,8 @@
 r"""Winograd's minimal convolutions, derived from interpolation points in exact arithmetic.
 
-F(m, r) gives m outputs of a correlation with r taps by m + r - 1 products, where the definition
+F(m, r) computes m outputs of a correlation with r taps by m + r - 1 products, where the definition
 takes m r. It is the Cook-Toom multiplication of polynomials (evaluate at points, multiply,
-interpolate) transposed; nested, it serves any number of axes. Toom 1963; Cook 1966; Winograd 1980;
+interpolate), transposed. Nested, it covers any number of axes. Toom 1963; Cook 1966; Winograd 1980;
 for convolutional networks Lavin and Gray 2016, section 4.
 """
 
@@ -21,8 +21,8 @@ from npdiff.pullback import Cotangents, Traced
 
 Rows = tuple[tuple[Fraction, ...], ...]
 
-#: The finite points in the order in which they are taken: each with its negative inverse beside it,
-#: since 2 and -1/2 leave less rounding error than the customary 2 and -2.
+#: The finite points in the order in which they are used: each next to its negative inverse, since 2
+#: and -1/2 cause less rounding error than the customary 2 and -2.
 POINTS = tuple(map(Fraction, ("0", "1", "-1", "2", "-1/2", "-2", "1/2", "4", "-1/4", "-4", "1/4")))
 
 
@@ -34,9 +34,9 @@ class Matrices:
     ----------
     m, r : outputs and taps
     points : the n - 1 finite points; the n-th is infinity
-    AT : (m, n), from products to outputs, integers
-    G : (n, r), of the taps, where the fractions are
-    BT : (n, n), of the inputs, integers
+    AT : (m, n), transforms products to outputs, integers
+    G : (n, r), transforms the taps, fractions
+    BT : (n, n), transforms the inputs, integers
     """
 
     m: int
@@ -48,12 +48,12 @@ class Matrices:
 
     @property
     def n(self) -> int:
-        """Products, and inputs, of a tile."""
+        """The number of products, and of inputs, of a tile."""
         return self.m + self.r - 1
 
     @property
     def one(self) -> int:
-        """The index of the point 1: what is added to this product is added to every output.
+        """The index of the point 1: a value added to this product is added to every output.
 
         Its column of ``AT`` is all ones. With several axes it is the product at (one, one, ...).
         """
@@ -75,7 +75,7 @@ def matrices(m: int, r: int, points: tuple[Fraction | int, ...] | None = None) -
         y_k = \sum_{j=0}^{r-1} d_{k+j}\, g_j \quad (0 \le k < m), \qquad
         y = A^\top \left[ (G g) \odot (B^\top d) \right]
 
-    Point i is the ratio a_i : b_i, infinity 1 : 0. There a polynomial of k coefficients has the
+    Point i is the ratio a_i : b_i, infinity is 1 : 0. At it a polynomial of k coefficients has the
     value of the homogeneous :math:`\sum_j c_j a_i^j b_i^{k-1-j}`, at infinity its last
     coefficient. With :math:`N_i(z)`, the product of :math:`b_j z - a_j` over all finite points but
     the i-th,
@@ -88,24 +88,23 @@ def matrices(m: int, r: int, points: tuple[Fraction | int, ...] | None = None) -
         \sum_k B^\top_{i k}\, z^k = N_i(z)
 
     which is Lagrange's interpolation of a product of polynomials of r and m coefficients:
-    evaluate both, multiply, and add up the :math:`N_i` over their values at their own points. That
+    evaluate both, multiply, and add up the :math:`N_i`, each divided by its value at point i. This
     is linear in the second factor; its transpose is the correlation.
 
-    The matrices are unique but for scale: row i of G, row i of :math:`B^\top` and column i of
-    :math:`A^\top` may be multiplied by three numbers whose product is 1. Here A and B are made of
-    integers, the smallest there are, and G takes the denominators; :math:`B^\top` is led by
-    positive numbers. For the point 1 the column of :math:`A^\top` is all ones.
+    The matrices are unique up to scale: row i of G, row i of :math:`B^\top` and column i of
+    :math:`A^\top` may be multiplied by three factors whose product is 1. Here A and B have the
+    smallest possible integers, and G the denominators; the leading coefficients in
+    :math:`B^\top` are positive. For the point 1 the column of :math:`A^\top` is all ones.
 
     Parameters
     ----------
     m, r : outputs and taps, at least 2
-    points : m + r - 2 different rationals, 1 among them; the first of :data:`POINTS` where none
-        are given
+    points : m + r - 2 different rationals, 1 among them; by default the first of :data:`POINTS`
 
     Raises
     ------
     InputError
-        If m or r is too small, or the points are not these.
+        If m or r is less than 2, or the points are not as described.
 
     Examples
     --------
@@ -149,15 +148,15 @@ def _powers(a: int, b: int, count: int) -> tuple[Fraction, ...]:
 
 
 def _coefficients(factors: Sequence[tuple[int, int]], count: int) -> tuple[Fraction, ...]:
-    """Of the product of linear factors ``(low, high)``, the constant first."""
-    found = [1]
+    """The coefficients of the product of linear factors ``(low, high)``, the constant first."""
+    product = [1]
     for low, high in factors:
-        found = [low * c + high * d for c, d in zip([*found, 0], [0, *found], strict=True)]
-    return tuple(Fraction(c) for c in found[:count])
+        product = [low * c + high * d for c, d in zip([*product, 0], [0, *product], strict=True)]
+    return tuple(Fraction(c) for c in product[:count])
 
 
 def along_axes(matrix: Array, x: Array, axes: Sequence[int]) -> Array:
-    """The matrix applied to each of some axes of x: of two, ``matrix @ x @ matrix.T``."""
+    """The matrix applied along some axes of x: along two, ``matrix @ x @ matrix.T``."""
     for axis in axes:
         x = np.moveaxis(np.tensordot(matrix, x, axes=(1, axis)), 0, axis)
     return x
@@ -177,8 +176,8 @@ def tiles(d: Array, g: Array, F: Matrices) -> Traced:
     :math:`U = G g G^\top`) and p runs over all :math:`n^q` products: for each of them the sum
     over the channels is a matrix product of all tiles at once.
 
-    Every step is linear or bilinear, and the pullback is the transpose of each. What comes back
-    from the outputs, :math:`\bar M`, serves both cotangents:
+    Every step is linear or bilinear, and the pullback is the transpose of each. The transformed
+    cotangent of the outputs, :math:`\bar M`, is used in both products:
 
     .. math::
         :label: winograd-adjoint
@@ -187,14 +186,14 @@ def tiles(d: Array, g: Array, F: Matrices) -> Traced:
         \bar d_t = B^{\otimes q} \Big( \sum_f \bar M_{t, p, f}\, U_{p, c, f} \Big), \qquad
         \bar g = (G^\top)^{\otimes q} \Big( \sum_t V_{t, p, c}\, \bar M_{t, p, f} \Big)
 
-    This is the mathematics of the kernel on tiles that are already cut; the kernel cuts them from
-    images, where they overlap, and saves less. Saves: ``d``, ``g``.
+    This is the mathematics of the kernel on tiles that are already cut; the kernel cuts them out
+    of images, where they overlap, and saves less. Saves: ``d``, ``g``.
 
     Parameters
     ----------
     d : ``(T, *n, C)``
     g : ``(*r, C, F)``
-    F : from :func:`matrices`; arrays of Python's fractions are computed exactly
+    F : from :func:`matrices`; arrays of Python's fractions give exact results
 
     Returns
     -------

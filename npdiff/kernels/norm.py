@@ -1,7 +1,7 @@
 """Group normalization and SiLU of blocks of samples, in passes over scratch that stays in cache.
 
-A block is seen as lines ``(B, H, W * C)``. What differs by sample and channel only, ``(B, C)``, is
-repeated to the length of a line, so that every pass is one call over long contiguous runs.
+A block is viewed as rows ``(B, H, W * C)``. Values per sample and channel, ``(B, C)``, are
+repeated to the length of a row, so that every pass is one call over long contiguous runs.
 """
 
 from functools import lru_cache
@@ -12,7 +12,8 @@ from npdiff.backend import Array, blocks
 from npdiff.kernels.workspace import workspace
 from npdiff.pullback import Cotangents, Traced
 
-#: Mean squared over variance above which differences to the mean are taken before anything else.
+#: Squared mean over variance above which the mean is subtracted first: up to it the variance loses
+#: at most about 3 bits to cancellation.
 LARGE_MEAN = 8.0
 
 
@@ -23,44 +24,44 @@ def _ones(count: int, dtype: str) -> Array:
     return ones
 
 
-def lines(x: Array) -> Array:
-    """``(B, H, W * C)``, the same memory."""
+def wide_rows(x: Array) -> Array:
+    """``(B, H, W, C)`` as ``(B, H, W * C)``, the same memory."""
     return x.reshape(x.shape[0], x.shape[1], -1)
 
 
 def sums(x: Array) -> Array:
     """The sum over space, ``(B, C)``: a matrix product with ones."""
-    rows = x.reshape(x.shape[0], -1, x.shape[-1])
+    rows = x.reshape(x.shape[0], -1, x.shape[-1])  # (B, H * W, C)
     return np.matmul(_ones(rows.shape[1], x.dtype.str), rows)[:, 0]
 
 
 def products(x: Array, y: Array) -> Array:
     """The sum over space of x y, ``(B, C)``."""
-    line = np.einsum("bhk,bhk->bk", lines(x), lines(y))
-    return np.add.reduce(line.reshape(x.shape[0], -1, x.shape[-1]), axis=1)
+    row = np.einsum("bhk,bhk->bk", wide_rows(x), wide_rows(y))  # (B, W * C)
+    return np.add.reduce(row.reshape(x.shape[0], -1, x.shape[-1]), axis=1)
 
 
-def _line(name: str, a: Array, x: Array) -> Array:
-    """``a`` of ``(B, C)`` repeated along a line of ``x``: ``(B, 1, W * C)``."""
+def _wide_row(name: str, a: Array, x: Array) -> Array:
+    """``a`` of ``(B, C)`` repeated along a row of ``x``: ``(B, 1, W * C)``."""
     B, C = a.shape
-    shape = B, x.size // (B * x.shape[1] * C), C
+    shape = B, x.size // (B * x.shape[1] * C), C  # (B, W, C)
 
     def both() -> tuple[Array, Array]:
-        line = workspace().scratch(name, shape, x.dtype)
-        return line, line.reshape(B, 1, -1)
+        row = workspace().scratch(name, shape, x.dtype)
+        return row, row.reshape(B, 1, -1)
 
-    line, flat = workspace().views((name, shape, x.dtype), both)
-    line[...] = a[:, None]
+    row, flat = workspace().views((name, shape, x.dtype), both)
+    row[...] = a[:, None]
     return flat
 
 
 def _by_channel(a: Array, channels: int) -> Array:
-    """``(B, G)`` to ``(B, C)``."""
+    """Repeat values of groups, ``(B, G)``, for their channels: ``(B, C)``."""
     return a.repeat(channels // a.shape[1], axis=1)
 
 
 def _by_group(a: Array, groups: int, x: Array) -> Array:
-    """Sums ``(B, C)`` over space to means ``(B, G)`` over groups."""
+    """Means ``(B, G)`` over groups from sums ``(B, C)`` over space."""
     total = np.add.reduce(a.reshape(a.shape[0], groups, -1), axis=2)
     return total * (groups * x.shape[0] / x.size)
 
@@ -68,49 +69,49 @@ def _by_group(a: Array, groups: int, x: Array) -> Array:
 def statistics(x: Array, groups: int, eps: float) -> tuple[Array, Array]:
     """The mean and the inverse standard deviation of each sample and group, ``(B, G)``.
 
-    The difference of the mean square and the squared mean loses digits where the mean is large;
-    there the centered numbers are squared, as in the definition.
+    The mean of squares minus the square of the mean loses digits if the mean is large; then the
+    differences to the mean are squared, as in the definition.
     """
     mean = _by_group(sums(x), groups, x)
     square = mean * mean
     variance = _by_group(products(x, x), groups, x) - square
     if np.count_nonzero(square > LARGE_MEAN * variance):
-        difference = _less_mean(x, mean)
-        rest = _by_group(sums(difference), groups, x)  # what rounding left of the mean
+        difference = _minus_mean(x, mean)
+        rest = _by_group(sums(difference), groups, x)  # the rounding error of the mean
         variance = _by_group(products(difference, difference), groups, x) - rest * rest
         mean = mean + rest
     return mean, 1.0 / np.sqrt(variance + eps)
 
 
-def _less_mean(x: Array, mean: Array) -> Array:
+def _minus_mean(x: Array, mean: Array) -> Array:
     difference = workspace().scratch("norm.centered", x.shape, x.dtype)
-    line = _line("norm.a", _by_channel(mean, x.shape[-1]), x)
-    np.subtract(lines(x), line, out=lines(difference))
+    row = _wide_row("norm.a", _by_channel(mean, x.shape[-1]), x)
+    np.subtract(wide_rows(x), row, out=wide_rows(difference))
     return difference
 
 
 def _centered(x: Array, mean: Array, rstd: Array) -> tuple[Array, Array]:
-    """x with its mean, or, where that is large, differences to the mean with a mean of zero."""
+    """x and its mean; or, if the mean is large, the difference of both and a mean of zero."""
     ratio = mean * rstd
     if np.count_nonzero(ratio * ratio > LARGE_MEAN):
-        return _less_mean(x, mean), np.zeros_like(mean)
+        return _minus_mean(x, mean), np.zeros_like(mean)
     return x, mean
 
 
 def affine(
     x: Array, mean: Array, rstd: Array, gain: Array, offset: Array, out: Array, factor: float = 1.0
 ) -> None:
-    """``factor`` times the normalized block, scaled by ``gain`` and moved by ``offset``, (B, C)."""
+    """Write ``factor * (gain * x_hat + offset)`` to ``out``; gain and offset are ``(B, C)``."""
     x, mean = _centered(x, mean, rstd)
     C = x.shape[-1]
     a = _by_channel(rstd, C) * gain
     b = offset - _by_channel(mean, C) * a
-    np.multiply(lines(x), _line("norm.a", factor * a, x), out=lines(out))
-    np.add(lines(out), _line("norm.b", factor * b, x), out=lines(out))
+    np.multiply(wide_rows(x), _wide_row("norm.a", factor * a, x), out=wide_rows(out))
+    np.add(wide_rows(out), _wide_row("norm.b", factor * b, x), out=wide_rows(out))
 
 
 def silu_of(x: Array, mean: Array, rstd: Array, gain: Array, offset: Array) -> Array:
-    """:eq:`silu` of the affine block, in scratch."""
+    """:eq:`silu` of the normalized block after gain and offset, in scratch."""
     v, gate = _gate(x, mean, rstd, gain, offset)
     return np.multiply(v, gate, out=v)
 
@@ -118,7 +119,7 @@ def silu_of(x: Array, mean: Array, rstd: Array, gain: Array, offset: Array) -> A
 def silu_and_slope(
     x: Array, mean: Array, rstd: Array, gain: Array, offset: Array
 ) -> tuple[Array, Array]:
-    """:eq:`silu` of the affine block, and twice its derivative there, in scratch.
+    """The value of :func:`silu_of`, and twice the derivative of SiLU there, in scratch.
 
     With v half of the argument, s = 1 + tanh v and h = v s the value, that is s + h (2 - s).
     """
@@ -132,7 +133,7 @@ def silu_and_slope(
 
 
 def _gate(x: Array, mean: Array, rstd: Array, gain: Array, offset: Array) -> tuple[Array, Array]:
-    """v, half of the affine block, and 1 + tanh v."""
+    """v, half of the normalized block after gain and offset, and 1 + tanh v."""
 
     def both() -> tuple[Array, Array]:
         scratch = workspace().scratch
@@ -155,7 +156,7 @@ def affine_pullback(
 ) -> tuple[Array, Array]:
     """The cotangents of gain and offset, ``(B, C)``; that of x is written to ``out``.
 
-    ``dy`` is the cotangent of the affine block over ``factor``.
+    ``dy`` is the cotangent of the output of :func:`affine` divided by ``factor``.
     """
     x, mean = _centered(x, mean, rstd)
     C, groups = x.shape[-1], mean.shape[1]
@@ -165,10 +166,10 @@ def affine_pullback(
     along = r * r * _by_channel(_by_group(dgain * gain, groups, x), C)
     mean_dy = _by_channel(_by_group(doffset * gain, groups, x), C)
     part = workspace().scratch("norm.part", x.shape, x.dtype)
-    np.multiply(lines(x), _line("norm.a", -along, x), out=lines(part))
-    np.multiply(lines(dy), _line("norm.b", factor * r * gain, x), out=lines(out))
-    np.add(lines(out), lines(part), out=lines(out))
-    np.add(lines(out), _line("norm.a", mu * along - r * mean_dy, x), out=lines(out))
+    np.multiply(wide_rows(x), _wide_row("norm.a", -along, x), out=wide_rows(part))
+    np.multiply(wide_rows(dy), _wide_row("norm.b", factor * r * gain, x), out=wide_rows(out))
+    np.add(wide_rows(out), wide_rows(part), out=wide_rows(out))
+    np.add(wide_rows(out), _wide_row("norm.a", mu * along - r * mean_dy, x), out=wide_rows(out))
     return dgain, doffset
 
 
@@ -180,7 +181,7 @@ def group_norm(
         return None
     x = np.ascontiguousarray(x)
     N, C = x.shape[0], x.shape[-1]
-    batches = blocks(N, x[0].size, np)
+    batches = blocks(N, x[0].size, np)  # samples that fit the cache together
     mean, rstd = (np.empty((N, groups), x.dtype) for _ in range(2))
     y = np.empty_like(x)
     for rows in batches:
@@ -203,7 +204,7 @@ def group_norm(
 
 
 def covers(x: Array, groups: int) -> bool:
-    """Whether the functions here are for such an array: on the host, with space, not empty."""
+    """Whether the functions of this module cover ``x``: on the host, with space, not empty."""
     return (
         type(x) is np.ndarray
         and x.dtype in (np.float32, np.float64)

@@ -1,9 +1,9 @@
-"""Convolution of any kind by patches: gather each window into a row, then one matrix product.
+"""Convolution with any stride by patches (im2col): gather each window into a row, then multiply.
 
-The windows overlap, so that a row is copied from a block with zeros around it in runs of as many
-pixels as the kernel is wide. The cotangent of the input is gathered as well, not scattered: the
-positions of x fall into classes by their remainder modulo the stride, and in each class it is a
-convolution of dy, at stride 1, with every stride-th tap of the kernel in reverse order.
+Windows overlap, so a row is copied from a padded block in runs of as many pixels as the kernel is
+wide. The cotangent of the input is gathered as well, not scattered: the positions of x fall into
+classes by their remainder modulo the stride, and in each class the cotangent is a convolution of dy
+with stride 1 and every stride-th tap of the kernel in reverse order.
 """
 
 import math
@@ -17,16 +17,17 @@ from npdiff.backend import Array
 from npdiff.kernels.products import multiply
 from npdiff.kernels.workspace import workspace
 
-#: Numbers in the largest array of a block. The product of matrices gains more from more rows than
-#: the copies lose outside of the second level of cache.
-NUMBERS = 2**19
+#: Elements in the largest array of a block. The matrix product gains more from more rows than the
+#: copies lose outside of the second-level cache.
+BLOCK_ELEMENTS = 2**19
 
 
 def add_in_place(out: Array, bias: Array | None, residual: Array | None) -> None:
     """Add ``(F,)`` or ``(B, F)``, then an array of the shape of ``out``, ``(B, *space, F)``."""
     if bias is not None:
         B, width, F = out.shape[0], out.shape[-2], out.shape[-1]
-        rows = np.empty((bias.size // F, 1, width, F), out.dtype)  # long runs instead of short ones
+        # One row of the image, (1 or B, 1, width * F): adding long runs is faster.
+        rows = np.empty((bias.size // F, 1, width, F), out.dtype)
         rows[...] = bias.reshape(-1, 1, 1, F)
         wide = out.reshape(B, -1, width * F)
         np.add(wide, rows.reshape(-1, 1, width * F), out=wide)
@@ -35,16 +36,16 @@ def add_in_place(out: Array, bias: Array | None, residual: Array | None) -> None
 
 
 def pixels(a: Array) -> Array:
-    """``(..., C)`` as an array of its pixels: one item each, copied as one."""
+    """``(..., C)`` as ``(...)`` pixels, one opaque item each, which NumPy copies as a whole."""
     return a.view(np.dtype((np.void, a.shape[-1] * a.itemsize)))[..., 0]
 
 
 @dataclass(frozen=True)
-class Reach:
+class ResidueClass:
     """The positions i of one axis of x with i + before = remainder modulo the stride.
 
-    Only every stride-th tap ever meets one of them. Position j of the class is at i = start +
-    stride j, and ``taps`` meet it, in this order, in the windows first + j, first + j + 1, ...
+    Only every stride-th tap covers them. Position j of the class is at i = start + stride j, and
+    ``taps`` cover it, in this order, in the windows first + j, first + j + 1, ...
     """
 
     start: int
@@ -53,26 +54,26 @@ class Reach:
     taps: range
 
     @classmethod
-    def of(cls, remainder: int, size: int, kernel: int, stride: int, before: int) -> "Reach":
+    def of(cls, remainder: int, size: int, kernel: int, stride: int, before: int) -> "ResidueClass":
         start = (remainder - before) % stride
         count = -(-(size - start) // stride)
-        # s o + k = i + before: the larger the tap, the earlier the window it belongs to.
+        # Window o covers i with tap k if stride o + k = i + before: larger taps, earlier windows.
         taps = range(remainder, kernel, stride)[::-1]
         first = (start + before - remainder) // stride - (len(taps) - 1)
         return cls(start, count, first, taps)
 
 
 class Patches:
-    """Convolution by a matrix product of patches, :class:`~npdiff.kernels.algorithm.ConvAlgorithm`.
+    """A :class:`~npdiff.kernels.algorithm.ConvAlgorithm` for any kernel, stride and padding.
 
     Parameters
     ----------
-    space : sizes of x, any number of axes
-    kernel : sizes of the kernel
-    C, F : channels in and out
+    space : spatial size of x, any number of axes
+    kernel : size of the kernel
+    C, F : input and output channels
     stride : step of the kernel, the same for all axes
-    pads : zeros (before, after) each axis
-    dtype : of all arrays
+    pads : numbers of zeros (before, after) along each axis
+    dtype : dtype of all arrays
     """
 
     def __init__(
@@ -94,28 +95,30 @@ class Patches:
         self._inside = tuple(slice(p[0], p[0] + n) for n, _, p in axes)
         self.name = f"Patches {space} {kernel} {C} {F} {stride} {pads} {dtype}"
 
-        reaches = [[Reach.of(r, n, k, stride, p[0]) for r in range(stride)] for n, k, p in axes]
-        #: The classes of positions of x that some window sees.
-        self._classes = [
-            c for c in product(*reaches) if all(len(r.taps) and r.count > 0 for r in c)
+        by_axis = [
+            [ResidueClass.of(r, n, k, stride, p[0]) for r in range(stride)] for n, k, p in axes
         ]
-        self._unseen = len(self._classes) < math.prod(min(n, stride) for n in space)
-        self._frame_of_dy()
+        #: The classes of positions of x, one residue class by axis, that some window covers.
+        self._classes = [
+            c for c in product(*by_axis) if all(len(r.taps) and r.count > 0 for r in c)
+        ]
+        self._some_uncovered = len(self._classes) < math.prod(min(n, stride) for n in space)
+        self._find_frame_of_dy()
         largest = max(
             math.prod(self.out) * self.depth,
             math.prod(self._framed) * C,
             math.prod(self._dy_framed) * F,
             *(math.prod(r.count * len(r.taps) for r in c) * F for c in self._classes),
         )
-        self.block = max(1, NUMBERS // largest)
+        self.block = max(1, BLOCK_ELEMENTS // largest)
 
-    def _frame_of_dy(self) -> None:
-        """The part of dy that the classes read, and the zeros around it that they read too."""
+    def _find_frame_of_dy(self) -> None:
+        """Find the part of dy that the classes read, and how many zeros around it."""
         lows, highs, self._taken, self._put = [], [], [], []
         for axis, size in enumerate(self.out):
-            own = [c[axis] for c in self._classes]
-            low = min((r.first for r in own), default=0)
-            high = max((r.first + len(r.taps) - 1 + r.count for r in own), default=1)
+            classes = [c[axis] for c in self._classes]
+            low = min((r.first for r in classes), default=0)
+            high = max((r.first + len(r.taps) - 1 + r.count for r in classes), default=1)
             start, stop = max(low, 0), min(high, size)
             lows.append(low)
             highs.append(high)
@@ -132,9 +135,11 @@ class Patches:
         offset: tuple[int, ...],
         stride: int,
     ) -> Array:
-        """The windows from ``offset`` on, ``(B * count, kernel * C)``, copied in runs."""
+        """``count`` windows by axis from ``offset`` on: ``(B * count, kernel * C)``."""
         B, width = framed.shape[0], framed.shape[-1]
         steps = framed.strides[1:-1]
+        # One row of a window is one opaque item, so that NumPy copies it in one run. Windows
+        # overlap in the frame: (B, *count, *kernel[:-1]) items.
         run = np.dtype((np.void, kernel[-1] * width * framed.itemsize))
         windows = np.ndarray(
             (B, *count, *kernel[:-1]),
@@ -149,7 +154,7 @@ class Patches:
         return rows
 
     def _patches(self, x: Array) -> Array:
-        """im2col of a block of x."""
+        """The patches of a block of x, ``(B * positions, taps * C)``."""
         B = x.shape[0]
         framed = workspace().framed(
             self.name, (max(B, self.block), *self._framed, self.C), self.dtype, "x"
@@ -158,12 +163,12 @@ class Patches:
         return self._gather(framed, self.kernel, self.out, (0,) * len(self.out), self.stride)
 
     def resized(self, space: tuple[int, ...], pads: Any) -> "Patches":
-        """The same for images of another size."""
+        """The same convolution for images of another size."""
         args = self.kernel, self.C, self.F, self.stride
         return Patches(space, *args, pads, self.dtype)
 
     def forward_weights(self, w: Array) -> Array:
-        """``(K * C, F)``."""
+        """``(taps * C, F)``."""
         return np.ascontiguousarray(w).reshape(self.depth, self.F)
 
     def forward(
@@ -174,48 +179,48 @@ class Patches:
         add_in_place(out, bias, residual)
 
     def backward_weights(self, w: Array) -> Array:
-        """``(K * F, C)``: the taps of class after class, each transposed."""
+        """``(taps * F, C)``: the transposed taps, grouped by class of positions."""
         order = [tap for c in self._classes for tap in product(*(r.taps for r in c))]
-        turned = np.empty((len(order), self.F, self.C), self.dtype)
+        transposed = np.empty((len(order), self.F, self.C), self.dtype)
         for i, tap in enumerate(order):
-            turned[i] = w[tap].T
-        return turned.reshape(-1, self.C)
+            transposed[i] = w[tap].T
+        return transposed.reshape(-1, self.C)
 
     def gradient(self) -> Array:
-        """Zeros ``(K * C, F)``."""
+        """Zeros ``(taps * C, F)``."""
         return np.zeros((self.depth, self.F), self.dtype)
 
     def backward(self, x: Array, dy: Array, weights: Array, gradient: Array) -> Array:
-        """The patches of x meet dy in the weights; the patches of dy meet the weights in x."""
+        """Patches of x times dy give dw; patches of dy times the weights give dx."""
         ws, B = workspace(), x.shape[0]
-        parallel_for = ws.scratch("patches dw", gradient.shape, self.dtype)
-        np.matmul(self._patches(x).T, dy.reshape(-1, self.F), out=parallel_for)
-        np.add(gradient, parallel_for, out=gradient)
+        dw = ws.scratch("patches dw", gradient.shape, self.dtype)  # (taps * C, F)
+        np.matmul(self._patches(x).T, dy.reshape(-1, self.F), out=dw)
+        np.add(gradient, dw, out=gradient)
 
         framed = ws.framed(
             self.name + " dy", (max(B, self.block), *self._dy_framed, self.F), self.dtype, "dy"
         )[:B]
         framed[(slice(None), *self._put)] = dy[(slice(None), *self._taken)]
         dx = ws.scratch("patches dx", (B, *self.space, self.C), self.dtype)
-        if self._unseen:
+        if self._some_uncovered:
             dx[...] = 0.0
         done = 0
-        for reaches in self._classes:
-            taps = tuple(len(r.taps) for r in reaches)
-            count = tuple(r.count for r in reaches)
-            offset = tuple(r.first - low for r, low in zip(reaches, self._lows, strict=True))
-            rows = self._gather(framed, taps, count, offset, 1)
-            own = weights[done : done + rows.shape[1]]
+        for classes in self._classes:
+            taps = tuple(len(r.taps) for r in classes)
+            count = tuple(r.count for r in classes)
+            offset = tuple(r.first - low for r, low in zip(classes, self._lows, strict=True))
+            rows = self._gather(framed, taps, count, offset, 1)  # (B * count, taps of class * F)
+            class_weights = weights[done : done + rows.shape[1]]  # (taps of class * F, C)
             done += rows.shape[1]
             if self.stride == 1:
-                np.matmul(rows, own, out=dx.reshape(-1, self.C))
-            else:
+                np.matmul(rows, class_weights, out=dx.reshape(-1, self.C))
+            else:  # distribute to every stride-th position
                 part = ws.scratch("patches class", (B, *count, self.C), self.dtype)
-                np.matmul(rows, own, out=part.reshape(-1, self.C))
-                places = tuple(slice(r.start, None, self.stride) for r in reaches)
-                pixels(dx)[(slice(None), *places)] = pixels(part)
+                np.matmul(rows, class_weights, out=part.reshape(-1, self.C))
+                positions = tuple(slice(r.start, None, self.stride) for r in classes)
+                pixels(dx)[(slice(None), *positions)] = pixels(part)
         return dx
 
     def weight_gradient(self, gradient: Array) -> Array:
-        """The same numbers in the shape of the weights."""
+        """The same elements in the shape of the weights."""
         return gradient.reshape(*self.kernel, self.C, self.F)

@@ -1,6 +1,6 @@
 r"""Nearest-neighbor upsampling and a 3x3 convolution, without the upsampled image.
 
-A 3x3 window of the upsampled image shows 2x2 pixels of the small one: which taps fall on the same
+A 3x3 window of the upsampled image covers 2x2 pixels of the small one: which taps fall on the same
 pixel depends on whether the output's row, and its column, is even or odd.
 
 .. math::
@@ -11,8 +11,8 @@ pixel depends on whether the output's row, and its column, is even or odd.
     P_1 = \begin{pmatrix} 1 & 1 & 0 \\ 0 & 0 & 1 \end{pmatrix}
 
 along each axis, a = 0, 1. Four convolutions of the small image with 2x2 kernels take 16 products
-where the definition takes 36; by :eq:`winograd-nested` for F(4x4, 2x2) it is 6.25 against the 9 of
-F(4x4, 3x3) on the upsampled image, with fewer transforms.
+where the definition takes 36. By :eq:`winograd-nested` with F(4x4, 2x2) they take 6.25, instead of
+9 with F(4x4, 3x3) on the upsampled image, and fewer transforms.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ from npdiff.kernels.winograd import Winograd
 from npdiff.ops._conv import Padding, paddings
 from npdiff.pullback import Cotangents, Traced
 
-#: P_0 and P_1.
+#: P_0 and P_1, (2, 2, 3).
 FOLDS = np.array([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]])
 
 
@@ -48,29 +48,33 @@ def upsample_conv(
     if size is not None and tuple(size) != (2 * H, 2 * W):
         return None
     x = np.ascontiguousarray(x)
-    algorithms = _ways((H, W), C, F, x.dtype.str)
+    algorithms = _algorithms_by_parity((H, W), C, F, x.dtype.str)
     batches = conv.blocks(N, algorithms[0, 0].block)
     y = np.empty((N, 2 * H, 2 * W, F), x.dtype)
 
     def weights(parity: tuple[int, int], direction: str) -> Array:
-        """The folded kernel as one of the four convolutions wants it."""
-        make = getattr(algorithms[parity], f"{direction}_weights")
+        """The folded kernel in the layout of one of the four convolutions."""
+        convert = getattr(algorithms[parity], f"{direction}_weights")
         return prepacked(
-            (algorithms[parity].name, parity, direction), w, partial(_folded, parity, make)
+            (algorithms[parity].name, parity, direction), w, partial(_folded, parity, convert)
         )
 
     for parity, algorithm in algorithms.items():
-        U, own = weights(parity, "forward"), _own(y, parity)
+        U, y_parity = weights(parity, "forward"), _outputs(y, parity)
         for rows in batches:
-            algorithm.forward(x[rows], U, own[rows], b, None)
+            algorithm.forward(x[rows], U, y_parity[rows], b, None)
 
     def upsample_conv_pullback(dy: Array) -> Cotangents:
         dy = np.ascontiguousarray(dy, x.dtype)
         dx, dw, db = np.zeros_like(x), np.zeros_like(w), np.zeros_like(b)
         for parity, algorithm in algorithms.items():
-            U, own, dU = weights(parity, "backward"), _own(dy, parity), algorithm.gradient()
+            U, dU, dy_parity = (
+                weights(parity, "backward"),
+                algorithm.gradient(),
+                _outputs(dy, parity),
+            )
             for rows in batches:
-                dx[rows] += algorithm.backward(x[rows], own[rows], U, dU)
+                dx[rows] += algorithm.backward(x[rows], dy_parity[rows], U, dU)
             P, Q = (FOLDS[a].astype(w.dtype) for a in parity)
             dw += np.einsum("ku,lv,klcf->uvcf", P, Q, algorithm.weight_gradient(dU), optimize=True)
         for rows in batches:
@@ -81,7 +85,9 @@ def upsample_conv(
 
 
 @lru_cache
-def _ways(space: tuple[int, int], C: int, F: int, dtype: str) -> dict[tuple[int, int], Winograd]:
+def _algorithms_by_parity(
+    space: tuple[int, int], C: int, F: int, dtype: str
+) -> dict[tuple[int, int], Winograd]:
     """A convolution for each parity of the output's row and column."""
     pads = ((1, 0), (0, 1))
     return {
@@ -90,12 +96,12 @@ def _ways(space: tuple[int, int], C: int, F: int, dtype: str) -> dict[tuple[int,
     }
 
 
-def _own(y: Array, parity: tuple[int, int]) -> Array:
-    """The outputs of one parity."""
+def _outputs(y: Array, parity: tuple[int, int]) -> Array:
+    """The outputs of one parity of row and column, ``(N, H, W, F)``."""
     return y[:, parity[0] :: 2, parity[1] :: 2]
 
 
-def _folded(parity: tuple[int, int], make: Callable[[Array], Array], w: Array) -> Array:
+def _folded(parity: tuple[int, int], convert: Callable[[Array], Array], w: Array) -> Array:
     P, Q = (FOLDS[a].astype(w.dtype) for a in parity)
-    folded = np.einsum("ku,lv,uvcf->klcf", P, Q, w, optimize=True)
-    return make(np.ascontiguousarray(folded))
+    folded = np.einsum("ku,lv,uvcf->klcf", P, Q, w, optimize=True)  # (2, 2, C, F)
+    return convert(np.ascontiguousarray(folded))

@@ -1,11 +1,10 @@
-"""Scratch arrays that are used again from call to call, private to a thread, bounded.
+"""Scratch arrays that are reused from call to call: private to a thread, of bounded size.
 
-A fresh array of megabytes costs the kernel of the operating system a page fault for every 4096
-bytes of it, more than the arithmetic done in it. A kernel therefore asks for scratch by name and
-finds last time's memory. Nothing that a function returns lives here: what is returned is fresh.
+A new array of megabytes costs a page fault for every 4096 bytes, which takes longer than the
+arithmetic in it. A kernel therefore requests scratch by name and gets the memory of its last call.
+No array that a function returns is scratch.
 
-An array that would take the thread past the limit is made fresh and not kept, which costs time and
-nothing else.
+An array that would exceed the thread's limit is allocated and not kept, which only costs time.
 """
 
 import math
@@ -21,7 +20,7 @@ from npdiff.errors import InputError
 
 T = TypeVar("T")
 
-#: Bytes of scratch a thread keeps where ``NPDIFF_WORKSPACE`` does not say otherwise.
+#: Bytes of scratch that a thread may keep, unless ``NPDIFF_WORKSPACE`` is set.
 DEFAULT_LIMIT = 512 * 2**20
 
 
@@ -31,24 +30,24 @@ def limit() -> int:
     Raises
     ------
     InputError
-        If ``NPDIFF_WORKSPACE`` is no integer from 0 up.
+        If ``NPDIFF_WORKSPACE`` is not an integer from 0 up.
     """
-    wanted = os.environ.get("NPDIFF_WORKSPACE")
-    if wanted is None:
+    text = os.environ.get("NPDIFF_WORKSPACE")
+    if text is None:
         return DEFAULT_LIMIT
-    if not (wanted.isascii() and wanted.isdigit()):
+    if not (text.isascii() and text.isdigit()):
         raise InputError(
-            f"NPDIFF_WORKSPACE is a number of MiB, an integer from 0 up, got {wanted!r}"
+            f"NPDIFF_WORKSPACE must be a number of MiB, an integer from 0 up, got {text!r}"
         )
-    return int(wanted) * 2**20
+    return int(text) * 2**20
 
 
 class Workspace:
-    """The scratch of one thread: memory by name, handed out as arrays of any shape.
+    """The scratch of one thread: memory by name, returned as arrays of any shape.
 
     Parameters
     ----------
-    most : bytes it may keep
+    most : bytes that it may keep
     """
 
     def __init__(self, most: int) -> None:
@@ -56,7 +55,7 @@ class Workspace:
         self.clear()
 
     def clear(self) -> None:
-        """Give all memory back, except what a running kernel still holds."""
+        """Release all memory, except arrays that a running kernel still uses."""
         self._flat: dict[str, np.ndarray] = {}
         self._framed: dict[tuple[Any, ...], np.ndarray] = {}
         self._views: dict[Any, Any] = {}
@@ -65,55 +64,55 @@ class Workspace:
     @property
     def kept(self) -> int:
         """The bytes that it keeps."""
-        held = (*self._flat.copy().values(), *self._framed.copy().values())
-        return sum(a.nbytes for a in held)
+        arrays = (*self._flat.copy().values(), *self._framed.copy().values())
+        return sum(a.nbytes for a in arrays)
 
     def scratch(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-        """An array with anything in it, the caller's until somebody asks for ``name`` again."""
+        """An uninitialized array, valid until ``name`` is requested again."""
         count = math.prod(shape)
-        wanted = count * np.dtype(dtype).itemsize
-        flat = self._flat  # which another thread may replace meanwhile
-        held = flat.get(name)
-        if held is None or held.nbytes < wanted:
-            more = wanted - (0 if held is None else held.nbytes)
-            held = np.empty(wanted, np.uint8)
+        size = count * np.dtype(dtype).itemsize
+        flat = self._flat  # another thread may call clear() meanwhile
+        memory = flat.get(name)
+        if memory is None or memory.nbytes < size:
+            more = size - (0 if memory is None else memory.nbytes)
+            memory = np.empty(size, np.uint8)
             if self._room(more):
-                flat[name] = held
-                self._views.clear()  # of what stood there before
-        return held[:wanted].view(dtype).reshape(shape)
+                flat[name] = memory
+                self._views.clear()  # some are of the replaced memory
+        return memory[:size].view(dtype).reshape(shape)
 
     def framed(self, name: str, shape: tuple[int, ...], dtype: Any, frame: Any) -> np.ndarray:
-        """Zeros the first time; later the same array with what the caller has written into it.
+        """Zeros on the first request; later the same array with what the caller wrote to it.
 
-        For an array with a border of zeros that nobody writes to: one for each ``name``, ``shape``,
-        ``dtype`` and ``frame``, whatever tells one border from another.
+        For an array with a border of zeros that is never written to: one for each ``name``,
+        ``shape``, ``dtype`` and ``frame``, which identifies the border.
         """
         key = (name, shape, np.dtype(dtype), frame)
         framed = self._framed
-        held = framed.get(key)
-        if held is None:
-            held = np.zeros(shape, dtype)
-            if not self._room(held.nbytes):  # of shapes that may not come again
+        array = framed.get(key)
+        if array is None:
+            array = np.zeros(shape, dtype)
+            if not self._room(array.nbytes):  # release those of shapes that may not recur
                 framed.clear()
                 self._views.clear()
-            if self._room(held.nbytes):
-                framed[key] = held
-        return held
+            if self._room(array.nbytes):
+                framed[key] = array
+        return array
 
     def views(self, key: Hashable, make: Callable[[], T]) -> T:
-        """``make()``, or what it gave before: views of scratch take as long to make as to fill.
+        """``make()``, or its earlier result: views of scratch take as long to make as to fill.
 
-        ``make`` asks for all the scratch it needs. What it gives is the caller's until somebody
-        asks for any of the same names.
+        ``make`` requests all the scratch it needs. Its result is valid until any of the same names
+        is requested again.
         """
         views = self._views
-        held = views.get(key)
-        if held is None:
+        result = views.get(key)
+        if result is None:
             self._refused = False
-            held = make()
+            result = make()
             if not self._refused:
-                views[key] = held
-        return held
+                views[key] = result
+        return result
 
     def _room(self, more: int) -> bool:
         room = self.kept + more <= self.most
@@ -121,36 +120,36 @@ class Workspace:
         return room
 
 
-class _Mine(threading.local):
-    """The calling thread's workspace."""
+class _PerThread(threading.local):
+    """One workspace for each thread."""
 
     def __init__(self) -> None:
         self.workspace = Workspace(limit())
-        with _changing:
+        with _lock:
             _all.add(self.workspace)
 
 
 _all: WeakSet[Workspace] = WeakSet()
-_changing = threading.Lock()
-_mine = _Mine()
+_lock = threading.Lock()
+_per_thread = _PerThread()
 
 
 def workspace() -> Workspace:
     """The workspace of the calling thread."""
-    return _mine.workspace
+    return _per_thread.workspace
 
 
 def release() -> None:
-    """Give back the scratch of every thread. The next calls make theirs anew."""
+    """Release the scratch of every thread; the next calls allocate it again."""
     for space in _every():
         space.clear()
 
 
 def kept() -> int:
-    """The bytes of scratch that all threads keep at present."""
+    """The bytes of scratch that all threads keep."""
     return sum(space.kept for space in _every())
 
 
 def _every() -> list[Workspace]:
-    with _changing:
+    with _lock:
         return list(_all)

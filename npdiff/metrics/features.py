@@ -1,13 +1,11 @@
 """What every metric asks of its features, and distances between them a block at a time."""
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from npdiff.backend import Array, to_host
 from npdiff.errors import InputError
 
-_BLOCK = 1024  # rows at a time: 1024 x 10,000 distances are 80 MB
+BLOCK = 1024  # rows at a time: 1024 x 10,000 distances are 80 MB
 
 
 def checked(least: int, **named: Array) -> list[np.ndarray]:
@@ -40,12 +38,6 @@ def checked(least: int, **named: Array) -> list[np.ndarray]:
             )
         out.append(x)
     return out
-
-
-def blocks(count: int) -> Iterator[slice]:
-    """Slices that cover ``range(count)``."""
-    for first in range(0, count, _BLOCK):
-        yield slice(first, min(first + _BLOCK, count))
 
 
 def squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
-"""Large arrays that are made and freed again and again, kept by the process instead of returned.
+"""Keep freed memory in the process, where large arrays are allocated and freed again and again.
 
-The C library of Linux asks the kernel for every large array and gives it back when it is freed.
-The kernel clears each page when it is first touched, which takes longer than most arithmetic done
-in it. A program that makes arrays of the same sizes step after step had better keep them.
+On Linux the C library requests every large array from the kernel and returns it when it is freed.
+The kernel fills each page with zeros when it is first touched, which takes longer than most of the
+arithmetic in it. A program that allocates the same sizes at every step should keep the memory.
 """
 
 import ctypes
@@ -15,11 +15,10 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -3, -4, -8
 
 @cache
 def keep_freed_memory() -> bool:
-    """Let this process reuse freed memory rather than give it back; whether that could be arranged.
+    """Let this process reuse freed memory instead of returning it; whether that succeeded.
 
-    For programs that run for a while: the memory in use does not fall below its peak any more. It
-    is asked for once, where the C library is glibc, and not with ``NPDIFF_HEAP=system`` in the
-    environment.
+    For programs that run for a while: their memory then stays at its peak. It is set once, needs
+    glibc as the C library, and is not set if the environment has ``NPDIFF_HEAP=system``.
     """
     if os.environ.get("NPDIFF_HEAP") == "system":
         return False
@@ -27,6 +26,6 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # another C library
         return False
-    mallopt(_ARENA_MAX, 1)  # freed by one thread, of use to all
+    mallopt(_ARENA_MAX, 1)  # all threads can reuse what one of them freed
     mallopt(_TRIM_THRESHOLD, 2**31 - 1)
     return bool(mallopt(_MMAP_THRESHOLD, 2**30) or mallopt(_MMAP_MAX, 0))

@@ -1,47 +1,61 @@
-"""What to say when memory runs out, the computer's or a GPU's."""
+"""Error messages for when memory runs out, the computer's or a GPU's."""
 
+import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 
 from npdiff.errors import InputError
 
 
 class HostMemoryError(InputError, MemoryError):
-    """The computer has not as much memory as was asked for."""
+    """The computer has too little memory for this request."""
+
+
+class DeviceMemoryError(InputError, MemoryError):
+    """The GPU has too little memory for this request."""
 
 
 @contextmanager
-def memory_explained(backend: str, doing: str, remedy: str) -> Iterator[None]:
-    """Turn a lack of memory into an error that says what was asked, and what to do.
+def explain_memory_errors(backend: str, doing: str, remedy: str) -> Iterator[None]:
+    """Replace memory errors by errors that name the task and a remedy.
 
-    Blocks may be nested: the innermost knows best.
+    Of nested blocks the innermost replaces the error. On a GPU CuPy's unused memory is released
+    first, so that the caller can continue with a smaller request.
 
     Parameters
     ----------
-    backend : where arrays live in this block
-    doing : what goes on: ``"sampling of 64 images"``
-    remedy : what to do: ``"fewer at a time"``
+    backend : where the arrays of this block are: ``"numpy"`` or ``"cupy"``
+    doing : the task: ``"sampling of 64 images"``
+    remedy : what to try instead: ``"fewer at a time"``
 
     Raises
     ------
     HostMemoryError
-        In place of ``MemoryError``.
-    npdiff.kernels.cuda.memory.DeviceMemoryError
-        In place of CuPy's error, on a GPU.
+        Instead of ``MemoryError``.
+    DeviceMemoryError
+        Instead of CuPy's ``OutOfMemoryError``.
     """
     try:
-        with _on_device(doing, remedy) if backend == "cupy" else nullcontext():
-            yield
+        yield
     except MemoryError as error:
-        if isinstance(error, InputError):  # it says already what to do
+        if isinstance(error, InputError):  # an inner block has explained it
             raise
-        asked = f" ({error})" if str(error) else ""
-        raise HostMemoryError(f"memory ran out during {doing}{asked}: try {remedy}") from error
+        if backend == "cupy" and type(error).__name__ == "OutOfMemoryError":
+            raise DeviceMemoryError(
+                f"the GPU ran out of memory during {doing} ({error}{_free()}): try {remedy}"
+            ) from error
+        details = f" ({error})" if str(error) else ""
+        raise HostMemoryError(f"memory ran out during {doing}{details}: try {remedy}") from error
 
 
-def _on_device(doing: str, remedy: str) -> AbstractContextManager[None]:
+def _free() -> str:
+    """Release CuPy's unused memory and describe how much is free then."""
+    cupy = sys.modules.get("cupy")
+    if cupy is None:
+        return ""
     try:
-        from npdiff.kernels.cuda.memory import memory_errors
-    except ImportError:  # without the folder of kernels
-        return nullcontext()
-    return memory_errors(doing, remedy)
+        cupy.get_default_memory_pool().free_all_blocks()
+        free, total = cupy.cuda.runtime.memGetInfo()
+    except Exception:  # the message matters more than its figures
+        return ""
+    return f"; free are {free / 2**30:.1f} of {total / 2**30:.1f} GiB"

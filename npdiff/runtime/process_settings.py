@@ -1,7 +1,7 @@
-"""Settings of the whole process that one who computes in threads holds for a while.
+"""Reference-counted process-wide settings: BLAS threads and the interpreter's switch interval.
 
-Several may hold a setting at the same time, one within another or side by side in two threads. It
-is changed when the first asks for it and put back when the last lets go.
+Several users may need the same setting at the same time, nested or in two threads. The first one
+changes it and the last one restores it.
 """
 
 import sys
@@ -9,40 +9,40 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-#: Seconds between the interpreter's offers to let another thread run. Threads that are in NumPy
-#: most of the time and want the interpreter for microseconds wait up to this long for it.
+#: Seconds after which the interpreter may switch to another thread. A thread that mostly runs
+#: inside NumPy needs the interpreter for microseconds, and may wait this long for it.
 SWITCH_INTERVAL = 5e-5
 
-#: Puts a setting back.
+#: Restores a setting.
 Undo = Callable[[], object]
 
 
 class ProcessSetting:
-    """A setting that is changed while anybody holds it."""
+    """A setting that stays changed while at least one user needs it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._holders = 0
+        self._users = 0
         self._undo: Undo | None = None
 
-    def hold(self, change: Callable[[], Undo]) -> None:
-        """Change the setting, unless somebody has; ``change`` does it and returns the way back."""
+    def acquire(self, change: Callable[[], Undo]) -> None:
+        """Add a user; the first one calls ``change``, which returns how to undo it."""
         with self._lock:
-            if self._holders == 0:
+            if self._users == 0:
                 self._undo = change()
-            self._holders += 1
+            self._users += 1
 
     def release(self) -> None:
-        """Put the setting back, if nobody else holds it."""
+        """Remove a user; after the last one the setting is restored."""
         with self._lock:
-            self._holders -= 1
-            if self._holders == 0 and self._undo is not None:
+            self._users -= 1
+            if self._users == 0 and self._undo is not None:
                 self._undo()
                 self._undo = None
 
 
-def quick_switching() -> Undo:
-    """Let the interpreter pass from thread to thread after :data:`SWITCH_INTERVAL`."""
+def shorten_switch_interval() -> Undo:
+    """Let the interpreter switch threads after :data:`SWITCH_INTERVAL`."""
     if not hasattr(sys, "setswitchinterval"):
         return lambda: None
     before = sys.getswitchinterval()
@@ -50,38 +50,39 @@ def quick_switching() -> Undo:
     ours = sys.getswitchinterval()
 
     def undo() -> None:
-        if sys.getswitchinterval() == ours:  # else somebody has set it since
+        if sys.getswitchinterval() == ours:  # otherwise other code has changed it since
             sys.setswitchinterval(before)
 
     return undo
 
 
-def one_blas_thread(controller: Any) -> Undo:
-    """Hold BLAS, as a controller of ``threadpoolctl`` sees it, to one thread.
+def limit_blas_to_one_thread(controller: Any) -> Undo:
+    """Limit BLAS to one thread, through a ``ThreadpoolController`` of ``threadpoolctl``.
 
-    Who lets go may be another thread than who took hold. Newer versions of ``threadpoolctl`` listen
-    to one thread alone and say nothing to others, so each call leaves the rule to whoever is next.
+    The thread that restores the limit may differ from the one that set it. Newer versions of
+    ``threadpoolctl`` accept changes from one thread only and ignore others silently, so each call
+    clears that restriction.
     """
 
-    def open_to_all() -> None:
+    def allow_any_thread() -> None:
         for library in controller.lib_controllers:
             if hasattr(library, "clear_controlling_thread"):
                 library.clear_controlling_thread(force=True)
 
-    open_to_all()
+    allow_any_thread()
     limits = controller.limit(limits=1, user_api="blas")
-    open_to_all()
+    allow_any_thread()
 
     def undo() -> None:
-        open_to_all()
+        allow_any_thread()
         limits.restore_original_limits()
-        open_to_all()
+        allow_any_thread()
 
     return undo
 
 
-#: How many threads BLAS computes with.
-BLAS = ProcessSetting()
+#: The number of threads of BLAS.
+BLAS_THREADS_SETTING = ProcessSetting()
 
-#: How soon the interpreter passes to another thread.
+#: The time after which the interpreter may switch to another thread.
 SWITCH_INTERVAL_SETTING = ProcessSetting()

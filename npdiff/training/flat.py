@@ -15,9 +15,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, Self, TypeVar
 
 from npdiff import tree
-from npdiff.acceleration import kernels_allowed
+from npdiff.acceleration import idle_threads, kernels_allowed
 from npdiff.backend import Array, namespace
-from npdiff.runtime.shards import Reduction, ThreadPool
+from npdiff.runtime.shards import Reduction
+from npdiff.runtime.threads import ThreadPool
+from npdiff.slices import split
 from npdiff.training.optimizer import Moments, State
 
 A = TypeVar("A")
@@ -66,6 +68,7 @@ class Flat:
 
     def __init__(self, state: State, workers: ThreadPool) -> None:
         from npdiff.kernels import adamw  # the folder may be missing
+        from npdiff.kernels.vectors import Vectors
 
         self._kernels, self._workers = adamw, workers
         leaf, self._layout = tree.leaves(state.model)[0], Layout(state.model)
@@ -75,10 +78,10 @@ class Flat:
             return xp.zeros(size, dtype=leaf.dtype), xp.zeros(size, dtype=leaf.dtype)
 
         model, means, second, average = pair(), pair(), pair(), pair()
-        self._sets = [adamw.Vectors(model[i], means[i], second[i], average[i]) for i in range(2)]
+        self._sets = [Vectors(model[i], means[i], second[i], average[i]) for i in range(2)]
         self._sums = means[1], means[0]
         like = state.model
-        views = [adamw.Vectors(*(self._layout.views(a, like) for a in s)) for s in self._sets]
+        views = [Vectors(*(self._layout.views(a, like) for a in s)) for s in self._sets]
         self._states = [
             State(model=v.model, average=v.average, moments=Moments(v.first, v.second))
             for v in views
@@ -126,7 +129,8 @@ class Flat:
         everywhere = reduction.total(total)
         if everywhere is not total:
             total[:] = everywhere
-        norm = self._kernels.norm(total, parallel_for=self._workers.parallel_for)
+        with idle_threads(self._workers.as_idle()):
+            norm = self._kernels.global_norm(total)
         return reduction.total(loss), norm, self._gradients[self._turn]
 
     def _add(self, gradient: Any, first: bool) -> None:
@@ -141,11 +145,11 @@ class Flat:
             else:
                 place += term[part]
 
-        chunk = self._kernels.chunk(total)
+        chunk = self._kernels.chunk_size(total)
         pieces = [
             (term, part, own.start)
             for term, own in zip(terms, self._layout.parts, strict=True)
-            for part in self._kernels.chunks(0, own.stop - own.start, chunk)
+            for part in split(own.stop - own.start, chunk)
         ]
         self._workers.parallel_for(add, pieces)
 
@@ -162,14 +166,14 @@ class Flat:
             raise RuntimeError("this state has given way to the one after it: advance that")
         self._take(self._states[turn], state)
         self._take(self._gradients[turn], gradient)
-        self._kernels.adamw(
-            self._sets[turn],
-            self._sums[turn],
-            self._sets[other],
-            decayed=self._layout.decayed,
-            parallel_for=self._workers.parallel_for,
-            **options,
-        )
+        with idle_threads(self._workers.as_idle()):
+            self._kernels.adamw(
+                self._sets[turn],
+                self._sums[turn],
+                self._sets[other],
+                decayed=self._layout.decayed,
+                **options,
+            )
         self._turn = other
         return self.state
 

@@ -19,8 +19,8 @@ from npdiff.runs.checkpoint import new_model, save_model
 from npdiff.runs.config import Config
 from npdiff.runs.dataset import load_data
 from npdiff.runs.run import Run
-from npdiff.runtime.memory import memory_explained
-from npdiff.runtime.shards import ThreadPool, thread_count
+from npdiff.runtime.memory import explain_memory_errors
+from npdiff.runtime.threads import ThreadPool, thread_count
 from npdiff.schedules import SCHEDULES
 from npdiff.training.flat import Flat
 from npdiff.training.preview import preview
@@ -208,7 +208,7 @@ def _enough_memory(run: Run) -> AbstractContextManager[None]:
     less = "fewer threads (NPDIFF_THREADS=1), or a new run with a smaller shard (--set shard=8)"
     if config.backend == "cupy":
         less = "a new run with a smaller batch (--batch 64)"
-    return memory_explained(
+    return explain_memory_errors(
         config.backend,
         f"training on batches of {config.batch}, {min(config.shard_size, config.batch)} at a time",
         f"{less}, or one that keeps less (--set model.gradient_checkpointing=true); --resume goes on "

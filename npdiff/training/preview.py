@@ -11,8 +11,8 @@ from npdiff.files import explained
 from npdiff.report import pictures
 from npdiff.runs.checkpoint import Checkpoint
 from npdiff.runs.config import Config
-from npdiff.runtime.memory import memory_explained
-from npdiff.runtime.shards import ThreadPool
+from npdiff.runtime.memory import explain_memory_errors
+from npdiff.runtime.threads import ThreadPool
 
 _STEPS = 25
 _ROWS = 4
@@ -28,7 +28,7 @@ def preview(directory: Path, model: Any, config: Config, step: int, workers: Thr
     count = _ROWS * columns
     labels = None if classes is None else np.arange(count) % columns
     remedy = "sample_every=0, with which a run may be resumed"
-    with memory_explained(config.backend, f"sampling of {count} pictures on the way", remedy):
+    with explain_memory_errors(config.backend, f"sampling of {count} pictures on the way", remedy):
         images = draw(model, config, count, labels, workers)
     path = directory / "samples" / f"{step:06d}.png"
     with explained(path.parent, "create"):

@@ -13,8 +13,10 @@ from npdiff.objective import Objective
 from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.random import Key
 from npdiff.runs.config import Config
-from npdiff.runtime.shards import SINGLE_MACHINE, Reduction, ThreadPool, split
+from npdiff.runtime.shards import SINGLE_MACHINE, Reduction
+from npdiff.runtime.threads import ThreadPool
 from npdiff.schedules import SCHEDULES
+from npdiff.slices import split
 from npdiff.training.flat import Flat
 from npdiff.training.optimizer import (
     State,

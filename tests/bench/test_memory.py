@@ -1,4 +1,4 @@
-"""Peak memory: what is allocated is seen, what was freed before is not."""
+"""Peak memory counts allocations during the call, and not memory that was freed before."""
 
 from pathlib import Path
 
@@ -8,16 +8,17 @@ import pytest
 from npdiff.bench.memory import peak_growth
 
 pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/clear_refs").exists(), reason="the mark can be set back on Linux alone"
+    not Path("/proc/self/clear_refs").exists(),
+    reason="the high-water mark can be reset only on Linux",
 )
 
 
 def touch(megabytes: int) -> None:
-    """Hold memory and let go of it."""
+    """Allocate memory and free it."""
     np.ones(megabytes * 2**17)
 
 
-def test_the_highest_not_the_last() -> None:
+def test_the_peak_counts_not_the_last_allocation() -> None:
     def run() -> None:
         touch(64)
         touch(16)
@@ -27,14 +28,14 @@ def test_the_highest_not_the_last() -> None:
     assert growth / 2**20 == pytest.approx(64, abs=4)
 
 
-def test_what_was_held_before_does_not_count() -> None:
+def test_memory_freed_before_does_not_count() -> None:
     touch(128)
     growth = peak_growth(lambda: touch(32))
     assert growth is not None
     assert growth / 2**20 == pytest.approx(32, abs=4)
 
 
-def test_nothing() -> None:
+def test_a_call_without_allocations_has_no_peak() -> None:
     growth = peak_growth(lambda: None)
     assert growth is not None
     assert growth < 2 * 2**20

@@ -1,4 +1,4 @@
-"""The networks that are timed: what they are, and that a workload is the same for everybody."""
+"""The networks that are timed, and that equal arguments give equal workloads."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from npdiff.nn import Stage
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_workload_is_a_function_of_its_arguments(name: str) -> None:
+def test_equal_arguments_give_equal_workloads(name: str) -> None:
     first, again = workload(NETWORKS[name], 3), workload(NETWORKS[name], 3)
     for field in ("x", "timestep", "target"):
         np.testing.assert_array_equal(getattr(first, field), getattr(again, field))
@@ -21,8 +21,8 @@ def test_a_workload_is_a_function_of_its_arguments(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "width"), [("S", 64), ("M", 128), ("L", 256)])
-def test_the_networks_attend_at_8x8_alone(name: str, width: int) -> None:
-    """At 32x32 and two halvings the last level is 8x8, and its width is that of the table."""
+def test_the_networks_have_attention_only_at_8x8(name: str, width: int) -> None:
+    """For images of 32x32 the last of three levels is 8x8; its width is that of the table."""
     model = workload(NETWORKS[name], 1).model
     attending = [
         stage for stage in (*model.down, *model.up)
@@ -37,5 +37,5 @@ def test_the_networks_attend_at_8x8_alone(name: str, width: int) -> None:
 @pytest.mark.parametrize(
     ("batch", "threads", "shard"), [(1, 2, 1), (16, 2, 8), (33, 2, 17), (128, 2, 32), (16, 8, 2)]
 )
-def test_every_thread_has_a_shard(batch: int, threads: int, shard: int) -> None:
+def test_the_shard_size_gives_every_thread_a_shard(batch: int, threads: int, shard: int) -> None:
     assert workload(NETWORKS["tiny"], batch, threads).config.shard == shard

@@ -1,4 +1,4 @@
-"""The profile: every layer and function once, times that add up, and nothing left behind."""
+"""The profile times each layer and function once, times add up, and nothing stays wrapped."""
 
 import time
 
@@ -7,12 +7,12 @@ import pytest
 from npdiff import acceleration, nn, ops, tree
 from npdiff.acceleration import definitions_only
 from npdiff.bench.networks import Network, workload
-from npdiff.bench.profile import Recorder, profiled, step_profile
+from npdiff.bench.profile import Recorder, record_profile, step_profile
 from npdiff.tree import Module
 
 
-def test_time_is_counted_once() -> None:
-    """A call of 20 ms within one of 30: 10 are its own; a nested kernel that declines has none."""
+def test_own_time_excludes_nested_calls() -> None:
+    """A call of 20 ms within one of 30 leaves 10; a kernel that returns None is not counted."""
     recorder = Recorder()
 
     def inner() -> tuple[int, object]:
@@ -37,13 +37,13 @@ def test_time_is_counted_once() -> None:
     assert spent["outer"].own_backward < spent["inner"].own_backward
 
 
-def test_layers_have_their_paths(tiny: Network) -> None:
+def test_layers_are_named_by_their_paths(tiny: Network) -> None:
     work = workload(tiny, 2)
-    with profiled() as profile:
+    with record_profile() as profile:
         y, pullback = work.model(work.x, work.timestep, labels=work.labels)
         pullback(y)
     layers = profile.layers.spent
-    assert next(iter(layers)) == ""  # the network itself begins first
+    assert next(iter(layers)) == ""  # the network itself starts first
     assert {"stem", "down.0", "down.0.res", "down.1.conv", "middle.1", "up.0.attention"} <= {
         *layers
     }
@@ -59,31 +59,31 @@ def ancestors(path: str) -> list[str]:
     return [".".join(parts[:n]) for n in range(1, len(parts) + 1)]
 
 
-def test_functions_and_kernels_by_name(tiny: Network) -> None:
+def test_functions_and_kernels_are_named_by_their_modules(tiny: Network) -> None:
     work = workload(tiny, 2)
-    with profiled() as profile:
+    with record_profile() as profile:
         work.model(work.x, work.timestep, labels=work.labels)
     names = set(profile.functions.spent)
     assert {"ops.attention", "ops.linear", "ops.concat"} <= names
     assert any(name.startswith("kernels.") for name in names)
-    with definitions_only(), profiled() as profile:
+    with definitions_only(), record_profile() as profile:
         work.model(work.x, work.timestep, labels=work.labels)
     assert {name.partition(".")[0] for name in profile.functions.spent} == {"ops"}
 
 
-def test_nothing_is_left_behind(tiny: Network) -> None:
+def test_nothing_stays_wrapped_after_an_error(tiny: Network) -> None:
     before = {name: getattr(ops, name) for name in ops.__all__}
     calls = {kind: kind.__call__ for kind in vars(nn).values()
              if isinstance(kind, type) and issubclass(kind, Module)}  # fmt: skip
     kernels = acceleration._kernels
 
     def fails() -> None:
-        with profiled():
+        with record_profile():
             assert ops.conv is not before["conv"]
             assert nn.UNet.__call__ is not calls[nn.UNet]
-            raise KeyError("as if")
+            raise KeyError("on purpose")
 
-    with pytest.raises(KeyError, match="as if"):
+    with pytest.raises(KeyError, match="on purpose"):
         fails()
     assert {name: getattr(ops, name) for name in ops.__all__} == before
     assert {kind: kind.__call__ for kind in calls} == calls
@@ -91,12 +91,12 @@ def test_nothing_is_left_behind(tiny: Network) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_the_parts_of_a_step(tiny: Network, threads: int) -> None:
+def test_fractions_of_a_step_add_up(tiny: Network, threads: int) -> None:
     found = step_profile(workload(tiny, 4), threads, steps=2)
     assert found["gradient"] + found["update"] <= found["seconds"]
     network = found["layers"][""]
     assert network["calls"] == 2  # one for each shard of a step
-    assert 0 < network["share_with_parts"] <= 1
-    shares = [layer["fraction"] for layer in found["layers"].values()]
-    assert sum(shares) == pytest.approx(network["share_with_parts"], rel=1e-6)
+    assert 0 < network["fraction_with_parts"] <= 1
+    fractions = [layer["fraction"] for layer in found["layers"].values()]
+    assert sum(fractions) == pytest.approx(network["fraction_with_parts"], rel=1e-6)
     assert sum(f["fraction"] for f in found["functions"].values()) <= 1

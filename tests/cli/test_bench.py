@@ -1,4 +1,4 @@
-"""`npdiff bench`: the table, the JSON, the profile, and what it refuses."""
+"""`npdiff bench`: the table, the JSON, the profile, and refused options."""
 
 import dataclasses
 import json
@@ -14,23 +14,23 @@ from npdiff import acceleration
 from npdiff.bench import contenders, measure
 from npdiff.cli import bench, common, main, verify
 from npdiff.laboratory import runner
-from npdiff.runtime.shards import thread_count
+from npdiff.runtime.threads import thread_count
 
 TINY = ("bench", "--network", "tiny", "--batch", "2", "--rounds", "1", "--threads", "1")
 
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Turns of one repetition that nobody disturbs."""
+    """Turns of one repetition that count even if disturbed."""
     monkeypatch.setattr(measure, "TRIES", 1)
-    real = bench.sitting
+    real = bench.run_session
     monkeypatch.setattr(
-        bench, "sitting", lambda plan, tick: real(dataclasses.replace(plan, least=0.0), tick)
+        bench, "run_session", lambda plan, tick: real(dataclasses.replace(plan, least=0.0), tick)
     )
 
 
 @pytest.mark.usefixtures("short")
-def test_the_table_and_the_json(npdiff: Any, tmp_path: Path) -> None:
+def test_the_table_and_the_json_file(npdiff: Any, tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
     result = npdiff(*TINY, "--contender", "npdiff", "--task", "train", "--json", file)
     assert result.code == 0, result.err
@@ -38,12 +38,12 @@ def test_the_table_and_the_json(npdiff: Any, tmp_path: Path) -> None:
     assert "1 thread, float32" in heading
     assert peak.startswith("matrix product: ")
     assert titles.split() == [
-        *("network", "batch", "task", "contender", "ms", "spread", "images/s"),
+        *("network", "batch", "task", "contender", "ms", "range", "images/s"),
         *("of", "peak", "memory", "ratio"),
     ]
     assert row.split()[:4] == ["tiny", "2", "train", "npdiff"]
     assert row.split()[-1] == "1.00"
-    assert "below 1 npdiff is the faster" in result.out
+    assert "below 1 npdiff is faster" in result.out
     facts = json.loads(file.read_text())
     (found,) = facts["rows"]
     assert found["contender"] == "npdiff"
@@ -57,10 +57,12 @@ def test_the_table_and_the_json(npdiff: Any, tmp_path: Path) -> None:
 
 
 def facts_of(**changes: Any) -> dict[str, Any]:
-    """A sitting as if, of npdiff and PyTorch."""
-    row = measure.Row("S", 32, "train", "npdiff", 0.25, 0.2, 0.3, 128.0, 1.125, 2.0**28, 1.0, 5)
+    """The results of a session with npdiff and PyTorch."""
+    row = measure.Measurement(
+        "S", 32, "train", "npdiff", 0.25, 0.2, 0.3, 128.0, 1.125, 2.0**28, 1.0, 5
+    )
     slow = dataclasses.replace(row, contender="torch", seconds=0.5, ratio=0.5, disturbed=2, again=7)
-    failed = measure.Row("S", 32, "train", "torch-compile", error="out of memory")
+    failed = measure.Measurement("S", 32, "train", "torch-compile", error="out of memory")
     return {
         "machine": {"processor": "abacus", "threads": 2, "versions": {"numpy": "2"}},
         "gemm": {"square": 2e11, "peak": 2e11},
@@ -71,9 +73,9 @@ def facts_of(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
-def test_what_is_told(npdiff: Any, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+def test_the_output_of_a_session(npdiff: Any, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
-    monkeypatch.setattr(bench, "sitting", lambda plan, tick: facts_of())
+    monkeypatch.setattr(bench, "run_session", lambda plan, tick: facts_of())
     result = npdiff(*TINY)
     assert result.code == 1  # one has failed
     assert "abacus, 2 threads" in result.out
@@ -87,27 +89,31 @@ def test_what_is_told(npdiff: Any, monkeypatch: pytest.MonkeyPatch, width: int) 
     assert ("112%" in table[0]) == (width >= 80)
     assert "failed" in table[2]
     assert "S 32 train torch-compile: out of memory" in result.out
-    assert "7 turns done again" in result.out
-    assert "* 2 turns counted all the same" in result.out
+    assert "7 turns repeated" in result.out
+    assert "* 2 turns counted although" in result.out
 
 
-def test_disagreement_is_a_failure(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disagreement_with_pytorch_is_a_failure(
+    npdiff: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = facts_of()["rows"][:1]
-    apart = facts_of(rows=rows, agreement={"S": {"output": 0.1, "gradients": 1e-5}})
-    monkeypatch.setattr(bench, "sitting", lambda plan, tick: apart)
+    disagreeing = facts_of(rows=rows, agreement={"S": {"output": 0.1, "gradients": 1e-5}})
+    monkeypatch.setattr(bench, "run_session", lambda plan, tick: disagreeing)
     result = npdiff(*TINY)
     assert result.code == 1
     assert "THEY DISAGREE" in result.out
-    monkeypatch.setattr(bench, "sitting", lambda plan, tick: facts_of(rows=rows))
+    monkeypatch.setattr(bench, "run_session", lambda plan, tick: facts_of(rows=rows))
     assert npdiff(*TINY).code == 0
     nan = facts_of(rows=rows, agreement={"S": {"output": float("nan"), "gradients": 1e-5}})
-    monkeypatch.setattr(bench, "sitting", lambda plan, tick: nan)
+    monkeypatch.setattr(bench, "run_session", lambda plan, tick: nan)
     assert npdiff(*TINY).code == 1
 
 
-def test_who_takes_part(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_choose_contenders_networks_and_batches(
+    npdiff: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plans: list[measure.Plan] = []
-    monkeypatch.setattr(bench, "sitting", lambda plan, tick: plans.append(plan) or facts_of())
+    monkeypatch.setattr(bench, "run_session", lambda plan, tick: plans.append(plan) or facts_of())
     monkeypatch.setattr(contenders, "find_spec", lambda name: None)
     npdiff("bench")
     npdiff("bench", "--definitions-only", "--whole", "--no-memory", "--task", "sample")
@@ -123,11 +129,11 @@ def test_who_takes_part(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         ["S", "M", "L"], [1, 16, 32, 64, 128],
     )  # fmt: skip
     assert (whole.tasks, whole.memory) == (["sample"], False)
-    assert chosen.contenders == [*contenders.USUAL, "torch-compile"]
+    assert chosen.contenders == [*contenders.DEFAULT_CONTENDERS, "torch-compile"]
     assert ([n.name for n in chosen.networks], chosen.batches) == (["L", "M"], [7])
 
 
-def test_what_is_refused(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_options(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert npdiff("bench", "--network", "XL").failed_with("--network", "'S'")
     assert npdiff("bench", "--task", "dance").failed_with("--task", "sample")
     for option in ("--batch", "--rounds", "--threads"):
@@ -143,16 +149,18 @@ def test_what_is_refused(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         assert npdiff("bench", "--contender", name).failed_with(name, "--backend cupy")
 
 
-def test_a_process_that_does_not_start(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_contender_that_does_not_start_is_an_error(
+    npdiff: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(plan: object, tick: object) -> None:
-        raise contenders.ContenderError("it ended without an answer: status 3")
+        raise contenders.ContenderError("the process ended without a reply: status 3")
 
-    monkeypatch.setattr(bench, "sitting", broken)
+    monkeypatch.setattr(bench, "run_session", broken)
     assert npdiff(*TINY).failed_with("measuring failed", "status 3")
 
 
 @pytest.mark.parametrize("definitions", [False, True])
-def test_the_profile(npdiff: Any, tmp_path: Path, definitions: bool) -> None:
+def test_the_profile_of_a_step(npdiff: Any, tmp_path: Path, definitions: bool) -> None:
     file = tmp_path / "profile.json"
     more = ["--definitions-only"] if definitions else []
     result = npdiff(*TINY, "--profile", "--json", file, *more)
@@ -182,10 +190,10 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_threads_and_definitions_reach_what_runs(
+def test_threads_and_definitions_only_apply_to_every_command(
     npdiff: Any, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    """As the command begins, and not after it."""
+    """While the command runs, and not after it."""
     seen: list[tuple[int, bool]] = []
 
     def look(arguments: object) -> int:
@@ -202,7 +210,7 @@ def test_threads_and_definitions_reach_what_runs(
     assert npdiff(*COMMANDS[command], "--threads", "two").failed_with("--threads", "from 1 up")
 
 
-def test_the_environment_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = bench.argparse.Namespace(threads=5)
     for before in ("2", None):
         if before is None:
@@ -214,13 +222,15 @@ def test_the_environment_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
         assert os.environ.get("NPDIFF_THREADS") == before
 
 
-def test_definitions_are_proved(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In this process and in those that it starts."""
-    asked: list[bool] = []
+def test_verify_runs_with_the_definitions_only(
+    npdiff: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this process and in worker processes."""
+    options_used: list[bool] = []
     real = verify.outcomes
 
     def outcomes(*arguments: Any, **options: Any) -> Any:
-        asked.append(options["definitions"])
+        options_used.append(options["definitions"])
         return real(*arguments, **options)
 
     monkeypatch.setattr(verify, "outcomes", outcomes)
@@ -228,7 +238,7 @@ def test_definitions_are_proved(npdiff: Any, monkeypatch: pytest.MonkeyPatch) ->
     for more in ((), ("--definitions-only",)):
         result = npdiff(*words, *more)
         assert json.loads(result.out)["proved"]
-    assert asked == [False, True]
+    assert options_used == [False, True]
     context = multiprocessing.get_context("spawn")
     for definitions in (False, True):
         with ProcessPoolExecutor(1, context, runner._quiet_worker, (definitions,)) as pool:

@@ -1,4 +1,4 @@
-"""What proofs of kernels share: one function that holds a kernel to its definition."""
+"""A fixture for tests of kernels, which compares a kernel with its definition."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,25 +10,25 @@ from npdiff.acceleration import definitions_only
 
 
 @pytest.fixture(scope="session")
-def held_to() -> Callable[..., Any]:
-    """Hold a kernel to its definition in float64, value and pullback; return y, dy, cotangents."""
-    return _held_to
+def assert_equals_definition() -> Callable[..., Any]:
+    """Compare a kernel with its definition, value and pullback; return y, dy, cotangents."""
+    return _assert_equals_definition
 
 
-def _held_to(
+def _assert_equals_definition(
     kernel: Any, definition: Any, *arrays: Any, rtol: float = 1e-12, **options: Any
 ) -> Any:
-    """To ``rtol`` of the largest number of each result, or of 1, which arguments are the size of:
-    where a group is one number its cotangent is a difference of equals.
+    """To ``rtol`` times the largest element of each result, or times 1, the size of the arguments,
+    if that is larger: the cotangent of a group with one element is a difference of equal terms.
 
-    Arguments and dy cannot be written to; dy is a slice of a wider array; the pullback is called
-    twice, and what it gives is fresh.
+    Arguments and dy are read-only; dy is a slice of a wider array; the pullback is called twice,
+    and its results are new arrays.
     """
     for a in arrays:
         if a is not None:
             a.flags.writeable = False
     traced = kernel(*arrays, **options)
-    assert traced is not None, "the kernel leaves this to the definition"
+    assert traced is not None, "the kernel does not cover these arguments"
     y, vjp = traced
     wide = np.random.default_rng(5).standard_normal((*y.shape[:-1], y.shape[-1] + 3))
     wide.flags.writeable = False

@@ -1,4 +1,4 @@
-"""Definitions hand over to kernels where they may, and do without them; promises about weights."""
+"""Kernels replace definitions where allowed; cached weights; idle threads."""
 
 import subprocess
 import sys
@@ -31,8 +31,8 @@ class Refuse:
         if name == "npdiff.kernels" or name.startswith("npdiff.kernels."):
             raise ModuleNotFoundError(f"refused: {name}", name=name)
 
-way = sys.argv[1]
-if way == "without":
+mode = sys.argv[1]
+if mode == "without":
     sys.meta_path.insert(0, Refuse())
 
 from contextlib import nullcontext
@@ -49,18 +49,18 @@ from npdiff.random import Key
 from npdiff.runs import Config
 from npdiff.training.flat import Flat
 from npdiff.training.loop import resolve_config
-from npdiff.runtime.shards import ThreadPool
+from npdiff.runtime.threads import ThreadPool
 from npdiff.training.step import State, apply_gradient, loss_and_gradient
 from npdiff.runs.checkpoint import new_model
 
-with definitions_only() if way == "definitions" else nullcontext():
+with definitions_only() if mode == "definitions" else nullcontext():
     # Value and gradient of a U-Net with everything in it.
     unet = nn.UNet.init(0, channels=1, width=16, multipliers=(1, 2), blocks=1, attention=(1,),
                         heads=2, classes=3, patch=1)
     rng = np.random.default_rng(0)
     unet = tree.map(lambda a: (a + 0.1 * rng.standard_normal(a.shape)).astype("f4"), unet)
-    x, clock = rng.standard_normal((3, 16, 16, 1)).astype("f4"), np.array([1.0, 2, 3], "f4")
-    y, pullback = unet(x, clock, labels=np.array([0, 1, 2]))
+    x, timestep = rng.standard_normal((3, 16, 16, 1)).astype("f4"), np.array([1.0, 2, 3], "f4")
+    y, pullback = unet(x, timestep, labels=np.array([0, 1, 2]))
     leaves = [y, *tree.leaves(pullback(np.ones_like(y)))]
 
     # Two steps of training.
@@ -68,11 +68,12 @@ with definitions_only() if way == "definitions" else nullcontext():
     dataset = Dataset(images, np.arange(20) % 2, ("even", "odd"))
     model = {"width": 8, "multipliers": (1, 2), "blocks": 1, "attention": (1,), "heads": 2,
              "patch": 1, "dropout": 0.1}
-    config = resolve_config(Config(model=model, steps=4, batch=6, shard=4, warmup=1, seed=3), dataset)
+    config = Config(model=model, steps=4, batch=6, shard=4, warmup=1, seed=3)
+    config = resolve_config(config, dataset)
     state = State.initial(new_model(config))
     with ThreadPool(2) as workers:
         flat = Flat.of(state, workers)
-        assert (flat is None) is (way != "kernels")
+        assert (flat is None) is (mode != "kernels")
         for step in (1, 2):
             given = state.model, dataset, step, config, workers, flat
             loss, norm, gradient = loss_and_gradient(*given)
@@ -82,23 +83,25 @@ with definitions_only() if way == "definitions" else nullcontext():
 
     # And a sample.
     schedule = schedules.SCHEDULES["cosine"]()
-    denoise = Denoiser(inference_network(unet, labels=np.array([0, 2, 1])), schedule, PARAMETERIZATIONS["eps"])
+    network = inference_network(unet, labels=np.array([0, 2, 1]))
+    denoise = Denoiser(network, schedule, PARAMETERIZATIONS["eps"])
     with forward_only():
-        for step in samplers.sample("ddim", denoise, schedule, x, SPACINGS["trailing"](schedule, 3)):
+        timesteps = SPACINGS["trailing"](schedule, 3)
+        for step in samplers.sample("ddim", denoise, schedule, x, timesteps):
             pass
     leaves.append(step.x)
 
 loaded = sorted(name for name in sys.modules if name.startswith("npdiff.kernels"))
-assert (loaded == []) is (way != "kernels"), loaded
+assert (loaded == []) is (mode != "kernels"), loaded
 for a in leaves:
     print(float(np.sum(a, dtype="f8")).hex(), float(np.sum(np.abs(a), dtype="f8")).hex())
 """
 
 
-def numbers(algorithm: str) -> list[list[float]]:
+def checksums(mode: str) -> list[list[float]]:
     """A sum and a sum of magnitudes for each array that the script computes."""
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT, algorithm],
+        [sys.executable, "-c", WITHOUT, mode],
         capture_output=True,
         text=True,
         timeout=120,
@@ -108,12 +111,12 @@ def numbers(algorithm: str) -> list[list[float]]:
     return [[float.fromhex(a) for a in line.split()] for line in done.stdout.splitlines()]
 
 
-def test_without_the_folder_everything_runs() -> None:
-    """A U-Net, training, a sample: the bits of the definitions, the kernels' but for rounding."""
-    without = numbers("without")
+def test_the_library_runs_without_the_kernels() -> None:
+    """U-Net, training, sample: bit-identical to the definitions, close to the kernels."""
+    without = checksums("without")
     assert len(without) > 100
-    assert without == numbers("definitions")
-    for (total, size), (expected, about) in zip(numbers("kernels"), without, strict=True):
+    assert without == checksums("definitions")
+    for (total, size), (expected, about) in zip(checksums("kernels"), without, strict=True):
         assert abs(total - expected) <= 200 * EPS * about + 1e-6
         assert abs(size - about) <= 200 * EPS * about + 1e-6
 
@@ -124,8 +127,8 @@ CHECKS = WITHOUT.split("from contextlib")[0] + (
 )
 
 
-def test_without_the_folder_proofs_run() -> None:
-    """All but those of the kernels themselves."""
+def test_the_checks_of_the_laboratory_run_without_the_kernels() -> None:
+    """Except the checks of the kernels themselves."""
     command = [sys.executable, "-c", CHECKS, "without"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
@@ -133,14 +136,14 @@ def test_without_the_folder_proofs_run() -> None:
 
 @pytest.fixture
 def counted(monkeypatch):
-    """The names of the kernels that were asked, in order."""
-    asked = []
+    """The names of the kernels that were called, in order."""
+    names = []
     own = acceleration._kernels.__wrapped__
 
     def counting(name):
         def count(kernel):
             def run(*args, **kwargs):
-                asked.append(name)
+                names.append(name)
                 return kernel(*args, **kwargs)
 
             return run
@@ -148,7 +151,7 @@ def counted(monkeypatch):
         return tuple(count(kernel) for kernel in own(name))
 
     monkeypatch.setattr(acceleration, "_kernels", counting)
-    return asked
+    return names
 
 
 def convolve():
@@ -156,8 +159,8 @@ def convolve():
     return ops.conv(x, w)
 
 
-def test_definitions_only(counted) -> None:
-    """Within the block, nested blocks and all, and after an error no longer."""
+def test_definitions_only_switches_kernels_off_within_the_block(counted) -> None:
+    """Also in nested blocks, and no longer after an error."""
     convolve()
     assert counted == ["conv"]
     assert kernels_allowed()
@@ -173,8 +176,8 @@ def test_definitions_only(counted) -> None:
     assert counted == ["conv", "conv"]
 
 
-def test_a_pullback_is_of_the_way_its_value_was() -> None:
-    """Wherever it is called."""
+def test_a_pullback_uses_the_same_algorithm_as_its_value() -> None:
+    """Inside and outside of ``definitions_only``."""
     with definitions_only():
         y, by_definition = convolve()
     _, by_kernel = convolve()
@@ -185,8 +188,8 @@ def test_a_pullback_is_of_the_way_its_value_was() -> None:
             np.testing.assert_allclose(a, b, rtol=1e-12)
 
 
-def test_threads_follow_their_context(counted) -> None:
-    """A worker starts with an empty context; a copy brings the setting along, and it alone."""
+def test_definitions_only_applies_in_copies_of_the_context(counted) -> None:
+    """A worker thread starts with an empty context."""
     with ThreadPoolExecutor(1) as pool, definitions_only():
         assert pool.submit(kernels_allowed).result()
         inherited = copy_context()
@@ -198,14 +201,14 @@ def test_threads_follow_their_context(counted) -> None:
     assert not inherited.run(kernels_allowed)
 
 
-def test_forward_only_reaches_kernels(counted) -> None:
+def test_forward_only_drops_the_pullbacks_of_kernels(counted) -> None:
     with forward_only():
         _, vjp = convolve()
     assert vjp is dropped
     assert counted == ["conv"]
 
 
-def test_what_no_kernel_covers_is_left_to_the_definition(counted) -> None:
+def test_arguments_that_no_kernel_covers_use_the_definition(counted) -> None:
     x = np.arange(24).reshape(2, 3, 4)
     y, vjp = ops.conv(x, np.ones((1, 4, 2), int))
     assert counted[-1] == "conv"
@@ -229,14 +232,14 @@ def test_a_kernel_has_the_name_and_signature_of_its_definition() -> None:
     assert kernels.of("linear") == ()
 
 
-def test_an_error_in_a_kernel_is_not_a_missing_folder(monkeypatch) -> None:
-    """A kernel that cannot be loaded must be heard of, or everything would just be slow."""
+def test_an_import_error_inside_the_kernels_is_raised(monkeypatch) -> None:
+    """If it were ignored, everything would just be slow."""
     monkeypatch.setitem(kernels.KERNELS, "conv", ("not_there",))
     with pytest.raises(ModuleNotFoundError, match="not_there"):
         acceleration._kernels.__wrapped__("conv")
 
 
-def test_a_stage_either_way(normals, perturbed, counted) -> None:
+def test_a_stage_is_equal_with_and_without_kernels(normals, perturbed, counted) -> None:
     """Residual block and attention, value and every gradient in float64 to 1e-11."""
     rng = np.random.default_rng(0)
     stage = perturbed(nn.Stage.init(rng, 8, 12, 6, attend=True, heads=2))
@@ -254,17 +257,17 @@ def test_a_stage_either_way(normals, perturbed, counted) -> None:
     assert {"norm_silu_conv", "attention", "group_norm"} <= set(counted)
 
 
-# Weights that stay as they are.
+# Frozen weights.
 
 
-def test_without_the_promise_a_form_is_made_in_every_call() -> None:
+def test_weights_are_converted_in_every_call_unless_frozen() -> None:
     w = np.ones(3)
     assert prepacked("sum", w, np.sum) == 3.0
     w[0] = 5.0
     assert prepacked("sum", w, np.sum) == 7.0
 
 
-def test_with_the_promise_it_is_made_once() -> None:
+def test_frozen_weights_are_converted_once() -> None:
     """For each purpose and weight, in the block and in copies of its context."""
     made = []
 
@@ -288,8 +291,8 @@ def test_with_the_promise_it_is_made_once() -> None:
         assert prepacked("twice", w, make) is not first
 
 
-def test_an_inner_promise_is_another() -> None:
-    """What was prepared outside is there again after it."""
+def test_nested_blocks_have_separate_caches() -> None:
+    """The outer cache is used again after the inner block."""
     w = np.ones(3)
     with frozen_weights():
         first = prepacked("copy", w, np.copy)
@@ -298,17 +301,17 @@ def test_an_inner_promise_is_another() -> None:
         assert prepacked("copy", w, np.copy) is first
 
 
-def test_forms_may_outlive_a_block() -> None:
-    forms, w = {}, np.ones(3)
-    with frozen_weights(forms):
+def test_a_cache_can_be_used_in_several_blocks() -> None:
+    weight_cache, w = {}, np.ones(3)
+    with frozen_weights(weight_cache):
         first = prepacked("copy", w, np.copy)
-    with frozen_weights(forms):
+    with frozen_weights(weight_cache):
         assert prepacked("copy", w, np.copy) is first
-    assert len(forms) == 1
+    assert len(weight_cache) == 1
 
 
-def test_a_weight_lives_as_long_as_its_form() -> None:
-    """Or another array could come to have its id."""
+def test_the_cache_keeps_its_weights_alive() -> None:
+    """Otherwise another array could get the id of one of them."""
     with frozen_weights():
         seen = {
             id(w) for w in (np.full(3, float(i)) for i in range(5)) if prepacked("sum", w, np.sum)
@@ -318,8 +321,8 @@ def test_a_weight_lives_as_long_as_its_form() -> None:
     assert sums == [3.0 * i for i in range(50)]
 
 
-def test_a_network_with_the_promise_has_the_same_bits() -> None:
-    """In training, twice over; and after a change of weights outside of it."""
+def test_a_network_with_frozen_weights_gives_bit_identical_results() -> None:
+    """In two steps of training, and after the weights change outside of the block."""
     unet = nn.UNet.init(
         0, channels=1, width=16, multipliers=(1, 2), blocks=1, attention=(), heads=2, patch=1
     )
@@ -345,46 +348,46 @@ def test_a_network_with_the_promise_has_the_same_bits() -> None:
     assert np.abs(changed[0] - expected[0]).max() > 1e-4
 
 
-# Threads at a kernel's disposal.
+# Idle threads.
 
 
-def test_alone_pieces_are_done_in_order() -> None:
+def test_without_idle_threads_items_run_in_order() -> None:
     done = []
     assert idle_thread_count() == 1
     parallel_for(done.append, [1, 2, 3])
     assert done == [1, 2, 3]
 
 
-def test_a_team_is_given_the_pieces() -> None:
+def test_idle_threads_receive_the_items() -> None:
     given = []
 
-    def record(f, pieces):
-        given.append(list(pieces))
-        for piece in pieces:
-            f(piece)
+    def record(f, items):
+        given.append(list(items))
+        for item in items:
+            f(item)
 
     done = []
     with idle_threads(IdleThreads(3, record)):
         assert idle_thread_count() == 3
         parallel_for(done.append, [1, 2])
-        parallel_for(done.append, [3])  # nothing to share
+        parallel_for(done.append, [3])  # a single item stays on this thread
     assert given == [[1, 2]]
     assert done == [1, 2, 3]
     assert idle_thread_count() == 1
 
 
-def test_a_piece_has_no_team_of_its_own() -> None:
-    """A thread with a piece is not idle: what the piece could share, it does itself."""
+def test_an_item_has_no_idle_threads() -> None:
+    """A thread that has an item is not idle."""
     sizes = []
 
-    def in_order(f, pieces):
-        for piece in pieces:
-            f(piece)
+    def in_order(f, items):
+        for item in items:
+            f(item)
 
     with idle_threads(IdleThreads(3, in_order)):
         parallel_for(lambda _: sizes.append(idle_thread_count()), [1, 2])
         assert idle_thread_count() == 3
         with pytest.raises(ZeroDivisionError):
-            parallel_for(lambda piece: 1 / piece, [0, 1])
+            parallel_for(lambda item: 1 / item, [0, 1])
         assert idle_thread_count() == 3
     assert sizes == [1, 1]

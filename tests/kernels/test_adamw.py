@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from npdiff.acceleration import IdleThreads, idle_threads
 from npdiff.kernels import adamw as kernel
-from npdiff.kernels.adamw import Vectors, adamw, chunks, norm
-from npdiff.training.optimizer import Moments, clip, clip_factor, ema, global_norm
-from npdiff.training.optimizer import adamw as definition
+from npdiff.kernels.adamw import adamw, global_norm
+from npdiff.kernels.vectors import Vectors
+from npdiff.training import optimizer
+from npdiff.training.optimizer import Moments, clip, clip_factor, ema
 from npdiff.verify import strict
 
 
@@ -29,8 +31,8 @@ def defined(old, gradient, decayed, limit, average_decay, **options):
     def parts(a):
         return a[:decayed].reshape(1, -1), a[decayed:]
 
-    length = float(global_norm(parts(gradient)))
-    model, moments = definition(
+    length = float(optimizer.global_norm(parts(gradient)))
+    model, moments = optimizer.adamw(
         parts(old.model),
         clip(parts(gradient), length, limit),
         Moments(parts(old.first), parts(old.second)),
@@ -43,19 +45,19 @@ def defined(old, gradient, decayed, limit, average_decay, **options):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @given(
     size=st.integers(1, 70),
-    parallel_for=st.floats(0, 1),
+    fraction=st.floats(0, 1),
     chunk=st.integers(1, 80),
     seed=st.integers(0, 2**32 - 1),
     step=st.integers(1, 10**6),
     limit=st.sampled_from([0.1, 1.0, 1e6]),
     decays=st.tuples(st.sampled_from([0.0, 0.01, 0.3]), st.sampled_from([0.0, 0.5, 0.9999])),
 )
-def test_the_pass_is_the_definitions_to_the_last_bit(
-    dtype, size, parallel_for, chunk, seed, step, limit, decays
+def test_one_pass_equals_the_definitions_bit_for_bit(
+    dtype, size, fraction, chunk, seed, step, limit, decays
 ):
-    """No rounding apart, in float64 as in float32: the same operations in the same order."""
+    """In float32 and float64, for any order of the chunks."""
     old, gradient = drawn(size, dtype, seed)
-    decayed, order = int(parallel_for * size), random.Random(seed)
+    decayed, order = int(fraction * size), random.Random(seed)
     options = {
         "step": step,
         "learning_rate": 0.1,
@@ -64,12 +66,12 @@ def test_the_pass_is_the_definitions_to_the_last_bit(
     }
     expected, length = defined(old, gradient, decayed, limit, decays[1], **options)
 
-    def anyhow(f, pieces):
-        for piece in order.sample(pieces, len(pieces)):
-            f(piece)
+    def in_random_order(f, items):
+        for item in order.sample(items, len(items)):
+            f(item)
 
     new = Vectors(*(np.full(size, np.nan, dtype) for _ in old))
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, idle_threads(IdleThreads(2, in_random_order)):
         patch.setattr(kernel, "CHUNK", chunk)
         adamw(
             old,
@@ -78,7 +80,6 @@ def test_the_pass_is_the_definitions_to_the_last_bit(
             decayed=decayed,
             clip_factor=clip_factor(length, limit),
             average_decay=decays[1],
-            parallel_for=anyhow,
             **options,
         )
     for name in Vectors._fields:
@@ -98,7 +99,7 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("factor", [1.0, 0.25])
-def test_the_new_arrays_may_be_the_old_ones_and_the_first_moment_the_gradient(factor):
+def test_new_arrays_may_share_memory_with_old_ones_and_the_gradient(factor):
     old, gradient = drawn(1000, np.float64)
     apart = Vectors(*map(np.empty_like, old))
     adamw(old, gradient, apart, clip_factor=factor, **OPTIONS)
@@ -115,39 +116,36 @@ def test_the_new_arrays_may_be_the_old_ones_and_the_first_moment_the_gradient(fa
 
 
 @given(size=st.integers(0, 200), chunk=st.integers(1, 50), seed=st.integers(0, 2**32 - 1))
-def test_the_norm_is_the_euclidean_length_however_the_work_is_shared(size, chunk, seed):
+def test_the_norm_is_euclidean_for_any_order_of_the_chunks(size, chunk, seed):
     vector = np.random.default_rng(seed).standard_normal(size).astype(np.float32) * 1e3
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernel, "CHUNK", chunk)
-        found = norm(vector)
-        backwards = norm(vector, parallel_for=lambda f, pieces: [f(p) for p in reversed(pieces)])
+        found = global_norm(vector)
+        with idle_threads(IdleThreads(2, lambda f, items: [f(item) for item in reversed(items)])):
+            backwards = global_norm(vector)
     assert found.dtype == np.float64
     assert found == backwards
-    assert float(found) == pytest.approx(float(global_norm((vector,))), rel=1e-15 * max(size, 1))
+    assert float(found) == pytest.approx(
+        float(optimizer.global_norm((vector,))), rel=1e-15 * max(size, 1)
+    )
 
 
-def test_the_norm_neither_overflows_nor_hides_what_is_not_finite():
-    assert float(norm(np.full(4, 1e30, np.float32))) == pytest.approx(2e30)
+def test_the_norm_does_not_overflow_and_is_not_finite_if_an_element_is_not():
+    assert float(global_norm(np.full(4, 1e30, np.float32))) == pytest.approx(2e30)
     for bad in (np.nan, np.inf):
         vector = np.zeros(3 * kernel.CHUNK, np.float32)
         vector[-1] = bad
-        assert not np.isfinite(norm(vector))
+        assert not np.isfinite(global_norm(vector))
 
 
-def test_chunks_cover_everything_once():
-    for start, stop, size in ((0, 10, 3), (4, 4, 2), (5, 9, 4), (1, 3, 100)):
-        covered = [i for part in chunks(start, stop, size) for i in range(20)[part]]
-        assert covered == list(range(start, stop))
-
-
-def test_once_warm_a_step_asks_for_no_memory():
-    """Half a chunk is allowed, of which NumPy's buffer between dtypes takes half again."""
+def test_after_the_first_step_no_memory_is_allocated():
+    """Half a chunk is allowed; NumPy's buffer between dtypes takes half of that."""
     old, gradient = drawn(2**21, np.float32)
     new = Vectors(*map(np.empty_like, old))
 
     def step():
         adamw(old, gradient, new, clip_factor=0.5, **OPTIONS)
-        norm(gradient)
+        global_norm(gradient)
 
     step()
     tracemalloc.start()
@@ -159,7 +157,7 @@ def test_once_warm_a_step_asks_for_no_memory():
     assert peak < kernel.CHUNK * gradient.itemsize / 2
 
 
-def test_arrays_of_a_device_are_taken_whole():
+def test_arrays_of_a_device_are_one_chunk():
     old, gradient = drawn(1000, np.float64)
     expected = Vectors(*map(np.empty_like, old))
     adamw(old, gradient, expected, clip_factor=0.5, **OPTIONS)
@@ -167,8 +165,8 @@ def test_arrays_of_a_device_are_taken_whole():
     g, new = strict.xp.asarray(gradient), Vectors(*map(strict.xp.empty_like, there))
     with strict.transfers() as moves:
         adamw(there, g, new, clip_factor=0.5, **OPTIONS)
-        length = norm(g)
+        length = global_norm(g)
     assert moves == strict.Transfers()
-    assert float(length.get()) == pytest.approx(float(norm(gradient)), rel=1e-14)
+    assert float(length.get()) == pytest.approx(float(global_norm(gradient)), rel=1e-14)
     for a, b in zip(new, expected, strict=True):
         assert a.get().tobytes() == b.tobytes()

@@ -1,4 +1,4 @@
-"""The kernel of attention equals the definition, value and pullback, on views and in blocks."""
+"""The attention kernel equals the definition, value and pullback, on views and in blocks."""
 
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
@@ -36,7 +36,7 @@ def attentions(draw):
 
 
 def both(f, q, k, v, do, heads, mask):
-    """o, dq, dk, dv of the kernel or the definition, of arrays nobody may write to."""
+    """o, dq, dk, dv of the kernel or the definition, of read-only arrays."""
     for a in (q, k, v, do):
         a.flags.writeable = False
     o, attention_vjp = f(q, k, v, heads=heads, mask=mask)
@@ -54,11 +54,11 @@ def defined(*case):
 
 @pytest.mark.parametrize(("most", "queries"), [(1, 1), (24, 2), (2**18, 64)])
 @given(case=attentions())
-def test_the_definition(case, most, queries) -> None:
-    """In float64 to 1e-12, in blocks of a query, of some queries or samples, of everything."""
+def test_it_equals_the_definition(case, most, queries) -> None:
+    """In float64 to 1e-12, in blocks of one query, of some queries or samples, of everything."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("npdiff.kernels.attention.PROBABILITIES", most)
-        patch.setattr("npdiff.kernels.attention.QUERIES", queries)
+        patch.setattr("npdiff.kernels.attention.MIN_QUERIES", queries)
         results = both(attention, *case)
     # The score's own rounding, eps times its size, is what its exponential is off by.
     q, k = case[0], case[1]
@@ -70,7 +70,7 @@ def test_the_definition(case, most, queries) -> None:
 
 @pytest.mark.parametrize(("L", "M"), [(64, 64), (49, 77), (256, 256), (1, 5)])
 @pytest.mark.parametrize("masked", [False, True])
-def test_single_precision(normals, L, M, masked) -> None:
+def test_single_precision_errors_are_a_few_roundings(normals, L, M, masked) -> None:
     """To some roundings of a sum of the norm that the result has.
 
     A probability is off by its score's error, of the d products and the exponential's argument: 8
@@ -88,16 +88,16 @@ def test_single_precision(normals, L, M, masked) -> None:
         assert np.linalg.norm(a - b) <= bound * np.linalg.norm(b)
 
 
-def test_the_pullback(normals) -> None:
-    """By central differences, where samples and queries are cut into blocks."""
+def test_the_pullback_equals_central_differences(normals) -> None:
+    """In several blocks of samples and of queries."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("npdiff.kernels.attention.PROBABILITIES", 20)
-        patch.setattr("npdiff.kernels.attention.QUERIES", 2)
+        patch.setattr("npdiff.kernels.attention.MIN_QUERIES", 2)
         pullback(attention, *normals((3, 5, 4), (3, 4, 4), (3, 4, 4)), heads=2).check()
 
 
-def test_rows_far_apart_in_one_head(normals) -> None:
-    """One query's scores are 1e4 below another's, whose maximum therefore does not do for both."""
+def test_scores_of_very_different_size_in_one_head(normals) -> None:
+    """One query's scores are 1e4 below another's, so both cannot be shifted by one maximum."""
     q, k, v, do = normals((2, 3, 4), (2, 5, 4), (2, 5, 4), (2, 3, 4), dtype=np.float32)
     q, k = q.copy(), np.abs(k)
     q[0, 0], q[0, 1] = -1e4, 1e4
@@ -107,8 +107,8 @@ def test_rows_far_apart_in_one_head(normals) -> None:
     assert results[0].all()
 
 
-def test_other_samples_change_no_bit(normals) -> None:
-    """Neither a sample with enormous scores nor the size of the batch."""
+def test_a_sample_does_not_depend_on_other_samples(normals) -> None:
+    """Neither on one with enormous scores nor on the batch size."""
     q, k, v, do = (a.copy() for a in normals(*[(5, 16, 8)] * 4, dtype=np.float32))
     expected = both(attention, q[:1], k[:1], v[:1], do[:1], 2, None)
     q[1:] *= 1e6
@@ -116,7 +116,7 @@ def test_other_samples_change_no_bit(normals) -> None:
         np.testing.assert_array_equal(a[:1], b)
 
 
-def test_a_number_that_is_none_stays_in_its_sample(normals) -> None:
+def test_nan_stays_in_its_sample(normals) -> None:
     q, k, v = (a.copy() for a in normals(*[(3, 4, 4)] * 3))
     q[1, 2, 0] = np.nan
     o, _ = attention(q, k, v, heads=2)
@@ -127,10 +127,10 @@ def test_a_number_that_is_none_stays_in_its_sample(normals) -> None:
 
 @pytest.mark.parametrize("limit", [0, 1000, 100_000])
 @pytest.mark.parametrize("most", [100, 2**18])
-def test_any_limit_of_scratch(normals, monkeypatch, limit, most) -> None:
-    """Scratch that may not be kept is made anew: the same bits."""
+def test_results_do_not_depend_on_the_limit_of_scratch(normals, monkeypatch, limit, most) -> None:
+    """Scratch beyond the limit is allocated again, with bit-identical results."""
     monkeypatch.setattr("npdiff.kernels.attention.PROBABILITIES", most)
-    monkeypatch.setattr("npdiff.kernels.attention.QUERIES", 4)
+    monkeypatch.setattr("npdiff.kernels.attention.MIN_QUERIES", 4)
     case = *normals(*[(5, 12, 8)] * 4), 2, None
     expected = both(attention, *case)
     small = workspace.Workspace(limit)
@@ -141,19 +141,19 @@ def test_any_limit_of_scratch(normals, monkeypatch, limit, most) -> None:
     assert small.kept <= limit
 
 
-def test_two_threads_at_once(normals) -> None:
-    """The bits of one thread."""
+def test_two_threads_give_bit_identical_results(normals) -> None:
+    """Compared with one thread."""
     cases = [(*normals(*[(8, 32, 16)] * 4, seed=seed), 4, None) for seed in range(8)]
-    alone = [both(attention, *case) for case in cases]
+    one_thread = [both(attention, *case) for case in cases]
     with ThreadPoolExecutor(2) as pool:
         together = list(pool.map(lambda case: both(attention, *case), cases * 4))
-    for results, expected in zip(together, alone * 4, strict=True):
+    for results, expected in zip(together, one_thread * 4, strict=True):
         for a, b in zip(results, expected, strict=True):
             np.testing.assert_array_equal(a, b)
 
 
-def test_memory_does_not_grow_with_the_square(normals, monkeypatch) -> None:
-    """Beyond o, dq, dk and dv the scratch of a block, which is bounded, and rows of numbers."""
+def test_memory_does_not_grow_with_the_square_of_the_length(normals, monkeypatch) -> None:
+    """It takes o, dq, dk and dv, the bounded scratch of a block, and some rows."""
     length = 3000
     case = *normals(*[(1, length, 8)] * 4, dtype=np.float32), 2, None
     both(attention, *case)
@@ -166,8 +166,8 @@ def test_memory_does_not_grow_with_the_square(normals, monkeypatch) -> None:
     assert most < 0.15 * 2 * length * length * 4
 
 
-def test_the_cotangents_of_one_array_are_parts_of_one(normals) -> None:
-    """dq, dk and dv lie side by side, so that the pullback of a split need not copy them."""
+def test_cotangents_of_q_k_and_v_are_slices_of_one_array(normals) -> None:
+    """So that the pullback of a split need not copy them."""
     q, k, v = np.split(normals((2, 6, 24)), 3, axis=-1)
     o, attention_vjp = attention(q, k, v, heads=2)
     parts = attention_vjp(o)
@@ -188,14 +188,14 @@ def test_the_cotangents_of_one_array_are_parts_of_one(normals) -> None:
         ((0, 3, 4), (0, 5, 4), (0, 5, 4), 2, None),
     ],
 )
-def test_shapes_that_are_the_definitions(q, k, v, heads, mask) -> None:
-    """What does not fit or is empty is left to the definition, which says what is wrong."""
+def test_shapes_that_the_kernel_does_not_cover(q, k, v, heads, mask) -> None:
+    """Shapes that do not match or are empty: the definition raises an error if necessary."""
     mask = None if mask is None else np.ones(mask, dtype=bool)
     assert attention(np.zeros(q), np.zeros(k), np.zeros(v), heads=heads, mask=mask) is None
 
 
-def test_arrays_that_are_the_definitions(normals) -> None:
-    """Rows that are not contiguous, mixed precision, numbers that are not floats."""
+def test_arrays_that_the_kernel_does_not_cover(normals) -> None:
+    """Rows that are not contiguous, mixed precision, integers."""
     q = normals((2, 6, 6))
     assert attention(q, q, q, heads=2) is not None
     others = (

@@ -1,4 +1,4 @@
-"""Norm, SiLU and convolution in blocks equal the composition, whatever is present or absent."""
+"""Norm, SiLU and convolution in blocks equal the composition, with any optional arguments."""
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
@@ -19,10 +19,10 @@ EPS = np.finfo(np.float32).eps
 
 
 @pytest.fixture(autouse=True)
-def fresh_methods():
+def fresh_algorithms():
     """What a test changes of the constants is gone from the cache of methods after it."""
     yield
-    conv._method.cache_clear()
+    conv._choose.cache_clear()
 
 
 def arguments(rng, n, space, C, F, out, present, kernel=(3, 3)):
@@ -57,37 +57,39 @@ def halves(draw):
 
 @pytest.mark.parametrize("most", [1, 2, 1000])
 @given(case=halves())
-def test_the_definition(held_to, case, most) -> None:
-    """In float64 to 1e-11: a group of one pixel has no spread, and eps makes 300 of it."""
+def test_it_equals_the_definition(assert_equals_definition, case, most) -> None:
+    """In float64 to 1e-11: a group of one pixel has variance 0, and eps makes rstd about 300."""
     arrays, options = case
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(conv, "TILES", 1)
+        patch.setattr(conv, "MIN_WINOGRAD_TILES", 1)
         for module in (conv, composite):
             patch.setattr(module, "blocks", lambda n, block: blocks(n, min(most, block)))
-        conv._method.cache_clear()
+        conv._choose.cache_clear()
         algorithm = conv.choose_algorithm(arrays[0], *arrays[3:5], 1, options["padding"])
         if algorithm is None:  # the convolution is left to the definition, and all of this with it
             assert norm_silu_conv(*arrays, **options) is None
             return
-        held_to(norm_silu_conv, ops.norm_silu_conv, *arrays, **options, rtol=1e-11)
+        assert_equals_definition(norm_silu_conv, ops.norm_silu_conv, *arrays, **options, rtol=1e-11)
 
 
 @pytest.mark.parametrize("present", list(product([False, True], repeat=3)))
 @pytest.mark.parametrize(
     ("size", "C", "F"), [(32, 32, 32), (13, 16, 24), (8, 64, 128), (32, 32, 1)]
 )
-def test_at_the_sizes_of_a_network(held_to, size, C, F, present) -> None:
-    """Seven samples in uneven blocks, everything present and absent in turn, to 1e-12."""
+def test_it_equals_the_definition_at_the_sizes_of_a_network(
+    assert_equals_definition, size, C, F, present
+) -> None:
+    """Seven samples in uneven blocks, each optional argument present and absent, to 1e-12."""
     rng = np.random.default_rng(size)
     arrays = arguments(rng, 7, (size, size), C, F, (size, size), present)
-    held_to(norm_silu_conv, ops.norm_silu_conv, *arrays, groups=8)
+    assert_equals_definition(norm_silu_conv, ops.norm_silu_conv, *arrays, groups=8)
 
 
 @pytest.mark.parametrize("mean", [0.0, 1e3])
 @pytest.mark.parametrize(("size", "C", "F"), [(16, 32, 48), (7, 48, 32)])
-def test_single_precision(size, C, F, mean) -> None:
-    """Normwise, to 20 roundings of each of the convolution's sum and the norm's, and where the mean
-    is large to what float32 can say of it.
+def test_single_precision_errors_are_bounded(size, C, F, mean) -> None:
+    """In the norm, to 20 roundings of the sums of convolution and norm, and for a large mean to the
+    precision that float32 has for it.
 
     The norm hands on a relative error of about sqrt(n) eps / 2 (and mean times eps, see the norm's
     own tests) to Winograd's convolution, whose own is 3 / 2 (sqrt(C) + 4) eps.
@@ -118,8 +120,8 @@ def kept_by(vjp):
     return {id(a): a for a in found if isinstance(a, np.ndarray)}.values()
 
 
-def test_what_is_kept(normals) -> None:
-    """Of images x alone; besides arguments a few numbers a sample and channel."""
+def test_only_the_input_is_saved(normals) -> None:
+    """Of arrays of the size of images; in addition a few scalars per sample and channel."""
     rng = np.random.default_rng(0)
     arrays = arguments(rng, 4, (16, 16), 16, 24, (16, 16), (True, True, True))
     y, vjp = norm_silu_conv(*arrays, groups=4)
@@ -132,8 +134,8 @@ def test_what_is_kept(normals) -> None:
     assert not any(np.shares_memory(a, y) for a in kept)
 
 
-def test_nothing_in_scratch_escapes(normals) -> None:
-    """Results stay as they are, and can be had again, while others of other shapes are computed."""
+def test_results_are_not_scratch(normals) -> None:
+    """They do not change, and the pullback repeats them, while other shapes are computed."""
     rng = np.random.default_rng(0)
     everything = (True, True, True)
     arrays = arguments(rng, 4, (12, 12), 8, 12, (12, 12), everything)
@@ -153,8 +155,8 @@ def test_nothing_in_scratch_escapes(normals) -> None:
 
 
 @pytest.mark.parametrize("limit", [0, 1000, 100_000])
-def test_any_limit_of_scratch(monkeypatch, limit) -> None:
-    """Scratch that may not be kept is made anew: the same bits."""
+def test_results_do_not_depend_on_the_limit_of_scratch(monkeypatch, limit) -> None:
+    """Scratch beyond the limit is allocated again, with bit-identical results."""
     arrays = arguments(
         np.random.default_rng(0), 5, (9, 8), 8, 12, (9, 8), (True, True, True), (3, 3)
     )
@@ -173,8 +175,8 @@ def test_any_limit_of_scratch(monkeypatch, limit) -> None:
     assert small.kept <= limit
 
 
-def test_four_threads_at_once() -> None:
-    """The bits of one thread."""
+def test_four_threads_give_bit_identical_results() -> None:
+    """Compared with one thread."""
     cases = [
         arguments(np.random.default_rng(i), 6, (12, 12), 8, 12, (12, 12), (True, True, True))
         for i in range(6)
@@ -184,10 +186,10 @@ def test_four_threads_at_once() -> None:
         y, vjp = norm_silu_conv(*arrays, groups=4)
         return y, *vjp(y)
 
-    alone = [run(arrays) for arrays in cases]
+    one_thread = [run(arrays) for arrays in cases]
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(run, cases * 3))
-    for results, expected in zip(together, alone * 3, strict=True):
+    for results, expected in zip(together, one_thread * 3, strict=True):
         for a, b in zip(results, expected, strict=True):
             np.testing.assert_array_equal(a, b)
 
@@ -196,8 +198,8 @@ def changed(arrays, place, value):
     return [value if i == place else a for i, a in enumerate(arrays)]
 
 
-def test_arguments_that_are_the_definitions() -> None:
-    """Dropout that drops, and arrays of another dtype, shape or kind, anywhere among them."""
+def test_arguments_that_the_kernel_does_not_cover() -> None:
+    """Dropout with a rate above 0, and any array of another dtype, shape or type."""
     arrays = arguments(np.random.default_rng(0), 3, (8, 8), 8, 8, (8, 8), (True, True, True))
     key = Key(0, (0, 1, 2))
     assert norm_silu_conv(*arrays, groups=2) is not None
@@ -214,8 +216,8 @@ def test_arguments_that_are_the_definitions() -> None:
     assert norm_silu_conv(*changed(arrays, 4, None), groups=2) is None
 
 
-def test_a_cotangent_of_another_dtype(normals) -> None:
-    """A loss in float64 of a network in float32 hands one down."""
+def test_a_cotangent_in_float64_of_a_network_in_float32(normals) -> None:
+    """As a loss in float64 gives one."""
     arrays = arguments(np.random.default_rng(0), 3, (8, 8), 8, 8, (8, 8), (False, False, False))
     single = [None if a is None else a.astype(np.float32) for a in arrays]
     y, vjp = norm_silu_conv(*single, groups=2)

@@ -1,4 +1,4 @@
-"""Winograd's matrices: the published ones, exactness, what the kernel relies on, bad input."""
+"""Winograd's matrices: published values, exactness, properties for the kernel, wrong input."""
 
 import subprocess
 import sys
@@ -46,7 +46,7 @@ PUBLISHED = {
 
 
 def exact(rows: list) -> np.ndarray:
-    return np.array([[Fraction(number) for number in row] for row in rows], dtype=object)
+    return np.array([[Fraction(entry) for entry in row] for row in rows], dtype=object)
 
 
 def triads(AT: np.ndarray, G: np.ndarray, BT: np.ndarray) -> np.ndarray:
@@ -55,12 +55,12 @@ def triads(AT: np.ndarray, G: np.ndarray, BT: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("m", PUBLISHED)
-def test_the_published_matrices_are_found(m: int) -> None:
+def test_the_matrices_equal_the_published_ones(m: int) -> None:
     legacy = [exact(rows) for rows in PUBLISHED[m]]
     assert (triads(*matrices(m, 3, CUSTOMARY[m]).arrays(object)) == triads(*legacy)).all()
 
 
-def test_f_4_3_is_the_published_one_to_the_sign() -> None:
+def test_f_4_3_equals_the_published_one_up_to_signs() -> None:
     for found, legacy in zip(
         matrices(4, 3, CUSTOMARY[4]).arrays(object), PUBLISHED[4], strict=True
     ):
@@ -72,8 +72,10 @@ def test_f_4_3_is_the_published_one_to_the_sign() -> None:
     st.integers(2, 4),
     st.data(),
 )
-def test_any_points_will_do(m: int, r: int, data: st.DataObject) -> None:
-    """One value against the definition, exactly, for points somebody else has chosen."""
+def test_any_distinct_points_give_the_exact_correlation(
+    m: int, r: int, data: st.DataObject
+) -> None:
+    """In exact arithmetic, for random points."""
     others = st.fractions(min_value=-4, max_value=4, max_denominator=5).filter(lambda p: p != 1)
     count = m + r - 3
     points = data.draw(st.lists(others, min_size=count, max_size=count, unique=True))
@@ -90,19 +92,19 @@ def test_any_points_will_do(m: int, r: int, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize(("m", "r"), SIZES)
-def test_inputs_and_outputs_meet_small_whole_numbers_only(m: int, r: int) -> None:
+def test_transforms_of_inputs_and_outputs_have_small_integers(m: int, r: int) -> None:
     F = matrices(m, r)
-    assert all(number.denominator == 1 for rows in (F.AT, F.BT) for row in rows for number in row)
+    assert all(entry.denominator == 1 for rows in (F.AT, F.BT) for row in rows for entry in row)
     for row in F.BT:
-        assert np.gcd.reduce([int(number) for number in row]) == 1
+        assert np.gcd.reduce([int(entry) for entry in row]) == 1
 
 
 @pytest.mark.parametrize(("m", "r"), SIZES)
 @pytest.mark.parametrize("q", [1, 2, 3])
-def test_a_number_added_to_the_product_at_one_is_added_to_every_output(
+def test_a_value_added_to_the_product_at_one_is_added_to_every_output(
     m: int, r: int, q: int
 ) -> None:
-    """Where the kernel puts the bias."""
+    """The kernel adds the bias there."""
     F = matrices(m, r)
     products = np.zeros((F.n,) * q)
     products[(F.one,) * q] = 3.0
@@ -111,13 +113,13 @@ def test_a_number_added_to_the_product_at_one_is_added_to_every_output(
 
 @pytest.mark.parametrize("q", [1, 2, 3])
 @pytest.mark.parametrize(("m", "r"), [(2, 3), (4, 3), (4, 2)])
-def test_pullback_of_tiles(m: int, r: int, q: int) -> None:
+def test_the_pullback_of_tiles_equals_finite_differences(m: int, r: int, q: int) -> None:
     rng, F = np.random.default_rng(q), matrices(m, r)
     d, g = rng.standard_normal((3, *(F.n,) * q, 2)), rng.standard_normal((*(r,) * q, 2, 4))
     verify.pullback(lambda d, g: tiles(d, g, F), d, g).check()
 
 
-def test_the_points_that_are_taken_round_less_than_the_customary_ones() -> None:
+def test_the_chosen_points_cause_less_rounding_than_the_customary_ones() -> None:
     rng = np.random.default_rng(0)
     d = rng.standard_normal((200, 6, 6, 32)).astype(np.float32)
     g = rng.standard_normal((3, 3, 32, 16)).astype(np.float32)
@@ -130,7 +132,7 @@ def test_the_points_that_are_taken_round_less_than_the_customary_ones() -> None:
     assert error(None) < 0.75 * error(CUSTOMARY[4]) < 3e-6
 
 
-def test_arrays_are_fresh_and_of_the_dtype_asked_for() -> None:
+def test_arrays_are_new_and_have_the_given_dtype() -> None:
     first, second = matrices(4, 3).arrays(np.float32), matrices(4, 3).arrays(np.float32)
     first[0][:] = 0
     assert all(array.dtype == np.float32 for array in first)
@@ -138,7 +140,7 @@ def test_arrays_are_fresh_and_of_the_dtype_asked_for() -> None:
     assert second[1][1, 0] == np.float32(-1 / 6)
 
 
-def test_matrices_are_made_once() -> None:
+def test_matrices_are_cached() -> None:
     assert matrices(4, 3) is matrices(4, 3)
     assert matrices(4, 3) == matrices(4, 3, POINTS[:5])
 
@@ -156,12 +158,14 @@ def test_matrices_are_made_once() -> None:
         (2, 3, (), "got none"),
     ],
 )
-def test_bad_points(m: int, r: int, points: tuple[int, ...] | None, message: str) -> None:
+def test_wrong_points_are_refused(
+    m: int, r: int, points: tuple[int, ...] | None, message: str
+) -> None:
     with pytest.raises(InputError, match=message):
         matrices(m, r, points)
 
 
-def test_the_module_is_not_loaded_with_the_package() -> None:
+def test_importing_the_package_does_not_load_the_module() -> None:
     code = "import npdiff, sys; print('npdiff.kernels.cook_toom' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -1,4 +1,4 @@
-"""The kernel of group normalization, and the passes it shares, equal their definitions."""
+"""The kernel of group normalization, and its functions for SiLU, equal their definitions."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,7 +18,7 @@ EPS = np.finfo(np.float32).eps
 
 @st.composite
 def group_norms(draw):
-    """x, gamma, beta, groups, eps and samples a block: groups from one number on, any mean."""
+    """x, gamma, beta, groups, eps and samples per block: groups of any size, any mean."""
     n, *space = draw(st.lists(st.integers(1, 5), min_size=2, max_size=4))
     groups, per_group = draw(st.integers(1, 3)), draw(st.integers(1, 3))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -36,21 +36,25 @@ def by_definition(f, *args):
 
 
 @given(group_norms())
-def test_the_definition(held_to, case) -> None:
-    """In float64 to 1e-12, whatever the block."""
+def test_it_equals_the_definition(assert_equals_definition, case) -> None:
+    """In float64 to 1e-12, with blocks of any size."""
     *arrays, groups, eps, most = case
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(norm, "blocks", lambda n, *_: blocks(n, most))
-        # 1 / std is up to 300 where a group is one number, and x that many times off.
-        held_to(group_norm, ops.group_norm, *arrays, groups=groups, eps=eps, rtol=1e-11)
+        # 1 / std is up to 300 for groups of one element, and multiplies the error of x.
+        assert_equals_definition(
+            group_norm, ops.group_norm, *arrays, groups=groups, eps=eps, rtol=1e-11
+        )
 
 
 @pytest.mark.parametrize("groups", [1, 8])
 @pytest.mark.parametrize("shape", [(3, 32, 32, 32), (5, 7, 9, 16), (4, 200, 8)])
-def test_at_the_sizes_of_a_network(normals, held_to, shape, groups) -> None:
+def test_it_equals_the_definition_at_the_sizes_of_a_network(
+    normals, assert_equals_definition, shape, groups
+) -> None:
     C = shape[-1]
     arrays = normals(shape, (C,), (C,))
-    held_to(group_norm, ops.group_norm, *arrays, groups=groups)
+    assert_equals_definition(group_norm, ops.group_norm, *arrays, groups=groups)
 
 
 def in_both(x, gamma, beta, dy, groups):
@@ -65,8 +69,8 @@ def in_both(x, gamma, beta, dy, groups):
 
 @pytest.mark.parametrize("mean", [0.0, 1.0, 2.5, 2.9])
 @pytest.mark.parametrize("shape", [(3, 32, 32, 32), (5, 7, 9, 16)])
-def test_single_precision(normals, shape, mean) -> None:
-    """Normwise, up to the mean where numbers are centered first.
+def test_single_precision_errors_are_bounded(normals, shape, mean) -> None:
+    """In the norm, up to the mean at which differences are computed first.
 
     A sum of n walks sqrt(n) eps / 2; a squared mean of up to 8 variances takes that many times the
     digits, 9 with the variance itself.
@@ -83,9 +87,9 @@ def test_single_precision(normals, shape, mean) -> None:
 
 @pytest.mark.parametrize("mean", [1e3, -3e4])
 @pytest.mark.parametrize("shape", [(3, 8, 8, 32), (2, 64, 64, 8), (2, 33, 31, 16)])
-def test_a_large_mean(normals, shape, mean) -> None:
-    """The mean to eps of itself, as good as float32 can say it; the spread to 12 eps of itself and
-    what so small a shift of the mean adds; the rest by as much as the mean is off."""
+def test_errors_with_a_large_mean(normals, shape, mean) -> None:
+    """The mean to a relative error of eps; the standard deviation to 12 eps, plus the effect of the
+    mean's error; everything else as far as the mean's error allows."""
     C = shape[-1]
     x, gamma, beta, dy = normals(shape, (C,), (C,), shape, dtype=np.float32)
     x = np.float32(mean) + x
@@ -103,18 +107,18 @@ def test_a_large_mean(normals, shape, mean) -> None:
         assert np.abs(a - b).max() <= 3 * off * max(most, np.abs(b).max())
 
 
-def test_a_constant_image(normals) -> None:
-    """No spread at all: zero differences, no warning, beta."""
+def test_a_constant_image_gives_beta(normals) -> None:
+    """The variance is 0: differences are 0, and there is no warning."""
     x = np.broadcast_to(normals((2, 1, 1, 4), dtype=np.float32), (2, 8, 8, 4)).copy()
     gamma, beta = normals((4,), (4,), dtype=np.float32)
     y, vjp = group_norm(x, gamma, beta, groups=4)
-    # The mean of 64 equal numbers is off by an eps or two, which 1 / sqrt(1e-5) makes 300 times.
+    # The mean of 64 equal elements has an error of an eps or two, multiplied by 1 / sqrt(1e-5).
     np.testing.assert_allclose(y, np.broadcast_to(beta, y.shape), atol=600 * 3 * EPS)
     assert np.isfinite(vjp(y)[0]).all()
 
 
-def test_silu_and_its_slope(normals) -> None:
-    """Of the affine block, and twice the derivative; exact limits far out on both sides."""
+def test_silu_and_twice_its_derivative(normals) -> None:
+    """Of the normalized block after gain and offset; exact in the limits on both sides."""
     x = normals((3, 4, 5, 6)).copy()
     x[0, 0, 0], x[0, 0, 1] = 400.0, -400.0
     gain, offset = normals((3, 6), (3, 6))
@@ -131,8 +135,8 @@ def test_silu_and_its_slope(normals) -> None:
 
 
 @pytest.mark.parametrize("limit", [0, 1000, 20_000])
-def test_any_limit_of_scratch(normals, monkeypatch, limit) -> None:
-    """Scratch that may not be kept is made anew: the same bits."""
+def test_results_do_not_depend_on_the_limit_of_scratch(normals, monkeypatch, limit) -> None:
+    """Scratch beyond the limit is allocated again, with bit-identical results."""
     x, gamma, beta, dy = normals((4, 6, 7, 8), (8,), (8,), (4, 6, 7, 8))
 
     def run(x):
@@ -149,8 +153,8 @@ def test_any_limit_of_scratch(normals, monkeypatch, limit) -> None:
     assert small.kept <= limit
 
 
-def test_nothing_in_scratch_escapes(normals) -> None:
-    """Results stay as they are while others of other shapes are computed."""
+def test_results_are_not_scratch(normals) -> None:
+    """They do not change while other shapes are computed."""
     args = normals((4, 6, 7, 8), (8,), (8,))
     y, vjp = group_norm(*args, groups=4)
     results = y, *vjp(y)
@@ -164,8 +168,8 @@ def test_nothing_in_scratch_escapes(normals) -> None:
         np.testing.assert_array_equal(a, b)
 
 
-def test_four_threads_at_once(normals) -> None:
-    """The bits of one thread."""
+def test_four_threads_give_bit_identical_results(normals) -> None:
+    """Compared with one thread."""
     gamma, beta = normals((16,), (16,))
     inputs = [normals((8, 12, 12, 16), seed=seed) + 10.0 * (seed % 2) for seed in range(8)]
 
@@ -173,10 +177,10 @@ def test_four_threads_at_once(normals) -> None:
         y, vjp = group_norm(x, gamma, beta, groups=4)
         return y, *vjp(x)
 
-    alone = [run(x) for x in inputs]
+    one_thread = [run(x) for x in inputs]
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(run, inputs * 3))
-    for results, expected in zip(together, alone * 3, strict=True):
+    for results, expected in zip(together, one_thread * 3, strict=True):
         for a, b in zip(results, expected, strict=True):
             np.testing.assert_array_equal(a, b)
 
@@ -185,13 +189,13 @@ def test_four_threads_at_once(normals) -> None:
     ("x", "groups"),
     [((2, 4), 2), ((0, 3, 4), 2), ((2, 0, 3, 4), 2), ((2, 3, 3, 6), 4)],
 )
-def test_shapes_that_are_the_definitions(x, groups) -> None:
-    """Without space, empty, or groups that do not divide: the definition knows what to say."""
+def test_shapes_that_the_kernel_does_not_cover(x, groups) -> None:
+    """No space, no elements, or groups that do not divide the channels."""
     C = x[-1]
     assert group_norm(np.ones(x), np.ones(C), np.ones(C), groups=groups) is None
 
 
-def test_arrays_that_are_the_definitions(normals) -> None:
+def test_arrays_that_the_kernel_does_not_cover(normals) -> None:
     x, gamma, beta = normals((2, 3, 4), (4,), (4,))
     assert group_norm(x, gamma, beta, groups=2) is not None
     for other in (x.view(type("Other", (np.ndarray,), {})), np.ones((2, 3, 4), int)):

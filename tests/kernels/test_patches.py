@@ -1,4 +1,4 @@
-"""Convolution by patches equals the definition: value, pullback, threads, any limit of scratch."""
+"""Convolution by patches equals the definition: value, pullback, threads, limits of scratch."""
 
 import math
 from concurrent.futures import ThreadPoolExecutor
@@ -38,7 +38,7 @@ def of(x, w, stride, pads) -> Patches:
 
 
 def by_blocks(algorithm, x, w, dy, bias=None, residual=None):
-    """y, dx and dw in blocks as the driver makes them, of arrays nobody may write to."""
+    """y, dx and dw block by block as in ``conv``, of read-only arrays."""
     for a in (x, w, dy):
         a.flags.writeable = False
     forward, backward = algorithm.forward_weights(w), algorithm.backward_weights(w)
@@ -63,7 +63,7 @@ def defined(x, w, stride, pads):
 
 
 def roundings(x, w, dy, stride, pads):
-    """How far from the exact y, dx and dw a sum in float32 may be, number for number.
+    """The allowed error of each element of y, dx and dw for sums in float32.
 
     A sum of n products is off by at most n eps times the sum of their magnitudes, in whatever
     order; that sum is the convolution of magnitudes, in float64.
@@ -77,8 +77,8 @@ def roundings(x, w, dy, stride, pads):
 
 
 @given(convolutions())
-def test_the_definition(case) -> None:
-    """In float64 to 1e-12; nothing is written to but the results."""
+def test_it_equals_the_definition(case) -> None:
+    """In float64 to 1e-12; no argument is written to."""
     x, w, stride, pads = case
     expected, dy = defined(x, w, stride, pads)
     for a, b in zip(by_blocks(of(x, w, stride, pads), x, w, dy), expected, strict=True):
@@ -86,8 +86,8 @@ def test_the_definition(case) -> None:
 
 
 @given(convolutions())
-def test_single_precision(case) -> None:
-    """Within the a priori bound of a sum of so many products, of the exact result."""
+def test_single_precision_errors_are_bounded(case) -> None:
+    """By the a priori bound for a sum of as many products."""
     x, w, stride, pads = case
     x, w = x.astype(np.float32), w.astype(np.float32)
     _, dy = defined(x, w, stride, pads)
@@ -104,8 +104,8 @@ def test_single_precision(case) -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("size", "stride"), [(32, 2), (31, 2), (32, 1), (17, 3)])
-def test_a_size_of_several_blocks(normals, dtype, size, stride) -> None:
-    """As in the network, 11 samples, the last block of another size; the rounding as a norm."""
+def test_several_blocks_of_different_size(normals, dtype, size, stride) -> None:
+    """At the sizes of a network, 11 samples; rounding errors in the norm."""
     pads = ((1, 1), (1, 1))
     x, w = normals((11, size, size, 16), (3, 3, 16, 24), dtype=dtype)
     expected, dy = defined(x, w, stride, pads)
@@ -119,7 +119,7 @@ def test_a_size_of_several_blocks(normals, dtype, size, stride) -> None:
 
 
 @pytest.mark.parametrize("per_sample", [False, True])
-def test_bias_and_residual(normals, per_sample) -> None:
+def test_bias_and_residual_are_added(normals, per_sample) -> None:
     x, w, residual = normals((5, 6, 7, 3), (3, 3, 3, 4), (5, 3, 4, 4))
     bias = normals((5, 4) if per_sample else (4,), seed=2)
     pads = ((1, 1), (1, 1))
@@ -130,7 +130,7 @@ def test_bias_and_residual(normals, per_sample) -> None:
 
 
 @pytest.mark.parametrize("space", [(), (1,), (5,), (3, 4), (2, 3, 4)])
-def test_what_is_added_in_place(normals, space) -> None:
+def test_add_in_place_equals_broadcasting(normals, space) -> None:
     start, residual = normals((2, *space, 1, 3), (2, *space, 1, 3))
     for shape in ((3,), (2, 3)):
         out, bias = start.copy(), normals(shape)
@@ -141,8 +141,8 @@ def test_what_is_added_in_place(normals, space) -> None:
 
 
 @pytest.mark.parametrize("limit", [0, 1000, 100_000])
-def test_any_limit_of_scratch(normals, monkeypatch, limit) -> None:
-    """Scratch that may not be kept is made anew: the same bits."""
+def test_results_do_not_depend_on_the_limit_of_scratch(normals, monkeypatch, limit) -> None:
+    """Scratch beyond the limit is allocated again, with bit-identical results."""
     x, w = normals((40, 9, 8, 3), (3, 3, 3, 5))
     (_, *_), dy = defined(x, w, 2, ((1, 1), (1, 1)))
     algorithm = of(x, w, 2, ((1, 1), (1, 1)))
@@ -155,8 +155,8 @@ def test_any_limit_of_scratch(normals, monkeypatch, limit) -> None:
     assert small.kept <= limit
 
 
-def test_used_scratch_leaves_no_trace(normals) -> None:
-    """Blocks of few and of many samples, with numbers or with infinities, one after the other."""
+def test_results_do_not_depend_on_earlier_contents_of_scratch(normals) -> None:
+    """Blocks of few and of many samples, in turn with infinities."""
     x, w = normals((6, 7, 7, 2), (3, 3, 2, 3))
     pads = ((1, 1), (1, 1))
     algorithm = of(x, w, 2, pads)
@@ -169,23 +169,23 @@ def test_used_scratch_leaves_no_trace(normals) -> None:
         np.testing.assert_allclose(dx, expected[1][:n], rtol=1e-12, atol=1e-12)
 
 
-def test_two_threads_at_once(normals) -> None:
-    """One object, two threads with their own scratch: the bits of one thread."""
+def test_two_threads_give_bit_identical_results(normals) -> None:
+    """With one algorithm object, compared with one thread."""
     pads = ((1, 1), (1, 1))
     w = normals((3, 3, 8, 8), seed=3)
     inputs = [normals((16, 16, 16, 8), seed=seed) for seed in range(8)]
     dy = normals((16, 8, 8, 8), seed=9)
     algorithm = of(inputs[0], w, 2, pads)
-    alone = [by_blocks(algorithm, x, w, dy) for x in inputs]
+    one_thread = [by_blocks(algorithm, x, w, dy) for x in inputs]
     with ThreadPoolExecutor(2) as pool:
         together = list(pool.map(lambda x: by_blocks(algorithm, x, w, dy), inputs * 4))
-    for results, expected in zip(together, alone * 4, strict=True):
+    for results, expected in zip(together, one_thread * 4, strict=True):
         for a, b in zip(results, expected, strict=True):
             np.testing.assert_array_equal(a, b)
 
 
-def test_a_gradient_is_added_to() -> None:
-    """What a block finds in the gradient stays there."""
+def test_backward_adds_to_the_gradient() -> None:
+    """The earlier contents of the gradient stay in the sum."""
     x, w, dy = np.ones((1, 4, 4, 1)), np.ones((3, 3, 1, 1)), np.ones((1, 4, 4, 1))
     algorithm = of(x, w, 1, ((1, 1), (1, 1)))
     gradient = algorithm.gradient()

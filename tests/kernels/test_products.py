@@ -1,11 +1,11 @@
-"""Large products on several threads are the products; small ones stay where they are."""
+"""Large products on several threads equal the products; small ones stay on one thread."""
 
 import numpy as np
 import pytest
 
 from npdiff.acceleration import IdleThreads, idle_threads
 from npdiff.kernels import products
-from npdiff.runtime.shards import ThreadPool
+from npdiff.runtime.threads import ThreadPool
 
 SHAPES = {
     "matrices": ((40, 30), (30, 50)),
@@ -17,27 +17,27 @@ SHAPES = {
 
 @pytest.mark.parametrize("threads", [2, 3, 8])
 @pytest.mark.parametrize("shapes", SHAPES.values(), ids=SHAPES)
-def test_shared_products(monkeypatch, shapes, threads) -> None:
-    monkeypatch.setattr(products, "LARGE", 0)
+def test_products_on_several_threads(monkeypatch, shapes, threads) -> None:
+    monkeypatch.setattr(products, "MIN_PARALLEL_MULTIPLICATIONS", 0)
     rng = np.random.default_rng(0)
     a, b = (rng.standard_normal(shape) for shape in shapes)
     wide = np.full((*a.shape[:-1], b.shape[-1] + 3), np.nan)
     out = wide[..., : b.shape[-1]]  # a view, as convolutions give them
-    pieces = []
+    items = []
     with ThreadPool(threads) as workers:
 
         def parallel_for(f, cuts):
-            pieces.append(len(cuts))
+            items.append(len(cuts))
             workers.parallel_for(f, cuts)
 
         with idle_threads(IdleThreads(threads, parallel_for)), workers.one_blas_thread():
             products.multiply(a, b, out)
-    assert pieces == [threads]
+    assert items == [threads]
     np.testing.assert_allclose(out, np.einsum("...ij,...jk->...ik", a, b), rtol=0, atol=1e-13)
     assert np.isnan(wide[..., b.shape[-1] :]).all()
 
 
-def test_small_products_and_products_without_a_team_are_not_shared() -> None:
+def test_small_products_and_products_without_idle_threads_are_not_divided() -> None:
     def forbidden(*_: object) -> None:
         raise AssertionError("shared")
 

@@ -1,4 +1,4 @@
-"""Upsampling and convolution as four small convolutions equal the two in turn."""
+"""Upsampling and convolution as four small convolutions equal the two in sequence."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,10 +17,10 @@ EPS = np.finfo(np.float32).eps
 
 
 @pytest.fixture(autouse=True)
-def fresh_methods():
+def fresh_algorithms():
     """What a test changes of the constants is gone from the cache of methods after it."""
     yield
-    conv._method.cache_clear()
+    conv._choose.cache_clear()
 
 
 @st.composite
@@ -35,24 +35,26 @@ def images(draw):
 
 @pytest.mark.parametrize("most", [1, 2, 1000])
 @given(case=images())
-def test_the_definition(held_to, case, most) -> None:
+def test_it_equals_the_definition(assert_equals_definition, case, most) -> None:
     """In float64 to 1e-12, in blocks of one, two and all samples."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(conv, "TILES", 1)
+        patch.setattr(conv, "MIN_WINOGRAD_TILES", 1)
         patch.setattr(conv, "blocks", lambda n, block: blocks(n, min(most, block)))
-        conv._method.cache_clear()
-        held_to(upsample_conv, ops.upsample_conv, *case)
+        conv._choose.cache_clear()
+        assert_equals_definition(upsample_conv, ops.upsample_conv, *case)
 
 
 @pytest.mark.parametrize("size", [None, (16, 16), [16, 16]])
 @pytest.mark.parametrize("padding", [None, 1, ((1, 1), (1, 1))])
-def test_the_same_said_otherwise(normals, held_to, size, padding) -> None:
+def test_explicit_size_and_padding_equal_the_defaults(
+    normals, assert_equals_definition, size, padding
+) -> None:
     arrays = normals((7, 8, 8, 16), (3, 3, 16, 24), (24,))
-    held_to(upsample_conv, ops.upsample_conv, *arrays, size=size, padding=padding)
+    assert_equals_definition(upsample_conv, ops.upsample_conv, *arrays, size=size, padding=padding)
 
 
-def test_single_precision(normals) -> None:
-    """Normwise, as any convolution in tiles of four: see there. A folded tap is a sum of four."""
+def test_single_precision_errors_are_bounded(normals) -> None:
+    """In the norm, as for any F(4, r). A folded tap is a sum of up to four taps."""
     x, w, b = normals((3, 16, 16, 32), (3, 3, 32, 32), (32,), dtype=np.float32)
     y, vjp = upsample_conv(x, w, b)
     dy = normals(y.shape, seed=2, dtype=np.float32)
@@ -78,11 +80,11 @@ def test_single_precision(normals) -> None:
         ((8, 8, 8, 15), (3, 3, 16, 16), {}),
     ],
 )
-def test_shapes_that_are_the_definitions(normals, x, w, options) -> None:
+def test_arguments_that_the_kernel_does_not_cover(normals, x, w, options) -> None:
     assert upsample_conv(*normals(x, w, (w[-1],)), **options) is None
 
 
-def test_the_large_image_is_not_kept(normals) -> None:
+def test_the_upsampled_image_is_not_saved(normals) -> None:
     x, w, b = normals((4, 8, 8, 16), (3, 3, 16, 16), (16,))
     _, vjp = upsample_conv(x, w, b)
     kept = [cell.cell_contents for cell in vjp.__closure__]
@@ -91,8 +93,8 @@ def test_the_large_image_is_not_kept(normals) -> None:
     assert any(a is x for a in arrays)
 
 
-def test_prepared_weights(normals) -> None:
-    """Four forms in each direction, under names of their own: the same bits with and without."""
+def test_frozen_weights_give_bit_identical_results(normals) -> None:
+    """Four entries in the cache for each direction, compared with no cache."""
     x, w, b = normals((6, 8, 8, 16), (3, 3, 16, 16), (16,))
 
     def run():
@@ -109,8 +111,8 @@ def test_prepared_weights(normals) -> None:
 
 
 @pytest.mark.parametrize("limit", [0, 1000, 100_000])
-def test_any_limit_of_scratch(normals, monkeypatch, limit) -> None:
-    """Scratch that may not be kept is made anew: the same bits."""
+def test_results_do_not_depend_on_the_limit_of_scratch(normals, monkeypatch, limit) -> None:
+    """Scratch beyond the limit is allocated again, with bit-identical results."""
     args = normals((5, 9, 7, 8), (3, 3, 8, 8), (8,))
 
     def run():
@@ -127,8 +129,8 @@ def test_any_limit_of_scratch(normals, monkeypatch, limit) -> None:
     assert small.kept <= limit
 
 
-def test_four_threads_at_once(normals) -> None:
-    """The bits of one thread."""
+def test_four_threads_give_bit_identical_results(normals) -> None:
+    """Compared with one thread."""
     w, b = normals((3, 3, 8, 8), (8,))
     inputs = [normals((6, 9, 8, 8), seed=seed) for seed in range(6)]
 
@@ -136,17 +138,17 @@ def test_four_threads_at_once(normals) -> None:
         y, vjp = upsample_conv(x, w, b)
         return y, *vjp(y)
 
-    alone = [run(x) for x in inputs]
+    one_thread = [run(x) for x in inputs]
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(run, inputs * 3))
-    for results, expected in zip(together, alone * 3, strict=True):
+    for results, expected in zip(together, one_thread * 3, strict=True):
         for a, b in zip(results, expected, strict=True):
             np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("layout", ["broadcast", "transposed", "another dtype"])
-def test_cotangents_of_any_layout(normals, layout) -> None:
-    """Where tiles end with the image dy is read where it is, and must not be read wrongly."""
+def test_cotangents_of_any_memory_layout(normals, layout) -> None:
+    """If whole tiles cover the image, dy is read in place."""
     dtype = np.float32 if layout == "another dtype" else np.float64
     x, w, b = normals((4, 8, 8, 8), (3, 3, 8, 8), (8,), dtype=dtype)
     y, vjp = upsample_conv(x, w, b)

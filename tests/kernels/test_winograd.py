@@ -1,4 +1,4 @@
-"""Winograd's convolution equals the definition: any size, padding, block; rounding bounded."""
+"""Winograd's convolution equals the definition: any size, padding, block; bounded rounding."""
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -39,7 +39,7 @@ def of(m, x, w, pads) -> Winograd:
 
 
 def by_blocks(algorithm, x, w, dy, bias=None, residual=None):
-    """y, dx and dw in blocks as the driver makes them, of arrays nobody may write to."""
+    """y, dx and dw block by block as in ``conv``, of read-only arrays."""
     for a in (x, w, dy):
         a.flags.writeable = False
     forward, backward = algorithm.forward_weights(w), algorithm.backward_weights(w)
@@ -66,7 +66,7 @@ def alike(found, expected, rtol=1e-12) -> None:
 
 
 @given(convolutions())
-def test_the_definition(case) -> None:
+def test_it_equals_the_definition(case) -> None:
     """In float64 to 1e-12."""
     m, x, w, dy, pads, block = case
     algorithm = of(m, x, w, pads)
@@ -76,8 +76,8 @@ def test_the_definition(case) -> None:
 
 @pytest.mark.parametrize(("m", "r"), SOLVER_PREDICTIONS)
 @pytest.mark.parametrize("pads", [((0, 9), (9, 0)), ((9, 0), (0, 9)), ((20, 20), (20, 20))])
-def test_more_padding_than_image(normals, m, r, pads) -> None:
-    """Tiles, columns of tiles and whole planes that see nothing of x."""
+def test_more_padding_than_image_is_covered(normals, m, r, pads) -> None:
+    """Tiles, columns of tiles and whole planes without a pixel of x."""
     for size in (1, 2, 5):
         out = [size + sum(p) - r + 1 for p in pads]
         x, w, dy = normals((3, size, size, 2), (r, r, 2, 3), (3, *out, 3))
@@ -85,12 +85,12 @@ def test_more_padding_than_image(normals, m, r, pads) -> None:
 
 
 @given(convolutions())
-def test_single_precision(case) -> None:
-    """Within the a priori bound, number for number.
+def test_single_precision_errors_are_bounded(case) -> None:
+    """By the a priori bound for each element.
 
-    Every number is a sum of products along paths through the transforms. A path with k roundings
+    Every element is a sum of products along paths through the transforms. A path with k roundings
     is off by at most k eps / 2 of itself and higher powers of eps, for which the other half is
-    left; the sum of the magnitudes of all paths is the same algorithm with every number replaced
+    left; the sum of the magnitudes of all paths is the same algorithm with every element replaced
     by its magnitude. A sum of n terms costs a path n roundings, and each matrix one for its
     entries, which are fractions.
     """
@@ -105,7 +105,7 @@ def test_single_precision(case) -> None:
     weights, two_of_n, two_of_m = r**2 + 2, 2 * (n + 1), 2 * (m + 1)
     roundings = (
         two_of_n + weights + w.shape[2] + two_of_n,
-        two_of_m + weights + w.shape[3] + two_of_n + 2,  # what stands in two tiles is added up
+        two_of_m + weights + w.shape[3] + two_of_n + 2,  # overlapping tiles are added up
         two_of_n + two_of_m + 2 * positions + n**2 + 2,
     )
     exact, bounds = defined(*wide, pads), by_blocks(sizes, *(np.abs(a) for a in wide))
@@ -118,7 +118,7 @@ def test_single_precision(case) -> None:
 
 @pytest.mark.parametrize(("tile", "price"), [(2, 1.0), (4, 3.0)])
 @pytest.mark.parametrize(("size", "channels"), [(32, 32), (8, 128), (13, 48)])
-def test_the_price_of_a_larger_tile(normals, tile, price, size, channels) -> None:
+def test_the_rounding_error_of_larger_tiles(normals, tile, price, size, channels) -> None:
     """As a norm the errors of n terms walk at random, sqrt(n) eps / 2, and those of some dozen
     transforms come on top; the numbers of F(4x4) are larger on the way, and its errors with them.
     """
@@ -135,8 +135,8 @@ def test_the_price_of_a_larger_tile(normals, tile, price, size, channels) -> Non
 @pytest.mark.parametrize(("m", "r"), SOLVER_PREDICTIONS)
 @pytest.mark.parametrize("size", [8, 7])
 @pytest.mark.parametrize("per_sample", [False, True])
-def test_bias_and_residual(normals, m, r, size, per_sample) -> None:
-    """Where tiles end with the image and where they do not."""
+def test_bias_and_residual_are_added(normals, m, r, size, per_sample) -> None:
+    """With whole tiles and with tiles that extend over the edge."""
     pads = ((1, r - 2), (r - 2, 1))
     x, w, residual = normals((5, size, size, 3), (r, r, 3, 4), (5, size, size, 4))
     bias = normals((5, 4) if per_sample else (4,), seed=2)
@@ -148,8 +148,8 @@ def test_bias_and_residual(normals, m, r, size, per_sample) -> None:
 
 
 @pytest.mark.parametrize("limit", [0, 1000, 100_000])
-def test_any_limit_of_scratch(normals, monkeypatch, limit) -> None:
-    """Scratch that may not be kept is made anew: the same bits."""
+def test_results_do_not_depend_on_the_limit_of_scratch(normals, monkeypatch, limit) -> None:
+    """Scratch beyond the limit is allocated again, with bit-identical results."""
     cases = []
     for size in (9, 4, 12):
         x, w, dy = normals((5, size, size, 3), (3, 3, 3, 5), (5, size, size, 5))
@@ -167,8 +167,8 @@ def test_any_limit_of_scratch(normals, monkeypatch, limit) -> None:
 
 
 @pytest.mark.parametrize("size", [7, 8])
-def test_used_scratch_leaves_no_trace(normals, size) -> None:
-    """Blocks of few and of many samples, of one convolution and others, after infinities.
+def test_results_do_not_depend_on_earlier_contents_of_scratch(normals, size) -> None:
+    """Blocks of few and of many samples, of several convolutions in turn, after infinities.
 
     The others have planes of the same shape with another border, or share all scratch but one.
     """
@@ -194,21 +194,21 @@ def test_used_scratch_leaves_no_trace(normals, size) -> None:
     alike(by_blocks(algorithm, x, w, dy), expected)
 
 
-def test_four_threads_at_once(normals) -> None:
-    """One object, threads with their own scratch: the bits of one thread."""
+def test_four_threads_give_bit_identical_results(normals) -> None:
+    """With one algorithm object, compared with one thread."""
     w, dy = normals((3, 3, 8, 8), (16, 12, 12, 8), seed=3)
     inputs = [normals((16, 12, 12, 8), seed=seed) for seed in range(8)]
     algorithm = of(4, inputs[0], w, ONE)
-    alone = [by_blocks(algorithm, x, w, dy) for x in inputs]
+    one_thread = [by_blocks(algorithm, x, w, dy) for x in inputs]
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda x: by_blocks(algorithm, x, w, dy), inputs * 3))
-    for results, expected in zip(together, alone * 3, strict=True):
+    for results, expected in zip(together, one_thread * 3, strict=True):
         for a, b in zip(results, expected, strict=True):
             np.testing.assert_array_equal(a, b)
 
 
-def test_a_gradient_is_added_to(normals) -> None:
-    """What a block finds in the gradient stays there."""
+def test_backward_adds_to_the_gradient(normals) -> None:
+    """The earlier contents of the gradient stay in the sum."""
     x, w, dy = normals((2, 5, 5, 2), (3, 3, 2, 3), (2, 5, 5, 3))
     algorithm = of(4, x, w, ONE)
     gradient = algorithm.gradient()
@@ -217,8 +217,8 @@ def test_a_gradient_is_added_to(normals) -> None:
     alike([algorithm.weight_gradient(gradient)], [2.0 * defined(x, w, dy, ONE)[2]])
 
 
-def test_a_sample_does_not_know_its_neighbors(normals) -> None:
-    """A number that is none stays in its sample."""
+def test_a_sample_does_not_depend_on_others_in_its_block(normals) -> None:
+    """NaN stays in its sample."""
     x, w = normals((3, 6, 6, 4), (3, 3, 4, 4))
     x = x.copy()
     x[1, 2, 3, 0] = np.nan
@@ -233,15 +233,15 @@ def blocks_of(size: int, channels: int) -> int:
     return Winograd((size, size), 3, channels, channels, ONE, np.float32).block
 
 
-def test_blocks() -> None:
-    """Never of no sample, however large the image; small images come together."""
+def test_a_block_has_at_least_one_sample() -> None:
+    """However large the image; small images are grouped."""
     assert blocks_of(4096, 256) == 1
     assert blocks_of(8, 32) > blocks_of(32, 32) >= 1
     assert blocks_of(1, 64) > 1
 
 
-def test_forms_of_weights_have_names() -> None:
-    """Prepared weights are found again by the name of the way that they were prepared for."""
+def test_algorithms_with_different_weights_have_different_names() -> None:
+    """The name is the key of cached weights."""
     assert len({Winograd((8, 8), r, 4, 4, ONE, "f4", m).name for m, r in SOLVER_PREDICTIONS}) == 3
 
 
@@ -255,7 +255,7 @@ def test_forms_of_weights_have_names() -> None:
         (64, 256, 256, 1),
     ],
 )
-def test_samples_of_a_block(size, C, F, block) -> None:
+def test_the_number_of_samples_in_a_block(size, C, F, block) -> None:
     algorithm = Winograd((size, size), 3, C, F, ((1, 1), (1, 1)), np.float32)
     assert algorithm.block == block
     if block > 1 and C < 256:

@@ -1,4 +1,4 @@
-"""Scratch: bounded, private to a thread, given back on request, borders that stay zero."""
+"""Scratch is bounded, private to a thread and released on request; borders stay zero."""
 
 import gc
 import threading
@@ -18,13 +18,13 @@ from npdiff.kernels.workspace import Workspace
 
 
 def in_a_new_thread(f):
-    """What ``f`` returns, or raises, in a thread of its own."""
+    """What ``f`` returns or raises, in a new thread."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(f).result()
 
 
-def test_memory_is_used_again() -> None:
-    """Under a name, whatever the shape and dtype; under another name it is other memory."""
+def test_memory_is_reused_under_its_name() -> None:
+    """For any shape and dtype; another name has other memory."""
     space = Workspace(10_000)
     a = space.scratch("a", (5, 20), np.float64)
     for shape, dtype in (((3, 4), np.float64), ((100,), np.float32), ((2, 2), np.float32)):
@@ -37,7 +37,7 @@ def test_memory_is_used_again() -> None:
     assert space.kept == 2 * 800
 
 
-def test_it_grows_to_the_largest() -> None:
+def test_memory_grows_to_the_largest_request() -> None:
     space = Workspace(10_000)
     for count, kept in ((100, 800), (50, 800), (200, 1600), (0, 1600), (150, 1600)):
         assert space.scratch("a", (count,), np.float64).size == count
@@ -50,10 +50,10 @@ requests = st.tuples(
 
 
 @given(st.integers(0, 600), st.lists(requests, max_size=40))
-def test_the_limit_is_never_passed(most, asked) -> None:
-    """Whatever is asked for: arrays of the right shape, ``kept`` what there is, and no more."""
+def test_the_limit_is_never_exceeded(most, requests) -> None:
+    """Arrays have the right shape, and ``kept`` is the number of bytes that are kept."""
     space = Workspace(most)
-    for name, count, framed, frame in asked:
+    for name, count, framed, frame in requests:
         if framed:
             a = space.framed(name, (count, 2), np.float32, frame)
             assert not a[:, 1].any()
@@ -67,8 +67,8 @@ def test_the_limit_is_never_passed(most, asked) -> None:
     assert space.kept == 0
 
 
-def test_borders_stay_zero() -> None:
-    """For each shape, dtype and frame an array of its own, with what was written inside."""
+def test_framed_arrays_keep_their_contents() -> None:
+    """There is one array for each shape, dtype and frame."""
     space = Workspace(100_000)
     frames = [((1, 1), np.float64), ((0, 2), np.float64), ((1, 1), np.float32)]
     for _ in range(3):
@@ -84,8 +84,8 @@ def test_borders_stay_zero() -> None:
                 scratch[...] = np.nan
 
 
-def test_frames_make_room_for_frames() -> None:
-    """Of shapes that may not come again: those of before go, scratch by name stays."""
+def test_framed_arrays_are_replaced_at_the_limit() -> None:
+    """Earlier ones are released; scratch by name stays."""
     space = Workspace(1000)
     scratch = space.scratch("s", (50,), np.float64)
     first = space.framed("a", (60,), np.float64, None)
@@ -100,8 +100,8 @@ def test_frames_make_room_for_frames() -> None:
     assert space.framed("c", (1000,), np.float64, None) is not too_large
 
 
-def test_views_are_made_once() -> None:
-    """Until the memory that they show is another."""
+def test_views_are_cached_until_their_memory_is_replaced() -> None:
+    """They are made again for the new memory."""
     space, made = Workspace(10_000), []
 
     def make():
@@ -124,8 +124,8 @@ def test_views_are_made_once() -> None:
 
 
 @pytest.mark.parametrize("sizes", [(10, 20), (20, 10)])
-def test_views_of_what_is_not_kept_are_not_kept(sizes) -> None:
-    """Or they would keep it; whether the last or the first has no room."""
+def test_views_of_memory_that_is_not_kept_are_not_cached(sizes) -> None:
+    """Otherwise they would keep it alive; whether the first or the last array exceeds the limit."""
     space, made = Workspace(100), []
 
     def make():
@@ -146,7 +146,7 @@ def guidance_interval(monkeypatch, wanted):
 
 
 def convolve(dtype=np.float64):
-    """Value and pullback of a convolution and what stands around it."""
+    """Value and pullback of a convolution with norm, activation and residual."""
     rng = np.random.default_rng(0)
     shapes = (8, 9, 9, 8), (8,), (8,), (3, 3, 8, 12), (12,)
     arrays = [rng.standard_normal(shape).astype(dtype) for shape in shapes]
@@ -155,8 +155,8 @@ def convolve(dtype=np.float64):
 
 
 @pytest.mark.parametrize("wanted", ["0", "1", "100000"])
-def test_the_limit_of_a_new_thread(monkeypatch, wanted) -> None:
-    """Any limit gives the same bits; with none nothing is kept."""
+def test_the_environment_sets_the_limit_of_new_threads(monkeypatch, wanted) -> None:
+    """Results are bit-identical for any limit; with 0 nothing is kept."""
     expected = convolve()
 
     def run():
@@ -173,16 +173,16 @@ def test_the_limit_of_a_new_thread(monkeypatch, wanted) -> None:
                 np.testing.assert_array_equal(a, b)
 
 
-def test_the_usual_limit(monkeypatch) -> None:
+def test_the_default_limit(monkeypatch) -> None:
     monkeypatch.delenv("NPDIFF_WORKSPACE", raising=False)
     assert workspace.limit() == 512 * 2**20
 
 
 @pytest.mark.parametrize("wanted", ["", "-1", "1.5", "512MB", "many", "²"])
-def test_a_limit_that_is_none(monkeypatch, wanted) -> None:
-    """An error that says so, in every call, until it is put right."""
+def test_a_wrong_limit_is_an_error(monkeypatch, wanted) -> None:
+    """In every call, until it is corrected."""
     with guidance_interval(monkeypatch, wanted):
-        with pytest.raises(InputError, match="NPDIFF_WORKSPACE is a number of MiB"):
+        with pytest.raises(InputError, match="NPDIFF_WORKSPACE must be a number of MiB"):
             workspace.limit()
 
         def run():
@@ -195,14 +195,14 @@ def test_a_limit_that_is_none(monkeypatch, wanted) -> None:
         assert np.isfinite(in_a_new_thread(run)[0]).all()
 
 
-def test_every_thread_has_its_own() -> None:
+def test_every_thread_has_a_separate_workspace() -> None:
     mine = workspace.workspace()
     assert workspace.workspace() is mine
     assert in_a_new_thread(workspace.workspace) is not mine
 
 
-def test_what_all_keep() -> None:
-    """Of threads that live; release gives it back, and the next calls take theirs anew."""
+def test_kept_counts_all_living_threads() -> None:
+    """``release`` releases all, and the next calls allocate again."""
     workspace.release()
     gc.collect()
     assert workspace.kept() == 0
@@ -220,8 +220,8 @@ def test_what_all_keep() -> None:
     assert workspace.kept() == mine
 
 
-def test_release_while_kernels_run() -> None:
-    """In other threads, again and again: the same bits, and what is kept is what there is."""
+def test_release_while_kernels_run_in_other_threads() -> None:
+    """Results are bit-identical, and ``kept`` stays correct."""
     expected = {dtype: convolve(dtype) for dtype in (np.float64, np.float32)}
     done = threading.Event()
 
@@ -249,8 +249,8 @@ def test_release_while_kernels_run() -> None:
         assert sum(space.kept for space in spaces) == 0
 
 
-def test_a_thread_may_come_while_all_are_asked(monkeypatch) -> None:
-    """The set of all workspaces is not changed while it is read: a new one waits."""
+def test_a_thread_can_start_while_all_workspaces_are_listed(monkeypatch) -> None:
+    """A new workspace waits until the set has been read."""
     coming = []
 
     class Slow(WeakSet):

@@ -1,4 +1,4 @@
-"""Freed memory that stays with a process, tried in processes of their own."""
+"""Freed memory stays with the process; tested in separate processes."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-#: Counts the page faults of making and filling large arrays after the first few.
+#: Counts the page faults of allocating and filling large arrays after the first few.
 PROGRAM = """
 import resource, sys
 import numpy as np
@@ -28,19 +28,19 @@ print(int(kept), int(keep_freed_memory()), faults)
 
 
 def run(**environment: str) -> tuple[int, int, int]:
-    answer = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
         check=True,
     )
-    kept, again, faults = map(int, answer.stdout.split())
+    kept, again, faults = map(int, done.stdout.split())
     return kept, again, faults
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's allocator")
-def test_kept_memory_is_not_fetched_again() -> None:
+def test_kept_memory_causes_no_page_faults() -> None:
     kept, again, faults = run()
     if not kept:
         pytest.skip("another C library")
@@ -49,5 +49,5 @@ def test_kept_memory_is_not_fetched_again() -> None:
     assert faults < 20 < returned
 
 
-def test_it_can_be_refused() -> None:
+def test_the_environment_can_disable_it() -> None:
     assert run(NPDIFF_HEAP="system")[:2] == (0, 0)

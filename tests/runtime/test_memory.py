@@ -1,4 +1,4 @@
-"""When memory runs out, on the host or on a GPU: what is said, and what is kept."""
+"""When memory runs out, on the host or on a GPU: the error message, and the state that is kept."""
 
 import sys
 
@@ -7,37 +7,36 @@ import pytest
 
 from npdiff.errors import InputError
 from npdiff.generation import generate, samples
-from npdiff.kernels.cuda.memory import DeviceMemoryError
 from npdiff.nn import UNet
 from npdiff.runs import Checkpoint, Config, Run, checkpoint
-from npdiff.runtime.memory import HostMemoryError, memory_explained
+from npdiff.runtime.memory import DeviceMemoryError, HostMemoryError, explain_memory_errors
 from npdiff.training import loop, preview, train
 
 
 class OutOfMemoryError(MemoryError):
-    """As CuPy has it."""
+    """An error with the name of CuPy's."""
 
 
-def numpys() -> MemoryError:
-    """NumPy's own error, had by asking for more than any computer has."""
+def numpy_error() -> MemoryError:
+    """NumPy's error for a request larger than the memory of any computer."""
     with pytest.raises(MemoryError) as caught:
         np.empty((2**20, 2**30), dtype=np.float64)
     return caught.value
 
 
 ERRORS = {
-    "numpy": (numpys, HostMemoryError, "Unable to allocate 8.00 PiB"),
+    "numpy": (numpy_error, HostMemoryError, "Unable to allocate 8.00 PiB"),
     "cupy": (lambda: OutOfMemoryError("9,000 bytes"), DeviceMemoryError, "the GPU .*9,000 bytes"),
 }
 
 
 @pytest.mark.parametrize("backend", ERRORS)
-def test_it_says_what_was_asked_and_what_to_do(backend):
+def test_the_error_names_the_task_and_a_remedy(backend):
     make, kind, words = ERRORS[backend]
     with (
         pytest.raises(kind, match=f"{words}.*try fewer at a time") as caught,
-        memory_explained(backend, "something else", "another thing"),
-        memory_explained(backend, "sampling of 64 images", "fewer at a time"),
+        explain_memory_errors(backend, "something else", "another thing"),
+        explain_memory_errors(backend, "sampling of 64 images", "fewer at a time"),
     ):
         raise make()
     assert "during sampling of 64 images" in str(caught.value)
@@ -45,30 +44,38 @@ def test_it_says_what_was_asked_and_what_to_do(backend):
     assert isinstance(caught.value.__cause__, MemoryError)
 
 
-def test_on_a_gpu_it_may_be_the_hosts_memory_that_runs_out():
+def test_host_memory_may_run_out_when_computing_on_a_gpu():
     expected = r"^memory ran out during this: try that$"
-    with pytest.raises(HostMemoryError, match=expected), memory_explained("cupy", "this", "that"):
+    with (
+        pytest.raises(HostMemoryError, match=expected),
+        explain_memory_errors("cupy", "this", "that"),
+    ):
         raise MemoryError
 
 
-def test_without_kernels_it_is_said_as_well(monkeypatch):
-    monkeypatch.setitem(sys.modules, "npdiff.kernels.cuda.memory", None)
+def test_errors_of_a_gpu_are_explained_without_the_kernels(monkeypatch):
+    monkeypatch.setitem(sys.modules, "npdiff.kernels", None)
     expected = r"during this \(9,000 bytes\): try that"
-    with pytest.raises(HostMemoryError, match=expected), memory_explained("cupy", "this", "that"):
+    with (
+        pytest.raises(DeviceMemoryError, match=expected),
+        explain_memory_errors("cupy", "this", "that"),
+    ):
         raise OutOfMemoryError("9,000 bytes")
 
 
 @pytest.mark.parametrize("error", [KeyError, KeyboardInterrupt, InputError])
-def test_other_errors_pass(error):
-    with pytest.raises(error) as caught, memory_explained("cupy", "this", "that"):
+def test_other_errors_are_not_changed(error):
+    with pytest.raises(error) as caught, explain_memory_errors("cupy", "this", "that"):
         raise error("something")
     assert type(caught.value) is error
 
 
 @pytest.mark.parametrize("backend", ERRORS)
 @pytest.mark.parametrize("where", ["loss_and_gradient", "apply_gradient"])
-def test_training_keeps_its_state(tmp_path, config, dataset, monkeypatch, backend, where):
-    """It stops at step 8, says so, has saved step 7, and goes on as if nothing had happened."""
+def test_training_resumes_from_the_last_complete_step(
+    tmp_path, config, dataset, monkeypatch, backend, where
+):
+    """It stops at step 8, has saved step 7, and continues to the same final bits."""
     make, kind, words = ERRORS[backend]
     whole, calls = getattr(loop, where), []
 
@@ -80,10 +87,13 @@ def test_training_keeps_its_state(tmp_path, config, dataset, monkeypatch, backen
 
     list(train(config, tmp_path / "whole", dataset=dataset))
     monkeypatch.setattr(loop, where, short)
-    monkeypatch.setattr(loop, "memory_explained", lambda _, *rest: memory_explained(backend, *rest))
+    monkeypatch.setattr(
+        loop, "explain_memory_errors", lambda _, *rest: explain_memory_errors(backend, *rest)
+    )
     with pytest.raises(kind, match=words) as caught:
         list(train(config, tmp_path / "run", dataset=dataset))
-    for part in ("batches of 10, 4 at a time", "model.gradient_checkpointing=true", "--resume", "run"):
+    task = "batches of 10, 4 at a time"
+    for part in (task, "model.gradient_checkpointing=true", "--resume", "run"):
         assert part in str(caught.value)
     assert checkpoint.load(tmp_path / "run" / "state.safetensors", "state")[1].step == 7
     monkeypatch.undo()
@@ -93,7 +103,7 @@ def test_training_keeps_its_state(tmp_path, config, dataset, monkeypatch, backen
 
 
 @pytest.mark.parametrize(("backend", "remedy"), [("numpy", "--set shard=8"), ("cupy", "--batch")])
-def test_what_to_do_depends_on_where_it_trains(tmp_path, config, backend, remedy):
+def test_the_remedy_for_training_depends_on_the_backend(tmp_path, config, backend, remedy):
     run = Run.create(tmp_path / "run", config.replace(backend=backend))
     with pytest.raises(HostMemoryError) as caught, loop._enough_memory(run):
         raise MemoryError
@@ -101,9 +111,9 @@ def test_what_to_do_depends_on_where_it_trains(tmp_path, config, backend, remedy
     assert ("THREADS" in str(caught.value)) == (backend == "numpy")
 
 
-def test_pictures_on_the_way_can_be_had_less_of(tmp_path, config, dataset, monkeypatch):
+def test_the_remedy_for_previews_during_training(tmp_path, config, dataset, monkeypatch):
     def short(*_args):
-        raise numpys()
+        raise numpy_error()
 
     monkeypatch.setattr(preview, "draw", short)
     with pytest.raises(HostMemoryError, match=r"8 pictures .* try sample_every=0"):
@@ -112,7 +122,7 @@ def test_pictures_on_the_way_can_be_had_less_of(tmp_path, config, dataset, monke
 
 
 @pytest.mark.parametrize("backend", ERRORS)
-def test_sampling(monkeypatch, backend):
+def test_the_error_when_sampling_runs_out_of_memory(monkeypatch, backend):
     make, kind, words = ERRORS[backend]
     model = {"channels": 1, "width": 8, "multipliers": (1,), "blocks": 1, "attention": ()}
     config = Config(shape=(8, 8, 1), model={**model, "classes": None})

@@ -10,17 +10,11 @@ from npdiff.acceleration import idle_thread_count
 from npdiff.errors import InputError
 from npdiff.nn import UNet
 from npdiff.pullback import differentiable, forward_only
-from npdiff.runtime.shards import ThreadPool, forward, split, thread_count
+from npdiff.runtime.shards import forward
+from npdiff.runtime.threads import ThreadPool, thread_count
 
 
-def test_shards_cover_the_batch_once_and_in_order():
-    for count, size in ((1, 1), (7, 3), (8, 4), (3, 100)):
-        covered = [i for shard in split(count, size) for i in range(count)[shard]]
-        assert covered == list(range(count))
-        assert all(shard.stop - shard.start == size for shard in split(count, size)[:-1])
-
-
-def test_results_come_in_the_order_of_the_shards_whatever_finishes_first():
+def test_results_are_in_the_order_of_the_shards():
     release = threading.Event()
 
     def f(i):
@@ -46,7 +40,7 @@ def test_sums_are_bit_identical_for_any_number_of_threads():
         assert (total == in_order).all()
 
 
-def test_a_sum_writes_to_none_of_its_terms():
+def test_a_sum_does_not_write_to_its_terms():
     terms = [np.ones(3), np.ones(3)]
     for term in terms:
         term.flags.writeable = False
@@ -54,7 +48,7 @@ def test_a_sum_writes_to_none_of_its_terms():
         assert workers.sum(lambda i: (terms[i],), range(2))[0].tolist() == [2.0, 2.0, 2.0]
 
 
-def test_shards_inherit_the_callers_context():
+def test_shards_run_in_a_copy_of_the_callers_context():
     variable = ContextVar("variable", default="lost")
 
     @differentiable
@@ -72,7 +66,7 @@ def test_shards_inherit_the_callers_context():
     assert threading.get_ident() not in {thread for _, thread, _ in results}
 
 
-def test_an_error_in_a_shard_comes_out_and_the_rest_is_dropped():
+def test_an_error_in_a_shard_is_raised_and_the_rest_is_dropped():
     begun = []
 
     def f(i):
@@ -86,7 +80,7 @@ def test_an_error_in_a_shard_comes_out_and_the_rest_is_dropped():
         assert len(begun) < 1000
 
 
-def test_blas_has_one_thread_while_shards_run_and_what_it_had_afterwards():
+def test_blas_has_one_thread_only_while_shards_run():
     threadpoolctl = pytest.importorskip("threadpoolctl")
 
     def blas(_=None):
@@ -94,7 +88,7 @@ def test_blas_has_one_thread_while_shards_run_and_what_it_had_afterwards():
         return [pool["num_threads"] for pool in pools if pool["user_api"] == "blas"]
 
     if not blas():
-        pytest.skip("no BLAS that threadpoolctl knows")
+        pytest.skip("threadpoolctl finds no BLAS")
     with threadpoolctl.threadpool_limits(2, user_api="blas"):
         before = blas()
         for threads in (1, 2):
@@ -107,13 +101,13 @@ def test_blas_has_one_thread_while_shards_run_and_what_it_had_afterwards():
                 assert blas() == before
 
 
-def test_without_threadpoolctl_everything_runs(monkeypatch):
+def test_threadpoolctl_is_optional(monkeypatch):
     monkeypatch.setitem(sys.modules, "threadpoolctl", None)
     with ThreadPool(2) as workers:
         assert workers.map(lambda i: i + 1, range(3)) == [1, 2, 3]
 
 
-def test_blas_has_one_thread_until_the_last_of_two_who_hold_it_lets_go():
+def test_blas_has_one_thread_until_the_last_of_two_users_ends():
     threadpoolctl = pytest.importorskip("threadpoolctl")
 
     def blas():
@@ -121,23 +115,23 @@ def test_blas_has_one_thread_until_the_last_of_two_who_hold_it_lets_go():
         return {pool["num_threads"] for pool in pools if pool["user_api"] == "blas"}
 
     if not blas():
-        pytest.skip("no BLAS that threadpoolctl knows")
-    a_holds, b_holds, a_may_end, b_may_end = (threading.Event() for _ in range(4))
+        pytest.skip("threadpoolctl finds no BLAS")
+    a_started, b_started, a_may_end, b_may_end = (threading.Event() for _ in range(4))
 
-    def hold(holds, may_end):
+    def use_one_blas_thread(started, may_end):
         with ThreadPool(1) as workers, workers.one_blas_thread():
-            holds.set()
+            started.set()
             assert may_end.wait(10)
 
-    with threadpoolctl.threadpool_limits(2, user_api="blas"):  # this thread has a say as well
-        a = threading.Thread(target=hold, args=(a_holds, a_may_end))
-        b = threading.Thread(target=hold, args=(b_holds, b_may_end))
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):  # this thread sets a limit as well
+        a = threading.Thread(target=use_one_blas_thread, args=(a_started, a_may_end))
+        b = threading.Thread(target=use_one_blas_thread, args=(b_started, b_may_end))
         assert blas() == {2}
         a.start()
-        assert a_holds.wait(10)
+        assert a_started.wait(10)
         assert blas() == {1}
         b.start()
-        assert b_holds.wait(10)
+        assert b_started.wait(10)
         a_may_end.set()
         a.join()
         assert blas() == {1}
@@ -147,18 +141,18 @@ def test_blas_has_one_thread_until_the_last_of_two_who_hold_it_lets_go():
 
 
 @pytest.mark.parametrize("threads", [1, 2, 8])
-def test_shared_work_is_done_once_each_in_the_callers_context(threads):
+def test_parallel_for_runs_each_item_once_in_the_callers_context(threads):
     variable = ContextVar("variable", default="lost")
     token = variable.set("kept")
     done = []
     with ThreadPool(threads) as workers:
-        workers.parallel_for(lambda piece: done.append((piece, variable.get())), range(500))
+        workers.parallel_for(lambda item: done.append((item, variable.get())), range(500))
         workers.parallel_for(done.append, [])
     variable.reset(token)
-    assert sorted(done) == [(piece, "kept") for piece in range(500)]
+    assert sorted(done) == [(item, "kept") for item in range(500)]
 
 
-def test_shared_work_does_not_wait_for_threads_that_are_busy():
+def test_parallel_for_does_not_wait_for_busy_threads():
     release, done = threading.Event(), []
     with ThreadPool(2) as workers:
         results = workers.results(lambda i: i == 0 or release.wait(10), range(3))
@@ -171,22 +165,22 @@ def test_shared_work_does_not_wait_for_threads_that_are_busy():
 
 @pytest.mark.parametrize("error", [IndexError, KeyboardInterrupt])
 @pytest.mark.parametrize("threads", [1, 2, 8])
-def test_an_error_in_shared_work_comes_out_and_nothing_is_under_way(threads, error):
+def test_an_error_in_parallel_for_is_raised_when_no_item_runs_any_more(threads, error):
     begun, ended = [], []
 
-    def f(piece):
-        begun.append(piece)
-        if piece == 20:
-            raise error(f"piece {piece}")
-        ended.append(piece)
+    def f(item):
+        begun.append(item)
+        if item == 20:
+            raise error(f"item {item}")
+        ended.append(item)
 
     with ThreadPool(threads) as workers:
-        with pytest.raises(error, match="piece 20"):
+        with pytest.raises(error, match="item 20"):
             workers.parallel_for(f, range(10**5))
         assert len(begun) == len(ended) + 1 < 10**5
 
 
-def test_no_shards_are_an_input_error_and_no_samples_too():
+def test_no_shards_and_no_samples_are_input_errors():
     with ThreadPool(2) as workers:
         with pytest.raises(InputError, match="expected one shard or more"):
             workers.sum(lambda i: (np.ones(2),), [])
@@ -209,7 +203,7 @@ def test_fewer_samples_than_threads_and_than_a_shard_are_one_shard():
     assert (y == 2 * x).all()
 
 
-def test_where_no_thread_can_start_shards_run_one_after_another(monkeypatch):
+def test_if_no_thread_can_start_shards_run_one_after_another(monkeypatch):
     def refuse(self):
         raise RuntimeError("can't start new thread")
 
@@ -220,14 +214,14 @@ def test_where_no_thread_can_start_shards_run_one_after_another(monkeypatch):
     assert set(ran_in) == {threading.get_ident()}
 
 
-def test_no_thread_outlives_the_workers():
+def test_no_thread_outlives_the_pool():
     with ThreadPool(3) as workers:
         workers.map(lambda i: i, range(9))
         assert any(t.name.startswith("npdiff-shard") for t in threading.enumerate())
     assert not any(t.name.startswith("npdiff-shard") for t in threading.enumerate())
 
 
-def test_the_number_of_threads_is_what_the_environment_says(monkeypatch):
+def test_the_environment_sets_the_number_of_threads(monkeypatch):
     monkeypatch.setenv("NPDIFF_THREADS", "3")
     assert thread_count() == 3
     monkeypatch.delenv("NPDIFF_THREADS")
@@ -240,7 +234,7 @@ def test_the_number_of_threads_is_what_the_environment_says(monkeypatch):
         ThreadPool(0)
 
 
-def test_a_sharded_forward_pass_gives_each_sample_its_own_conditions():
+def test_a_sharded_forward_pass_gives_each_sample_its_conditions():
     unet = UNet.init(0, width=8, multipliers=(1,), attention=(), heads=2, classes=3, patch=2)
     rng = np.random.default_rng(0)
     unet = unet.replace(head=unet.head.replace(w=rng.standard_normal(unet.head.w.shape)))
@@ -252,14 +246,14 @@ def test_a_sharded_forward_pass_gives_each_sample_its_own_conditions():
         with ThreadPool(threads) as workers:
             cut = forward(unet, x, timestep, workers=workers, size=2, labels=labels, key=None)
             np.testing.assert_allclose(cut, whole, rtol=0, atol=1e-12)
-            (alone,) = forward(
+            (single,) = forward(
                 unet, x[3:4], timestep[3:4], workers=workers, size=2, labels=labels[3:4]
             )
-            np.testing.assert_allclose(alone, whole[3], rtol=0, atol=1e-12)
+            np.testing.assert_allclose(single, whole[3], rtol=0, atol=1e-12)
 
 
-def test_kernels_get_the_threads_that_have_no_sample():
-    """And BLAS has one thread meanwhile; where samples go round there is nobody to spare."""
+def test_kernels_get_idle_threads_if_there_are_fewer_samples_than_threads():
+    """With as many samples as threads there are no idle threads."""
     sizes = []
 
     def network(x, timestep):

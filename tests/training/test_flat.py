@@ -12,7 +12,8 @@ from npdiff import tree
 from npdiff.acceleration import definitions_only
 from npdiff.nn import UNet
 from npdiff.runs.checkpoint import new_model
-from npdiff.runtime.shards import SINGLE_MACHINE, ThreadPool
+from npdiff.runtime.shards import SINGLE_MACHINE
+from npdiff.runtime.threads import ThreadPool
 from npdiff.training.flat import ALIGNMENT, Flat, Layout
 from npdiff.training.loop import resolve_config
 from npdiff.training.step import State, apply_gradient, loss_and_gradient

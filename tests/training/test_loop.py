@@ -1,12 +1,13 @@
 import math
 import sys
 import threading
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 
 from npdiff import tree
-from npdiff.acceleration import definitions_only
+from npdiff.acceleration import IdleThreads, definitions_only, idle_threads
 from npdiff.backend import module
 from npdiff.data import Dataset
 from npdiff.errors import InputError, TrainingError
@@ -104,15 +105,15 @@ def test_ctrl_c_in_the_middle_of_an_update_saves_the_step_before(
     """The matrices are those of the step after it, the vectors are not, the gradient is gone."""
     from npdiff.kernels import adamw
 
-    def interrupted(gradient, *args, **kwargs):
-        def parallel_for(f, pieces):
-            f(pieces[0])
+    def interrupted(*args, **kwargs):
+        def parallel_for(f, items):
+            f(items[0])
             raise KeyboardInterrupt
 
         calls.append(1)
-        if len(calls) == 8:
-            kwargs["parallel_for"] = parallel_for
-        update(gradient, *args, **kwargs)
+        threads = IdleThreads(2, parallel_for)
+        with idle_threads(threads) if len(calls) == 8 else nullcontext():
+            update(*args, **kwargs)
 
     update, calls = adamw.adamw, []
     monkeypatch.setenv("NPDIFF_THREADS", threads)

@@ -9,7 +9,7 @@ from npdiff.objective import TIME_SAMPLERS, Objective, weight
 from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.random import Key
 from npdiff.runs.checkpoint import new_model
-from npdiff.runtime.shards import ThreadPool
+from npdiff.runtime.threads import ThreadPool
 from npdiff.schedules import SCHEDULES
 from npdiff.training.flat import Flat
 from npdiff.training.loop import resolve_config

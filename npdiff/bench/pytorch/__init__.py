@@ -1,1 +1,1 @@
-"""PyTorch as a contender and as a second opinion. Needs PyTorch; nothing else imports it."""
+"""The same networks and tasks in PyTorch. Needs PyTorch; only the benchmarks import it."""

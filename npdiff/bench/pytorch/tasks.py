@@ -18,13 +18,13 @@ from npdiff.spacings import trailing
 
 
 class Torch:
-    """The tasks for one workload, on the CPU, or on the GPU where the backend is CuPy.
+    """The tasks for one workload, on the CPU, or on the GPU if the backend is CuPy.
 
     Parameters
     ----------
-    work : what to do them on
-    threads : of PyTorch
-    variant : the contender's name without ``torch-``: how it is set
+    work : the workload
+    threads : number of PyTorch's threads
+    variant : the contender's name without ``torch-``: layout, optimizer and precision
     """
 
     def __init__(self, work: Workload, threads: int, variant: str) -> None:
@@ -56,14 +56,14 @@ class Torch:
         return first.to(memory_format=self.layout)
 
     def run(self, task: str) -> Any:
-        """Do ``train``, ``infer`` or ``sample`` once, to its end; what it made, if anything."""
+        """Run ``train``, ``infer`` or ``sample`` once, to its end, and return its result."""
         made = getattr(self, f"{task}_block" if self.work.network.attention else task)()
         if self.device == "cuda":
             torch.cuda.synchronize()
         return made
 
     def device_peak(self, run: Any) -> float:
-        """Bytes of the GPU's memory that ``run`` takes beyond what is held now."""
+        """Peak memory of the GPU during ``run``, minus its memory before, in bytes."""
         torch.cuda.synchronize()
         before = torch.cuda.memory_reserved()
         torch.cuda.reset_peak_memory_stats()
@@ -83,7 +83,7 @@ class Torch:
         eps = torch.randn_like(x_0)
         self.optimizer.zero_grad(set_to_none=True)
         output = self.forward(a * x_0 + s * eps, t.float(), self.labels)
-        F.mse_loss(output, a * eps - s * x_0).backward()  # v, as npdiff's configuration
+        F.mse_loss(output, a * eps - s * x_0).backward()  # prediction type v, as in the workload
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         with torch.no_grad():
@@ -118,7 +118,7 @@ class Torch:
         return free + GUIDANCE * (cond - free)
 
     def train_block(self) -> None:
-        """Forward and backward of a block, its input's gradient as well, which npdiff returns."""
+        """Forward and backward of a block, including its input's gradient, as in npdiff."""
         self.model.zero_grad(set_to_none=True)
         self.forward(self.x.detach().requires_grad_()).backward(self.target)
 

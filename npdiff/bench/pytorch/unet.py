@@ -1,7 +1,7 @@
-"""The same U-Net in PyTorch, with npdiff's weights in it: a second opinion, and a peer to time.
+"""The same U-Net in PyTorch with the weights of npdiff's, to compare values and times.
 
-Written with PyTorch's own layers in PyTorch's own layout (channels first), the way a PyTorch user
-would write this network, so that a comparison of time or of values is fair. Not a part of npdiff.
+It uses PyTorch's own layers in PyTorch's own layout (channels first), as a PyTorch user would
+write this network, so that a comparison of times or values is fair. npdiff itself does not use it.
 """
 
 import math
@@ -102,7 +102,9 @@ class UNet(nn.Module):
     def __init__(self, source: np_nn.UNet) -> None:
         super().__init__()
         if source.null is not None:
-            raise ValueError("this twin has no cross-attention")
+            raise ValueError(
+                "the PyTorch network has no cross-attention: benchmark one without context"
+            )
         self.first, self.second = linear(source.time.first), linear(source.time.second)
         self.label = None
         if source.label is not None:

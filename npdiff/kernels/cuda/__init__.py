@@ -1,6 +1,6 @@
-"""Kernels for a GPU, through CuPy: the functions of :mod:`npdiff.ops` in few launches.
+"""Kernels for a GPU, through CuPy: functions of :mod:`npdiff.ops` in few launches.
 
-The text of a kernel is CUDA C++ in ``source/``, compiled when it is first used. What runs it stands
-behind :class:`~npdiff.kernels.cuda.device.Device`, so that tests run the same text, and the same
-code around it, where there is no GPU. Loading this package loads no CuPy.
+The source of the kernels is CUDA C++ in ``source/``, compiled on first use. They are launched
+through the interface :class:`~npdiff.kernels.cuda.device.Device`, so that tests can run the same
+source, and the same code around it, without a GPU. Importing this package does not import CuPy.
 """

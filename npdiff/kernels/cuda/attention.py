@@ -1,4 +1,4 @@
-"""Attention on a GPU: two products around a softmax of one launch."""
+"""Attention on a GPU: two matrix products and a softmax in one launch."""
 
 import math
 
@@ -7,36 +7,36 @@ from npdiff.kernels.cuda.device import alike, device_of
 from npdiff.kernels.cuda.rows import softmax
 from npdiff.pullback import Cotangents, Traced
 
-#: Scores that are held at once; where there are more, the definition takes them in blocks.
-MOST = 2**27
+#: Largest number of scores in memory; beyond it the definition computes them in blocks.
+MAX_SCORES = 2**27
 
 
 def attention(
     q: Array, k: Array, v: Array, *, heads: int, mask: Array | None = None
 ) -> Traced | None:
-    """See :func:`npdiff.ops.attention`. The probabilities are made anew in the pullback."""
+    """See :func:`npdiff.ops.attention`. The pullback recomputes the probabilities."""
     if device_of(q) is None or mask is not None or q.ndim != 3 or k.ndim != 3:
         return None
     (N, L, E), M = q.shape, k.shape[1]
     if (
         not alike(q, (k, (N, M, E)), (v, (N, M, E)))
         or E % heads
-        or not 0 < N * heads * L * M <= MOST
+        or not 0 < N * heads * L * M <= MAX_SCORES
     ):
         return None
     xp, scale = namespace(q), 1.0 / math.sqrt(E // heads)
 
     def split(a: Array) -> Array:
-        """``(N, L, E)`` seen as ``(N, heads, L, d)``."""
+        """``(N, L, E)`` as a view ``(N, heads, L, d)``."""
         return a.reshape(N, -1, heads, E // heads).swapaxes(1, 2)
 
     def joined(a: Array) -> Array:
-        """And back, in fresh memory."""
+        """``(N, heads, L, d)`` as a new array ``(N, L, E)``."""
         return xp.ascontiguousarray(a.swapaxes(1, 2)).reshape(N, -1, E)
 
     def probabilities() -> Traced:
         traced = softmax((split(q) * scale) @ split(k).swapaxes(2, 3))
-        assert traced is not None  # these arrays are of a device's
+        assert traced is not None  # softmax covers all arrays of a device
         return traced
 
     def attention_pullback(do: Array) -> Cotangents:

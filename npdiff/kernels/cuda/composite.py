@@ -1,7 +1,7 @@
-"""Half a residual block on a GPU: normalization, modulation and SiLU, the convolution, the sums."""
+"""Half a residual block on a GPU: norm, modulation and SiLU, convolution, and residual sum."""
 
 from npdiff.backend import Array
-from npdiff.kernels.cuda.conv import algorithm
+from npdiff.kernels.cuda.conv import choose_algorithm
 from npdiff.kernels.cuda.device import alike, contiguous
 from npdiff.kernels.cuda.norm import normalized
 from npdiff.kernels.cuda.shifted import out_size
@@ -27,11 +27,11 @@ def norm_silu_conv(
     rate: float = 0.0,
     key: Key | None = None,
 ) -> Traced | None:
-    """See :func:`npdiff.ops.norm_silu_conv`. The activations are made anew in the pullback."""
+    """See :func:`npdiff.ops.norm_silu_conv`. The pullback recomputes the activations."""
     if key is not None and rate > 0.0:
         return None
     norm = normalized(x, gamma, beta, scale, offset, groups=groups, eps=eps, silu=True)
-    convolution = algorithm(x, w, 1, padding)
+    convolution = choose_algorithm(x, w, 1, padding)
     if norm is None or convolution is None:
         return None
     N, F = x.shape[0], w.shape[-1]
@@ -46,7 +46,7 @@ def norm_silu_conv(
 
     def norm_silu_conv_pullback(dy: Array) -> Cotangents:
         dy = contiguous(dy)
-        dh, dw = convolution.pullback(norm.again(statistics), w, dy)
+        dh, dw = convolution.pullback(norm.recompute(statistics), w, dy)
         dx, dgamma, dbeta, dscale, doffset = norm.pullback(dh, statistics)
         dbias = dy.reshape(dy.shape[0], -1, dy.shape[-1]).sum(axis=1)
         return (

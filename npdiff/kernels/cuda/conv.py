@@ -1,4 +1,4 @@
-"""Convolution of images on a GPU: which way for which shapes, and what both have to offer."""
+"""Convolution of images on a GPU: the algorithms' interface, and the choice between them."""
 
 from typing import Protocol
 
@@ -10,19 +10,19 @@ from npdiff.kernels.cuda.winograd import Winograd
 from npdiff.ops._conv import Padding
 from npdiff.pullback import Cotangents, Traced
 
-#: Channels from which a product for each tap has enough to do; fewer are gathered into one.
-FEWEST = 16
+#: Smallest number of channels for which one matrix product per tap is efficient.
+MIN_CHANNELS = 16
 
-#: Outputs of a tile along an axis.
+#: Outputs of a Winograd tile along an axis.
 OUTPUTS = 4
 
 
-class Convolution(Protocol):
-    """A way to convolve C-contiguous ``(N, H, W, C)`` with ``(K, K, C, F)`` at stride 1."""
+class GpuConvAlgorithm(Protocol):
+    """A convolution of C-contiguous ``(N, H, W, C)`` with ``(K, K, C, F)`` at stride 1."""
 
     @property
     def pads(self) -> Pads:
-        """Zeros before and after the image, by axis."""
+        """Numbers of zeros (before, after) along each axis."""
         ...
 
     def value(
@@ -36,12 +36,12 @@ class Convolution(Protocol):
         ...
 
 
-def algorithm(x: Array, w: Array, stride: int, padding: Padding) -> Convolution | None:
-    """How to convolve these arrays, or None where the definition does as well.
+def choose_algorithm(x: Array, w: Array, stride: int, padding: Padding) -> GpuConvAlgorithm | None:
+    """The algorithm for these arrays, or None where the definition is as good.
 
-    Winograd's transforms have rounding of their own and save arithmetic that TF32 and half
-    precision have plenty of, so they are for true float32 (and float64). The limits are estimates:
-    no GPU was at hand to measure them.
+    Winograd's transforms add rounding errors and save multiplications, which TF32 and half
+    precision compute quickly anyway, so they are for true float32 (and float64). The limits are
+    estimates: no GPU was available to measure them.
     """
     device = device_of(x, w)
     if device is None or x.ndim != 4 or w.ndim != 4 or stride != 1 or w.shape[2] != x.shape[3]:
@@ -57,13 +57,13 @@ def algorithm(x: Array, w: Array, stride: int, padding: Padding) -> Convolution 
     exact = chosen.precision == "float32" or x.dtype.name == "float64"
     winograd = kernel == (3, 3) and max(sum(pads, ())) <= 2
     if chosen.convolution == "winograd" or (
-        chosen.convolution == "auto" and exact and min(C, F) >= FEWEST
+        chosen.convolution == "auto" and exact and min(C, F) >= MIN_CHANNELS
     ):
         if winograd:
             return Winograd(device, pads, OUTPUTS)
         if chosen.convolution == "winograd":
             return None
-    if chosen.convolution == "shifted" or (chosen.convolution == "auto" and C >= FEWEST):
+    if chosen.convolution == "shifted" or (chosen.convolution == "auto" and C >= MIN_CHANNELS):
         half = chosen.precision == "float16" and not exact
         return Shifted(device, pads, half, chosen.precision == "tf32")
     return None
@@ -83,7 +83,7 @@ def conv(
     x: Array, w: Array, b: Array | None = None, *, stride: int = 1, padding: Padding = None
 ) -> Traced | None:
     """See :func:`npdiff.ops.conv`."""
-    convolution = algorithm(x, w, stride, padding)
+    convolution = choose_algorithm(x, w, stride, padding)
     if convolution is None or not alike(x, (b, w.shape[-1:])):
         return None
     has_bias = b is not None

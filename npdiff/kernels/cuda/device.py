@@ -1,4 +1,4 @@
-"""What runs kernels and multiplies matrices: CuPy's GPU, or what a test puts in its place."""
+"""The interface to a device that launches kernels and multiplies matrices, and CuPy's GPU."""
 
 from collections.abc import Callable
 from functools import cache
@@ -12,18 +12,18 @@ from npdiff.kernels.cuda.settings import cupy_products, settings
 
 
 class Device(Protocol):
-    """Launches the kernels of programs, and multiplies matrices."""
+    """A GPU, or the emulator that tests use instead."""
 
     def launch(
         self, program: Program, kernel: str, grid: tuple[int, int], block: int, *args: Any
     ) -> None:
-        """Run a kernel of a program.
+        """Launch a kernel of a program.
 
         Parameters
         ----------
-        grid, block : numbers of blocks along two axes, and of threads in a block
-        args : C-contiguous arrays of the device, None for no array, integers for ``int``, floats
-            for ``double``, NumPy's scalars for other types
+        grid, block : numbers of blocks along two axes, and number of threads in a block
+        args : C-contiguous arrays of the device, None for a null pointer, integers for ``int``,
+            floats for ``double``, NumPy's scalars for other types
         """
         ...
 
@@ -41,10 +41,10 @@ class Device(Protocol):
 
         Parameters
         ----------
-        a, b, out : matrices, or stacks of as many matrices; numbers of a row are neighbors
-        transposed : whether a, and whether b, is to be read transposed
-        add : whether to add to ``out`` what was there
-        tf32 : whether factors may be rounded to 10 bits behind the point; sums are in float32
+        a, b, out : matrices, or stacks of as many matrices; each row is contiguous
+        transposed : whether to transpose a, and whether to transpose b
+        add : whether to add the product to ``out``
+        tf32 : whether factors may be rounded to 10 fraction bits; sums are in float32
         """
         ...
 
@@ -69,7 +69,7 @@ class CuPyDevice:
             for value in (0.0, 1.0)
         }
         self._module = cache(self._compiled)
-        if settings().precision == "tf32":  # the environment says so
+        if settings().precision == "tf32":  # set by NPDIFF_TF32
             cupy_products("tf32")
 
     def _compiled(self, program: Program) -> Any:
@@ -93,7 +93,7 @@ class CuPyDevice:
     ) -> None:
         """See :class:`Device`.
 
-        cuBLAS counts along columns: it is told to compute the transpose, ``b.T @ a.T``.
+        cuBLAS stores matrices by columns, so it computes the transpose, ``b.T @ a.T``.
         """
         cublas = self._cublas
         rows, columns = out.shape[-2:]
@@ -118,17 +118,17 @@ class CuPyDevice:
             )  # fmt: skip
 
     def _described(self, m: Array) -> tuple[int, ...]:
-        """Address, type, numbers from row to row, and from matrix to matrix."""
+        """Address, type, elements from row to row, and elements from matrix to matrix."""
         size = m.itemsize
         return m.data.ptr, self._types[m.dtype.name], m.strides[-2] // size, m.strides[0] // size
 
 
-#: What makes a device, by the package an array's type is of.
+#: Factories of devices, by the package of an array's type.
 DEVICES: dict[str, Callable[[], Device]] = {"cupy": cache(CuPyDevice)}
 
 
 def device_of(*arrays: Array | None) -> Device | None:
-    """The device of arrays of one type of real numbers, or None where no kernel serves them."""
+    """The device of float32 or float64 arrays of one dtype, or None if there is none."""
     given = [a for a in arrays if a is not None]
     make = DEVICES.get(type(given[0]).__module__.partition(".")[0])
     if make is None or given[0].dtype.name not in ("float32", "float64"):
@@ -139,7 +139,7 @@ def device_of(*arrays: Array | None) -> Device | None:
 
 
 def alike(x: Array, *others: tuple[Array | None, tuple[int, ...]]) -> bool:
-    """Whether other arrays, where there are any, are of the kind of x and of the shapes named."""
+    """Whether all other arrays that are not None have the type and dtype of x, and these shapes."""
     given = [(a, shape) for a, shape in others if a is not None]
     return all(
         type(a) is type(x) and a.dtype == x.dtype and tuple(a.shape) == shape for a, shape in given
@@ -147,7 +147,7 @@ def alike(x: Array, *others: tuple[Array | None, tuple[int, ...]]) -> bool:
 
 
 def contiguous(a: Array) -> Array:
-    """``a`` itself where it is C-contiguous, so that what is kept for it is found, or a copy."""
+    """``a`` itself if it is C-contiguous, so that caches by identity find it, else a copy."""
     step = a.itemsize
     for size, stride in zip(a.shape[::-1], a.strides[::-1], strict=True):
         if size != 1 and stride != step:

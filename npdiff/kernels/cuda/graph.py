@@ -1,4 +1,4 @@
-"""A step captured once as a CUDA graph and then launched whole: one launch in place of hundreds."""
+"""A step captured once as a CUDA graph: then one launch replaces hundreds."""
 
 import warnings
 from collections.abc import Callable
@@ -13,33 +13,32 @@ from npdiff.errors import InputError
 
 
 class Captured:
-    """A function of arrays that stay where they are, replayed as a graph.
+    """A function of arrays at fixed addresses, recorded once and then replayed as a CUDA graph.
 
-    The first calls run as always, while kernels are compiled and memory is found; the next one is
-    recorded, and from then on a call is one launch. Every call, of either kind, is one step: a
-    function that moves its own state on may be captured.
+    The first calls run normally, while kernels are compiled and memory is allocated. The next one
+    is recorded, and from then on a call is one launch. Every call, normal or replayed, is one step,
+    so a function that updates its own state may be captured.
 
-    What is recorded are addresses and launches. So the function takes no arguments, reads what
-    changes from ``inputs``, waits for nothing and brings nothing from the host; the memory it asks
-    for is from a pool of its own that nobody else is given. What it returns is overwritten by the
-    next call. Weights are prepared (:func:`npdiff.acceleration.prepacked`) anew in every call.
+    A graph records addresses and launches. So the function takes no arguments, reads changing
+    values from ``inputs``, does not synchronize and copies nothing from the host; its memory comes
+    from a separate pool. Its result is overwritten by the next call. Weights are converted
+    (:func:`npdiff.acceleration.prepacked`) again in every call.
 
-    Where nothing can be captured, as on the host, every call runs as always; where a GPU refuses,
-    there is a warning as well.
+    Without a GPU every call runs normally; also if a GPU refuses the capture, with a warning.
 
     Parameters
     ----------
     f : the step
-    inputs : the arrays it reads, by name
-    warm_ups : calls before the one that is recorded, at least 1
-    cuda : CuPy's module ``cuda``, or what takes its place
+    inputs : the arrays that it reads, by name
+    warm_ups : normal calls before the recorded one, at least 1
+    cuda : CuPy's module ``cuda``, or a substitute
     """
 
     def __init__(
         self, f: Callable[[], Any], inputs: dict[str, Array], *, warm_ups: int = 2, cuda: Any = None
     ) -> None:
         if warm_ups < 1:
-            raise InputError(f"a step runs at least once before it is recorded, got {warm_ups}")
+            raise InputError(f"warm_ups must be 1 or more, got {warm_ups}")
         self._f, self._inputs, self._before = f, inputs, warm_ups
         modules = (getattr(namespace(a), "cuda", None) for a in inputs.values())
         self._cuda = cuda = cuda or next(filter(None, modules), None)
@@ -50,16 +49,16 @@ class Captured:
 
     @property
     def captured(self) -> bool:
-        """Whether calls are launches of a graph by now."""
+        """Whether the step has been recorded, so that a call launches the graph."""
         return self._graph is not None
 
     def __call__(self, **values: Any) -> Any:
-        """Do a step, with new values in the named inputs.
+        """Run one step, with new values in the named inputs.
 
         Raises
         ------
         InputError
-            If a value has not the shape of its input, or there is no such input.
+            If there is no such input, or the value has another shape.
         """
         for name, value in values.items():
             self._put(name, value)
@@ -81,23 +80,23 @@ class Captured:
         return self._result
 
     def _put(self, name: str, value: Any) -> None:
-        place = self._inputs.get(name)
-        if place is None:
+        target = self._inputs.get(name)
+        if target is None:
             raise InputError(f"no input {name!r}: this step has {', '.join(self._inputs)}")
         shape = value.shape if hasattr(value, "shape") else np.shape(value)
-        if tuple(shape) != tuple(place.shape):
+        if tuple(shape) != tuple(target.shape):
             raise InputError(
-                f"input {name!r} was captured with shape {tuple(place.shape)}, got {tuple(shape)}: "
-                "a graph is for one shape, make another"
+                f"input {name!r} has shape {tuple(target.shape)}, got {tuple(shape)}: a graph has "
+                "fixed shapes, make another one for other shapes"
             )
-        place[...] = namespace(place).asarray(value, dtype=place.dtype)
+        target[...] = namespace(target).asarray(value, dtype=target.dtype)
 
     def _run(self) -> Any:
         with frozen_weights():
             return self._f()
 
     def _capture(self) -> None:
-        """Record the step without doing it; on failure say so and never try again."""
+        """Record the step without running it; on failure warn, and do not try again."""
         self._before = -1
         try:
             self._stream.begin_capture()
@@ -117,7 +116,7 @@ class Captured:
             )
 
     def _abandon(self) -> None:
-        """End a recording that went wrong, whatever it says to that."""
+        """End a failed recording and ignore the error that ending it raises."""
         try:
             self._stream.end_capture()
         except Exception:

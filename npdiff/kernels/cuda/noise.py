@@ -1,4 +1,4 @@
-"""Keyed normal numbers drawn on the device, with the step read there: noise inside a graph."""
+"""Keyed normal noise drawn on the device, where the step is read too: noise inside a graph."""
 
 import math
 import zlib
@@ -12,20 +12,21 @@ from npdiff.random import Key
 
 
 def fill_normal(out: Array, samples: Array, step: Array, *, seed: int, stream: str) -> None:
-    """Fill ``out`` with ``Key(seed, samples, step, stream).normal(...)``: the same words, so the
-    same numbers but for the rounding of logarithm and cosine.
+    """Fill ``out`` with ``Key(seed, samples, step, stream).normal(...)``.
+
+    The random bits are equal; the values differ by the rounding of logarithm and cosine.
 
     Parameters
     ----------
     out : ``(N, ...)``, C-contiguous, float32 or float64
-    samples : ``(N,)`` uint64, beside ``out``
-    step : one uint32 beside ``out``
-    seed, stream : of the key
+    samples : ``(N,)`` uint64, on the device of ``out``
+    step : a uint32 scalar on the device of ``out``
+    seed, stream : seed and stream of the key
     """
     device, shape = device_of(out), out.shape[1:]
-    if device is None:  # no kernel serves these arrays: as the definition draws
-        rows, now = to_host(samples), int(to_host(step).item())
-        out[...] = Key(seed, rows, now, stream).normal(shape, namespace(out)).astype(out.dtype)
+    if device is None:  # no kernel for these arrays: draw by the definition
+        key = Key(seed, to_host(samples), int(to_host(step).item()), stream)
+        out[...] = key.normal(shape, namespace(out)).astype(out.dtype)
         return
     count = math.prod(shape)
     if out.size:

@@ -1,4 +1,4 @@
-"""Group normalization, modulation and SiLU in one launch; the pullback in one."""
+"""Group normalization, modulation and SiLU in one launch, and their pullback in one."""
 
 import math
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from npdiff.kernels.cuda.device import Device, contiguous, device_of
 from npdiff.kernels.cuda.program import THREADS, Program
 from npdiff.pullback import Cotangents, Traced
 
-#: Channels that a block should have at least: a warp reads them in one go.
+#: Smallest number of channels in a block: a warp reads as many at once.
 WARP = 32
 
 
@@ -21,7 +21,7 @@ class Normalized:
 
     Parameters
     ----------
-    device : where the arrays are
+    device : the device of the arrays
     x : ``(N, *space, C)``, C-contiguous
     gamma, beta : ``(C,)``
     scale, offset : ``(N, C)``, or None
@@ -40,13 +40,13 @@ class Normalized:
     silu: bool
 
     @property
-    def _deep(self) -> int:
+    def _group_size(self) -> int:
         return self.x.shape[-1] // self.groups
 
     @property
     def _width(self) -> int:
-        """Channels of a block: one group, or as many small ones as a warp has threads for."""
-        return self._deep * min(self.groups, max(1, WARP // self._deep))
+        """Channels of a block: one group, or as many small groups as fit a warp."""
+        return self._group_size * min(self.groups, max(1, WARP // self._group_size))
 
     def _launch(self, kernel: str, *args: Any) -> None:
         N, C, width = self.x.shape[0], self.x.shape[-1], self._width
@@ -54,11 +54,11 @@ class Normalized:
         block = width * min(max(1, THREADS // width), S)
         self.device.launch(
             Program("norm", self.x.dtype.name), kernel, (-(-C // width), N), block,
-            *args[:-1], S, C, self._deep, width, *args[-1],
+            *args[:-1], S, C, self._group_size, width, *args[-1],
         )  # fmt: skip
 
     def value(self) -> tuple[Array, tuple[Array, Array]]:
-        """The value, and what :meth:`again` and :meth:`pullback` need: mean and rstd ``(N, G)``."""
+        """The value; and mean and rstd, ``(N, G)``, for :meth:`recompute` and :meth:`pullback`."""
         xp, x = namespace(self.x), self.x
         y = xp.empty(x.shape, dtype=x.dtype)
         mean, rstd = (xp.empty((x.shape[0], self.groups), dtype=x.dtype) for _ in range(2))
@@ -67,11 +67,11 @@ class Normalized:
         self._launch("norm_silu", x, *parts, y, mean, rstd, tail)
         return y, (mean, rstd)
 
-    def again(self, statistics: tuple[Array, Array]) -> Array:
-        """The value, made anew from the statistics."""
+    def recompute(self, statistics: tuple[Array, Array]) -> Array:
+        """The value again, from the statistics."""
         y = namespace(self.x).empty(self.x.shape, dtype=self.x.dtype)
         parts = (self.gamma, self.beta, self.scale, self.offset)
-        self._launch("norm_silu_again", self.x, *parts, y, *statistics, (int(self.silu),))
+        self._launch("norm_silu_recompute", self.x, *parts, y, *statistics, (int(self.silu),))
         return y
 
     def pullback(
@@ -108,7 +108,7 @@ def normalized(
     eps: float,
     silu: bool,
 ) -> Normalized | None:
-    """The normalization of these arrays, or None where the kernel does not cover them."""
+    """The normalization of these arrays, or None if the kernel does not cover them."""
     device = device_of(x, gamma, beta, scale, offset)
     if device is None or x.size == 0 or x.ndim < 2:
         return None

@@ -1,4 +1,4 @@
-"""The text of the kernels: a file of ``source/`` with what stands before it."""
+"""The source of the kernels: a file of ``source/`` after definitions of types and constants."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,29 +12,29 @@ from npdiff.kernels.cook_toom import matrices
 
 SOURCE = Path(__file__).parent / "source"
 
-#: Threads that the largest block has.
+#: Threads of the largest block.
 THREADS = 256
 
-#: The types of C by the names of NumPy's.
+#: C types by the names of NumPy's.
 TYPES = {"float16": "half", "float32": "float", "float64": "double"}
 
 _STORED = """
 __device__ inline STORE stored(REAL v) {{ return {how}; }}
 """
-# Numbers beyond the range of half become its largest, not infinity; what is no number stays none.
+# Values beyond the range of half become its largest value, not infinity; NaN stays NaN.
 _HALF = "v > REAL(65504) ? STORE(65504.0f) : v < REAL(-65504) ? STORE(-65504.0f) : STORE(float(v))"
 
 
 @dataclass(frozen=True)
 class Program:
-    """A file of kernels, for numbers of one type.
+    """A file of kernels, for arrays of one dtype.
 
     Parameters
     ----------
-    file : name in ``source/``, without its ending
-    real : NumPy's name of the type of the numbers, ``"float32"`` or ``"float64"``
-    store : the same of what convolutions read, ``"float16"`` or the same as ``real``
-    outputs : of a tile of Winograd's, where the file is about that
+    file : name in ``source/``, without its suffix
+    real : the dtype of the arrays, ``"float32"`` or ``"float64"``
+    store : the dtype of a convolution's input, ``"float16"`` or the same as ``real``
+    outputs : outputs of a Winograd tile along an axis, for ``winograd.cu``
     """
 
     file: str
@@ -43,7 +43,7 @@ class Program:
     outputs: int | None = None
 
     def text(self) -> str:
-        """The whole of it, in CUDA C++."""
+        """The complete source, in CUDA C++."""
         store = self.store or self.real
         head = [f"#define REAL {TYPES[self.real]}", f"#define STORE {TYPES[store]}"]
         if store == "float16":
@@ -70,14 +70,14 @@ def _braced(matrix: np.ndarray) -> str:
 
 
 def grid(count: int) -> tuple[int, int]:
-    """Blocks of :data:`THREADS` that have a thread for each of ``count``."""
+    """The grid of blocks of :data:`THREADS` threads with one thread for each of ``count``."""
     return -(-count // THREADS), 1
 
 
 def typed(args: Sequence[Any]) -> list[Any]:
-    """Arguments as a kernel takes them: ``int``, ``double``, no pointer for None.
+    """Arguments in the types of a kernel: ``int``, ``double``, a null pointer for None.
 
-    A number of another type (``long long``, ``unsigned``) is passed as NumPy's.
+    A scalar of another type (``long long``, ``unsigned``) must be passed as NumPy's.
     """
     converted: list[Any] = []
     for a in args:

@@ -1,4 +1,4 @@
-"""SiLU of every number and softmax of every row, one launch each way."""
+"""SiLU of every element and softmax of every row, in one launch; each pullback in one."""
 
 import numpy as np
 

@@ -1,6 +1,6 @@
-"""How exact products are on a GPU, and how it convolves: chosen by the caller, never by chance.
+"""The precision of matrix products on a GPU, and the choice of its convolution algorithm.
 
-True float32 unless somebody says otherwise.
+Products are in true float32 unless another precision is set.
 """
 
 import os
@@ -19,16 +19,16 @@ CONVOLUTIONS = ("auto", "winograd", "shifted", "definition")
 
 @dataclass(frozen=True)
 class Settings:
-    """What :func:`using` sets.
+    """The settings of :func:`using`.
 
     Parameters
     ----------
-    precision : of the factors of products of float32 arrays; sums are in float32 in any case.
-        ``"float32"``: as they are. ``"tf32"``: 10 bits behind the point. ``"float16"``: the same
-        10 bits and a smaller range, in convolutions alone and in their values alone, for sampling:
-        norms, softmax, attention, what is added up from block to block and every pullback stay
-        float32. Inputs beyond 65504 count as 65504.
-    convolution : ``"auto"``, or one way for all that it covers
+    precision : rounding of the factors in products of float32 arrays; sums are always in float32.
+        ``"float32"``: none. ``"tf32"``: to 10 fraction bits. ``"float16"``: to 10 fraction bits
+        with a smaller range, only in the values of convolutions, for sampling: norms, softmax,
+        attention, the residual stream and every pullback stay float32. Inputs beyond 65504 are
+        clipped to it.
+    convolution : ``"auto"``, or one algorithm wherever it covers the arguments
     """
 
     precision: str = "float32"
@@ -43,49 +43,49 @@ class Settings:
                 raise InputError(f"unknown {name} {value!r}: choose one of {', '.join(known)}")
 
 
-_chosen: ContextVar[Settings | None] = ContextVar("npdiff_cuda_settings", default=None)
+_current: ContextVar[Settings | None] = ContextVar("npdiff_cuda_settings", default=None)
 
 
 def settings() -> Settings:
-    """The settings in force: those of :func:`using`, or TF32 where ``NPDIFF_TF32`` is 1.
+    """The current settings: those of :func:`using`, or else TF32 if ``NPDIFF_TF32`` is 1.
 
     Raises
     ------
     InputError
         If ``NPDIFF_TF32`` is neither 0 nor 1.
     """
-    chosen = _chosen.get()
+    chosen = _current.get()
     if chosen is not None:
         return chosen
-    wanted = os.environ.get("NPDIFF_TF32", "0")
-    if wanted not in ("0", "1"):
-        raise InputError(f"NPDIFF_TF32 is 0 or 1, got {wanted!r}")
-    return Settings("tf32" if wanted == "1" else "float32")
+    text = os.environ.get("NPDIFF_TF32", "0")
+    if text not in ("0", "1"):
+        raise InputError(f"NPDIFF_TF32 must be 0 or 1, got {text!r}")
+    return Settings("tf32" if text == "1" else "float32")
 
 
 @contextmanager
 def using(**changes: str) -> Iterator[Settings]:
-    """Within this block the named settings hold, in convolutions and in CuPy's own products.
+    """Within this block the given settings apply, in convolutions and in CuPy's own products.
 
-    The latter are CuPy's to set, for the whole process, and are set back at the end.
+    CuPy's own setting is one for the whole process; it is restored at the end.
 
     >>> with using(precision="tf32"):
     ...     settings().precision
     'tf32'
     """
     new = replace(settings(), **changes)
-    before = cupy_products(new.precision)  # may refuse
-    token = _chosen.set(new)
+    before = cupy_products(new.precision)  # may raise
+    token = _current.set(new)
     try:
         yield new
     finally:
-        _chosen.reset(token)
+        _current.reset(token)
         if before is not None:
             sys.modules["cupy"]._core.set_compute_type("float32", before)
 
 
 def cupy_products(precision: str) -> Any:
-    """Tell CuPy how to multiply float32 matrices; what it did before, or None without CuPy."""
+    """Set the precision of CuPy's float32 products; returns the old one, or None without CuPy."""
     cupy = sys.modules.get("cupy")
     if cupy is None:
         return None

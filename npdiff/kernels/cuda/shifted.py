@@ -1,4 +1,4 @@
-"""Convolution as one product of matrices for each tap, on shifted views of a padded grid."""
+"""Convolution as one matrix product for each tap, on shifted views of a padded array."""
 
 from dataclasses import dataclass
 
@@ -9,27 +9,27 @@ from npdiff.kernels.cuda.program import THREADS, Program, grid
 
 Pads = tuple[tuple[int, int], tuple[int, int]]
 
-#: The largest number of half precision.
+#: The largest value of half precision.
 LARGEST_HALF = 65504.0
 
 
 @dataclass(frozen=True)
 class Shifted:
-    r"""One convolution, K x K taps at stride 1.
+    r"""A convolution with K x K taps at stride 1.
 
-    Let the lines of all images lie one behind another, with their padding: rows of C numbers, PW
-    rows a line. What is under tap (i, j) then lies i PW + j rows further on, for every output at
-    once, and nothing is gathered: the products of shifted views with the taps are added up. Rows
-    at the ends of lines and images, where no output is, are computed as well and left behind.
+    The padded images are stored as one matrix with a row of C elements for each pixel, PW pixels
+    for each line of an image. The pixel under tap (i, j) is then i PW + j rows further on, for
+    every output, so nothing is gathered: products of shifted views with the taps are added up. Rows
+    at the ends of lines and images, which are no outputs, are computed as well and dropped.
 
-    The pullback is the transpose: the cotangent on the same grid, zero where no output is, behind
-    as many zero rows as the farthest tap reaches back.
+    The pullback is the transpose: the cotangent in the same padded layout, zero where there is no
+    output, after as many rows of zeros as the largest shift.
 
     Parameters
     ----------
-    device : where the arrays are
-    pads : zeros before and after the image, by axis
-    half : whether the value is computed of factors rounded to half precision
+    device : the device of the arrays
+    pads : numbers of zeros (before, after) along each axis
+    half : whether the factors of the value are rounded to half precision
     tf32 : whether the device may round factors to TF32
     """
 
@@ -41,57 +41,59 @@ class Shifted:
     def value(
         self, x: Array, w: Array, b: Array | None, shift: Array | None, residual: Array | None
     ) -> Array:
-        """See :class:`~npdiff.kernels.cuda.conv.Convolution`."""
-        N, PH, PW = self._grid(x)
-        steps = _steps(w, PW)
-        rows = N * PH * PW - steps[-1]
+        """See :class:`~npdiff.kernels.cuda.conv.GpuConvAlgorithm`."""
+        size = N, PH, PW = self._padded_size(x)
+        shifts = _shifts(w, PW)
+        rows = N * PH * PW - shifts[-1]
         taps = prepacked(("cuda", "half"), w, _halved) if self.half else w
-        padded = self._padded(x, self._grid(x), (self.pads[0][0], self.pads[1][0]), half=self.half)
+        # padded: (N * PH * PW, C), products: (N * PH * PW, F).
+        padded = self._padded(x, size, (self.pads[0][0], self.pads[1][0]), half=self.half)
         products = namespace(x).empty((N * PH * PW, w.shape[-1]), dtype=x.dtype)
-        for k, (step, tap) in enumerate(zip(steps, _each(taps), strict=True)):
+        for k, (start, tap) in enumerate(zip(shifts, _each(taps), strict=True)):
             self.device.multiply(
-                padded[step : step + rows], tap, products[:rows], add=k > 0, tf32=self.tf32
+                padded[start : start + rows], tap, products[:rows], add=k > 0, tf32=self.tf32
             )
         shape = (N, *out_size(x, w.shape, self.pads))
-        return self._cropped(products, shape, self._grid(x), (0, 0), b, shift, residual)
+        return self._cropped(products, shape, size, (0, 0), b, shift, residual)
 
     def pullback(self, x: Array, w: Array, dy: Array) -> tuple[Array, Array]:
-        """See :class:`~npdiff.kernels.cuda.conv.Convolution`."""
-        xp, at = namespace(x), self._grid(x)
-        N, PH, PW = at
-        steps = _steps(w, PW)
-        lead, every = steps[-1], N * PH * PW
+        """See :class:`~npdiff.kernels.cuda.conv.GpuConvAlgorithm`."""
+        xp, size = namespace(x), self._padded_size(x)
+        N, PH, PW = size
+        shifts = _shifts(w, PW)
+        lead, rows = shifts[-1], N * PH * PW
         top, left = self.pads[0][0], self.pads[1][0]
-        padded = self._padded(x, at, (top, left))
-        spread = self._padded(dy, at, (0, 0), lead=lead)
-        back = xp.empty((every, w.shape[-2]), dtype=x.dtype)
+        padded = self._padded(x, size, (top, left))  # (rows, C)
+        padded_dy = self._padded(dy, size, (0, 0), lead=lead)  # (lead + rows, F)
+        padded_dx = xp.empty((rows, w.shape[-2]), dtype=x.dtype)
         dw = xp.empty(w.shape, dtype=w.dtype)
-        for k, (step, tap, dtap) in enumerate(zip(steps, _each(w), _each(dw), strict=True)):
+        for k, (shift, tap, dtap) in enumerate(zip(shifts, _each(w), _each(dw), strict=True)):
             self.device.multiply(
-                spread[lead - step : lead - step + every], tap, back,
+                padded_dy[lead - shift : lead - shift + rows], tap, padded_dx,
                 transposed=(False, True), add=k > 0, tf32=self.tf32,
             )  # fmt: skip
             self.device.multiply(
-                padded[step : every - lead + step], spread[lead:every], dtap,
+                padded[shift : rows - lead + shift], padded_dy[lead:rows], dtap,
                 transposed=(True, False), tf32=self.tf32,
             )  # fmt: skip
-        return self._cropped(back, x.shape[:3], at, (top, left)), dw
+        return self._cropped(padded_dx, x.shape[:3], size, (top, left)), dw
 
-    def _grid(self, x: Array) -> tuple[int, int, int]:
-        """Images, and the lines and the pixels of a line of the padded ones."""
+    def _padded_size(self, x: Array) -> tuple[int, int, int]:
+        """N, PH, PW: the number of images, and the size of a padded image."""
         (top, bottom), (left, right) = self.pads
         return x.shape[0], x.shape[1] + top + bottom, x.shape[2] + left + right
 
     def _padded(
         self,
         x: Array,
-        at: tuple[int, int, int],
+        size: tuple[int, int, int],
         origin: tuple[int, int],
         *,
         lead: int = 0,
         half: bool = False,
     ) -> Array:
-        N, PH, PW = at
+        """``(lead + N * PH * PW, C)``: x with its first pixel at ``origin``, zero elsewhere."""
+        N, PH, PW = size
         rows, C = lead + N * PH * PW, x.shape[-1]
         store = "float16" if half else x.dtype.name
         out = namespace(x).empty((rows, C), dtype=store)
@@ -105,32 +107,33 @@ class Shifted:
         self,
         rows: Array,
         shape: tuple[int, ...],
-        at: tuple[int, int, int],
+        size: tuple[int, int, int],
         origin: tuple[int, int],
-        *more: Array | None,
+        *terms: Array | None,
     ) -> Array:
+        """``(*shape, C)`` from ``origin`` of the padded layout, plus bias, shift and residual."""
         C = rows.shape[-1]
         y = namespace(rows).empty((*shape, C), dtype=rows.dtype)
         self.device.launch(
             Program("pad", rows.dtype.name), "crop", grid(y.size), THREADS,
-            rows, *(more or (None,) * 3), y, *y.shape, *at[1:], *origin,
+            rows, *(terms or (None,) * 3), y, *y.shape, *size[1:], *origin,
         )  # fmt: skip
         return y
 
 
 def out_size(x: Array, kernel: tuple[int, ...], pads: Pads) -> tuple[int, ...]:
-    """Positions of a kernel over an image, by axis."""
+    """The size of the output along each axis."""
     sizes = zip(x.shape[1:3], pads, kernel[:2], strict=True)
     return tuple(n + sum(p) - k + 1 for n, p, k in sizes)
 
 
-def _steps(w: Array, line: int) -> list[int]:
-    """How many rows further on the pixel under each tap is."""
-    return [i * line + j for i in range(w.shape[0]) for j in range(w.shape[1])]
+def _shifts(w: Array, PW: int) -> list[int]:
+    """By how many rows the pixel under each tap is further on."""
+    return [i * PW + j for i in range(w.shape[0]) for j in range(w.shape[1])]
 
 
 def _each(w: Array) -> list[Array]:
-    """The matrices (C, F) of the taps, as views."""
+    """The matrices ``(C, F)`` of the taps, as views."""
     return [w[i, j] for i in range(w.shape[0]) for j in range(w.shape[1])]
 
 

@@ -1,7 +1,7 @@
-"""A step of training and a step of DDIM whose arrays stay where they are, so that each is a graph.
+"""A training step and a DDIM step whose arrays keep their addresses, so that each can be a graph.
 
-Schedules and parameterizations are evaluated on the host, as everywhere; what a step needs of them
-is a few numbers for each sample.
+Schedules and parameterizations are evaluated on the host; a step needs only a few scalars of them
+for each sample.
 """
 
 import math
@@ -12,36 +12,37 @@ import numpy as np
 from npdiff import ops, tree
 from npdiff.backend import Array, namespace
 from npdiff.errors import InputError
-from npdiff.kernels.adamw import Vectors
 from npdiff.kernels.cuda import adamw, noise
 from npdiff.kernels.cuda.device import device_of
 from npdiff.kernels.cuda.graph import Captured
+from npdiff.kernels.vectors import Vectors
 from npdiff.pullback import forward_only
 
 
 class TrainingStep:
     r"""Noise, network, loss, pullback, clipping, AdamW, moving average: all on the device.
 
-    With :math:`x_t = \alpha x_0 + \sigma \epsilon`, the target :math:`a x_0 + b \epsilon` and a
-    weight for each sample, which serves every schedule and every parameterization.
+    The network's input is :math:`x_t = \alpha x_0 + \sigma \epsilon`, its target
+    :math:`a x_0 + b \epsilon`, and each sample has a weight, which covers every schedule and every
+    parameterization.
 
     Parameters
     ----------
     model : a tree whose leaves are views into ``state.model``
-    gradient, total : a tree of views into a flat array, and that array
+    gradient, total : a tree of views into a flat array, and this array
     state : flat arrays on the device, written to by every step
     shape : ``(N, *space, C)`` of a batch
-    decayed : elements of the flat arrays that weight decay applies to, which come first
-    labeled : whether the network is told labels
-    seed : of the noise, which is that of ``Key(seed, 0 .. N - 1, step, "train/noise")``
-    betas, eps, weight_decay : of AdamW
-    limit : of the norm of the gradient
+    decayed : the number of elements that weight decay applies to; they come first
+    labeled : whether the network receives labels
+    seed : the seed of the noise, drawn from ``Key(seed, 0 .. N - 1, step, "train/noise")``
+    betas, eps, weight_decay : AdamW's parameters
+    limit : the largest norm of the gradient; a larger gradient is scaled down to it
     cuda : see :class:`~npdiff.kernels.cuda.graph.Captured`
 
     Raises
     ------
     InputError
-        If the arrays are not a GPU's.
+        If the arrays are not on a GPU.
     """
 
     def __init__(
@@ -67,7 +68,10 @@ class TrainingStep:
         self._decayed, self._weight_decay = decayed, weight_decay
         device = device_of(total)
         if device is None:
-            raise InputError("a training step of this kind is for real arrays of a GPU")
+            raise InputError(
+                f"a TrainingStep needs float32 or float64 arrays on a GPU, got {type(total)}: "
+                "use the training loop on a CPU"
+            )
         self._device = device
         xp, dtype, N = namespace(total), total.dtype, shape[0]
         self._eps = xp.empty(shape, dtype=dtype)
@@ -77,12 +81,12 @@ class TrainingStep:
         self.inputs["x_0"] = xp.zeros(shape, dtype=dtype)
         self.inputs["labels"] = xp.zeros(N, dtype=xp.int64)
         self.inputs["step"] = xp.zeros((), dtype=xp.uint32)
-        self.inputs["numbers"] = xp.zeros(4, dtype=xp.float64)
-        self._step = Captured(self._advance, self.inputs, cuda=cuda)
+        self.inputs["scalars"] = xp.zeros(4, dtype=xp.float64)
+        self._step = Captured(self._run, self.inputs, cuda=cuda)
 
     @property
     def captured(self) -> bool:
-        """Whether steps are launches of a graph by now."""
+        """Whether the step has been recorded, so that calls launch the graph."""
         return self._step.captured
 
     def __call__(
@@ -92,21 +96,21 @@ class TrainingStep:
 
         Parameters
         ----------
-        step : its number; the corrections of AdamW and the noise depend on it
-        learning_rate, average_decay : of this step
+        step : its number; AdamW's bias correction and the noise depend on it
+        learning_rate, average_decay : values for this step
         batch : ``x_0``, ``timestep``, ``alpha``, ``sigma``, ``a``, ``b``, ``weight``, ``labels``;
-            what is not given stays as it was
+            inputs that are not given keep their values
 
         Returns
         -------
-        loss, norm : arrays without axes on the device, overwritten by the next step
+        loss, norm : 0-d arrays on the device, overwritten by the next step
         """
-        numbers = adamw.numbers(
+        scalars = adamw.step_scalars(
             step, learning_rate=learning_rate, betas=self._betas, average_decay=average_decay
         )
-        return self._step(step=np.uint32(step), numbers=numbers, **batch)
+        return self._step(step=np.uint32(step), scalars=scalars, **batch)
 
-    def _advance(self) -> tuple[Array, Array]:
+    def _run(self) -> tuple[Array, Array]:
         of, xp = self.inputs, namespace(self._total)
         column = (-1, *(1,) * (self._eps.ndim - 1))
         alpha, sigma, a, b = (of[name].reshape(column) for name in ("alpha", "sigma", "a", "b"))
@@ -118,13 +122,13 @@ class TrainingStep:
         y, model_vjp = self.model(alpha * x_0 + sigma * eps, of["timestep"], **labels)
         loss, loss_vjp = ops.squared_error(y, target=a * x_0 + b * eps, weight=of["weight"])
         dmodel = model_vjp(*loss_vjp(1.0))[0]
-        for place, leaf in zip(tree.leaves(self._gradient), tree.leaves(dmodel), strict=True):
-            place[...] = leaf
+        for target, leaf in zip(tree.leaves(self._gradient), tree.leaves(dmodel), strict=True):
+            target[...] = leaf
         norm = xp.sqrt(xp.sum(xp.square(self._total, dtype=xp.float64)))
         clip_factor = xp.minimum(self._limit / norm, 1.0)
         adamw.launch(
             self._device,
-            *(self.state, self._total, self.state, of["numbers"], clip_factor),
+            *(self.state, self._total, self.state, of["scalars"], clip_factor),
             decayed=self._decayed,
             betas=self._betas,
             eps=self._adam_eps,
@@ -140,15 +144,15 @@ class SamplingStep:
 
         \hat x_0 = \mathrm{clip}(p\,x + q\,y), \qquad x \leftarrow r\,x + s\,\hat x_0
 
-    with the network's output y and four numbers that the schedule and the parameterization give.
+    with the network's output y and four scalars that depend on schedule and parameterization.
 
     Parameters
     ----------
     model : called as ``model(x, timestep, labels=...)``
-    x : ``(N, ...)`` on the device: where sampling begins, and is
-    labels, null : ``(N,)`` on the device, or None; with both, guided by classifier-free guidance
-    guidance : its w
-    clip : whether estimates are kept within [-1, 1]
+    x : ``(N, ...)`` on the device: the initial noise, overwritten by every step
+    labels, null : ``(N,)`` on the device, or None; with both, classifier-free guidance is used
+    guidance : the guidance scale w
+    clip : whether estimates of x_0 are clipped to [-1, 1]
     cuda : see :class:`~npdiff.kernels.cuda.graph.Captured`
     """
 
@@ -172,19 +176,19 @@ class SamplingStep:
         rows = x.shape[0] * (2 if self._guided else 1)
         self.inputs = {"timestep": xp.zeros(rows, dtype=x.dtype), "x": x}
         self.inputs |= {name: xp.zeros((), dtype=x.dtype) for name in "pqrs"}
-        self._step = Captured(self._advance, self.inputs, cuda=cuda)
+        self._step = Captured(self._run, self.inputs, cuda=cuda)
 
     @property
     def captured(self) -> bool:
-        """Whether steps are launches of a graph by now."""
+        """Whether the step has been recorded, so that calls launch the graph."""
         return self._step.captured
 
     def __call__(self, timestep: float, **coefficients: float) -> Array:
-        """A step at one time for all samples, given p, q, r and s; ``x`` is written to."""
+        """One step at the same timestep for all samples, given p, q, r and s; overwrites ``x``."""
         rows = self.inputs["timestep"].shape
         return self._step(timestep=np.full(rows, timestep), **coefficients)
 
-    def _advance(self) -> Array:
+    def _run(self) -> Array:
         xp, x, of = namespace(self.x), self.x, self.inputs
         both = xp.concatenate([x, x]) if self._guided else x
         with forward_only():

@@ -13,16 +13,16 @@ from npdiff.kernels.cuda.shifted import Pads, out_size
 class Winograd:
     r"""One convolution by F(m, 3) in two dimensions, :eq:`winograd-nested`, at stride 1.
 
-    The pullback: the weights' cotangent by the adjoint, :eq:`winograd-adjoint`; the input's as the
-    convolution of the cotangent with the turned taps. There the adjoint would have overlapping
-    tiles added up, which on a GPU takes either atomic sums, in an order that changes from run to
-    run, or every tile's transform nine times over.
+    The pullback computes the weights' cotangent by the adjoint, :eq:`winograd-adjoint`, and the
+    input's as the convolution of dy with the reversed taps. For the input the adjoint would have to
+    add overlapping tiles, which on a GPU takes either atomic sums, whose order changes from run to
+    run, or nine times as many transforms.
 
     Parameters
     ----------
-    device : where the arrays are
-    pads : zeros before and after the image, by axis; at most 2
-    outputs : m, of a tile along each axis
+    device : the device of the arrays
+    pads : numbers of zeros (before, after) along each axis; at most 2
+    outputs : m, outputs of a tile along each axis
     """
 
     device: Device
@@ -32,18 +32,18 @@ class Winograd:
     def value(
         self, x: Array, w: Array, b: Array | None, shift: Array | None, residual: Array | None
     ) -> Array:
-        """See :class:`~npdiff.kernels.cuda.conv.Convolution`."""
+        """See :class:`~npdiff.kernels.cuda.conv.GpuConvAlgorithm`."""
         U = prepacked(("cuda", self.outputs), w, self._weights)
         return self._convolved(x, U, self.pads, b, shift, residual)
 
     def pullback(self, x: Array, w: Array, dy: Array) -> tuple[Array, Array]:
-        """See :class:`~npdiff.kernels.cuda.conv.Convolution`."""
+        """See :class:`~npdiff.kernels.cuda.conv.GpuConvAlgorithm`."""
         xp, C, F = namespace(x), w.shape[-2], w.shape[-1]
-        turned = prepacked(("cuda", self.outputs, "turned"), w, self._turned)
+        reversed_U = prepacked(("cuda", self.outputs, "reversed"), w, self._reversed_weights)
         (top, bottom), (left, right) = self.pads
-        dx = self._convolved(dy, turned, ((2 - top, 2 - bottom), (2 - left, 2 - right)))
-        V = self._input(x, self.pads, dy.shape[1:3])
-        products = xp.empty((V.shape[0], V.shape[1], F), dtype=x.dtype)
+        dx = self._convolved(dy, reversed_U, ((2 - top, 2 - bottom), (2 - left, 2 - right)))
+        V = self._input(x, self.pads, dy.shape[1:3])  # (n * n, tiles, C)
+        products = xp.empty((V.shape[0], V.shape[1], F), dtype=x.dtype)  # (n * n, tiles, F)
         self.device.launch(
             self._program(x), "winograd_output_adjoint", grid(products.shape[1] * F), THREADS,
             dy, products, *dy.shape, *self._tiles(dy.shape[1:3]),
@@ -67,7 +67,7 @@ class Winograd:
     ) -> Array:
         xp, F = namespace(x), U.shape[-1]
         size = out_size(x, (3, 3), pads)
-        V = self._input(x, pads, size)
+        V = self._input(x, pads, size)  # (n * n, tiles, C)
         products = xp.empty((V.shape[0], V.shape[1], F), dtype=x.dtype)
         self.device.multiply(V, U, products)
         y = xp.empty((x.shape[0], *size, F), dtype=x.dtype)
@@ -95,17 +95,17 @@ class Winograd:
 
     def _weights(self, w: Array) -> Array:
         """U, ``(n * n, C, F)``."""
-        return self._transformed(w, w.shape[-2:], turned=False)
+        return self._transformed(w, w.shape[-2:], reverse=False)
 
-    def _turned(self, w: Array) -> Array:
-        """The same of the taps turned by half a circle, from F channels to C."""
-        return self._transformed(w, w.shape[:-3:-1], turned=True)
+    def _reversed_weights(self, w: Array) -> Array:
+        """U of the reversed taps, from F channels to C: ``(n * n, F, C)``."""
+        return self._transformed(w, w.shape[:-3:-1], reverse=True)
 
-    def _transformed(self, w: Array, channels: tuple[int, ...], *, turned: bool) -> Array:
+    def _transformed(self, w: Array, channels: tuple[int, ...], *, reverse: bool) -> Array:
         U = namespace(w).empty(((self.outputs + 2) ** 2, *channels), dtype=w.dtype)
         count = w.shape[-2] * w.shape[-1]
         self.device.launch(
             self._program(w), "winograd_weights", grid(count), THREADS,
-            w, U, *w.shape[-2:], turned,
+            w, U, *w.shape[-2:], reverse,
         )  # fmt: skip
         return U

@@ -1,8 +1,8 @@
-"""A GPU that does not exist: kernels compiled as plain C++, products by NumPy.
+"""An emulated GPU: kernels compiled as plain C++, matrix products by NumPy.
 
-The arrays are the strict stand-in's, the text of the kernels is the one a GPU gets, and so is all
-the code around it. Every array that a kernel is given lies between guards, which it must leave as
-they are: numbers that are none, so that one read from there would spoil the result.
+The arrays are the strict stand-in's; the source of the kernels, and all code around it, is what
+runs on a GPU. Every array argument of a kernel is between guards of NaN, which a kernel must not
+change, and which would spoil the result if it read them.
 """
 
 import ctypes
@@ -31,7 +31,7 @@ extern "C" int launch_{name}(int gx, int gy, int threads, {parameters}) {{
 
 
 def as_host_code(text):
-    """The text of a program for the host: a launcher for every kernel."""
+    """The source of a program for the host, with a launcher for every kernel."""
     text = text.replace("#include <cuda_fp16.h>", "typedef _Float16 half;")
     parts = ['#include "emulation.h"', text]
     for name, parameters in re.findall(r'extern "C" __global__ void (\w+)\(([^)]*)\)', text):
@@ -41,7 +41,7 @@ def as_host_code(text):
 
 
 class Emulator:
-    """A :class:`~npdiff.kernels.cuda.device.Device` on the host. Remembers what was launched."""
+    """A :class:`~npdiff.kernels.cuda.device.Device` on the host. Records the names of launches."""
 
     def __init__(self, folder):
         self.folder, self.libraries, self.log = folder, {}, []
@@ -68,16 +68,18 @@ class Emulator:
             if isinstance(a, strict.Array):
                 host = a._host
                 assert host.flags.c_contiguous
-                whole = np.full(host.size + 2 * GUARD, _nothing(host.dtype), host.dtype)
+                whole = np.full(host.size + 2 * GUARD, _guard_value(host.dtype), host.dtype)
                 whole[GUARD:-GUARD] = host.ravel()
                 guarded.append((host, whole, whole.copy()))
                 start = whole.ctypes.data + GUARD * host.itemsize
                 passed.append(ctypes.c_void_p(start))
             else:
-                assert isinstance(a, np.generic), f"{kernel}: {type(a)} is no argument of a kernel"
+                assert isinstance(a, np.generic), (
+                    f"{kernel}: {type(a)} cannot be an argument of a kernel"
+                )
                 passed.append(np.ctypeslib.as_ctypes_type(a.dtype)(a.item()))
         status = getattr(self.library(program), f"launch_{kernel}")(*grid, block, *passed)
-        assert status == 0, f"{kernel}: the threads of a block part at a barrier"
+        assert status == 0, f"{kernel}: not all threads of a block reach a barrier"
         for host, whole, before in guarded:
             for end in (slice(None, GUARD), slice(-GUARD, None)):
                 np.testing.assert_array_equal(whole[end], before[end], f"{kernel} writes outside")
@@ -103,12 +105,12 @@ class Emulator:
         c[...] = c + product if add else product
 
 
-def _nothing(dtype):
+def _guard_value(dtype):
     return np.nan if dtype.kind == "f" else np.iinfo(dtype).max
 
 
 def rounded_to_tf32(a):
-    """Ten bits behind the point, to the nearest."""
+    """Rounded to the nearest value with ten fraction bits."""
     bits = a.astype(np.float32).view(np.uint32) + np.uint32(1 << 12)
     return (bits & np.uint32(0xFFFFE000)).view(np.float32)
 
@@ -116,13 +118,13 @@ def rounded_to_tf32(a):
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory):
     if COMPILER is None:
-        pytest.skip("no C++ compiler to stand in for CUDA's")
+        pytest.skip("no C++ compiler, which replaces CUDA's")
     return Emulator(tmp_path_factory.mktemp("cuda"))
 
 
 @pytest.fixture
 def emulator(compiled, monkeypatch):
-    """The emulator, in the place of CuPy's device for the arrays of the stand-in."""
+    """The emulator, as the device of the stand-in's arrays."""
     compiled.log = []
     monkeypatch.setitem(device_module.DEVICES, "npdiff", lambda: compiled)
     return compiled

@@ -1,4 +1,4 @@
-"""The benchmark for a GPU, as far as it goes without one."""
+"""The GPU benchmark, on the emulator."""
 
 import json
 import os
@@ -27,24 +27,24 @@ def command(*arguments):
     )  # fmt: skip
 
 
-def test_help():
+def test_the_help_names_the_options():
     done = command("--help")
     assert done.returncode == 0
-    for word in ("--convolutions", "--agreement", "below 1 npdiff is the faster"):
+    for word in ("--convolutions", "--agreement", "below 1 npdiff is faster"):
         assert word in done.stdout
 
 
-def test_without_a_gpu_it_says_so(monkeypatch, capsys):
+def test_without_a_gpu_the_exit_status_is_2(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "cupy", None)
     assert gpu.main([]) == 2
-    said = capsys.readouterr()
-    assert "nothing to measure on" in said.err
-    assert "not installed" in said.err
+    output = capsys.readouterr()
+    assert "there is no GPU to measure" in output.err
+    assert "not installed" in output.err
     assert gpu.main(["--rounds", "0"]) == 2
 
 
 class CuPy:
-    """The stand-in with the little more of CuPy that the benchmark asks for."""
+    """The stand-in, with the few other functions of CuPy that the benchmark uses."""
 
     __version__ = "0"
 
@@ -76,16 +76,16 @@ def cupy(emulator, monkeypatch):
     return there
 
 
-def test_the_comparison_of_numbers_and_the_table(cupy, emulator, tmp_path, capsys):
+def test_the_agreement_and_the_table_of_times(cupy, emulator, tmp_path, capsys):
     file = tmp_path / "gpu.json"
     arguments = ["--network", "S", "--batch", "2", "--rounds", "1", "--json", str(file)]
     assert gpu.main(arguments) == 0
     facts = json.loads(file.read_text())
     assert [row["ok"] for row in facts["agreement"]] == [True] * 3
     float32, tf32, float64 = (max(r["values"], r["gradients"]) for r in facts["agreement"])
-    assert 0 < float64 < 1e-12 < float32 < 1e-5 < tf32  # each did compute in its own precision
-    told = {(r["task"], r["precision"], r["contender"]) for r in facts["rows"]}
-    assert told == {
+    assert 0 < float64 < 1e-12 < float32 < 1e-5 < tf32  # each precision was used
+    measured = {(r["task"], r["precision"], r["contender"]) for r in facts["rows"]}
+    assert measured == {
         (task, precision, name)
         for task in ("train", "sample")
         for precision in ("float32", "tf32")
@@ -97,13 +97,13 @@ def test_the_comparison_of_numbers_and_the_table(cupy, emulator, tmp_path, capsy
     assert cupy.idle > 0
 
 
-def test_numbers_that_disagree_are_told(cupy, emulator, monkeypatch, capsys):
+def test_results_that_disagree_are_a_failure(cupy, emulator, monkeypatch, capsys):
     monkeypatch.setitem(gpu.ALLOWED, "float32", 1e-9)
     assert gpu.main(["--network", "S", "--agreement"]) == 1
     assert "not rounding" in capsys.readouterr().out
 
 
-def test_convolutions_are_timed_every_way(cupy, emulator):
+def test_convolutions_are_timed_with_every_algorithm(cupy, emulator):
     found = gpu_tasks.algorithms(cupy, (1, 4, 4, 16), 16, "float16")
     assert list(found)[::2] == ["winograd", "shifted", "definition"]
     seen = []
@@ -116,8 +116,8 @@ def test_convolutions_are_timed_every_way(cupy, emulator):
     assert 0 < seen[2] < seen[3]
 
 
-def test_a_graph_s_training_learns(cupy, emulator):
-    """On one batch with one noise the loss falls; what is sampled from stays what it was."""
+def test_training_as_a_graph_reduces_the_loss(cupy, emulator):
+    """On one batch with fixed noise; sampling does not change the weights."""
     work = workload(TINY, 2, backend="cupy")
     graphed = gpu_tasks.Graphed(work, cupy)
     losses = []

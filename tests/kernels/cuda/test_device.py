@@ -1,4 +1,4 @@
-"""What CuPy's device is told: its BLAS in column order, the types of arguments, and its memory."""
+"""The calls of CuPy's device: BLAS in column order, types of arguments, and memory errors."""
 
 import ctypes
 import sys
@@ -9,11 +9,11 @@ import pytest
 
 from npdiff.errors import InputError
 from npdiff.kernels.cuda.device import CuPyDevice, contiguous
-from npdiff.kernels.cuda.memory import DeviceMemoryError, memory_errors
 from npdiff.kernels.cuda.program import Program
 from npdiff.kernels.cuda.settings import Settings, settings, using
+from npdiff.runtime.memory import DeviceMemoryError, HostMemoryError, explain_memory_errors
 
-TYPES = {2: np.float16, 0: np.float32, 1: np.float64}  # as CUDA numbers them
+TYPES = {2: np.float16, 0: np.float32, 1: np.float64}  # CUDA's constants
 
 
 class There:
@@ -64,7 +64,7 @@ class CuBLAS(ModuleType):
 
 @pytest.fixture
 def cupy(monkeypatch):
-    """Modules in the place of CuPy's, with what the device uses of them."""
+    """Fake modules of CuPy, with the functions that the device uses."""
     compiled = []
 
     class RawModule:
@@ -103,7 +103,7 @@ def cupy(monkeypatch):
     )
 
 
-def numbers(*shape, seed, dtype):
+def integers(*shape, seed, dtype):
     return np.random.default_rng(seed).integers(-4, 5, shape).astype(dtype)
 
 
@@ -111,15 +111,15 @@ def numbers(*shape, seed, dtype):
 @pytest.mark.parametrize("transposed", [(False, False), (True, False), (False, True), (True, True)])
 @pytest.mark.parametrize("batch", [(), (4,)], ids=["one", "stack"])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_products(cupy, dtype, batch, transposed, add):
-    """Of small integers, so exactly; views of wider matrices, as shifted grids are."""
+def test_products_equal_numpys(cupy, dtype, batch, transposed, add):
+    """Exactly, for small integers; also of views of wider matrices, like shifted arrays."""
     M, K, N = 3, 5, 2
     shapes = [(K, M) if transposed[0] else (M, K), (N, K) if transposed[1] else (K, N)]
     sums = np.float64 if dtype == np.float64 else np.float32
-    a, b = (numbers(*batch, *s, seed=i, dtype=dtype) for i, s in enumerate(shapes))
-    a_wide = numbers(*batch, shapes[0][0] + 2, shapes[0][1] + 3, seed=5, dtype=dtype)
+    a, b = (integers(*batch, *s, seed=i, dtype=dtype) for i, s in enumerate(shapes))
+    a_wide = integers(*batch, shapes[0][0] + 2, shapes[0][1] + 3, seed=5, dtype=dtype)
     a_wide[..., 1 : 1 + shapes[0][0], : shapes[0][1]] = a
-    out = numbers(*batch, M, N, seed=3, dtype=sums)
+    out = integers(*batch, M, N, seed=3, dtype=sums)
     before = out.copy()
     view = a_wide[..., 1 : 1 + shapes[0][0], : shapes[0][1]]
     device = CuPyDevice()
@@ -129,14 +129,14 @@ def test_products(cupy, dtype, batch, transposed, add):
     assert cupy.cublas.computed == [{np.float16: 68, np.float32: 77, np.float64: 70}[dtype]]
 
 
-def test_true_float32_unless_asked(cupy):
+def test_products_are_true_float32_by_default(cupy):
     a = np.ones((2, 2), np.float32)
     CuPyDevice().multiply(There(a), There(a), There(a.copy()))
     assert cupy.cublas.computed == [68]
 
 
-def test_contiguous():
-    """The very array where its numbers lie in order, whatever NumPy says of axes of one."""
+def test_contiguous_returns_the_same_array_if_possible():
+    """If its elements are in order, for any strides of axes of length 1."""
     a = np.arange(24.0).reshape(2, 3, 4)
     for same in (a, a[:1], a[1:, :, :], a.reshape(2, 1, 12)[:, :, :], a[:, :1][:1]):
         assert contiguous(same) is same
@@ -148,8 +148,8 @@ def test_contiguous():
         np.testing.assert_array_equal(there, view)
 
 
-def test_launches(cupy):
-    """A program is compiled once; numbers have the types that the kernels declare."""
+def test_launches_convert_arguments(cupy):
+    """A program is compiled once; scalars have the types that the kernels declare."""
     device, program = CuPyDevice(), Program("rows", "float32")
     for _ in range(2):
         device.launch(program, "silu", (3, 1), 256, 5, 0.5, None, np.int64(7), True)
@@ -159,7 +159,7 @@ def test_launches(cupy):
     assert [a.dtype.name for a in args] == ["int32", "float64", "uint64", "int64", "int32"]
 
 
-def test_settings_reach_cupy_s_own_products_and_are_set_back(cupy, monkeypatch):
+def test_settings_apply_to_cupy_s_own_products_and_are_restored(cupy, monkeypatch):
     monkeypatch.delenv("NPDIFF_TF32", raising=False)
     assert settings() == Settings("float32", "auto")
     with using(precision="tf32"):
@@ -171,7 +171,7 @@ def test_settings_reach_cupy_s_own_products_and_are_set_back(cupy, monkeypatch):
     assert cupy.kinds == {"float32": 1}
 
 
-def test_a_device_that_refuses_leaves_the_settings_as_they_were(cupy, monkeypatch):
+def test_settings_do_not_change_if_cupy_raises_an_error(cupy, monkeypatch):
     def refuse(kind, how):
         raise RuntimeError("no such products")
 
@@ -189,7 +189,7 @@ def test_settings_from_the_environment(cupy, monkeypatch):
     CuPyDevice()
     assert cupy.kinds == {"float32": 7}
     monkeypatch.setenv("NPDIFF_TF32", "yes")
-    with pytest.raises(InputError, match="NPDIFF_TF32 is 0 or 1, got 'yes'"):
+    with pytest.raises(InputError, match="NPDIFF_TF32 must be 0 or 1, got 'yes'"):
         settings()
     with pytest.raises(InputError, match="unknown precision 'fp8': choose one of float32"):
         Settings("fp8")
@@ -198,35 +198,46 @@ def test_settings_from_the_environment(cupy, monkeypatch):
 
 
 class OutOfMemoryError(MemoryError):
-    """As CuPy has it."""
+    """An error with the name of CuPy's."""
 
 
-def test_no_memory_is_said_with_what_to_do(cupy):
+def test_out_of_memory_names_the_task_the_free_memory_and_a_remedy(cupy):
     with (
         pytest.raises(DeviceMemoryError) as caught,
-        memory_errors("a training step of 512 images", "a smaller batch (--batch 256)"),
+        explain_memory_errors(
+            "cupy", "a training step of 512 images", "a smaller batch (--batch 256)"
+        ),
     ):
         raise OutOfMemoryError("Out of memory allocating 9,000 bytes (allocated so far: 1 bytes).")
-    said = str(caught.value)
+    message = str(caught.value)
     for part in ("step of 512 images", "9,000 bytes", "3.0 of 140.0 GiB", "try a smaller batch"):
-        assert part in said
+        assert part in message
     assert isinstance(caught.value, InputError)
-    assert cupy.freed  # what was in stock was given back
+    assert cupy.freed  # CuPy's unused memory was released
 
 
-def test_a_gpu_that_does_not_say_what_is_free(cupy, monkeypatch):
+def test_out_of_memory_is_explained_if_free_memory_is_unknown(cupy, monkeypatch):
     def fail():
         raise RuntimeError
 
     monkeypatch.setattr(sys.modules["cupy"].cuda.runtime, "memGetInfo", fail)
-    with pytest.raises(DeviceMemoryError, match="during this"), memory_errors("this", "that"):
+    with (
+        pytest.raises(DeviceMemoryError, match="during this"),
+        explain_memory_errors("cupy", "this", "that"),
+    ):
         raise OutOfMemoryError
 
 
-def test_other_errors_pass():
-    with pytest.raises(MemoryError, match="the host's"), memory_errors("this", "that"):
+def test_memory_errors_of_the_host_and_of_the_gpu_are_distinguished():
+    with (
+        pytest.raises(HostMemoryError, match="the host's"),
+        explain_memory_errors("cupy", "this", "that"),
+    ):
         raise MemoryError("the host's")
-    with pytest.raises(KeyError), memory_errors("this", "that"):
+    with pytest.raises(KeyError), explain_memory_errors("cupy", "this", "that"):
         raise KeyError
-    with pytest.raises(DeviceMemoryError, match="during this"), memory_errors("this", "that"):
+    with (
+        pytest.raises(DeviceMemoryError, match="during this"),
+        explain_memory_errors("cupy", "this", "that"),
+    ):
         raise OutOfMemoryError

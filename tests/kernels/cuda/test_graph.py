@@ -1,4 +1,4 @@
-"""A captured step is the step: warm-ups, recording, launches, and what happens when it fails."""
+"""A captured step equals the step: warm-ups, recording, launches, and failures."""
 
 from contextlib import contextmanager
 
@@ -7,10 +7,10 @@ import pytest
 
 from npdiff.acceleration import prepacked
 from npdiff.errors import InputError
-from npdiff.kernels.adamw import Vectors
 from npdiff.kernels.cuda import adamw, noise
 from npdiff.kernels.cuda import device as device_module
 from npdiff.kernels.cuda.graph import Captured
+from npdiff.kernels.vectors import Vectors
 from npdiff.verify import strict
 
 
@@ -93,7 +93,7 @@ SIZE, STEPS = 50, 6
 
 
 def run(cuda, emulator, monkeypatch, f_fails=None):
-    """Some steps of AdamW along keyed noise, captured; what each returned, and the last state."""
+    """Captured steps of AdamW with keyed noise; the result of each, and the last state."""
     xp, calls = strict.xp, []
     monkeypatch.setitem(device_module.DEVICES, "npdiff", lambda: cuda or emulator)
     state = Vectors(*(xp.asarray(np.linspace(0.5, 1.5, SIZE)) for _ in range(4)))
@@ -101,7 +101,7 @@ def run(cuda, emulator, monkeypatch, f_fails=None):
     samples = xp.zeros(1, dtype=np.uint64)
     inputs = {
         "step": xp.zeros((), dtype=np.uint32),
-        "numbers": xp.zeros(4, dtype=np.float64),
+        "scalars": xp.zeros(4, dtype=np.float64),
     }
 
     def f():
@@ -111,14 +111,14 @@ def run(cuda, emulator, monkeypatch, f_fails=None):
             raise f_fails
         adamw.launch(
             device_module.device_of(gradient), state, gradient.reshape(-1), state,
-            inputs["numbers"], one, decayed=20, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.1,
+            inputs["scalars"], one, decayed=20, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.1,
         )  # fmt: skip
         return state.model
 
     step, returned = Captured(f, inputs, cuda=cuda), []
     for n in range(1, STEPS + 1):
-        numbers = adamw.numbers(n, learning_rate=0.1 / n, betas=(0.9, 0.99), average_decay=0.5)
-        returned.append(step(step=np.uint32(n), numbers=numbers).get())
+        scalars = adamw.step_scalars(n, learning_rate=0.1 / n, betas=(0.9, 0.99), average_decay=0.5)
+        returned.append(step(step=np.uint32(n), scalars=scalars).get())
     return step, returned, [a.get() for a in state], calls
 
 
@@ -127,8 +127,8 @@ def expected(emulator, monkeypatch):
     return run(None, emulator, monkeypatch)[1:3]
 
 
-def test_launches_of_a_graph_are_the_steps(emulator, monkeypatch, expected):
-    """Recording does nothing, and a launch reads the numbers of its own step."""
+def test_launches_of_a_graph_equal_the_steps(emulator, monkeypatch, expected):
+    """Recording does not run the step, and a launch reads the scalars of its step."""
     cuda = Recorder(emulator)
     step, returned, state, calls = run(cuda, emulator, monkeypatch)
     assert step.captured
@@ -143,7 +143,7 @@ def test_launches_of_a_graph_are_the_steps(emulator, monkeypatch, expected):
 
 
 @pytest.mark.parametrize("refuses", ["begin", "end", "f", "f and end"])
-def test_where_a_gpu_refuses_steps_run_one_by_one(emulator, monkeypatch, expected, refuses):
+def test_if_a_gpu_refuses_the_capture_steps_run_normally(emulator, monkeypatch, expected, refuses):
     cuda = Recorder(emulator, refuses.removeprefix("f and "))
     fails = RuntimeError("not while recording") if refuses.startswith("f") else None
     with pytest.warns(RuntimeWarning, match="could not be captured as a CUDA graph") as warned:
@@ -155,14 +155,14 @@ def test_where_a_gpu_refuses_steps_run_one_by_one(emulator, monkeypatch, expecte
     assert "launch" not in cuda.events
 
 
-def test_an_interrupt_ends_the_recording_and_goes_on(emulator, monkeypatch):
+def test_an_interrupt_ends_the_recording_and_is_raised(emulator, monkeypatch):
     cuda = Recorder(emulator)
     with pytest.raises(KeyboardInterrupt):
         run(cuda, emulator, monkeypatch, KeyboardInterrupt())
     assert cuda.recorded is None
 
 
-def test_on_the_host_there_is_nothing_to_capture():
+def test_on_the_host_every_call_runs_normally():
     x = np.zeros(2)
     step = Captured(lambda: x + 1.0, {"x": x})
     for k in range(5):
@@ -170,8 +170,8 @@ def test_on_the_host_there_is_nothing_to_capture():
     assert not step.captured
 
 
-def test_weights_are_prepared_anew_in_every_call():
-    """What was prepared before the recording would be stale, or gone, when the graph runs."""
+def test_weights_are_converted_in_every_call():
+    """Weights converted before the recording would be outdated, or freed, when the graph runs."""
     w, made = np.ones(1), []
 
     def f():
@@ -184,11 +184,11 @@ def test_weights_are_prepared_anew_in_every_call():
     assert len(made) == 2
 
 
-def test_what_does_not_fit_is_said():
+def test_inputs_of_the_wrong_shape_or_name_are_refused():
     step = Captured(lambda: None, {"x": np.zeros(2), "t": np.zeros(())})
     with pytest.raises(InputError, match=r"shape \(2,\), got \(3,\)"):
         step(x=np.zeros(3))
     with pytest.raises(InputError, match="no input 'y': this step has x, t"):
         step(y=1.0)
-    with pytest.raises(InputError, match="at least once"):
+    with pytest.raises(InputError, match="warm_ups must be 1 or more, got 0"):
         Captured(lambda: None, {"x": np.zeros(2)}, warm_ups=0)

@@ -1,4 +1,4 @@
-"""Every kernel for a GPU is its definition, value and pullback: run here by the emulator."""
+"""Every GPU kernel equals its definition, value and pullback, on the emulator."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from npdiff.kernels.cuda.settings import CONVOLUTIONS, using
 from npdiff.random import Key
 from npdiff.verify import strict
 
-#: Errors relative to the largest number: of sums of a few thousand in float32 and float64.
+#: Errors relative to the largest element: of sums of a few thousand terms in float32 and float64.
 BOUND = {np.float32: 3e-6, np.float64: 1e-13}
 #: F(4x4) in float32 loses a digit and a half more.
 WINOGRAD = {np.float32: 3e-5, np.float64: 2e-13}
@@ -31,7 +31,7 @@ def on_device(values):
     return placed
 
 
-def hold(kernel, definition, args, bound, **options):
+def compare(kernel, definition, args, bound, **options):
     """Hold a kernel to its definition in float64; the pullback twice."""
     exact = [None if a is None else a.astype(np.float64) for a in args]
     with definitions_only():
@@ -68,49 +68,49 @@ def hold(kernel, definition, args, bound, **options):
         ((1, 300, 5), 5),  # every channel for itself, many rows
     ],
 )
-def test_group_norm(emulator, kernel, shape, groups, dtype):
+def test_group_norm_equals_the_definition(emulator, kernel, shape, groups, dtype):
     C = shape[-1]
     args = [normal(*shape, dtype=dtype), normal(C, seed=1, dtype=dtype)]
     args.append(normal(C, seed=2, dtype=dtype))
-    hold(kernel("group_norm"), ops.group_norm, args, BOUND[dtype], groups=groups)
+    compare(kernel("group_norm"), ops.group_norm, args, BOUND[dtype], groups=groups)
     assert emulator.log == ["norm_silu", "norm_silu_pullback", "norm_silu_pullback"]
 
 
 @pytest.mark.parametrize("mean", [1e3, 3e4])
-def test_a_large_mean_costs_the_statistics_no_digits(emulator, kernel, mean):
-    """E[x^2] - E[x]^2 in float32 would have no digit left: 3e4 squared is 2^30."""
+def test_statistics_lose_no_digits_to_a_large_mean(emulator, kernel, mean):
+    """E[x^2] - E[x]^2 in float32 would lose all digits: 3e4 squared is 2^30."""
     x = normal(2, 16, 16, 8, mean=mean, dtype=np.float32)
     one, zero = np.ones(8, np.float32), np.zeros(8, np.float32)
     y, _ = kernel("group_norm")(*on_device([x, one, zero]), groups=2)
     exact = x.astype(np.float64).reshape(2, 256, 2, 4)
     rest = exact - exact.mean(axis=(1, 3), keepdims=True)
     expected = rest / np.sqrt((rest**2).mean(axis=(1, 3), keepdims=True) + 1e-5)
-    # The numbers themselves are given to half a unit in their last place.
+    # The inputs themselves are rounded to half a unit in the last place.
     assert np.abs(y.get() - expected.reshape(x.shape)).max() < 2 * np.spacing(np.float32(mean))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(1,), (3, 5), (2, 300), (513,)])
-def test_silu(emulator, kernel, shape, dtype):
-    hold(kernel("silu"), ops.silu, [20.0 * normal(*shape, dtype=dtype)], BOUND[dtype])
+def test_silu_equals_the_definition(emulator, kernel, shape, dtype):
+    compare(kernel("silu"), ops.silu, [20.0 * normal(*shape, dtype=dtype)], BOUND[dtype])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (7, 64), (2, 3, 300), (300, 3)])
-def test_softmax(emulator, kernel, shape, dtype):
-    hold(kernel("softmax"), ops.softmax, [9.0 * normal(*shape, dtype=dtype)], BOUND[dtype])
+def test_softmax_equals_the_definition(emulator, kernel, shape, dtype):
+    compare(kernel("softmax"), ops.softmax, [9.0 * normal(*shape, dtype=dtype)], BOUND[dtype])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("L", "M", "heads"), [(5, 5, 2), (4, 70, 1), (1, 1, 4)])
-def test_attention(emulator, kernel, L, M, heads, dtype):
+def test_attention_equals_the_definition(emulator, kernel, L, M, heads, dtype):
     shapes = [(2, L, 8), (2, M, 8), (2, M, 8)]
     args = [2.0 * normal(*shape, seed=i, dtype=dtype) for i, shape in enumerate(shapes)]
-    hold(kernel("attention"), ops.attention, args, BOUND[dtype], heads=heads)
+    compare(kernel("attention"), ops.attention, args, BOUND[dtype], heads=heads)
     assert emulator.log.count("softmax") == 3
 
 
-def test_attention_that_is_masked_or_long_is_left_to_the_definition(emulator, kernel, monkeypatch):
+def test_attention_with_a_mask_or_many_scores_uses_the_definition(emulator, kernel, monkeypatch):
     q, k, v = on_device([normal(2, 4, 8), normal(2, 4, 8), normal(2, 4, 8)])
     (mask,) = on_device([np.ones((2, 4), bool)])
     attention = kernel("attention")
@@ -118,7 +118,7 @@ def test_attention_that_is_masked_or_long_is_left_to_the_definition(emulator, ke
     assert attention(q, k, v, heads=2, mask=mask) is None
     assert attention(q, k, v, heads=3) is None
     assert attention(q, k[:, :3], v, heads=2) is None
-    monkeypatch.setattr("npdiff.kernels.cuda.attention.MOST", 2 * 2 * 4 * 4 - 1)
+    monkeypatch.setattr("npdiff.kernels.cuda.attention.MAX_SCORES", 2 * 2 * 4 * 4 - 1)
     assert attention(q, k, v, heads=2) is None
 
 
@@ -138,7 +138,7 @@ CONV_CASES = {
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("algorithm", ["winograd", "shifted"])
 @pytest.mark.parametrize("case", CONV_CASES)
-def test_conv(emulator, kernel, case, algorithm, dtype):
+def test_conv_equals_the_definition(emulator, kernel, case, algorithm, dtype):
     shape, taps, padding = CONV_CASES[case]
     F = 5
     args = [normal(*shape, dtype=dtype), normal(*taps, shape[-1], F, seed=1, dtype=dtype)]
@@ -148,8 +148,8 @@ def test_conv(emulator, kernel, case, algorithm, dtype):
         if algorithm == "winograd" and taps != (3, 3):
             assert kernel("conv")(*on_device(args), padding=padding) is None
             return
-        hold(kernel("conv"), ops.conv, args, bound, padding=padding)
-        hold(kernel("conv"), ops.conv, [*args[:2], None], bound, padding=padding)
+        compare(kernel("conv"), ops.conv, args, bound, padding=padding)
+        compare(kernel("conv"), ops.conv, [*args[:2], None], bound, padding=padding)
 
 
 @settings(max_examples=15)
@@ -157,7 +157,7 @@ def test_conv(emulator, kernel, case, algorithm, dtype):
     N=st.integers(1, 3), H=st.integers(1, 9), W=st.integers(1, 9), C=st.integers(1, 5),
     F=st.integers(1, 5), pads=st.tuples(*[st.integers(0, 2)] * 4),
 )  # fmt: skip
-def test_conv_of_any_size(compiled, N, H, W, C, F, pads):
+def test_conv_of_any_size_equals_the_definition(compiled, N, H, W, C, F, pads):
     from npdiff.kernels.cuda.conv import conv
     from npdiff.kernels.cuda.device import DEVICES
 
@@ -169,7 +169,7 @@ def test_conv_of_any_size(compiled, N, H, W, C, F, pads):
         patch.setitem(DEVICES, "npdiff", lambda: compiled)
         for algorithm in ("winograd", "shifted"):
             with using(convolution=algorithm):
-                hold(conv, ops.conv, args, 1e-12, padding=padding)
+                compare(conv, ops.conv, args, 1e-12, padding=padding)
 
 
 COMPOSITE_CASES = {
@@ -184,7 +184,7 @@ COMPOSITE_CASES = {
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("algorithm", ["winograd", "shifted"])
 @pytest.mark.parametrize("case", COMPOSITE_CASES)
-def test_norm_silu_conv(emulator, kernel, case, algorithm, dtype):
+def test_norm_silu_conv_equals_the_definition(emulator, kernel, case, algorithm, dtype):
     N, H, W, C, F = 2, 5, 6, 8, 4
     shapes = {
         "x": (N, H, W, C), "gamma": (C,), "beta": (C,), "w": (3, 3, C, F), "b": (F,),
@@ -197,10 +197,10 @@ def test_norm_silu_conv(emulator, kernel, case, algorithm, dtype):
     ]
     bound = (WINOGRAD if algorithm == "winograd" else BOUND)[dtype]
     with using(convolution=algorithm):
-        hold(kernel("norm_silu_conv"), ops.norm_silu_conv, args, bound, groups=4, eps=1e-5)
+        compare(kernel("norm_silu_conv"), ops.norm_silu_conv, args, bound, groups=4, eps=1e-5)
 
 
-def test_what_is_not_covered_is_left_to_the_definition(emulator, kernel):
+def test_arguments_that_no_kernel_covers_use_the_definition(emulator, kernel):
     x, w, b, c = on_device([normal(2, 6, 6, 16), normal(3, 3, 16, 16), normal(16), normal(16)])
     narrow, pixel = on_device([normal(3, 3, 2, 16), normal(1, 1, 16, 4)])
     half, integers = on_device([normal(2, 4).astype(np.float16), np.arange(4)])
@@ -210,7 +210,7 @@ def test_what_is_not_covered_is_left_to_the_definition(emulator, kernel):
     assert conv(x, w, b) is not None
     assert conv(x, w, b, stride=2) is None
     assert conv(x, pixel) is None
-    assert conv(x, narrow) is None  # the definition says what is wrong
+    assert conv(x, narrow) is None  # the definition raises the error
     assert conv(x[..., :2], narrow) is None  # gathered into one product
     assert conv(empty, w) is None
     assert conv(line, w) is None
@@ -235,8 +235,8 @@ def test_what_is_not_covered_is_left_to_the_definition(emulator, kernel):
 
 
 @pytest.mark.parametrize("algorithm", CONVOLUTIONS)
-def test_definitions_take_the_kernels(emulator, algorithm):
-    """The decorated definition hands over, and the setting decides how."""
+def test_definitions_call_the_kernels(emulator, algorithm):
+    """With the convolution algorithm of the settings."""
     x, w = on_device([normal(2, 6, 6, 16), normal(3, 3, 16, 16)])
     with using(convolution=algorithm):
         ops.conv(x, w)
@@ -249,8 +249,8 @@ def test_definitions_take_the_kernels(emulator, algorithm):
     assert not emulator.log
 
 
-def test_views_are_as_good_as_arrays(emulator, kernel):
-    """Arguments whose numbers do not lie as a kernel reads them."""
+def test_arguments_may_be_views(emulator, kernel):
+    """That are not C-contiguous."""
     shapes = {"x": (2, 6, 5, 16), "gamma": (16,), "beta": (16,), "w": (3, 3, 16, 4), "b": (4,)}
     shapes |= {"scale": (2, 16), "offset": (2, 16), "shift": (2, 4), "residual": (2, 6, 5, 4)}
     args = [normal(*shape, seed=i) for i, shape in enumerate(shapes.values())]
@@ -268,7 +268,7 @@ def test_views_are_as_good_as_arrays(emulator, kernel):
             np.testing.assert_allclose(a.get(), b, atol=1e-11)
 
 
-def test_weights_are_prepared_once(emulator, kernel):
+def test_frozen_weights_are_converted_once(emulator, kernel):
     x, w = on_device([normal(2, 6, 6, 16), normal(3, 3, 16, 16)])
     with frozen_weights():
         kernel("conv")(x, w)
@@ -277,8 +277,8 @@ def test_weights_are_prepared_once(emulator, kernel):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_guards_and_the_barriers_would_tell(emulator, dtype, tmp_path):
-    """The emulator itself: a kernel that writes outside, and one whose threads part."""
+def test_the_emulator_detects_wrong_writes_and_barriers(emulator, dtype, tmp_path):
+    """A kernel that writes outside its array, and one whose threads do not all reach a barrier."""
     from dataclasses import replace
 
     from npdiff.kernels.cuda.program import Program
@@ -295,5 +295,5 @@ def test_the_guards_and_the_barriers_would_tell(emulator, dtype, tmp_path):
     x = strict.xp.zeros(8, dtype=dtype)
     with pytest.raises(AssertionError, match="writes outside"):
         emulator.launch(program, "outside", (1, 1), 4, x, 5)
-    with pytest.raises(AssertionError, match="part at a barrier"):
+    with pytest.raises(AssertionError, match="not all threads"):
         emulator.launch(program, "part", (1, 1), 4, x, 5)

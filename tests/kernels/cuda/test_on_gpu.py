@@ -1,6 +1,6 @@
-"""The kernels where they belong: on CuPy where there is a GPU, and the same bodies on the emulator.
+"""The kernels on a GPU through CuPy, and the same tests on the emulator.
 
-`pytest -m gpu tests/kernels/cuda` is the first thing to run on a machine that has one.
+On a machine with a GPU run `pytest -m gpu tests/kernels/cuda` first.
 """
 
 import numpy as np
@@ -11,9 +11,10 @@ from npdiff.acceleration import definitions_only
 from npdiff.bench.networks import NETWORKS, Network, workload
 from npdiff.kernels import adamw as host
 from npdiff.kernels.cuda import adamw, noise
-from npdiff.kernels.cuda.memory import DeviceMemoryError, memory_errors
 from npdiff.kernels.cuda.settings import using
+from npdiff.kernels.vectors import Vectors
 from npdiff.random import Key
+from npdiff.runtime.memory import DeviceMemoryError, explain_memory_errors
 from npdiff.verify import strict
 
 BOUND = {"float64": 1e-12, "float32": 5e-5, "tf32": 5e-3, "float16": 5e-3}
@@ -61,7 +62,7 @@ WAYS = [
 
 
 @pytest.mark.parametrize(("case", "algorithm", "precision"), WAYS)
-def test_functions(xp, case, algorithm, precision):
+def test_functions_equal_their_definitions(xp, case, algorithm, precision):
     shapes, options = CASES[case]
     definition = getattr(ops, case.split(",")[0])
     dtype = "float64" if precision == "float64" else "float32"
@@ -80,23 +81,23 @@ def test_functions(xp, case, algorithm, precision):
         near(a, b, BOUND[precision])
 
 
-def test_adamw(xp):
+def test_adamw_equals_the_host_s(xp):
     rng = np.random.default_rng(0)
-    old = host.Vectors(*(rng.standard_normal(1000).astype("f4") ** 2 for _ in range(4)))
+    old = Vectors(*(rng.standard_normal(1000).astype("f4") ** 2 for _ in range(4)))
     gradient, new = rng.standard_normal(1000).astype("f4"), old._replace()
     options = {
         "step": 3, "learning_rate": 2e-3, "betas": (0.9, 0.99), "weight_decay": 0.1,
         "decayed": 600, "average_decay": 0.98, "clip_factor": 0.5,
     }  # fmt: skip
-    new = host.Vectors(*(np.empty_like(a) for a in old))
+    new = Vectors(*(np.empty_like(a) for a in old))
     host.adamw(old, gradient, new, **options)
-    there = host.Vectors(*map(xp.asarray, old))
+    there = Vectors(*map(xp.asarray, old))
     assert adamw.adamw(there, xp.asarray(gradient), there, **options)
     for a, b in zip(there, new, strict=True):
         near(a, b, 1e-6)
 
 
-def test_noise(xp):
+def test_noise_equals_the_host_s(xp):
     key = Key(2**40 + 17, np.array([0, 5, 2**32 - 1]), 2**31 + 3, "train/noise")
     out, samples = xp.empty((3, 5, 3), dtype="float64"), xp.asarray(key.samples.astype("u8"))
     step = xp.asarray(np.uint32(key.step))
@@ -104,8 +105,8 @@ def test_noise(xp):
     near(out, key.normal((5, 3)), 1e-14)
 
 
-def test_a_captured_step_is_the_step(xp):
-    """Six steps, the last ones launches of a graph on a GPU, and six that are never captured."""
+def test_a_captured_step_equals_the_step(xp):
+    """Six steps, on a GPU the last ones are launches of a graph, and six without capture."""
     from benchmarks.gpu_tasks import Graphed
 
     tiny = Network("tiny", (8, 8, 1), {**NETWORKS["tiny"].model, "width": 16})
@@ -125,7 +126,7 @@ def test_a_captured_step_is_the_step(xp):
         near(a, b, 1e-4)  # atomic sums are in no order
 
 
-def test_a_network(xp):
+def test_a_network_equals_the_definitions(xp):
     rng = np.random.default_rng(0)
     network = tree.map(
         lambda a: a + 0.1 * rng.standard_normal(a.shape), nn.UNet.init(1, width=32, blocks=1)
@@ -142,7 +143,10 @@ def test_a_network(xp):
 
 
 @pytest.mark.gpu
-def test_no_memory():
+def test_out_of_memory_is_explained():
     cupy = backend.module("cupy")
-    with pytest.raises(DeviceMemoryError, match="free are"), memory_errors("this", "that"):
+    with (
+        pytest.raises(DeviceMemoryError, match="free are"),
+        explain_memory_errors("cupy", "this", "that"),
+    ):
         cupy.empty(2**50, dtype=cupy.uint8)

@@ -1,4 +1,4 @@
-"""TF32 and half precision: what they cost, held to what their rounding allows."""
+"""TF32 and half precision: errors within the bounds of their rounding."""
 
 import shutil
 import subprocess
@@ -28,8 +28,8 @@ def convolved(x, w, precision):
 
 @pytest.mark.parametrize("scale", [1.0, 1e-3, 300.0])
 @pytest.mark.parametrize("precision", ["tf32", "float16"])
-def test_an_error_of_a_convolution_is_that_of_its_factors(emulator, precision, scale):
-    """|y - y_exact| <= (2 u + u^2) sum |x| |w|, and the rounding of float32 sums beside it."""
+def test_the_error_of_a_convolution_is_that_of_rounded_factors(emulator, precision, scale):
+    """|y - y_exact| <= (2 u + u^2) sum |x| |w|, plus the rounding of float32 sums."""
     x, w = scale * normal(2, 7, 6, 24), normal(3, 3, 24, 8, seed=1) / 15
     y, _ = convolved(x, w, precision)
     with definitions_only():
@@ -45,8 +45,8 @@ def test_an_error_of_a_convolution_is_that_of_its_factors(emulator, precision, s
     }
 
 
-def test_half_precision_is_for_values_alone(emulator):
-    """Pullbacks are those of float32, of the arrays as they were given."""
+def test_half_precision_applies_only_to_values(emulator):
+    """Pullbacks are in float32, with the original arrays."""
     x, w, dy = normal(2, 5, 6, 16), normal(3, 3, 16, 8, seed=1), normal(2, 5, 6, 8, seed=2)
     with definitions_only():
         expected = ops.conv(x, w)[1](dy)
@@ -55,16 +55,16 @@ def test_half_precision_is_for_values_alone(emulator):
         assert np.abs(a.get() - b).max() <= 3e-6 * np.abs(b).max()
 
 
-def test_numbers_beyond_half_s_range_count_as_its_largest(emulator):
+def test_inputs_beyond_the_range_of_half_are_clipped(emulator):
     x, w = np.full((1, 3, 3, 16), 1e6, np.float32), np.zeros((3, 3, 16, 2), np.float32)
     w[1, 1, 0] = 1e6, -1e6
     y, _ = convolved(x, w, "float16")
     np.testing.assert_array_equal(y.get()[0, 1, 1], [65504.0**2, -(65504.0**2)])
-    x[0, 1, 1, 3] = np.nan  # what is no number is not made one
+    x[0, 1, 1, 3] = np.nan  # NaN stays NaN
     assert np.isnan(convolved(x, w, "float16")[0].get()[0, 1, 1]).all()
 
 
-def test_float64_stays_what_it_is(emulator):
+def test_float64_is_never_rounded(emulator):
     x, w = normal(2, 5, 6, 16).astype(np.float64), normal(3, 3, 16, 8).astype(np.float64)
     with using(convolution="shifted", precision="float16"):
         y, _ = conv(*map(strict.xp.asarray, (x, w)))
@@ -75,8 +75,8 @@ def test_float64_stays_what_it_is(emulator):
 
 @pytest.mark.parametrize(("precision", "bound"), [("float32", 3e-5), ("tf32", 3e-3),
                                                   ("float16", 3e-3)])  # fmt: skip
-def test_a_network_in_every_precision(emulator, precision, bound):
-    """The whole U-Net: rounding of the factors does not grow beyond a few units of it."""
+def test_the_error_of_a_network_in_every_precision(emulator, precision, bound):
+    """A whole U-Net amplifies the rounding of factors to a few units at most."""
     rng = np.random.default_rng(3)
     fresh = nn.UNet.init(1, width=16, blocks=1, heads=2)
     network = tree.map(lambda a: a + 0.05 * rng.standard_normal(a.shape).astype(np.float32), fresh)
@@ -101,8 +101,8 @@ PROGRAMS = [
 
 
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="no CUDA compiler")
-def test_cuda_s_compiler_takes_every_program(tmp_path):
-    """Where it is installed, which needs no GPU: code for one comes out, and nothing is spilled."""
+def test_cuda_s_compiler_accepts_every_program(tmp_path):
+    """If it is installed, which needs no GPU: it generates code and spills no register."""
     for i, program in enumerate(PROGRAMS):
         source = tmp_path / f"program{i}.cu"
         source.write_text(program.text())

@@ -1,4 +1,4 @@
-"""AdamW, keyed noise and whole steps on a device that does not exist, beside their definitions."""
+"""AdamW, keyed noise and whole steps on the emulator equal their definitions."""
 
 import math
 from itertools import pairwise
@@ -11,6 +11,7 @@ from npdiff.errors import InputError
 from npdiff.kernels import adamw as host
 from npdiff.kernels.cuda import adamw, noise
 from npdiff.kernels.cuda.steps import SamplingStep, TrainingStep
+from npdiff.kernels.vectors import Vectors
 from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.random import Key
 from npdiff.samplers import sample
@@ -30,7 +31,7 @@ def vectors(size, dtype, seed=0):
     rng = np.random.default_rng(seed)
     parts = [rng.standard_normal(size).astype(dtype) for _ in range(5)]
     parts[2] = parts[2] ** 2  # the second moments
-    return host.Vectors(*parts[:4]), parts[4]
+    return Vectors(*parts[:4]), parts[4]
 
 
 def placed(values):
@@ -39,9 +40,9 @@ def placed(values):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("clip_factor", [1.0, 0.3])
-def test_adamw_is_that_of_the_host_to_the_last_bit(emulator, dtype, clip_factor):
+def test_adamw_equals_the_host_s_bit_for_bit(emulator, dtype, clip_factor):
     old, gradient = vectors(1000, dtype)
-    new = host.Vectors(*(np.empty_like(a) for a in old))
+    new = Vectors(*(np.empty_like(a) for a in old))
     host.adamw(old, gradient, new, clip_factor=clip_factor, **OPTIONS)
     there, found = placed(old), placed(new)
     assert adamw.adamw(
@@ -52,11 +53,11 @@ def test_adamw_is_that_of_the_host_to_the_last_bit(emulator, dtype, clip_factor)
     assert emulator.log == ["adamw"]
 
 
-def test_adamw_in_place(emulator):
-    """The new state where the old one was, the new first moment where the gradient was."""
+def test_adamw_can_run_in_place(emulator):
+    """The new state overwrites the old one, the new first moment the gradient."""
     old, gradient = vectors(300, np.float32)
     options = {**OPTIONS, "decayed": 100, "clip_factor": 0.5}
-    new = host.Vectors(*(np.empty_like(a) for a in old))
+    new = Vectors(*(np.empty_like(a) for a in old))
     host.adamw(old, gradient, new, **options)
     there, g = placed(old), strict.xp.asarray(gradient)
     adamw.adamw(there, g, there._replace(first=g), **options)
@@ -64,7 +65,7 @@ def test_adamw_in_place(emulator):
         np.testing.assert_array_equal(a.get(), b)
 
 
-def test_adamw_leaves_the_host_to_the_host(emulator):
+def test_adamw_does_nothing_for_arrays_of_the_host(emulator):
     old, gradient = vectors(10, np.float32)
     assert not adamw.adamw(old, gradient, old, clip_factor=1.0, **OPTIONS)
     assert not emulator.log
@@ -72,8 +73,8 @@ def test_adamw_leaves_the_host_to_the_host(emulator):
 
 @pytest.mark.parametrize("shape", [(1,), (3, 5), (4, 4, 2), (7,)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_noise_on_the_device_is_the_host_s(emulator, shape, dtype):
-    """The same words of Philox; a logarithm and a cosine may differ in their last places."""
+def test_noise_on_the_device_equals_the_host_s(emulator, shape, dtype):
+    """Up to the rounding of logarithm and cosine."""
     key = Key(2**40 + 17, np.array([0, 5, 2**32 - 1]), 2**31 + 3, "train/noise")
     out = strict.xp.empty((3, *shape), dtype=dtype)
     samples, step = strict.xp.asarray(key.samples.astype(np.uint64)), np.uint32(key.step)
@@ -83,7 +84,7 @@ def test_noise_on_the_device_is_the_host_s(emulator, shape, dtype):
     assert np.abs(out.get() - expected).max() <= 4 * np.finfo(dtype).eps * np.abs(expected).max()
 
 
-def test_noise_on_the_host():
+def test_noise_for_arrays_of_the_host_uses_the_definition():
     key = Key(3, np.array([4, 9]), 8, "noise")
     out = np.empty((2, 3), np.float32)
     samples, step = key.samples.astype(np.uint64), np.asarray(8, np.uint32)
@@ -101,7 +102,7 @@ def network(perturbed):
 
 
 def batch(step):
-    """What a step is told: data, labels, and what schedule and row say of its times."""
+    """The inputs of a step: data, labels, and coefficients for its timesteps."""
     rng, schedule = np.random.default_rng(step), SCHEDULES["cosine"]()
     t = rng.integers(1, 1000, SHAPE[0]).astype(float)
     a, b = PARAMETERIZATIONS["v"].coefficients(schedule, t)[:2]
@@ -114,7 +115,7 @@ def batch(step):
 
 def by_definition(model, steps, limit):
     """The same training by maps over trees: losses, norms, weights, average."""
-    moments, average, numbers = optimizer.Moments.zero(model), model, []
+    moments, average, results = optimizer.Moments.zero(model), model, []
     for step in steps:
         now = batch(step)
         column = {k: now[k][:, None, None, None] for k in ("alpha", "sigma", "a", "b")}
@@ -130,14 +131,14 @@ def by_definition(model, steps, limit):
             step=step, learning_rate=1e-3, weight_decay=0.1,
         )  # fmt: skip
         average = optimizer.ema(average, model, 0.9)
-        numbers.append((float(loss), norm))
-    return numbers, model, average
+        results.append((float(loss), norm))
+    return results, model, average
 
 
 def training_step(network, limit, cuda=None):
     xp, layout = strict.xp, Layout(network)
     flat = [xp.zeros(layout.size, dtype=np.float64) for _ in range(5)]
-    state, total = host.Vectors(*flat[:4]), flat[4]
+    state, total = Vectors(*flat[:4]), flat[4]
     model, gradient, average = (layout.views(a, network) for a in (flat[0], total, flat[3]))
     for tree_there in (model, average):
         for place, leaf in zip(tree.leaves(tree_there), tree.leaves(network), strict=True):
@@ -150,24 +151,24 @@ def training_step(network, limit, cuda=None):
 
 
 @pytest.mark.parametrize("limit", [0.01, 1e9])
-def test_a_step_of_training(emulator, network, limit):
-    """Three steps are those of the definitions, and nothing goes home or comes from there."""
-    numbers, model, average = by_definition(network, (1, 2, 3), limit)
+def test_a_training_step_equals_the_definitions(emulator, network, limit):
+    """Three steps; only inputs are copied to the device, and nothing back."""
+    results, model, average = by_definition(network, (1, 2, 3), limit)
     step, model_there, average_there = training_step(network, limit)
-    for n, expected in enumerate(numbers, 1):
+    for n, expected in enumerate(results, 1):
         inputs = batch(n)
         with strict.transfers() as moves:
             found = step(n, learning_rate=1e-3, average_decay=0.9, **inputs)
         assert not moves.to_host
-        assert len(moves.to_device) == len(inputs) + 2  # the inputs, and nothing else
+        assert len(moves.to_device) == len(inputs) + 2  # only the inputs
         np.testing.assert_allclose([float(a.get()) for a in found], expected, rtol=1e-9)
     for found, expected in ((model_there, model), (average_there, average)):
         for a, b in zip(tree.leaves(found), tree.leaves(expected), strict=True):
             np.testing.assert_allclose(a.get(), b, rtol=0, atol=1e-7)  # Adam divides roundings
 
 
-def test_a_step_of_training_is_for_a_device(network):
-    with pytest.raises(InputError, match="arrays of a GPU"):
+def test_a_training_step_needs_arrays_on_a_gpu(network):
+    with pytest.raises(InputError, match="arrays on a GPU"):
         training_step(network, math.inf)
 
 
@@ -183,8 +184,8 @@ def coefficients(schedule, parameterization, t, s):
 
 @pytest.mark.parametrize("guidance", [None, 3.0])
 @pytest.mark.parametrize("parameterization", ["v", "eps"])
-def test_a_step_of_sampling(emulator, network, parameterization, guidance):
-    """Steps of DDIM are the sampler's, guided and clipped."""
+def test_a_sampling_step_equals_ddim(emulator, network, parameterization, guidance):
+    """The sampler's steps, guided and clipped."""
     from npdiff.denoiser import Denoiser, clip_x0, inference_network
     from npdiff.guidance import classifier_free
 

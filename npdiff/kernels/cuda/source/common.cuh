@@ -1,14 +1,14 @@
-// What all kernels share. REAL is the type of the numbers, float or double; THREADS is the largest
-// block. Kernels use nothing but blocks, threads, shared memory and __syncthreads(), which every
-// thread of a block reaches: so the same text also compiles as plain C++, where tests run it.
+// Functions for all kernels. REAL is the type of array elements, float or double; THREADS is the
+// size of the largest block. Kernels use only blocks, threads, shared memory and __syncthreads(),
+// which every thread of a block reaches: so the same source also compiles as plain C++ for tests.
 
-// The sigmoid linear unit of z, as ops.silu has it: v (1 + tanh v), v = z / 2.
+// SiLU of z, computed as in ops.silu: v (1 + tanh v), v = z / 2.
 __device__ inline REAL silu_of(REAL z) {
     const REAL v = z * REAL(0.5);
     return v * (REAL(1) + tanh(v));
 }
 
-// And its derivative: (1 + tanh v) (1 + v (1 - tanh v)) / 2.
+// The derivative of SiLU: (1 + tanh v) (1 + v (1 - tanh v)) / 2.
 __device__ inline REAL silu_slope(REAL z) {
     const REAL v = z * REAL(0.5), t = tanh(v);
     return REAL(0.5) * (REAL(1) + t) * (REAL(1) + v * (REAL(1) - t));

@@ -1,6 +1,6 @@
-// SiLU of every number, and softmax of every row (count, L), with their pullbacks.
+// SiLU of every element, and softmax of every row of (count, L), with their pullbacks.
 //
-// Softmax: a block is as many rows as fit it, `lanes` threads a row, a power of two.
+// Softmax: a block processes as many rows as fit, with `lanes` threads per row, a power of two.
 
 extern "C" __global__ void silu(const REAL* x, REAL* y, long long size) {
     const long long i = thread_index();
@@ -12,11 +12,11 @@ extern "C" __global__ void silu_pullback(const REAL* x, const REAL* dy, REAL* dx
     if (i < size) dx[i] = dy[i] * silu_slope(x[i]);
 }
 
-// Every thread of a row gets the sum, or the largest, of what the row's threads bring.
+// Returns to every thread of a row the sum, or the maximum, of v over the threads of the row.
 __device__ inline REAL over_row(REAL v, int lanes, bool largest) {
     __shared__ REAL parts[THREADS];
     const int t = threadIdx.x, lane = t % lanes;
-    __syncthreads();  // the last answer has been read by all
+    __syncthreads();  // all threads have read the previous result
     parts[t] = v;
     __syncthreads();
     for (int half = lanes / 2; half > 0; half /= 2) {
@@ -32,7 +32,7 @@ __device__ inline REAL over_row(REAL v, int lanes, bool largest) {
 extern "C" __global__ void softmax(const REAL* x, REAL* p, long long count, int L, int lanes) {
     const int lane = threadIdx.x % lanes;
     const long long row = (long long)blockIdx.x * (blockDim.x / lanes) + threadIdx.x / lanes;
-    const int end = row < count ? L : 0;  // threads beyond the last row have nothing, and wait along
+    const int end = row < count ? L : 0;  // threads beyond the last row only synchronize
     const long long first = row * L;
     REAL top = row < count ? x[first] : REAL(0), total = 0;
     for (int i = lane; i < end; i += lanes) top = x[first + i] > top ? x[first + i] : top;

@@ -1,30 +1,30 @@
-// What a step of training does to flat buffers: AdamW, clipping and the moving average in one pass;
-// and the noise, drawn where it is used.
+// For a training step on flat arrays: clipping, AdamW and the moving average in one pass; and the
+// noise.
 //
-// `numbers` are on the device, so that a graph that was captured once serves every step: learning
-// rate, 1 - beta_1^n, 1 - beta_2^n, decay of the average; `shortening` is the factor of the gradient.
-// An array of the new state may be that of the old in its place, and m_new may be the gradient.
+// `scalars` are on the device, so that one captured graph is valid for every step: learning rate,
+// 1 - beta_1^n, 1 - beta_2^n, decay of the average; `clip_factor` is the factor of the gradient.
+// New arrays may be the old ones, and m_new may be the gradient.
 
 extern "C" __global__ void adamw(const REAL* theta, const REAL* m, const REAL* v,
                                  const REAL* average, const REAL* gradient, REAL* theta_new,
                                  REAL* m_new, REAL* v_new, REAL* average_new,
-                                 const double* numbers, const double* shortening, long long size,
+                                 const double* scalars, const double* clip_factor, long long size,
                                  long long decayed, double beta_1, double beta_2, double eps,
                                  double weight_decay) {
     const long long i = thread_index();
     if (i >= size) return;
-    const double rate = numbers[0], decay = numbers[3];
+    const double rate = scalars[0], decay = scalars[3];
     const REAL kept = i < decayed ? REAL(1.0 - rate * weight_decay) : REAL(1);
-    const REAL g = gradient[i] * REAL(*shortening);
+    const REAL g = gradient[i] * REAL(*clip_factor);
     const REAL first = m[i] * REAL(beta_1) + g * REAL(1.0 - beta_1);
     const REAL second = v[i] * REAL(beta_2) + g * g * REAL(1.0 - beta_2);
-    const REAL scale = sqrt(second / REAL(numbers[2])) + REAL(eps);
-    const REAL moved = theta[i] * kept - first / scale * REAL(rate / numbers[1]);
+    const REAL scale = sqrt(second / REAL(scalars[2])) + REAL(eps);
+    const REAL moved = theta[i] * kept - first / scale * REAL(rate / scalars[1]);
     m_new[i] = first, v_new[i] = second, theta_new[i] = moved;
     average_new[i] = average[i] * REAL(decay) + moved * REAL(1.0 - decay);
 }
 
-// Four words of Philox 4x32-10, as npdiff.random has it.
+// Four words of Philox 4x32-10, equal to those of npdiff.random.
 __device__ inline void philox(unsigned int c[4], unsigned int k0, unsigned int k1) {
     for (int round = 0; round < 10; ++round) {
         const unsigned long long p0 = (unsigned long long)c[0] * 0xD2511F53u;
@@ -36,7 +36,7 @@ __device__ inline void philox(unsigned int c[4], unsigned int k0, unsigned int k
     }
 }
 
-// Uniform number `element` of a row of keyed draws, in (0, 1), in double precision.
+// Element `element` of the uniform draws of one sample, in (0, 1), in double precision.
 __device__ inline double keyed_uniform(unsigned int element, unsigned int sample, unsigned int step,
                                        unsigned int stream, unsigned long long seed) {
     unsigned int c[4] = {element / 4, sample, step, stream};
@@ -44,7 +44,7 @@ __device__ inline double keyed_uniform(unsigned int element, unsigned int sample
     return ((double)c[element % 4] + 0.5) * (1.0 / 4294967296.0);
 }
 
-// z (N, count) of Key(seed, samples, step, stream).normal((count,)), the step read on the device.
+// z (N, count) = Key(seed, samples, step, stream).normal((count,)), with step on the device.
 extern "C" __global__ void keyed_normal(REAL* z, const unsigned long long* samples,
                                         const unsigned int* step, int N, int count,
                                         unsigned int stream, unsigned long long seed) {

@@ -1,12 +1,12 @@
-// The transforms of a convolution by Winograd's F(OUT, 3) in two dimensions, around one product of
-// matrices for each of IN x IN points, IN = OUT + 2. The matrices BT (IN, IN), AT (OUT, IN)
-// and G (IN, 3) stand before this text as the macros BT_ROWS, AT_ROWS and G_ROWS: local constants
-// in unrolled loops, so that multiplications by 0 and 1 vanish when it is compiled.
+// The transforms of Winograd's convolution F(OUT, 3) in two dimensions, before and after one matrix
+// product for each of IN x IN points, IN = OUT + 2. The matrices BT (IN, IN), AT (OUT, IN) and
+// G (IN, 3) are defined above as macros BT_ROWS, AT_ROWS and G_ROWS: local constants in unrolled
+// loops, so that the compiler removes multiplications by 0 and 1.
 //
-// One thread, one tile and one channel; neighbors in a warp are neighboring channels.
+// One thread per tile and channel; neighbors in a warp are neighboring channels.
 
 struct Tile {
-    long long index, tiles;  // of the tile, and how many there are
+    long long index, tiles;  // index of the tile, number of tiles
     int n, h, w, c;          // sample, first row and column of its outputs, channel
     bool active;
 
@@ -58,8 +58,8 @@ extern "C" __global__ void winograd_input(const REAL* x, REAL* V, int N, int H, 
         }
 }
 
-// y (N, H, W, C): AT m A of the products (IN * IN, tiles, C), plus bias, shift[n] and residual,
-// each where there is one.
+// y (N, H, W, C): AT m A of the products (IN * IN, tiles, C), plus bias, shift[n] and residual.
+// Each of the last three may be a null pointer.
 extern "C" __global__ void winograd_output(const REAL* products, const REAL* bias,
                                            const REAL* shift, const REAL* residual, REAL* y, int N,
                                            int H, int W, int C, int down, int across) {
@@ -131,19 +131,19 @@ extern "C" __global__ void winograd_output_adjoint(const REAL* dy, REAL* product
         }
 }
 
-// U (IN * IN, C, F): G g GT of the taps w (3, 3, C, F); with `turned`, (IN * IN, F, C) of the taps
-// turned by half a circle, from F channels to C.
-extern "C" __global__ void winograd_weights(const REAL* w, REAL* U, int C, int F, int turned) {
+// U (IN * IN, C, F): G g GT of the taps w (3, 3, C, F); with `reverse`, (IN * IN, F, C) of the taps
+// in reverse order along both axes, from F channels to C.
+extern "C" __global__ void winograd_weights(const REAL* w, REAL* U, int C, int F, int reverse) {
     const long long size = (long long)C * F, i = thread_index();
     if (i >= size) return;
     const REAL G[IN][3] = G_ROWS;
-    const long long from = turned ? i % C * F + i / C : i;
+    const long long from = reverse ? i % C * F + i / C : i;
     REAL rows[IN][3];  // G g
 #pragma unroll
     for (int b = 0; b < 3; ++b) {
         REAL g[3];
 #pragma unroll
-        for (int a = 0; a < 3; ++a) g[a] = w[(turned ? 8 - 3 * a - b : 3 * a + b) * size + from];
+        for (int a = 0; a < 3; ++a) g[a] = w[(reverse ? 8 - 3 * a - b : 3 * a + b) * size + from];
 #pragma unroll
         for (int p = 0; p < IN; ++p) rows[p][b] = G[p][0] * g[0] + G[p][1] * g[1] + G[p][2] * g[2];
     }
@@ -155,7 +155,7 @@ extern "C" __global__ void winograd_weights(const REAL* w, REAL* U, int C, int F
                 G[q][0] * rows[p][0] + G[q][1] * rows[p][1] + G[q][2] * rows[p][2];
 }
 
-// And its adjoint: dw (3, 3, C, F) = GT dU G.
+// The adjoint of winograd_weights: dw (3, 3, C, F) = GT dU G.
 extern "C" __global__ void winograd_weights_adjoint(const REAL* dU, REAL* dw, int C, int F) {
     const long long size = (long long)C * F, i = thread_index();
     if (i >= size) return;

@@ -1,4 +1,4 @@
-"""Tables that fit a terminal: wide cells are elided, and what finds no room is left out."""
+"""Tables that fit a terminal: wide cells are shortened, and columns without room are dropped."""
 
 import shutil
 import sys
@@ -15,10 +15,10 @@ class Column:
     Attributes
     ----------
     title : its heading
-    least : how narrow it may become; 0 if its cells are never shortened
-    drop : when it is left out for lack of room: 1 first, 2 next; 0 never
-    end : whether the end of a cell says more than its beginning
-    right : whether its cells stand at the right
+    least : its minimum width; 0 if its cells are never shortened
+    drop : the order in which columns are dropped for lack of room: 1 first, 2 next; 0 never
+    end : whether shortened cells keep their end rather than their beginning
+    right : whether its cells are right-aligned
     """
 
     title: str
@@ -29,20 +29,20 @@ class Column:
 
 
 def terminal_width() -> int:
-    """The columns of the terminal, or COLUMNS; 100 where there is neither."""
+    """The width of the terminal, or COLUMNS; 100 if neither is set."""
     return shutil.get_terminal_size((100, 24)).columns
 
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None) -> str:
-    """The lines of a table.
+    """A table as text.
 
     Parameters
     ----------
     columns : from left to right
-    rows : of cells, one for each column
-    width : the most characters of a line; None for as many as it takes
+    rows : rows of cells, one cell for each column
+    width : the maximum length of a line; None for no limit
     """
-    shown = list(range(len(columns)))
+    visible = list(range(len(columns)))
     widths = [
         max(len(column.title), *(len(row[k]) for row in rows)) if rows else len(column.title)
         for k, column in enumerate(columns)
@@ -51,20 +51,22 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int |
         for k in sorted(
             (k for k, c in enumerate(columns) if c.drop), key=lambda k: columns[k].drop
         ):
-            least = sum(_least(columns[j], widths[j]) for j in shown) + _BETWEEN * (len(shown) - 1)
+            least = sum(_least(columns[j], widths[j]) for j in visible) + _BETWEEN * (
+                len(visible) - 1
+            )
             if least > width:
-                shown.remove(k)
-        _squeeze(columns, widths, shown, width)
+                visible.remove(k)
+        _squeeze(columns, widths, visible, width)
     lines = [[column.title for column in columns], *rows]
     more = _ellipsis()
     return "\n".join(
-        (" " * _BETWEEN).join(_cell(line[k], widths[k], columns[k], more) for k in shown).rstrip()
+        (" " * _BETWEEN).join(_cell(line[k], widths[k], columns[k], more) for k in visible).rstrip()
         for line in lines
     )
 
 
 def _ellipsis() -> str:
-    """One character for what is left out, which the terminal can show."""
+    """The character for omitted text; the terminal must be able to print it."""
     try:
         "…".encode(sys.stdout.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
@@ -76,13 +78,13 @@ def _least(column: Column, width: int) -> int:
     return min(width, max(column.least, len(column.title))) if column.least else width
 
 
-def _squeeze(columns: Sequence[Column], widths: list[int], shown: list[int], width: int) -> None:
-    """Take what is too much from the widest of the columns that can give."""
-    while sum(widths[k] for k in shown) + _BETWEEN * (len(shown) - 1) > width:
-        giving = [k for k in shown if widths[k] > _least(columns[k], widths[k])]
-        if not giving:
+def _squeeze(columns: Sequence[Column], widths: list[int], visible: list[int], width: int) -> None:
+    """Reduce the widest shrinkable column until the table fits."""
+    while sum(widths[k] for k in visible) + _BETWEEN * (len(visible) - 1) > width:
+        shrinkable = [k for k in visible if widths[k] > _least(columns[k], widths[k])]
+        if not shrinkable:
             return
-        widths[max(giving, key=lambda k: widths[k])] -= 1
+        widths[max(shrinkable, key=lambda k: widths[k])] -= 1
 
 
 def _cell(text: str, width: int, column: Column, more: str) -> str:

@@ -10,13 +10,17 @@ from hypothesis import strategies as st
 from npdiff import ops
 from npdiff.acceleration import definitions_only
 from npdiff.kernels import workspace
-from npdiff.kernels.few import FewIn, FewOut, few
+from npdiff.kernels.few_channels import (
+    FewInputChannels,
+    FewOutputChannels,
+    few_channel_algorithm,
+)
 from npdiff.kernels.patches import Patches
 
 EPS = np.finfo(np.float32).eps
 ONE = ((1, 1), (1, 1))
 
-both = pytest.mark.parametrize("kind", [FewIn, FewOut])
+both = pytest.mark.parametrize("kind", [FewInputChannels, FewOutputChannels])
 
 
 @st.composite
@@ -41,7 +45,7 @@ def of(kind, x, w, pads):
 
 
 def by_blocks(algorithm, x, w, dy, bias=None, residual=None):
-    """y, dx and dw in blocks as the driver makes them, of arrays nobody may write to."""
+    """y, dx and dw block by block as in ``conv``, of read-only arrays."""
     for a in (x, w, dy):
         a.flags.writeable = False
     forward, backward = algorithm.forward_weights(w), algorithm.backward_weights(w)
@@ -65,7 +69,7 @@ def defined(x, w, dy, pads):
 
 @both
 @given(convolutions())
-def test_the_definition(kind, case) -> None:
+def test_it_equals_the_definition(kind, case) -> None:
     """In float64 to 1e-12."""
     x, w, dy, pads = case
     results = by_blocks(of(kind, x, w, pads), x, w, dy)
@@ -75,9 +79,9 @@ def test_the_definition(kind, case) -> None:
 
 @both
 @given(convolutions())
-def test_single_precision(kind, case) -> None:
-    """A sum of n products is off by at most n eps times the sum of their magnitudes, in whatever
-    order it is made; that sum is the same function of the magnitudes."""
+def test_single_precision_errors_are_bounded(kind, case) -> None:
+    """A sum of n products in any order has an error of at most n eps times the sum of their
+    magnitudes, which is the same function of the magnitudes."""
     *arrays, pads = case
     x, w, dy = single = [a.astype(np.float32) for a in arrays]
     wide = [a.astype(np.float64) for a in single]
@@ -91,9 +95,9 @@ def test_single_precision(kind, case) -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("C", "F"), [(1, 32), (3, 64), (12, 64), (32, 1), (64, 3), (64, 12)])
-def test_the_ends_of_a_network(normals, dtype, C, F) -> None:
+def test_first_and_last_convolution_of_a_network(normals, dtype, C, F) -> None:
     """Images of 32 x 32 and of odd sizes, 7 samples in blocks of 4 and 3."""
-    kind = FewIn if C < F else FewOut
+    kind = FewInputChannels if C < F else FewOutputChannels
     for size in ((32, 32), (29, 31)):
         x, w, dy = normals((7, *size, C), (3, 3, C, F), (7, *size, F), dtype=dtype)
         algorithm = of(kind, x, w, ONE)
@@ -107,7 +111,7 @@ def test_the_ends_of_a_network(normals, dtype, C, F) -> None:
 
 @both
 @pytest.mark.parametrize("per_sample", [False, True])
-def test_bias_and_residual(normals, kind, per_sample) -> None:
+def test_bias_and_residual_are_added(normals, kind, per_sample) -> None:
     x, w, residual = normals((5, 6, 7, 3), (3, 3, 3, 4), (5, 6, 7, 4))
     bias = normals((5, 4) if per_sample else (4,), seed=2)
     got, *_ = by_blocks(of(kind, x, w, ONE), x, w, residual, bias, residual)
@@ -118,13 +122,13 @@ def test_bias_and_residual(normals, kind, per_sample) -> None:
 
 @both
 @pytest.mark.parametrize("limit", [0, 1000, 100_000])
-def test_any_limit_of_scratch(normals, monkeypatch, kind, limit) -> None:
-    """Scratch that may not be kept is made anew: the same bits."""
+def test_results_do_not_depend_on_the_limit_of_scratch(normals, monkeypatch, kind, limit) -> None:
+    """Scratch beyond the limit is allocated again, with bit-identical results."""
     x, w, dy = normals((40, 9, 8, 3), (3, 3, 3, 5), (40, 9, 8, 5))
     algorithm = of(kind, x, w, ONE)
     expected = by_blocks(algorithm, x, w, dy)
     small = workspace.Workspace(limit)
-    monkeypatch.setattr("npdiff.kernels.few.workspace", lambda: small)
+    monkeypatch.setattr("npdiff.kernels.few_channels.workspace", lambda: small)
     for _ in range(2):
         for a, b in zip(by_blocks(algorithm, x, w, dy), expected, strict=True):
             np.testing.assert_array_equal(a, b)
@@ -132,8 +136,8 @@ def test_any_limit_of_scratch(normals, monkeypatch, kind, limit) -> None:
 
 
 @both
-def test_used_scratch_leaves_no_trace(normals, kind) -> None:
-    """Blocks of few and of many samples, of one convolution and another, after infinities."""
+def test_results_do_not_depend_on_earlier_contents_of_scratch(normals, kind) -> None:
+    """Blocks of few and of many samples, of two convolutions in turn, after infinities."""
     x, w, dy = normals((6, 7, 7, 3), (3, 3, 3, 2), (6, 7, 7, 2))
     algorithm, other = of(kind, x, w, ONE), of(kind, x, w, ((0, 2), (2, 0)))
     expected = defined(x, w, dy, ONE)
@@ -147,48 +151,55 @@ def test_used_scratch_leaves_no_trace(normals, kind) -> None:
 
 
 @both
-def test_two_threads_at_once(normals, kind) -> None:
-    """One object, two threads with their own scratch: the bits of one thread."""
-    C, F = (2, 16) if kind is FewIn else (16, 2)
+def test_two_threads_give_bit_identical_results(normals, kind) -> None:
+    """With one algorithm object, compared with one thread."""
+    C, F = (2, 16) if kind is FewInputChannels else (16, 2)
     w, dy = normals((3, 3, C, F), (16, 16, 16, F), seed=3)
     inputs = [normals((16, 16, 16, C), seed=seed) for seed in range(8)]
     algorithm = of(kind, inputs[0], w, ONE)
-    alone = [by_blocks(algorithm, x, w, dy) for x in inputs]
+    one_thread = [by_blocks(algorithm, x, w, dy) for x in inputs]
     with ThreadPoolExecutor(2) as pool:
         together = list(pool.map(lambda x: by_blocks(algorithm, x, w, dy), inputs * 4))
-    for results, expected in zip(together, alone * 4, strict=True):
+    for results, expected in zip(together, one_thread * 4, strict=True):
         for a, b in zip(results, expected, strict=True):
             np.testing.assert_array_equal(a, b)
 
 
-def test_weights_have_a_name_of_their_own() -> None:
-    """Prepared weights are found again by the name of the way that they were prepared for."""
+def test_algorithms_have_different_names() -> None:
+    """The name is the key of cached weights."""
     shapes = (8, 8), (3, 3), 4, 4
-    names = {FewIn(*shapes, ONE, "f4").name, FewOut(*shapes, ONE, "f4").name}
+    names = {FewInputChannels(*shapes, ONE, "f4").name, FewOutputChannels(*shapes, ONE, "f4").name}
     assert len(names | {Patches(*shapes, 1, ONE, "f4").name}) == 3
 
 
 @pytest.mark.parametrize(
     ("kernel", "C", "F", "stride", "kind"),
     [
-        ((3, 3), 1, 32, 1, FewIn),
-        ((3, 3), 12, 64, 1, FewIn),
+        ((3, 3), 1, 32, 1, FewInputChannels),
+        ((3, 3), 12, 64, 1, FewInputChannels),
         ((3, 3), 16, 64, 1, None),
-        ((3, 3), 64, 12, 1, FewOut),
+        ((3, 3), 64, 12, 1, FewOutputChannels),
         ((3, 3), 64, 64, 1, None),
-        ((5,), 64, 1, 1, FewOut),
+        ((5,), 64, 1, 1, FewOutputChannels),
         ((5,), 1, 64, 1, None),
         ((3, 3), 3, 64, 2, None),
         ((1, 1), 3, 64, 1, None),
     ],
 )
-def test_where_few_is_few(kernel, C, F, stride, kind) -> None:
-    assert few(kernel, C, F, stride) is kind
+def test_the_choice_compared_with_patches(kernel, C, F, stride, kind) -> None:
+    assert few_channel_algorithm(kernel, C, F, stride) is kind
 
 
 @pytest.mark.parametrize(
     ("C", "F", "kind"),
-    [(3, 64, FewIn), (4, 64, None), (64, 4, FewOut), (64, 5, None), (3, 12, None), (64, 64, None)],
+    [
+        (3, 64, FewInputChannels),
+        (4, 64, None),
+        (64, 4, FewOutputChannels),
+        (64, 5, None),
+        (3, 12, None),
+        (64, 64, None),
+    ],
 )
-def test_where_few_is_few_for_winograd(C, F, kind) -> None:
-    assert few((3, 3), C, F, 1, winograd=True) is kind
+def test_the_choice_compared_with_winograd(C, F, kind) -> None:
+    assert few_channel_algorithm((3, 3), C, F, 1, winograd=True) is kind
