@@ -40,7 +40,7 @@ def painted(denoise, schedule, x, timesteps, **how):
 
 schedule, known = LinearVP(), np.array([True, False])
 pair = Gaussian([0.5, -0.3], [[1.0, 0.48], [0.48, 0.36]])
-truth = pair.given(known, 2.0).mean[0]
+truth = pair.conditional(known, 2.0).mean[0]
 rounds, found = [1, 2, 4, 8, 16], []
 zero = np.zeros((1, 2))
 still = {"known": np.array([[2.0, 0.0]]), "mask": known, "noise": lambda i: zero, "jump": 1}
