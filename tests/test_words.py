@@ -74,9 +74,9 @@ def prose(path: Path) -> Iterator[tuple[int, str]]:
 def sentence(text: str, start: int, end: int) -> str:
     """The sentence around a match, on one line."""
     marks = (". ", ".\n", "\n\n", ":\n", "\n|", "\n- ", "---\n")
-    first = max(text.rfind(mark, 0, start) + len(mark) - 1 for mark in marks)
+    first = max([0, *(text.rfind(m, 0, start) + len(m) for m in marks if m in text[:start])])
     last = re.compile(r"[.:](?=\s|$)|\n\n|\n\|").search(text, end)
-    return " ".join(text[max(first, 0) : last.end() if last else len(text)].split())
+    return " ".join(text[first : last.end() if last else len(text)].split())
 
 
 def retired_words(first: int, text: str) -> Iterator[tuple[int, str, str]]:
