@@ -28,7 +28,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 class Machine:
-    """A replacement for commands that creates files instead of environments and records the calls."""
+    """Replaces real commands: creates files instead of environments and records the calls."""
 
     def __init__(self, start: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
         self.start, self.calls = start, list[list[str]]()
