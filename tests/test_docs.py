@@ -1,6 +1,7 @@
 """Equations, papers, pages and commands that the docs cite exist. The build checks the rest."""
 
 import doctest
+import importlib.util
 import re
 import shlex
 from collections import Counter
@@ -77,8 +78,8 @@ def test_doctests_in_the_pages_pass() -> None:
 def test_python_blocks_of_the_pages_run(page: str) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```", TEXTS[DOCS / page], re.MULTILINE | re.DOTALL)
     assert blocks
-    if any("import torch" in block for block in blocks):
-        pytest.importorskip("torch")
+    if importlib.util.find_spec("torch") is None:
+        blocks = [block for block in blocks if "import torch" not in block]
     scope: dict[str, object] = {"__name__": page}
     for block in blocks:
         exec(compile(block, page, "exec"), scope)

@@ -109,4 +109,4 @@ class SecondMoment(TimeSampler):
                 + (f"has {schedule.steps} steps" if schedule.steps else "is continuous")
                 + ": build the history with LossHistory.empty(schedule.steps)"
             )
-        return self.p.size * self.p[schedule.time(t).astype(np.int64) - 1]
+        return self.p.size * self.p[np.asarray(schedule.time(t), dtype=np.int64) - 1]
