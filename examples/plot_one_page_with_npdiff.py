@@ -54,7 +54,7 @@ def sample(network, x, rng, ddim_steps=50):
 # The same random numbers
 # -----------------------
 #
-# What follows is only needed for the comparison with the page: the noise of DDPM, the initial
+# The rest is only needed for the comparison with the page: the noise of DDPM, the initial
 # parameters and the batches come from the page's random generator. ``MLP`` is the network of the
 # page, and its parameters have the order of the page's theta.
 

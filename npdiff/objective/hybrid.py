@@ -85,14 +85,14 @@ def bound_loss(output: Array, *, example: Example, objective: Objective, x_0: Ar
     s = np.where(first, 1.0, t - 1.0)
     _, forward = transition(schedule, s, s + 1.0)
     coefficient = per_sample(schedule.alpha(s) * forward / schedule.sigma(s + 1.0) ** 2, x_0)
-    kl, kl_vjp = gaussian_kl(
+    kl, kl_pullback = gaussian_kl(
         coefficient * x0_hat,
         log_variance,
         true_mean=coefficient * x_0,
         true_log_variance=xp.zeros_like(x_0)
         + per_sample(np.log(posterior_variance(schedule, s, s + 1.0)), x_0),
     )
-    log_p, decoder_vjp = discretized_gaussian(x0_hat, log_variance, x=x_0)
+    log_p, decoder_pullback = discretized_gaussian(x0_hat, log_variance, x=x_0)
     term = xp.where(at_first, -log_p, kl)
     each = np.full(t.shape, schedule.steps / x_0.size)
     if objective.time_sampler.importance:
@@ -104,8 +104,8 @@ def bound_loss(output: Array, *, example: Example, objective: Objective, x_0: Ar
 
     def bound_loss_pullback(dloss: Array) -> Cotangents:
         dterm = factor * dloss
-        dmean, dkl_variance = kl_vjp(xp.where(at_first, 0.0, dterm))
-        dx0_hat, ddecoder_variance = decoder_vjp(xp.where(at_first, -dterm, 0.0))
+        dmean, dkl_variance = kl_pullback(xp.where(at_first, 0.0, dterm))
+        dx0_hat, ddecoder_variance = decoder_pullback(xp.where(at_first, -dterm, 0.0))
         dy = by_output * (coefficient * dmean + dx0_hat)
         dv = slope * (dkl_variance + ddecoder_variance)
         return (xp.concatenate([dy, dv], axis=-1),)
@@ -151,12 +151,12 @@ def hybrid_loss(
     Nichol and Dhariwal 2021, section 3.1.
     """
     xp, (y, _) = namespace(output), _split_channels(output, x_0)
-    simple, simple_vjp = loss(y, example=example)
-    bound, bound_vjp = bound_loss(output, example=example, objective=objective, x_0=x_0)
+    simple, simple_pullback = loss(y, example=example)
+    bound, bound_pullback = bound_loss(output, example=example, objective=objective, x_0=x_0)
     C = y.shape[-1]
 
     def hybrid_loss_pullback(dloss: Array) -> Cotangents:
-        (dy,), (dbound,) = simple_vjp(dloss), bound_vjp(vlb_weight * dloss)
+        (dy,), (dbound,) = simple_pullback(dloss), bound_pullback(vlb_weight * dloss)
         return (xp.concatenate([dy, dbound[..., C:]], axis=-1),)
 
     return simple + vlb_weight * bound, hybrid_loss_pullback

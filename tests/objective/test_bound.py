@@ -36,8 +36,8 @@ def test_decoder_is_finite_far_from_the_mean() -> None:
     for deviation in (1e-3, 1e-2, 10.0):
         for mean in (-3.0, 0.3, 3.0):
             log_v = np.full(3, 2 * np.log(deviation))
-            log_p, vjp = discretized_gaussian(np.full(3, mean), log_v, x=x)
-            dmean, dlog_v = vjp(np.ones(3))
+            log_p, pullback = discretized_gaussian(np.full(3, mean), log_v, x=x)
+            dmean, dlog_v = pullback(np.ones(3))
             assert np.isfinite([log_p, dmean, dlog_v]).all()
             assert (log_p <= 0.0).all()
             if abs(x[1] - mean) > 0.1:
@@ -64,11 +64,13 @@ def test_decoders_keep_float32_and_agree_with_float64(deviation: float) -> None:
     x = (rng.integers(0, 256, 50) / 127.5 - 1).astype(np.float32)
     mean = (x + deviation * rng.normal(size=50)).astype(np.float32)
     log_v = np.full(50, 2 * np.log(deviation), dtype=np.float32)
-    single, vjp = discretized_gaussian(mean, log_v, x=x)
-    double, double_vjp = discretized_gaussian(*(a.astype(np.float64) for a in (mean, log_v)), x=x)
+    single, pullback = discretized_gaussian(mean, log_v, x=x)
+    double, double_pullback = discretized_gaussian(
+        *(a.astype(np.float64) for a in (mean, log_v)), x=x
+    )
     assert single.dtype == np.float32
     np.testing.assert_allclose(single, double, rtol=1e-3, atol=1e-4)
-    both = zip(vjp(np.ones_like(x)), double_vjp(np.ones(50)), strict=True)
+    both = zip(pullback(np.ones_like(x)), double_pullback(np.ones(50)), strict=True)
     for found, expected in both:
         assert found.dtype == np.float32
         np.testing.assert_allclose(
@@ -114,8 +116,8 @@ def test_hybrid_loss_keeps_float32() -> None:
     x_0 = x_0.astype(np.float32)
     example = objective.example(x_0, Key(0, range(6)))
     output = np.random.default_rng(3).normal(size=(6, 3, 3, 4)).astype(np.float32)
-    value, vjp = hybrid_loss(output, example=example, objective=objective, x_0=x_0)
-    (d,) = vjp(np.float32(1))
+    value, pullback = hybrid_loss(output, example=example, objective=objective, x_0=x_0)
+    (d,) = pullback(np.float32(1))
     assert value.dtype == d.dtype == np.float32
     assert d.shape == output.shape
 
@@ -162,8 +164,10 @@ def test_gradient_descent_on_the_bound_finds_the_optimal_variance() -> None:
     v = -0.5
     for _ in range(60):
         output = np.concatenate([guess, np.full((M, 1), v)], axis=1)
-        _, vjp = hybrid_loss(output, example=example, objective=objective, x_0=x_0, vlb_weight=1.0)
-        v -= 0.4 * vjp(1.0)[0][:, 1].sum()
+        _, pullback = hybrid_loss(
+            output, example=example, objective=objective, x_0=x_0, vlb_weight=1.0
+        )
+        v -= 0.4 * pullback(1.0)[0][:, 1].sum()
     found = interpolated(table, t - 1, t, np.array([[(v + 1) / 2]]))[0, 0]
     remaining = 0.16 - (alpha * 0.16) ** 2 / (alpha**2 * 0.16 + sigma**2)
     s = t - 1
@@ -186,12 +190,12 @@ def test_training_a_network_reduces_hybrid_loss_and_bound() -> None:
     moments, losses, bounds = Moments.zero(network), [], []
     for step in range(1, 41):
         example = objective.example(x_0, Key(1, range(6), step % 4))
-        y, network_vjp = network(example.network_input, example.timestep)
+        y, network_pullback = network(example.network_input, example.timestep)
         options = {"example": example, "objective": objective, "x_0": x_0}
-        value, vjp = hybrid_loss(y, **options)
+        value, pullback = hybrid_loss(y, **options)
         losses.append(float(value))
         bounds.append(float(bound_loss(y, **options)[0]))
-        gradient = network_vjp(vjp(np.float32(1.0))[0])[0]
+        gradient = network_pullback(pullback(np.float32(1.0))[0])[0]
         network, moments = adamw(network, gradient, moments, step=step, learning_rate=3e-3)
     assert np.mean(losses[-4:]) < 0.7 * np.mean(losses[:4])
     assert np.mean(bounds[-4:]) < 0.7 * np.mean(bounds[:4])
