@@ -102,7 +102,7 @@ errors = {
 figure, axes = plt.subplots(figsize=(6, 3.4), layout="constrained")
 axes.loglog(steps, errors["right"], "o-", color="#0b61a8", label="1 − s, right")
 axes.loglog(steps, errors["wrong"], "o-", color="#b4470c", label="1 + s, wrong")
-axes.axhline(right.tolerance, color="#888888", linestyle=":", label="tolerance")
+axes.axhline(right.findings[-1].tolerance, color="#888888", linestyle=":", label="tolerance")
 axes.set(xlabel="step of the difference", ylabel="relative error")
 axes.legend(frameon=False)
 plt.show()

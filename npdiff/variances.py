@@ -82,8 +82,8 @@ def optimal(schedule: Schedule, s: Times, t: Times, mean_posterior_variance: Tim
         + \left( \frac{\alpha_s\, \sigma^2_{t|s}}{\sigma_t^2} \right)^{\!2} c_t
 
     with the mean variance c_t of x_0 given x_t, :eq:`mean-posterior-variance`, which adds to the
-    posterior variance through the coefficient of x_0 in :eq:`posterior-mean`. On isotropic Gaussian data ancestral
-    sampling is then exact for any number of steps. At s = 0 it equals c_t.
+    posterior variance through the coefficient of x_0 in :eq:`posterior-mean`. On isotropic Gaussian
+    data ancestral sampling is then exact for any number of steps. At s = 0 it equals c_t.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def optimal_variance(
 
 
 def mean_posterior_variance_from_error(x_0: Array, x0_hat: Array) -> float:
-    r"""The mean variance of x_0 given x_t, :eq:`mean-posterior-variance`, from errors of a denoiser.
+    r"""The mean variance of x_0 given x_t, :eq:`mean-posterior-variance`, from a denoiser's errors.
 
     .. math::
         :label: spread-from-error

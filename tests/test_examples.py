@@ -78,7 +78,7 @@ def test_gradient_by_hand(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert "gated: passed" in out
     assert not left["wrong"].passed
     assert "gated_wrong: FAILED" in out
-    errors = {row.name: row.error for row in left["wrong"].rows}
+    errors = {array.name: array.error for array in left["wrong"].gradients}
     assert errors["0"] < 1e-9
     assert errors["1"] > 0.1
     assert min(left["errors"]["right"]) < 1e-10
