@@ -1,5 +1,5 @@
-# Every task in one line. `digits` and `test` bring their own environment; the others use $(PYTHON),
-# by default the one that `python3 start.py test` has made: pip install -e '.[test,lint,docs]' adds to it.
+# One line per task. `digits` and `test` create .venv if needed; the other tasks use $(PYTHON), by default the
+# interpreter of .venv with the tools that `.venv/bin/pip install -e '.[test,lint,docs]'` adds.
 PYTHON ?= .venv/bin/python
 
 .PHONY: help digits test lint types docs bench clean

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""From a fresh clone to pictures, or to a test report, in one command.
+"""Train a first model, or run the tests, with one command from a fresh clone.
 
-    python3 start.py digits [OPTIONS]   train a diffusion model on handwritten digits, judge it, and
-                                        say where its pictures are (OPTIONS go to `npdiff train`)
-    python3 start.py test [OPTIONS]     run the test suite (OPTIONS go to pytest)
+    python3 start.py digits [OPTIONS]   train a diffusion model of handwritten digits, evaluate it
+                                        and print where its figures are (OPTIONS of `npdiff train`)
+    python3 start.py test [OPTIONS]     run the test suite (OPTIONS of pytest)
 
-Needs Python 3.11 or newer and, the first time, the network: the packages that npdiff uses are
-installed into the folder .venv beside this file and nowhere else. Run it again at any time: what
-is there is used again, an unfinished training run goes on where it stopped, and an environment
-that was left half made is made anew.
+It needs Python 3.11 or newer and, the first time, an internet connection: the packages that npdiff
+uses are installed into the folder .venv next to this file and nowhere else. You can run it again at
+any time: an existing environment is reused, an incomplete one is replaced, and an unfinished
+training run continues where it stopped.
 """
 
 import hashlib
@@ -20,11 +20,11 @@ import sys
 from pathlib import Path
 
 OLDEST = (3, 11)
-if sys.version_info < OLDEST:  # before anything that an older Python would not understand
+if sys.version_info < OLDEST:  # before any syntax that an older Python does not have
     sys.exit(
         f"start.py: Python {OLDEST[0]}.{OLDEST[1]} or newer is needed, "
         f"this is {sys.version.split()[0]}: "
-        "run it with a newer one, as in `python3.12 start.py digits`"
+        "run it with a newer one, for example `python3.12 start.py digits`"
     )
 
 ROOT = Path(__file__).resolve().parent
@@ -33,15 +33,15 @@ RUN = Path("runs") / "digits"
 
 
 class StartError(Exception):
-    """What went wrong and what to do about it, in a line or two."""
+    """An error whose message names the problem and the fix, in one or two lines."""
 
 
-def say(text: str) -> None:
+def report(text: str) -> None:
     print(f"start.py: {text}", file=sys.stderr, flush=True)
 
 
 def call(*command: object, **environment: str) -> int:
-    """Run a command to its end, also after Ctrl-C, and hand back its exit status."""
+    """Run a command to its end, also after Ctrl-C, and return its exit status."""
     words = [str(word) for word in command]
     interrupted = False
     with subprocess.Popen(words, cwd=ROOT, env={**os.environ, **environment}) as process:
@@ -50,19 +50,19 @@ def call(*command: object, **environment: str) -> int:
                 status = process.wait()
                 break
             except KeyboardInterrupt:
-                interrupted = True  # the command got the same signal: let it end in its own way
+                interrupted = True  # the command received the signal too: wait until it ends
     if interrupted and status:
         raise KeyboardInterrupt
     return status if status >= 0 else 128 - status
 
 
 def python() -> Path:
-    """The environment's interpreter."""
+    """The path of the environment's interpreter."""
     return VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
 def works(code: str) -> bool:
-    """Whether the environment's interpreter is there and can run ``code``."""
+    """Whether the environment's interpreter exists and runs ``code`` without an error."""
     try:
         done = subprocess.run([python(), "-c", code], cwd=VENV, capture_output=True, check=False)
     except OSError:
@@ -70,8 +70,9 @@ def works(code: str) -> bool:
     return done.returncode == 0
 
 
-# The stamp is what makes an environment trusted. It says "unfinished" from before the first file is
-# made until the last package is in, and then what was installed, from which pyproject.toml.
+# Only an environment with a valid stamp is used. The stamp is "unfinished" from before the first
+# file is written until the last package is installed; then it records the installed extras and the
+# fingerprint of pyproject.toml.
 
 
 def stamp() -> Path:
@@ -93,36 +94,36 @@ def write_stamp(**content: object) -> None:
 
 
 def fingerprint() -> str:
-    """What an installation depends on: the project file and where the project lies."""
+    """A hash of what an installation depends on: the project file and the project's location."""
     project = (ROOT / "pyproject.toml").read_bytes()
     return hashlib.sha256(project + str(ROOT).encode()).hexdigest()
 
 
 def create() -> None:
-    """An empty environment with pip in it, marked as unfinished."""
+    """Create an empty environment with pip, marked as unfinished."""
     try:
         import ensurepip  # noqa: F401
         import venv  # noqa: F401
     except ImportError:
         raise StartError(
-            "this Python cannot make environments (its modules venv and ensurepip are missing): "
+            "this Python cannot create environments (the modules venv and ensurepip are missing): "
             "install them first, on Debian or Ubuntu with `sudo apt install python3-venv`"
         ) from None
     if VENV.is_symlink() or VENV.is_file():
         VENV.unlink()
     elif VENV.exists():
-        say("the environment in .venv is unfinished or broken: making it anew")
+        report("the environment in .venv is incomplete or broken: creating it again")
         shutil.rmtree(VENV)
     VENV.mkdir()
     write_stamp(unfinished=True)
-    # The interpreter below every environment: this one may be the one that was just removed.
+    # The base interpreter: the current one may belong to the environment that was just removed.
     base = getattr(sys, "_base_executable", None) or sys.executable
     if status := call(base, "-m", "venv", VENV):
-        raise StartError(f"the environment in {VENV} could not be made (exit status {status})")
+        raise StartError(f"the environment in {VENV} could not be created (exit status {status})")
 
 
 def environment(*extras: str) -> Path:
-    """The interpreter of an environment in which npdiff and ``extras`` are installed."""
+    """The interpreter of an environment with npdiff and ``extras`` installed."""
     found = read_stamp()
     known = found.get("project") == fingerprint()
     if known and set(extras) <= set(found.get("extras", ())) and works("import npdiff, pip"):
@@ -131,14 +132,14 @@ def environment(*extras: str) -> Path:
         create()
         found = {}
     else:
-        stamp().unlink(missing_ok=True)  # not trusted while pip is at work in it
+        stamp().unlink(missing_ok=True)  # not valid while pip changes it
     wanted = sorted({*extras, *found.get("extras", ())})
-    say("installing npdiff and what it needs into .venv (the first time takes a minute or two)")
+    report("installing npdiff and its dependencies into .venv (1 to 2 minutes the first time)")
     target = f".[{','.join(wanted)}]" if wanted else "."
     pip = (python(), "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
     if call(*pip, "--editable", target):
         raise StartError(
-            "installing failed; pip's own message is above. It needs the network: check the "
+            "the installation failed; pip's message is above. It needs the network: check the "
             "connection or the proxy settings and run the same command again"
         )
     if not works("import npdiff"):
@@ -150,7 +151,7 @@ def environment(*extras: str) -> Path:
 
 
 def digits(options: list[str]) -> int:
-    """Train the preset "digits", or go on with it, and judge what came out."""
+    """Train the preset "digits", or resume its training, and evaluate the model."""
     npdiff = (environment(), "-m", "npdiff")
     train = (*npdiff, "train", "--preset", "digits", "--out", RUN, "--resume", *options)
     return call(*train) or call(*npdiff, "eval", RUN)
@@ -158,7 +159,7 @@ def digits(options: list[str]) -> int:
 
 def test(options: list[str]) -> int:
     """Run the test suite on two processes."""
-    # Two processes of one BLAS thread each: more threads than cores makes everything slower.
+    # Two processes with one BLAS thread each: more threads than cores would be slower.
     return call(environment("test"), "-m", "pytest", "-n", "2", *options, OPENBLAS_NUM_THREADS="1")
 
 
@@ -171,18 +172,18 @@ def main(arguments: list[str]) -> int:
         return 0 if arguments else 2
     name, *options = arguments
     if name not in COMMANDS:
-        say(f"unknown command {name!r}: choose one of {', '.join(COMMANDS)}, or --help")
+        report(f"unknown command {name!r}: choose one of {', '.join(COMMANDS)}, or --help")
         return 2
     try:
         return COMMANDS[name](options)
     except StartError as problem:
-        say(str(problem))
+        report(str(problem))
         return 1
     except OSError as error:
-        say(f"{error}: is this folder writable, and is there room on the disk?")
+        report(f"{error}: check that this folder is writable and that the disk is not full")
         return 1
     except KeyboardInterrupt:
-        say("interrupted: run the same command again to go on")
+        report("interrupted: run the same command again to continue")
         return 130
 
 

@@ -1,7 +1,7 @@
-"""How the textbook is built: `make docs`, which is `sphinx-build -n -W`, without any network.
+"""The build of the textbook: `make docs`, which is `sphinx-build -n -W`, without a network.
 
-Every labeled equation stands in the docstring of the one function that implements it. The build
-fails on a label that is cited and does not exist, and on one that has two homes.
+Every labeled equation is in the docstring of the function that implements it. The build fails on a
+citation of a label that does not exist, and on a label that is defined twice.
 """
 
 import contextlib
@@ -45,8 +45,8 @@ nitpick_ignore_regex = [
 
 autodoc_default_options = {"members": True, "ignore-module-all": True, "show-inheritance": True}
 autodoc_member_order = "bysource"
-autodoc_typehints = "none"  # shapes and units stand in the text, where a reader looks for them
-autodoc_inherit_docstrings = False  # a docstring, and so an equation, has one home
+autodoc_typehints = "none"  # shapes and units are in the text
+autodoc_inherit_docstrings = False  # so that an equation is defined once
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 
@@ -73,7 +73,7 @@ sphinx_gallery_conf = {
 html_theme = "alabaster"
 html_title = "npdiff"
 html_theme_options = {
-    "description": "Diffusion models in NumPy and CuPy, every gradient by hand",
+    "description": "Diffusion models in NumPy and CuPy, with gradients written by hand",
     "fixed_sidebar": True,
     "page_width": "64rem",
 }
@@ -81,12 +81,12 @@ html_show_sphinx = False
 html_copy_source = False
 
 
-#: Modules without a page: the commands have one together, and PyTorch need not be there.
+#: Modules without a page: the commands share one, and PyTorch may be missing.
 LEFT_OUT = ("npdiff.cli", "npdiff.__main__", "npdiff.bench.pytorch")
 
 
 def write_reference(app: Any) -> None:
-    """A page for every module below npdiff, some left out; reference.md lists them."""
+    """Write a page for every module of npdiff except ``LEFT_OUT``; reference.md lists them."""
     folder = Path(app.srcdir) / "api"
     folder.mkdir(exist_ok=True)
     pages = {}
@@ -105,27 +105,27 @@ def write_reference(app: Any) -> None:
 
 
 def write_commands(app: Any) -> None:
-    """A page with the help of every command, as the terminal shows it."""
+    """Write a page with the help of every command."""
     from npdiff.cli.main import COMMANDS, parser
 
     os.environ["COLUMNS"] = "94"
-    lines = ["# The commands", "", "As `--help` prints it.", ""]
+    lines = ["# The commands", "", "The output of `--help`.", ""]
     for command in ("", *COMMANDS):
-        said = io.StringIO()
-        with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
             parser().parse_args([*command.split(), "--help"])
         title = f"npdiff {command}".strip()
-        lines += [f"## `{title}`", "", "```text", said.getvalue().rstrip(), "```", ""]
+        lines += [f"## `{title}`", "", "```text", output.getvalue().rstrip(), "```", ""]
     (Path(app.srcdir) / "api" / "commands.md").write_text("\n".join(lines), encoding="utf-8")
 
 
 def write_proofs(app: Any) -> None:
-    """Every equation with its proof, paper by paper; errata; orders: computed in this build."""
+    """Write the pages of equations with their checks, errata and orders, computed in this build."""
     proofs.write(Path(app.srcdir) / "equations")
 
 
 def home_of(name: str) -> str | None:
-    """Where an object is defined that ``name`` reaches through a package that re-exports it."""
+    """The full name of an object that ``name`` reaches through a package that re-exports it."""
     parts = name.split(".")
     for cut in range(len(parts) - 1, 0, -1):
         try:
@@ -140,7 +140,7 @@ def home_of(name: str) -> str | None:
 
 
 def resolve_reexport(app: Any, env: Any, node: Any, content: Any) -> Any:
-    """``npdiff.nn.UNet`` is documented where it stands, as ``npdiff.nn.unet.UNet``."""
+    """Resolve ``npdiff.nn.UNet`` to where it is documented, ``npdiff.nn.unet.UNet``."""
     target = node.get("reftarget", "")
     if node.get("refdomain") != "py" or not (home := home_of(target)):
         return None
@@ -153,7 +153,7 @@ def resolve_reexport(app: Any, env: Any, node: Any, content: Any) -> Any:
 def skip_aliases(
     app: Any, kind: str, name: str, found: Any, skip: bool, options: Any
 ) -> bool | None:
-    """Names for Python's own types (``Traced = tuple[...]``), which autodoc takes for classes."""
+    """Skip aliases of generic types (``Traced = tuple[...]``), which autodoc treats as classes."""
     return True if isinstance(found, types.GenericAlias) else None
 
 

@@ -2,9 +2,9 @@ r"""
 The forward process: how an image becomes noise
 ===============================================
 
-A diffusion model learns to undo one simple thing: a little noise is mixed into the data, again and
-again, until nothing else is left. Here we watch it happen to a digit, and prove on single numbers
-that a thousand small steps can be taken in one.
+A diffusion model learns to reverse a simple process: a little noise is added to the data, again and
+again, until only noise is left. Here we apply the process to a digit, and verify that a thousand
+small steps have the same distribution as one large step.
 """
 
 import matplotlib.pyplot as plt
@@ -20,9 +20,9 @@ from npdiff.schedules import DiscreteSchedule, linear_betas
 # One digit, step by step
 # -----------------------
 #
-# DDPM's chain has :math:`T = 1000` steps with the variances :eq:`linear-betas`. At each, the image
-# is shrunk a little and a little noise is added: the kernel :eq:`transition`. We take all thousand,
-# one after the other, and keep a few of the images on the way.
+# DDPM's schedule has :math:`T = 1000` steps with the variances :eq:`linear-betas`. Each step
+# multiplies the image by a factor slightly below 1 and adds a little noise, :eq:`transition`. We
+# take all thousand steps and keep a few of the images.
 
 schedule = linear_betas()
 digit = data.to_float(data.load("digits").images[:1])
@@ -30,8 +30,8 @@ key = Key(seed=0, samples=[0], stream="steps")
 
 x, kept = digit, {0: digit}
 for t in range(1, schedule.steps + 1):
-    shrink, variance = transition(schedule, t - 1, t)
-    x = shrink * x + np.sqrt(variance) * key.fold(t).normal(digit.shape[1:])
+    factor, variance = transition(schedule, t - 1, t)
+    x = factor * x + np.sqrt(variance) * key.fold(t).normal(digit.shape[1:])
     if t in (50, 100, 200, 300, 500, 1000):
         kept[t] = x
 
@@ -42,21 +42,21 @@ axes.axis("off")
 plt.show()
 
 # %%
-# A number to check by hand
-# -------------------------
+# An example to check by hand
+# ---------------------------
 #
-# Normal noise has a gift: the sum of two independent normal numbers is normal, and their variances
-# add up. Take a chain of two steps with :math:`\beta_1 = 0.19` and :math:`\beta_2 = 0.36`, and data
-# that are the number 2.
+# The sum of two independent normal variables is normal, and its variance is the sum of their
+# variances. Take a schedule of two steps with :math:`\beta_1 = 0.19`, :math:`\beta_2 = 0.36`, and
+# data that always have the value 2.
 #
 # - The first step multiplies by :math:`\sqrt{1 - 0.19} = 0.9`; the mean becomes 1.8 and the
 #   variance 0.19.
 # - The second multiplies by :math:`\sqrt{1 - 0.36} = 0.8`; the mean becomes
 #   :math:`0.8 \cdot 1.8 = 1.44` and the variance :math:`0.64 \cdot 0.19 + 0.36 = 0.4816`.
 #
-# The closed form :eq:`marginal` gets there at once. By :eq:`alpha-bar`,
+# The closed form :eq:`marginal` gives the same in one step. By :eq:`alpha-bar`,
 # :math:`\bar\alpha_2 = 0.81 \cdot 0.64 = 0.5184`, whose root is 0.72: the mean is
-# :math:`0.72 \cdot 2 = 1.44` and the variance :math:`1 - 0.5184 = 0.4816`. The program agrees:
+# :math:`0.72 \cdot 2 = 1.44` and the variance :math:`1 - 0.5184 = 0.4816`. The code agrees:
 
 short = DiscreteSchedule(np.array([0.19, 0.36]))
 mean, variance = 2.0 * short.alpha(2), short.sigma(2) ** 2
@@ -64,53 +64,57 @@ print(f"in one step:  mean {mean:.4f}, variance {variance:.4f}")
 
 mean, variance = 2.0, 0.0
 for t in (1, 2):
-    shrink, added = transition(short, t - 1, t)
-    mean, variance = shrink * mean, shrink**2 * variance + added
+    factor, added = transition(short, t - 1, t)
+    mean, variance = factor * mean, factor**2 * variance + added
 print(f"in two steps: mean {mean:.4f}, variance {variance:.4f}")
 
 # %%
-# Composed, and in closed form
-# ----------------------------
+# Step by step, and in closed form
+# --------------------------------
 #
-# The same with a crowd: 5,000 copies of the number 2 walk DDPM's chain, each with noise of its own.
-# Their histogram after some steps (bars) should be the normal density that :eq:`marginal` gives
-# directly (lines). Mean and standard deviation are printed beside what they should be.
+# The same for a distribution: 5,000 copies of the value 2 go through the steps of DDPM's schedule,
+# each with independent noise. Their histogram after some steps (bars) should agree with the normal
+# density of the closed form :eq:`marginal` (lines). The output compares mean and standard deviation
+# with those of the closed form.
 
 count, x_0 = 5_000, 2.0
-walkers = np.full((count, 1), x_0)
-crowd = Key(seed=1, samples=np.arange(count), stream="crowd")
+particles = np.full((count, 1), x_0)
+particle_key = Key(seed=1, samples=np.arange(count), stream="crowd")
 moments = (20, 100, 250, 1000)
 
 figure, panels = plt.subplots(1, 4, figsize=(9, 2.4), sharex=True, layout="constrained")
-shown = iter(panels)
+remaining_panels = iter(panels)
 errors = []
 grid = np.linspace(-4, 4, 401)
 for t in range(1, schedule.steps + 1):
-    shrink, variance = transition(schedule, t - 1, t)
-    walkers = shrink * walkers + np.sqrt(variance) * crowd.fold(t).normal((1,))
+    factor, variance = transition(schedule, t - 1, t)
+    particles = factor * particles + np.sqrt(variance) * particle_key.fold(t).normal((1,))
     if t in moments:
         mean, std = x_0 * schedule.alpha(t), schedule.sigma(t)
-        errors.append(np.sqrt(count) * np.array([walkers.mean() - mean, walkers.std() - std]) / std)
-        print(
-            f"t = {t:4}: mean {walkers.mean():6.3f} (closed form {mean:6.3f}), "
-            f"standard deviation {walkers.std():.3f} ({std:.3f})"
+        errors.append(
+            np.sqrt(count) * np.array([particles.mean() - mean, particles.std() - std]) / std
         )
-        axes = next(shown)
-        axes.hist(walkers[:, 0], bins=40, density=True, color="#9ec3e6")
+        print(
+            f"t = {t:4}: mean {particles.mean():6.3f} (closed form {mean:6.3f}), "
+            f"standard deviation {particles.std():.3f} ({std:.3f})"
+        )
+        axes = next(remaining_panels)
+        axes.hist(particles[:, 0], bins=40, density=True, color="#9ec3e6")
         density = np.exp(-0.5 * ((grid - mean) / std) ** 2) / (std * np.sqrt(2 * np.pi))
         axes.plot(grid, density, color="#0b4f8a")
         axes.set(title=f"t = {t}", yticks=[])
 plt.show()
 
 # %%
-# The difference is what 5,000 draws allow: in units of their own standard error (1 for the mean,
-# :math:`1/\sqrt 2` for the standard deviation) none is large.
+# The differences are within the statistical error of 5,000 samples: measured in units of
+# :math:`\sigma_t / \sqrt{5000}`, their standard deviations are 1 for the mean and
+# :math:`1/\sqrt 2` for the standard deviation, and no difference is much larger.
 
 print(f"largest difference: {np.abs(errors).max():.2f} standard errors")
 
 # %%
-# This is what makes training cheap: a noisy example of any time costs one draw, by
-# :func:`npdiff.process.marginal`.
+# The closed form makes training cheap: a noisy example at any time needs one sample of the noise
+# and one call of :func:`npdiff.process.marginal`.
 
 eps = Key(seed=2, samples=[0]).normal(digit.shape[1:])
 x_300 = marginal(schedule, digit, eps, 300)

@@ -1,10 +1,10 @@
 r"""
-A gradient by hand, and its proof
-=================================
+A gradient by hand, and its verification
+========================================
 
-Nothing in npdiff differentiates for you. Every function returns its value together with its
-*pullback*, written by hand beside it, and every pullback is proved by numbers. The tool that proves
-npdiff's own gradients proves yours.
+npdiff has no automatic differentiation. Every differentiable function returns its value together
+with its *pullback*, which is written by hand, and every pullback is compared with finite
+differences. The same tool verifies the gradients of your functions.
 """
 
 import matplotlib.pyplot as plt
@@ -14,17 +14,17 @@ from npdiff.pullback import differentiable
 from npdiff.verify import pullback
 
 # %%
-# An op of our own
-# ----------------
+# Write an op
+# -----------
 #
-# A *gated* unit is the product of two things: :math:`y = a \cdot s(b)`, where
-# :math:`s(b) = 1 / (1 + e^{-b})` opens and closes. We differentiate it with pencil and paper. From
+# A *gated* unit is a product, :math:`y = a \cdot s(b)`, in which the gate
+# :math:`s(b) = 1 / (1 + e^{-b})` is between 0 and 1. We differentiate it on paper. From
 # :math:`s' = s\,(1 - s)` follow
 #
 # .. math:: \bar a = s(b)\, \bar y, \qquad \bar b = a\, s(b)\, \bigl(1 - s(b)\bigr)\, \bar y,
 #
-# where :math:`\bar y` is the gradient of whatever comes later (the loss, in the end) with respect
-# to :math:`y`; the code calls it ``dy``. The two lines of the pullback are these two formulas.
+# where :math:`\bar y` is the gradient of the loss with respect to :math:`y`; the code calls it
+# ``dy``. The two lines of the pullback are these two formulas.
 
 
 @differentiable
@@ -41,20 +41,20 @@ def gated(a, b):
 
 
 # %%
-# A check in the head: at a = 3 and b = 0 the gate is half open, s = 1/2. So y = 1.5, and for dy = 1
-# the pullback should answer 1/2 and :math:`3 \cdot \tfrac12 \cdot \tfrac12 = 0.75`.
+# A check by hand: at a = 3 and b = 0 the gate is s = 1/2. So y = 1.5, and for dy = 1 the pullback
+# should return 1/2 and :math:`3 \cdot \tfrac12 \cdot \tfrac12 = 0.75`.
 
 y, gated_pullback = gated(np.array([3.0]), np.array([0.0]))
 print("y =", y, "  da, db =", *gated_pullback(np.array([1.0])))
 
 # %%
-# The proof
+# Verify it
 # ---------
 #
-# One point proves little. :func:`npdiff.verify.pullback` moves every argument along random
-# directions and compares the slope it measures with the slope that the pullback claims,
-# :eq:`pullback-check`, in double precision. It also checks that the pullback changes none of its
-# inputs and says the same when it is called twice.
+# One point is not enough. :func:`npdiff.verify.pullback` changes every argument along random
+# directions and compares the measured slope with the slope that the pullback predicts,
+# :eq:`pullback-check`, in double precision. It also checks that the pullback does not modify its
+# inputs and returns the same result when it is called twice.
 
 rng = np.random.default_rng(0)
 a, b = rng.standard_normal((4, 5)), rng.standard_normal((4, 5))
@@ -62,11 +62,11 @@ right = pullback(gated, a, b)
 print(right)
 
 # %%
-# Broken on purpose
-# -----------------
+# Make a mistake on purpose
+# -------------------------
 #
-# Would it notice? The commonest slip is a sign: :math:`1 + s` where :math:`1 - s` should stand. The
-# value is still right, training would still run, and the loss would even fall for a while.
+# Would it detect a mistake? A common one is a wrong sign: :math:`1 + s` instead of :math:`1 - s`.
+# The value is still right, training still runs, and the loss may even fall for a while.
 
 
 @differentiable
@@ -74,7 +74,7 @@ def gated_wrong(a, b):
     s = 1.0 / (1.0 + np.exp(-b))
 
     def gated_wrong_pullback(dy):
-        return s * dy, a * s * (1.0 + s) * dy  # the sign
+        return s * dy, a * s * (1.0 + s) * dy  # wrong sign
 
     return a * s, gated_wrong_pullback
 
@@ -83,16 +83,16 @@ wrong = pullback(gated_wrong, a, b)
 print(wrong)
 
 # %%
-# It names the array whose gradient is wrong, the second argument (number 1), and acquits the first.
-# In a test write ``pullback(gated, a, b).check()``: it raises where this prints FAILED.
+# The report names the array whose gradient is wrong: the second argument, with index 1. In a test,
+# write ``pullback(gated, a, b).check()``, which raises an error if the report says FAILED.
 #
-# Why the check is sharp
-# ----------------------
+# How accurate the check is
+# -------------------------
 #
-# A difference quotient is itself only approximate: a large step bends with the function, a small
-# one drowns in rounding. The picture shows the relative error of the right and the wrong gradient
-# over the step. Between the two evils the right one agrees to ten digits or more; the wrong one is
-# wrong at every step.
+# A finite difference is only approximate: a large step has a large truncation error, a small step a
+# large rounding error. The figure shows the relative error of the right and of the wrong gradient
+# as a function of the step. At the best step the right gradient agrees to more than ten digits; the
+# wrong one is wrong at every step.
 
 steps = np.logspace(-7, 0, 22)
 errors = {
@@ -102,7 +102,7 @@ errors = {
 figure, axes = plt.subplots(figsize=(6, 3.4), layout="constrained")
 axes.loglog(steps, errors["right"], "o-", color="#0b61a8", label="1 − s, right")
 axes.loglog(steps, errors["wrong"], "o-", color="#b4470c", label="1 + s, wrong")
-axes.axhline(right.tolerance, color="#888888", linestyle=":", label="tolerance")
+axes.axhline(right.findings[-1].tolerance, color="#888888", linestyle=":", label="tolerance")
 axes.set(xlabel="step of the difference", ylabel="relative error")
 axes.legend(frameon=False)
 plt.show()

@@ -1,10 +1,10 @@
 r"""
-Guidance: leaning towards a label
-=================================
+Guidance: samples that follow a label
+=====================================
 
-Classifier-free guidance :eq:`classifier-free-guidance` asks a model twice, with the label and
-without, and goes further along the difference. With exact denoisers in the plane one sees what
-:math:`w` does to the samples, and what it costs, with no network between.
+Classifier-free guidance :eq:`classifier-free-guidance` evaluates a model with the label and without
+it, and extrapolates along the difference. With exact denoisers in the plane we see the effect of
+the guidance scale :math:`w` on the samples, without the errors of a network.
 """
 
 import matplotlib.pyplot as plt
@@ -21,8 +21,8 @@ from npdiff.spacings import trailing
 # Three classes that overlap
 # --------------------------
 #
-# Each class is a mixture of two Gaussians; all classes together are the data without a label. We
-# ask for the first.
+# Each class is a mixture of two Gaussians; the data without a label are all classes together. We
+# sample from the first class.
 
 schedule = Cosine()
 classes = [
@@ -30,20 +30,20 @@ classes = [
     Mixture([1, 1], [Gaussian([1.1, 0.3], 0.15), Gaussian([0.9, -0.5], 0.15)]),
     Mixture([1, 1], [Gaussian([-0.9, -0.6], 0.15), Gaussian([-0.1, -1.0], 0.15)]),
 ]
-everything = Mixture([1] * 6, [part for mixture in classes for part in mixture.components])
-wanted = classes[0]
+all_classes = Mixture([1] * 6, [part for mixture in classes for part in mixture.components])
+target = classes[0]
 
 # %%
 # Sampling with w = 0, 1 and 3
 # ----------------------------
 #
-# The same noise, the same sampler :eq:`ddim-step`, three denoisers. With :math:`w = 0` the label is
-# ignored, with :math:`w = 1` it is obeyed, with :math:`w = 3` overdone.
+# The same noise and the same sampler :eq:`ddim-step` with three denoisers. :math:`w = 0` ignores
+# the label, :math:`w = 1` samples from the class, and :math:`w = 3` exaggerates the difference.
 
 noise = Key(seed=0, samples=np.arange(1500)).normal((2,))
 samples = {}
 for w in (0, 1, 3):
-    denoise = classifier_free(wanted.denoiser(schedule), everything.denoiser(schedule), w)
+    denoise = classifier_free(target.denoiser(schedule), all_classes.denoiser(schedule), w)
     for step in ddim(denoise, schedule, noise, trailing(schedule, 60)):
         x = step.x
     samples[w] = x
@@ -62,24 +62,26 @@ for axes, (w, x) in zip(panels, samples.items(), strict=True):
 plt.show()
 
 # %%
-# What is won, and what is lost
-# -----------------------------
+# What improves, and what gets worse
+# ----------------------------------
 #
-# Won: the samples are more clearly of the class that was asked for. By Bayes' rule its probability
-# at a point is known, here :math:`p(c \mid x) = \tfrac13\, p(x \mid c) / p(x)`. Lost: they are no
-# longer samples of the class. They crowd together, away from its neighbors, in part where the
-# class itself has hardly any data; most of what it has is never drawn. Their standard deviation
-# falls.
+# With guidance the samples belong to the requested class more clearly. By Bayes' rule the
+# probability of the class at a point is :math:`p(c \mid x) = \tfrac13\, p(x \mid c) / p(x)`. But
+# they are not distributed like the class any more. They concentrate away from the other classes,
+# partly where the class has almost no data, and most of the class is never sampled. Their standard
+# deviation falls.
 
-certainty, spread = {}, {}
-truth = wanted.sample(Key(seed=1, samples=np.arange(1500)))
+certainty, deviation = {}, {}
+truth = target.sample(Key(seed=1, samples=np.arange(1500)))
 for name, x in {"the class itself": truth, **{f"w = {w}": x for w, x in samples.items()}}.items():
-    log_p = wanted.log_density(schedule, x, 0.0) - everything.log_density(schedule, x, 0.0)
+    log_p = target.log_density(schedule, x, 0.0) - all_classes.log_density(schedule, x, 0.0)
     certainty[name] = np.mean(np.exp(log_p) / 3)
-    spread[name] = np.sqrt(np.trace(np.cov(x.T)))
-    print(f"{name:16}: of the class {certainty[name]:6.1%}, standard deviation {spread[name]:.2f}")
+    deviation[name] = np.sqrt(np.trace(np.cov(x.T)))
+    print(
+        f"{name:16}: of the class {certainty[name]:6.1%}, standard deviation {deviation[name]:.2f}"
+    )
 
 # %%
-# At :math:`w = 1` both agree with the class itself: that is no guidance at all. A larger :math:`w`
-# trades variety for clarity, and there is no right value, only a taste. What a value of :math:`w`
-# means differs between papers; :func:`npdiff.guidance.classifier_free` says how.
+# At :math:`w = 1`, without guidance, both agree with the class itself. A larger :math:`w` makes the
+# class clearer and the samples less diverse; the best value depends on the purpose. Papers define
+# :math:`w` differently; :func:`npdiff.guidance.classifier_free` lists the definitions.

@@ -2,12 +2,10 @@ r"""
 The same page with npdiff
 =========================
 
-The model of :ref:`sphx_glr_gallery_plot_one_page.py` again, with npdiff in place of the code on
-that page. Both versions draw their random numbers from equal generators in the same order, so they
-compute the same numbers: the schedule, the losses, the parameters and the samples agree up to
-rounding in float64. The two versions are written in different forms: the page has DDPM's formulas
-for the step from t to t - 1, npdiff has one formula for any two times s < t. Each verifies the
-other.
+The model of :ref:`sphx_glr_gallery_plot_one_page.py` again, in about ten lines of npdiff. Both
+versions use the same random numbers in the same order, so their schedules, losses, parameters and
+samples agree up to rounding in float64. Their formulas differ: the page has DDPM's step from t to
+t - 1, npdiff has one formula for any two times s < t. So each version verifies the other.
 """
 
 import numpy as np
@@ -25,15 +23,45 @@ from npdiff.spacings import trailing
 from npdiff.training.optimizer import Moments, adamw, learning_rate
 
 # %%
-# Training
-# --------
+# The model in ten lines
+# ----------------------
 #
-# ``MLP`` is the network of the page, and its parameters come in the order of the page's theta. One
-# training step computes :math:`x_t`, :eq:`marginal`, the prediction :math:`\hat\epsilon` and the
-# loss, :eq:`squared-error`; then the pullbacks in reverse order; then a step of the optimizer,
-# :eq:`adamw`.
+# The page has 60 lines for the schedule, the network and its backward pass, Adam and the samplers.
+# Here are the lines that replace them. A training step computes :math:`x_t`, :eq:`marginal`, the
+# prediction :math:`\hat\epsilon` and the loss, :eq:`squared-error`; then the pullbacks in reverse
+# order; then a step of the optimizer, :eq:`adamw`. ``Denoiser`` combines a network, a schedule and
+# a prediction type, and a sampler yields one ``Step`` after the other.
 
 schedule = linear_betas(page.T)
+
+
+def training_step(network, moments, x_0, t, eps, n, rate):
+    eps_hat, network_pullback = network(marginal(schedule, x_0, eps, t), t)
+    loss, loss_pullback = squared_error(eps_hat, target=eps)
+    gradient, _, _ = network_pullback(*loss_pullback(1.0))
+    network, moments = adamw(network, gradient, moments, step=n, learning_rate=rate)
+    return network, moments, loss
+
+
+def sample(network, x, rng, ddim_steps=50):
+    denoise = Denoiser(inference_network(network), schedule, PARAMETERIZATIONS["eps"])
+    *_, of_ddpm = ddpm(denoise, schedule, x, trailing(schedule, page.T), noise=normal(rng, x.shape))
+    *_, of_ddim = ddim(denoise, schedule, x, trailing(schedule, ddim_steps))
+    return of_ddpm.x, of_ddim.x
+
+
+# %%
+# The same random numbers
+# -----------------------
+#
+# The rest is only needed for the comparison with the page: the noise of DDPM, the initial
+# parameters and the batches come from the page's random generator. ``MLP`` is the network of the
+# page, and its parameters have the order of the page's theta.
+
+
+def normal(rng, shape):
+    """The noise of a sampler: a function of the index of the step."""
+    return lambda i: rng.normal(size=shape)
 
 
 def mlp(theta):
@@ -49,45 +77,19 @@ def train(network, rng, steps, batch=256, peak=0.01):
     for n in range(1, steps + 1):
         x_0, t = page.moons(batch, rng), rng.integers(1, page.T + 1, batch).astype(float)
         eps = rng.normal(size=x_0.shape)
-        eps_hat, network_pullback = network(marginal(schedule, x_0, eps, t), t)
-        loss, loss_pullback = squared_error(eps_hat, target=eps)
-        gradient, _, _ = network_pullback(*loss_pullback(1.0))
-        eta = learning_rate(n, peak=peak, steps=steps, decay="linear")
-        network, moments = adamw(network, gradient, moments, step=n, learning_rate=eta)
+        rate = learning_rate(n, peak=peak, steps=steps, decay="linear")
+        network, moments, loss = training_step(network, moments, x_0, t, eps, n, rate)
         losses.append(loss)
     return network, losses
-
-
-# %%
-# Sampling
-# --------
-#
-# ``Denoiser`` combines a network, a schedule and a prediction type, here ``eps``. A sampler yields
-# its steps one by one; ``x`` of the last step is the sample.
-
-
-def last(steps):
-    """The samples: the state after a sampler's last step."""
-    *_, step = steps
-    return step.x
-
-
-def sample(network, x, rng, ddim_steps=50):
-    """Samples of DDPM and of DDIM, both from the noise x."""
-    denoise = Denoiser(inference_network(network), schedule, PARAMETERIZATIONS["eps"])
-    timesteps = trailing(schedule, page.T)
-    from_ddpm = ddpm(denoise, schedule, x, timesteps, noise=lambda i: rng.normal(size=x.shape))
-    from_ddim = ddim(denoise, schedule, x, trailing(schedule, ddim_steps))
-    return last(from_ddpm), last(from_ddim)
 
 
 # %%
 # Agreement
 # ---------
 #
-# Each version trains its own network from the same initial parameters and samples with it. The
-# number printed is the largest absolute difference between the two versions. Every training step
-# adds rounding error, and the samplers carry it on.
+# Each version trains a network from the same initial parameters and samples with it. The output is
+# the largest absolute difference between the two versions. Each training step adds rounding errors,
+# and the samplers propagate them.
 
 
 def run_page(steps, n):

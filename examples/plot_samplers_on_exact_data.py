@@ -1,11 +1,11 @@
 r"""
-Samplers measured without training anything
+Measure samplers without training a network
 ===========================================
 
-How good is a sampler? On a trained network one cannot tell: the network's error and the sampler's
-come out together. For data that are a mixture of Gaussians the perfect denoiser is a formula,
-:eq:`mixture-denoiser`, and where the flow carries each point is known too, :eq:`quantile-flow`.
-What then remains is the sampler's own error, and it can be read off to many digits.
+How accurate is a sampler? With a trained network we cannot tell, because the error of the network
+and that of the sampler add up. If the data are a mixture of Gaussians, the exact denoiser
+:eq:`mixture-denoiser` and the exact solution of the probability-flow ODE :eq:`quantile-flow` are
+known. Then the only error is that of the sampler, and it can be measured to many digits.
 """
 
 from itertools import pairwise
@@ -20,12 +20,12 @@ from npdiff.schedules import LinearVP
 from npdiff.spacings import trailing
 
 # %%
-# The data, and the truth
-# -----------------------
+# The data and the exact solution
+# -------------------------------
 #
-# Two bumps, one twice as heavy as the other. Their mean is not 0 and their standard deviation is
-# not 1, and that matters: standard normal data would look the same at every time, and a sampler
-# that confuses its times would pass.
+# The mixture has two components, one with twice the weight of the other. Its mean is not 0 and its
+# standard deviation is not 1. That matters: standard normal data have the same distribution at
+# every time, and a sampler that uses wrong times would pass.
 
 mixture = Mixture([2.0, 1.0], [Gaussian([1.5], 0.16), Gaussian([-1.0], 0.04)])
 schedule = LinearVP()
@@ -39,11 +39,11 @@ truth = mixture.flow(schedule, noise, start, end)
 # The order of a method
 # ---------------------
 #
-# We go from t = 1 to t = 0.1 in more and more steps and compare each of 100 points with where it
-# should arrive. Halve the step: if the error halves the method is of first order, if it falls to a
-# quarter of second. On paper with two logarithmic axes the order is a slope. DDIM :eq:`ddim-step`
-# and Euler :eq:`euler-step` should have 1, Heun :eq:`heun-step`, which asks the denoiser twice a
-# step, should have 2.
+# We go from t = 1 to t = 0.1 with an increasing number of steps and compare 100 points with the
+# exact solution. If halving the step halves the error, the method is of first order; if the error
+# falls to a quarter, of second order. In a plot with two logarithmic axes the order is the slope.
+# DDIM :eq:`ddim-step` and Euler :eq:`euler-step` should have order 1; Heun :eq:`heun-step`, which
+# calls the denoiser twice per step, should have order 2.
 
 counts = np.array([32, 64, 128, 256, 512])
 methods = {"DDIM": ddim, "Euler": euler, "Heun": heun}
@@ -70,12 +70,12 @@ axes.legend(frameon=False)
 plt.show()
 
 # %%
-# One sign
-# --------
+# A wrong sign
+# ------------
 #
-# A DDIM step mixes two estimates, of the data and of the noise, with a *plus* between them. There
-# are programs on the net that have a *minus*. Nothing crashes, and the pictures look like
-# something. Here is what happens to plain normal data of mean 2 and standard deviation 0.5.
+# A DDIM step is the sum of two terms, with the estimates of the data and of the noise. Some public
+# programs have a *minus* between them instead of a *plus*. They do not crash, and their images look
+# plausible. Here is the effect on normal data with mean 2 and standard deviation 0.5.
 
 gaussian = Gaussian([2.0], 0.25)
 denoise = gaussian.denoiser(schedule)
@@ -83,7 +83,7 @@ noise = Key(seed=1, samples=np.arange(4000)).normal((1,))
 
 
 def ddim_with_sign(sign, steps=100):
-    """Samples by DDIM with ``sign`` before the noise: +1 is right."""
+    """Samples of DDIM with ``sign`` before the noise; +1 is correct."""
     x = noise
     timesteps = trailing(schedule, steps)
     for t, s in pairwise(timesteps):
@@ -109,8 +109,9 @@ axes.legend(frameon=False)
 plt.show()
 
 # %%
-# The mean is fine: the estimate of the data sees to that. But about the mean the two estimates pull
-# the same way, and a minus sets them against each other. While noise prevails a step merely mirrors
-# the samples, while data prevail it leaves them alone; between, where the two weigh the same, they
-# cancel. The spread goes to zero there and never returns. Images made this way are clean, and all
-# alike. Whoever compares a standard deviation with what it should be finds it at once.
+# The mean is correct, because the term with the data determines it. But the deviations from the
+# mean in the two terms have the same sign, and with a minus they are subtracted. At high noise
+# levels a step only mirrors the samples, and at low noise levels it leaves them almost unchanged.
+# In between, where both terms have the same size, they cancel: the standard deviation goes to zero
+# and stays there. Such images are clean and all alike. A comparison of the standard deviation with
+# that of the data detects the mistake at once.

@@ -2,9 +2,9 @@ r"""
 A diffusion model in the plane
 ==============================
 
-All of a diffusion model, small enough to see: data in two dimensions, a network with gradients
-written by hand, training, two samplers. The data are a ring of eight Gaussians, so that the best
-possible answer of a network is known, and ours can be held against it.
+A complete diffusion model in two dimensions: data, a network with hand-written gradients, training
+and two samplers. The data are a ring of eight Gaussians. For them the best possible prediction is
+known, and we compare the trained network with it.
 """
 
 import matplotlib.pyplot as plt
@@ -28,10 +28,11 @@ from npdiff.training.optimizer import Moments, adamw, ema, ema_decay, learning_r
 # Training
 # --------
 #
-# A step of training, in full: draw data, draw a time and noise for each point and mix them,
-# :eq:`marginal`; ask the network for :math:`v`, :eq:`v-prediction`; take the squared error,
-# :eq:`squared-error`. Then call the pullbacks in the reverse order, the loss's first, and give what
-# comes out to the optimizer, :eq:`adamw`. The gradient of a network is a network of the same class.
+# One training step: sample data; sample a time and noise for each point and compute the noisy
+# points, :eq:`marginal`; let the network predict :math:`v`, :eq:`v-prediction`; compute the squared
+# error, :eq:`squared-error`. Then call the pullbacks in reverse order, first that of the loss, and
+# pass the gradient to the optimizer, :eq:`adamw`. The gradient of a network is a network of the
+# same class.
 
 ring = TOYS["ring"]
 schedule = Cosine()
@@ -66,8 +67,8 @@ print(f"{np.mean(losses[-200:]):.3f} at the end")
 # Sampling
 # --------
 #
-# Both samplers start from the same noise. DDIM :eq:`ddim-step` adds none of its own and needs few
-# steps; ancestral sampling :eq:`ancestral-step` adds some at every step and takes more of them.
+# Both samplers start from the same noise. DDIM :eq:`ddim-step` adds no noise and needs few steps;
+# ancestral sampling :eq:`ancestral-step` adds noise at every step and needs more steps.
 
 denoise = Denoiser(inference_network(average), schedule, PARAMETERIZATIONS["v"])
 key = Key(seed=1, samples=np.arange(2000))
@@ -75,7 +76,7 @@ noise = key.fold("start").normal((2,)).astype(np.float32)
 
 
 def last(steps):
-    """The samples: where the last of a sampler's steps led."""
+    """The samples: the state after the last step of a sampler."""
     *_, step = steps
     return step.x
 
@@ -97,29 +98,29 @@ for axes, (name, x) in zip(panels, samples.items(), strict=True):
 plt.show()
 
 # %%
-# In numbers: how many samples lie within three standard deviations of the nearest of the eight
-# centers (98.9 % should), and how many each center has (an eighth should, 12.5 %).
+# For each set of points we print the fraction within three standard deviations of the nearest of
+# the eight centers (98.9 % is expected), and the smallest and the largest fraction of points at one
+# center (12.5 % is expected).
 
 angle = np.arange(8) * (2 * np.pi / 8)
 centers = 1.5 * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
-within, shares = {}, {}
+within, fractions = {}, {}
 for name, x in samples.items():
     distance = np.linalg.norm(x[:, None] - centers, axis=-1)
     within[name] = np.mean(distance.min(axis=1) < 3 * 0.15)
-    shares[name] = np.bincount(distance.argmin(axis=1), minlength=8) / len(x)
+    fractions[name] = np.bincount(distance.argmin(axis=1), minlength=8) / len(x)
     print(
         f"{name:20}: {within[name]:6.1%} near a center, "
-        f"{shares[name].min():5.1%} to {shares[name].max():5.1%} at each"
+        f"{fractions[name].min():5.1%} to {fractions[name].max():5.1%} at each"
     )
 
 # %%
-# Against the best possible
-# -------------------------
+# Compared with the best possible prediction
+# ------------------------------------------
 #
-# The loss does not go to zero, and should not: from a noisy point nobody can tell for sure which of
-# the eight Gaussians it came from. The best answer is the mean over all that are possible,
-# :eq:`mixture-denoiser`, and its error is the least there is. The figure compares the network's
-# error with it at many noise levels.
+# The loss does not go to zero, and it should not: a noisy point may come from any of the eight
+# Gaussians. The best prediction is the conditional mean, :eq:`mixture-denoiser`, which has the
+# smallest possible error. The figure compares the error of the network with it at many times.
 
 exact = Mixture([1.0] * 8, [Gaussian(center, 0.15**2) for center in centers])
 best = exact.denoiser(schedule)
@@ -135,7 +136,7 @@ for t in timesteps:
     least_error.append(np.mean((best(x_t, t)[0] - x_0) ** 2))
 
 figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
-axes.semilogy(timesteps, least_error, color="#888888", linewidth=5, label="least possible")
+axes.semilogy(timesteps, least_error, color="#888888", linewidth=5, label="smallest possible")
 axes.semilogy(timesteps, learned_error, color="#0b61a8", label="network")
 axes.set(xlabel="time t", ylabel="squared error of the data")
 axes.legend(frameon=False)
@@ -143,14 +144,13 @@ plt.show()
 
 excess = np.sum(learned_error) / np.sum(least_error) - 1
 ratio = np.array(learned_error) / np.array(least_error)
-print(f"the network's error is {excess:.1%} above the least possible over all times,")
+print(f"over all times the error of the network is {excess:.1%} above the smallest possible,")
 print(
-    f"and {ratio.max() - 1:.1%} at t = {timesteps[ratio.argmax()]:.2f}, where it is farthest from it"
+    f"and {ratio.max() - 1:.1%} at t = {timesteps[ratio.argmax()]:.2f}, where the ratio is largest"
 )
 
 # %%
-# The loss has almost nothing left to gain, and still the samples show what is missing: there are a
-# few points between the centers, which the exact denoiser does not leave there. A loss is a mean
-# over all times and points, each by itself; a sampler passes through all times, one after the
-# other, and hands the error of each answer on to the next. That is why models are compared by their
-# samples.
+# The loss is almost optimal, and still the samples have a visible error: a few points lie between
+# the centers, where the exact denoiser leaves none. The loss is a mean over independent times and
+# points. A sampler goes through all times in sequence, and the error of each prediction affects all
+# later ones. This is why models are compared by their samples.

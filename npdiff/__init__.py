@@ -37,7 +37,7 @@ else:
         raise AttributeError(f"module 'npdiff' has no attribute {name!r}")
 
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 
 __all__ = [
     "InputError",

@@ -24,7 +24,7 @@ Variance = Callable[[Array, float, float], "Array | float"]
 #: Maps a schedule and times s < t to a variance that depends on nothing else.
 VarianceRule = Callable[[Schedule, Times, Times], Values]
 
-#: Maps t to the mean variance of x_0 given x_t, :eq:`spread`.
+#: Maps t to the mean variance of x_0 given x_t, :eq:`mean-posterior-variance`.
 MeanPosteriorVariance = Callable[[float], float]
 
 
@@ -81,9 +81,9 @@ def optimal(schedule: Schedule, s: Times, t: Times, mean_posterior_variance: Tim
         \sigma^{2\star}_{s|t} = \tilde\sigma^2_{s|t}
         + \left( \frac{\alpha_s\, \sigma^2_{t|s}}{\sigma_t^2} \right)^{\!2} c_t
 
-    with the mean variance c_t of x_0 given x_t, :eq:`spread`, which adds to the posterior variance
-    through the coefficient of x_0 in :eq:`posterior-mean`. On isotropic Gaussian data ancestral
-    sampling is then exact for any number of steps. At s = 0 it equals c_t.
+    with the mean variance c_t of x_0 given x_t, :eq:`mean-posterior-variance`, which adds to the
+    posterior variance through the coefficient of x_0 in :eq:`posterior-mean`. On isotropic Gaussian
+    data ancestral sampling is then exact for any number of steps. At s = 0 it equals c_t.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def optimal_variance(
 
 
 def mean_posterior_variance_from_error(x_0: Array, x0_hat: Array) -> float:
-    r"""The mean variance :eq:`spread` of x_0 given x_t, estimated from a denoiser's errors.
+    r"""The mean variance of x_0 given x_t, :eq:`mean-posterior-variance`, from a denoiser's errors.
 
     .. math::
         :label: spread-from-error
@@ -187,7 +187,7 @@ def estimate_mean_posterior_variance(
     timesteps: Sequence[float] | np.ndarray,
     key: Key,
 ) -> MeanPosteriorVariance:
-    """The mean variance :eq:`spread` at the sampling timesteps, from a denoiser's errors on data.
+    """:eq:`mean-posterior-variance` at the sampling timesteps, from a denoiser's errors on data.
 
     Parameters
     ----------

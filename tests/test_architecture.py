@@ -1,4 +1,4 @@
-"""The shape of the package: who may import whom, what it needs, and how long a file may be."""
+"""The architecture: permitted imports, dependencies when a file is loaded, length of files."""
 
 import ast
 import subprocess
@@ -13,10 +13,10 @@ import npdiff
 
 PACKAGE = Path(npdiff.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
-LONGEST = 300  # lines; a file is read in one sitting
+LONGEST = 300  # lines, so that a file can be read in one sitting
 
-# Units of the package from the ground up: a file or a folder of npdiff. Each may import only the units
-# listed for it, wherever in a file the import stands.
+# Units of the package, from the bottom to the top: a unit is a file or a folder of npdiff. Each may
+# import only the units listed for it; imports inside functions count too.
 CALCULUS = ("backend", "tree", "pullback", "acceleration", "ops", "nn")
 DIFFUSION = ("schedules", "process", "parameterization", "denoiser")
 AFTER_DENOISER = ("guidance", "spacings", "samplers", "objective", "likelihood", "exact", "editing")
@@ -72,12 +72,12 @@ MAY_IMPORT = {
         *LAYERS, *SAMPLING, "kernels", "runtime", "runs", "data", "generation", "training",
     },
 }  # fmt: skip
-# The one folder that is loaded only where PyTorch is.
+# The only folder that needs PyTorch.
 TORCH = PACKAGE / "bench" / "pytorch"
 
 
 def unit(path: Path) -> str:
-    """The unit a file belongs to: ``npdiff/ops/conv.py`` is of ``ops``."""
+    """The unit that a file belongs to: ``npdiff/ops/conv.py`` belongs to ``ops``."""
     return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
@@ -86,7 +86,7 @@ def parsed(path: Path) -> ast.Module:
 
 
 def modules(node: ast.AST, path: Path) -> Iterator[str]:
-    """The absolute names that one import statement may load."""
+    """The absolute names of the modules that an import statement may load."""
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
     elif isinstance(node, ast.ImportFrom):
@@ -107,7 +107,7 @@ def all_imports(path: Path) -> set[str]:
 
 
 def at_import_time(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """The statements that run when a module is loaded: all but the bodies of functions."""
+    """The statements that run when a module is loaded: all except the bodies of functions."""
     for statement in body:
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
@@ -121,7 +121,7 @@ def at_import_time(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def units_used(path: Path) -> set[str]:
-    """The units of npdiff that a file imports, anywhere in it, its own left out."""
+    """The other units of npdiff that a file imports anywhere."""
     inside = (name.split(".") for name in all_imports(path))
     used = {name[1] for name in inside if name[0] == "npdiff" and len(name) > 1}
     return {u for u in used if any((PACKAGE / f).exists() for f in (u, f"{u}.py"))} - {unit(path)}
@@ -131,10 +131,10 @@ def names(paths: list[Path]) -> list[str]:
     return [path.relative_to(PACKAGE).as_posix() for path in paths]
 
 
-def test_the_chains_hold_in_the_table() -> None:
-    """No unit of a chain may import one that stands above it."""
-    for chain in (CALCULUS, (*DIFFUSION, "guidance"), (*DIFFUSION, "samplers")):
-        for below, above in pairwise(chain):
+def test_table_keeps_the_order_of_the_towers() -> None:
+    """No unit of a tower may import one above it."""
+    for tower in (CALCULUS, (*DIFFUSION, "guidance"), (*DIFFUSION, "samplers")):
+        for below, above in pairwise(tower):
             assert above not in MAY_IMPORT[below]
     for calculus in CALCULUS:
         assert not MAY_IMPORT[calculus] & {*DIFFUSION, *AFTER_DENOISER}
@@ -143,21 +143,21 @@ def test_the_chains_hold_in_the_table() -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=names(FILES))
-def test_imports_point_one_way(path: Path) -> None:
+def test_imports_point_downwards(path: Path) -> None:
     used, here = units_used(path), unit(path)
     if here in MAY_IMPORT:
         assert used <= MAY_IMPORT[here], f"{here} may not import {used - MAY_IMPORT[here]}"
 
 
-def test_no_unit_is_forgotten() -> None:
-    """Every unit has its place; a new one has to be given one here."""
+def test_every_unit_is_in_the_table() -> None:
+    """A new file or folder of npdiff needs a line in the table."""
     placed = {*MAY_IMPORT, "cli", "__init__", "__main__"}
     assert {unit(path) for path in FILES} <= placed
 
 
 @pytest.mark.parametrize("path", FILES, ids=names(FILES))
-def test_a_file_loads_with_numpy_alone(path: Path) -> None:
-    """What is imported when the file loads is Python's own, NumPy, or of npdiff."""
+def test_file_loads_with_only_numpy(path: Path) -> None:
+    """A file that is loaded imports only the standard library, NumPy and npdiff."""
     loaded = {
         name.partition(".")[0]
         for statement in at_import_time(parsed(path).body)
@@ -169,18 +169,18 @@ def test_a_file_loads_with_numpy_alone(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=names(FILES))
-def test_a_file_is_read_in_one_sitting(path: Path) -> None:
+def test_file_is_shorter_than_300_lines(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) < LONGEST
 
 
 @pytest.mark.parametrize("path", FILES, ids=names(FILES))
-def test_a_file_says_what_it_is(path: Path) -> None:
+def test_file_has_a_docstring(path: Path) -> None:
     assert ast.get_docstring(parsed(path)) or not path.read_text(encoding="utf-8").strip()
 
 
-def test_the_checks_see_what_they_look_for(tmp_path: Path) -> None:
-    """The reader of imports on a file whose imports are known."""
-    file = PACKAGE / "ops" / "example.py"  # never written: only its place in the package counts
+def test_imports_of_a_file_are_found(tmp_path: Path) -> None:
+    """The functions above, on a file whose imports are known."""
+    file = PACKAGE / "ops" / "example.py"  # never written: only its path counts
     tree = ast.parse(
         "import numpy as np\n"
         "from npdiff import backend, tree\n"
@@ -232,7 +232,7 @@ unet = nn.UNet.init(0, channels=1, width=8, multipliers=(1, 2), blocks=1, attent
                     heads=2, classes=3, patch=1)
 labels = np.array([0, 2])
 
-# One step of training by hand: the loss, its gradient, AdamW.
+# One training step by hand: the loss, its gradient, AdamW.
 x_0, eps = np.clip(normal("data"), -1, 1), normal("noise")
 t = np.array([300, 700])
 x_t = per_sample(schedule.alpha(t), x_0) * x_0 + per_sample(schedule.sigma(t), eps) * eps
@@ -247,7 +247,7 @@ unet, _ = adamw(unet, gradient(), Moments.zero(unet), step=1, learning_rate=1e-3
 after, _ = loss(unet)
 assert np.isfinite(before) and after < before, (before, after)
 
-# And a sample by DDIM.
+# Then a sample with DDIM.
 denoise = Denoiser(inference_network(unet, labels=labels), schedule, parameterization)
 times = SPACINGS["trailing"](schedule, 4)
 for step in samplers.sample("ddim", denoise, schedule, normal("x_T"), times):
@@ -257,8 +257,8 @@ print("done")
 """
 
 
-def test_numpy_is_enough_to_train_and_to_sample() -> None:
-    """With every other package blocked: a U-Net, a step of training, a sample."""
+def test_training_and_sampling_need_only_numpy() -> None:
+    """With every other package blocked: a U-Net, a training step, a sample."""
     done = subprocess.run(
         [sys.executable, "-c", ALONE], capture_output=True, text=True, timeout=120, check=False
     )

@@ -1,4 +1,4 @@
-"""The gallery runs, and shows what its prose claims."""
+"""The examples of the gallery run, and their results agree with their text."""
 
 import runpy
 from collections.abc import Callable
@@ -15,9 +15,9 @@ Run = Callable[[str], dict[str, Any]]
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Run one example in an empty folder, without a screen; what it leaves in its namespace.
+    """A function that runs one example in an empty folder and returns its global variables.
 
-    ``plt.show`` draws every figure, as a screen would, and so finds what only fails to be drawn.
+    ``plt.show`` draws every figure without a screen, so errors in drawing are found.
     """
     import matplotlib.pyplot as plt
 
@@ -35,18 +35,18 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(plt, "show", show)
 
     def call(name: str) -> dict[str, Any]:
-        left = runpy.run_path(str(EXAMPLES / f"plot_{name}.py"), run_name="__main__")
+        variables = runpy.run_path(str(EXAMPLES / f"plot_{name}.py"), run_name="__main__")
         assert drawn
-        assert not plt.get_fignums(), "a figure is made and never shown"
+        assert not plt.get_fignums(), "a figure was made and not shown"
         assert not list(tmp_path.iterdir())
-        return left
+        return variables
 
     yield call
     plt.close("all")
 
 
-def test_none_is_forgotten() -> None:
-    """Every example has its test in this file, by name, and has the form of a gallery's page."""
+def test_every_example_has_a_test() -> None:
+    """And every example has the form of a page of the gallery."""
     tests = Path(__file__).read_text(encoding="utf-8")
     files = sorted(EXAMPLES.glob("plot_*.py"))
     assert files
@@ -60,9 +60,9 @@ def test_none_is_forgotten() -> None:
 def test_forward_process(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     left = run("forward_process")
     out = capsys.readouterr().out
-    for way in ("one step:  ", "two steps: "):
-        assert f"in {way}mean 1.4400, variance 0.4816" in out
-    assert np.abs(left["errors"]).max() < 4.0  # of 8 normal numbers
+    for steps in ("one step:  ", "two steps: "):
+        assert f"in {steps}mean 1.4400, variance 0.4816" in out
+    assert np.abs(left["errors"]).max() < 4.0  # the largest of 8 normal variables
     assert (left["mean"], left["std"]) == pytest.approx((0.0127, 0.99992), abs=1e-4)
     digit, noise = left["digit"], left["kept"][1000]
     assert np.corrcoef(digit.ravel(), left["kept"][50].ravel())[0, 1] > 0.9
@@ -78,7 +78,7 @@ def test_gradient_by_hand(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert "gated: passed" in out
     assert not left["wrong"].passed
     assert "gated_wrong: FAILED" in out
-    errors = {row.name: row.error for row in left["wrong"].rows}
+    errors = {array.name: array.error for array in left["wrong"].gradients}
     assert errors["0"] < 1e-9
     assert errors["1"] > 0.1
     assert min(left["errors"]["right"]) < 1e-10
@@ -91,10 +91,10 @@ def test_two_dimensions(run: Run) -> None:
     ddim, ancestral = "DDIM, 50 steps", "ancestral, 200 steps"
     for name, least in (("data", 0.98), (ddim, 0.88), (ancestral, 0.88)):
         assert left["within"][name] > least
-        assert left["shares"][name].min() > 0.09
-        assert left["shares"][name].max() < 0.16
+        assert left["fractions"][name].min() > 0.09
+        assert left["fractions"][name].max() < 0.16
     assert 0.0 < left["excess"] < 0.02
-    # The posterior mean is the best answer there is: the network may only seem better by chance.
+    # The posterior mean has the smallest possible error: a network is better only by chance.
     ratio = np.array(left["learned_error"]) / np.array(left["least_error"])
     assert ratio.min() > 0.99
 
@@ -111,35 +111,35 @@ def test_samplers_on_exact_data(run: Run) -> None:
 
 def test_guidance(run: Run) -> None:
     left = run("guidance")
-    certainty, spread = left["certainty"], left["spread"]
+    certainty, deviation = left["certainty"], left["deviation"]
     assert certainty["w = 0"] == pytest.approx(1 / 3, abs=0.04)
     assert certainty["w = 1"] == pytest.approx(certainty["the class itself"], abs=0.02)
     assert certainty["w = 3"] > 0.99
-    assert spread["w = 1"] == pytest.approx(spread["the class itself"], abs=0.03)
-    assert spread["w = 0"] > spread["w = 1"] > spread["w = 3"] + 0.1
+    assert deviation["w = 1"] == pytest.approx(deviation["the class itself"], abs=0.03)
+    assert deviation["w = 0"] > deviation["w = 1"] > deviation["w = 3"] + 0.1
 
 
-def test_prove_your_own_sampler(run: Run) -> None:
-    left = run("prove_your_own_sampler")
-    standard, drawn, reports = (
-        list(left[name].values()) for name in ("standard", "drawn", "reports")
+def test_verify_your_own_sampler(run: Run) -> None:
+    left = run("verify_your_own_sampler")
+    standard, samples, reports = (
+        list(left[name].values()) for name in ("standard", "samples", "reports")
     )
     assert standard[0] < 0.5
-    assert abs(standard[1] - 1.0) < abs(standard[2] - 1.0) < 0.05  # the blind test prefers it
-    assert drawn[0].std() < 0.1
-    assert drawn[1].mean() < 1.0
-    assert (drawn[2].mean(), drawn[2].std()) == pytest.approx((2.0, 0.5), abs=0.04)
+    assert abs(standard[1] - 1.0) < abs(standard[2] - 1.0) < 0.05  # the wrong sampler scores better
+    assert samples[0].std() < 0.1
+    assert samples[1].mean() < 1.0
+    assert (samples[2].mean(), samples[2].std()) == pytest.approx((2.0, 0.5), abs=0.04)
     assert [report.passed for report in reports] == [False, False, True]
 
 
 def test_inpainting(run: Run) -> None:
     left = run("inpainting")
-    missing = left["missing"]
-    assert missing[0] > 0.15 * (left["truth"] + 0.3)
-    assert missing[2:-1] / missing[3:] == pytest.approx([2.0, 2.0], abs=0.35)
-    right = left["right"]
-    assert right[1] < 0.8
-    assert right[16] > 0.98
+    error = left["error"]
+    assert error[0] > 0.15 * (left["truth"] + 0.3)
+    assert error[2:-1] / error[3:] == pytest.approx([2.0, 2.0], abs=0.35)
+    correct = left["correct"]
+    assert correct[1] < 0.8
+    assert correct[16] > 0.98
     rows, mask = left["rows"], left["mask"]
     assert (rows[:, 2:][:, :, mask] == rows[:, :1][:, :, mask]).all()
     assert (rows[:, 2:][:, :, ~mask] != rows[:, :1][:, :, ~mask]).any(axis=-1).all()

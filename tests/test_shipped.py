@@ -1,4 +1,4 @@
-"""The model that ships: the one that its configuration says, and it makes what it is asked for."""
+"""The model that ships: its configuration, its size and the accuracy of its samples."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from npdiff.metrics import DigitClassifier
 from npdiff.runs import PRESETS
 
 
-def test_it_is_the_large_preset_trained_to_its_end():
+def test_shipped_model_is_the_fully_trained_large_preset():
     checkpoint = load()
     preset = PRESETS["digits-large"]
     filled_in = {"shape", "classes", "model"}
@@ -17,8 +17,8 @@ def test_it_is_the_large_preset_trained_to_its_end():
     assert SHIPPED.stat().st_size < 8_000_000
 
 
-def test_guided_samples_are_the_digits_asked_for():
-    # 998 of 1,000 are by the documented evaluation; 95 of 100 is seven standard deviations below.
+def test_guided_samples_are_the_requested_digits():
+    # The documented evaluation has 998 of 1,000; 95 of 100 is seven standard deviations below.
     labels = np.arange(100) % 10
     samples = generate(load(), labels, guidance=2.0, steps=15, seed=1)
     assert (DigitClassifier.shipped().predict(samples) == labels).mean() >= 0.95

@@ -1,4 +1,4 @@
-"""start.py: which environment it trusts, which it makes anew, and what it says when it cannot."""
+"""start.py: which environments it reuses, which it replaces, and its error messages."""
 
 import importlib.util
 import subprocess
@@ -15,7 +15,7 @@ START = Path(__file__).parents[1] / "start.py"
 
 @pytest.fixture
 def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """start.py as a module, at home in an empty project."""
+    """start.py as a module, in an empty project."""
     spec = importlib.util.spec_from_file_location("start", START)
     assert spec is not None
     assert spec.loader is not None
@@ -28,7 +28,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 class Machine:
-    """In the place of real commands: makes files instead of environments, and keeps a record."""
+    """Replaces real commands: creates files instead of environments and records the calls."""
 
     def __init__(self, start: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
         self.start, self.calls = start, list[list[str]]()
@@ -53,7 +53,7 @@ class Machine:
         return self.start.python().exists() and (self.installed or "npdiff" not in code)
 
     def made(self) -> str:
-        """What was done since the last time: v for a new environment, i for an installation."""
+        """The actions since the last call: v for a new environment, i for an installation."""
         done = "".join("v" * ("venv" in words) + "i" * ("install" in words) for words in self.calls)
         self.calls.clear()
         return done
@@ -64,7 +64,7 @@ def machine(start: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Machine:
     return Machine(start, monkeypatch)
 
 
-def test_made_once_and_used_again(start: ModuleType, machine: Machine) -> None:
+def test_environment_is_created_once_and_reused(start: ModuleType, machine: Machine) -> None:
     assert start.environment() == start.python()
     assert machine.made() == "vi"
     start.environment()
@@ -87,10 +87,10 @@ def test_extras_are_added_and_kept(start: ModuleType, machine: Machine) -> None:
 
 @pytest.mark.parametrize("step", ["venv", "install"])
 @pytest.mark.parametrize("how", [3, KeyboardInterrupt])
-def test_half_made_is_made_anew(
+def test_incomplete_environment_is_replaced(
     start: ModuleType, machine: Machine, step: str, how: int | type[BaseException]
 ) -> None:
-    """Stopped while the environment or what goes into it is made: it is never trusted."""
+    """An environment whose creation or installation was interrupted is never used."""
 
     def fails(words: list[str]) -> int:
         if step not in words:
@@ -106,14 +106,16 @@ def test_half_made_is_made_anew(
         start.environment()
     assert (start.VENV).exists()
     machine.fails = lambda words: 0
-    machine.installed = True  # even if it looks well
+    machine.installed = True  # even if it seems to work
     machine.made()
     start.environment()
     assert machine.made() == "vi"
 
 
 @pytest.mark.parametrize("stamp", ["", "[]", '{"project": 3}', "\0"])
-def test_a_stamp_that_says_nothing(start: ModuleType, machine: Machine, stamp: str) -> None:
+def test_invalid_stamp_causes_an_installation(
+    start: ModuleType, machine: Machine, stamp: str
+) -> None:
     start.environment()
     machine.made()
     start.stamp().write_text(stamp)
@@ -121,7 +123,7 @@ def test_a_stamp_that_says_nothing(start: ModuleType, machine: Machine, stamp: s
     assert machine.made() == "i"
 
 
-def test_a_broken_interpreter_is_replaced(start: ModuleType, machine: Machine) -> None:
+def test_broken_interpreter_is_replaced(start: ModuleType, machine: Machine) -> None:
     start.environment()
     machine.made()
     start.python().unlink()
@@ -129,7 +131,7 @@ def test_a_broken_interpreter_is_replaced(start: ModuleType, machine: Machine) -
     assert machine.made() == "vi"
 
 
-def test_somebody_elses_environment_is_kept(start: ModuleType, machine: Machine) -> None:
+def test_existing_environment_without_a_stamp_is_kept(start: ModuleType, machine: Machine) -> None:
     start.python().parent.mkdir(parents=True)
     start.python().write_text("")
     (start.VENV / "notes.txt").write_text("mine")
@@ -138,7 +140,7 @@ def test_somebody_elses_environment_is_kept(start: ModuleType, machine: Machine)
     assert (start.VENV / "notes.txt").exists()
 
 
-def test_a_moved_project_is_installed_again(
+def test_moved_project_is_installed_again(
     start: ModuleType, machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     start.environment()
@@ -153,7 +155,7 @@ def test_a_moved_project_is_installed_again(
     assert machine.made() == "i"
 
 
-def test_without_venv_it_says_what_to_install(
+def test_missing_venv_module_names_the_package_to_install(
     start: ModuleType, machine: Machine, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     monkeypatch.setitem(sys.modules, "ensurepip", None)
@@ -162,27 +164,29 @@ def test_without_venv_it_says_what_to_install(
     assert not start.VENV.exists()
 
 
-def test_without_the_network_it_says_so(start: ModuleType, machine: Machine, capsys: Any) -> None:
+def test_failed_installation_mentions_the_network(
+    start: ModuleType, machine: Machine, capsys: Any
+) -> None:
     machine.fails = lambda words: int("install" in words)
     assert start.main(["digits"]) == 1
     assert "network" in capsys.readouterr().err
 
 
-def test_digits_resumes_and_judges(start: ModuleType, machine: Machine) -> None:
+def test_digits_resumes_training_and_evaluates(start: ModuleType, machine: Machine) -> None:
     assert start.main(["digits", "--steps", "9"]) == 0
-    train, judge = ([*words[1:]] for words in machine.calls[-2:])
+    train, evaluate = ([*words[1:]] for words in machine.calls[-2:])
     assert train == [
         *("-m", "npdiff", "train", "--preset", "digits"),
         *("--out", str(start.RUN), "--resume", "--steps", "9"),
     ]
-    assert judge == ["-m", "npdiff", "eval", str(start.RUN)]
+    assert evaluate == ["-m", "npdiff", "eval", str(start.RUN)]
     machine.made()
     machine.fails = lambda words: 130 * ("train" in words)
     assert start.main(["digits"]) == 130
-    assert machine.calls == []  # an unfinished model is not judged
+    assert machine.calls == []  # an unfinished model is not evaluated
 
 
-def test_the_status_of_the_tests_is_its_own(start: ModuleType, machine: Machine) -> None:
+def test_exit_status_is_that_of_pytest(start: ModuleType, machine: Machine) -> None:
     machine.fails = lambda words: 5 * ("pytest" in words)
     assert start.main(["test"]) == 5
     machine.fails = lambda words: 0
@@ -190,7 +194,7 @@ def test_the_status_of_the_tests_is_its_own(start: ModuleType, machine: Machine)
     assert machine.calls[-1][1:] == ["-m", "pytest", "-n", "2", "-k", "conv"]
 
 
-def test_call_hands_on_status_and_environment(start: ModuleType) -> None:
+def test_call_passes_on_status_and_environment(start: ModuleType) -> None:
     script = "import os, sys; sys.exit(int(os.environ['STATUS']))"
     assert start.call(sys.executable, "-c", script, STATUS="7") == 7
     killed = "import os, signal; os.kill(os.getpid(), signal.SIGTERM)"
@@ -198,7 +202,7 @@ def test_call_hands_on_status_and_environment(start: ModuleType) -> None:
 
 
 @pytest.mark.parametrize(("words", "status"), [(["--help"], 0), ([], 2), (["paint"], 2)])
-def test_the_script(words: list[str], status: int) -> None:
+def test_script_prints_help_and_errors(words: list[str], status: int) -> None:
     done = subprocess.run(
         [sys.executable, START, *words], capture_output=True, text=True, timeout=60, check=False
     )
@@ -206,7 +210,7 @@ def test_the_script(words: list[str], status: int) -> None:
     assert "digits" in done.stdout + done.stderr
 
 
-def test_too_old_a_python_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_python_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "version_info", (3, 9, 1))
     with pytest.raises(SystemExit, match=r"3\.11 or newer"):
         exec(compile(START.read_text(), str(START), "exec"), {"__file__": str(START)})

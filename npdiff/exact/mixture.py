@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike
 
 from npdiff.backend import Array, namespace
 from npdiff.errors import InputError
-from npdiff.exact.distribution import Distribution, beside
-from npdiff.exact.flows import Tails, by_quantiles, by_solver
+from npdiff.exact.distribution import Distribution, asarray_like, short
+from npdiff.exact.flows import Tails, flow_by_quantiles, flow_by_solver
 from npdiff.exact.gaussian import Gaussian
 from npdiff.exact.quadrature import normal_rule
 from npdiff.random import Key
@@ -20,13 +20,13 @@ class Mixture(Distribution):
 
     Parameters
     ----------
-    weights : one positive number for each component; their sum is made 1
-    components : Gaussians of one dimension
+    weights : a positive weight for each component; they are normalized to sum to 1
+    components : Gaussians of the same dimension
 
     Raises
     ------
     InputError
-        If a weight is not positive, or numbers or dimensions differ.
+        If a weight is not positive, or the counts or dimensions differ.
     """
 
     def __init__(self, weights: ArrayLike, components: Sequence[Gaussian]) -> None:
@@ -34,11 +34,19 @@ class Mixture(Distribution):
         self.components = tuple(components)
         positive = np.isfinite(self.weights) & (self.weights > 0.0)
         if self.weights.shape != (len(self.components),) or not positive.all():
-            raise InputError("expected one positive weight for each component of the mixture")
-        if len({component.mean.size for component in self.components}) != 1:
-            raise InputError("the components of a mixture have one dimension")
+            raise InputError(
+                f"expected one positive weight for each of the {len(self.components)} components, "
+                f"got {self.weights.tolist()}"
+            )
+        sizes = sorted({component.mean.size for component in self.components})
+        if len(sizes) != 1:
+            raise InputError(f"all components must have the same dimension, got {sizes}")
         self.weights = self.weights / self.weights.sum()
         self.size = self.components[0].mean.size
+
+    def __repr__(self) -> str:
+        count = len(self.components)
+        return f"Mixture({count} Gaussians, size={self.size}, weights={short(self.weights)})"
 
     def responsibilities(self, schedule: Schedule, x: Array, t: Times) -> Array:
         r"""The probability of each component given a noisy sample, (N, K).
@@ -69,7 +77,7 @@ class Mixture(Distribution):
         return sum(parts, namespace(x).zeros_like(x))
 
     def log_density(self, schedule: Schedule, x: Array, t: Times) -> Array:
-        r"""The log-density of a noisy sample in nats; at t = 0 the likelihood of data.
+        r"""The log-density of a noisy sample in nats; at t = 0 the log-likelihood of data.
 
         .. math::
             :label: mixture-density
@@ -95,20 +103,22 @@ class Mixture(Distribution):
         """
         xp = namespace(x)
         r = self.responsibilities(schedule, x, t)
-        rows = (x.shape[0], self.size)
-        mean = self.denoised(schedule, x, t).reshape(rows)
-        total = xp.zeros((*rows, self.size), dtype=x.dtype)
+        shape = (x.shape[0], self.size)
+        mean = self.denoised(schedule, x, t).reshape(shape)
+        total = xp.zeros((*shape, self.size), dtype=x.dtype)
         for k, component in enumerate(self.components):
-            off = component.denoised(schedule, x, t).reshape(rows) - mean
+            difference = component.denoised(schedule, x, t).reshape(shape) - mean
             within = component.covariance(schedule, x, t)
-            total += r[:, k, None, None] * (within + off[:, :, None] * off[:, None, :])
+            total += r[:, k, None, None] * (
+                within + difference[:, :, None] * difference[:, None, :]
+            )
         return total
 
     def flow(self, schedule: Schedule, x: Array, t: float, s: float) -> Array:
-        """By quantiles, :eq:`quantile-flow`, in one dimension; else by a solver."""
+        """By quantiles in one dimension, :eq:`quantile-flow`; otherwise by a solver."""
         if self.size > 1:
-            return by_solver(self.denoiser, schedule, x, t, s)
-        return by_quantiles(x, self._tails(schedule, t), self._tails(schedule, s))
+            return flow_by_solver(self.denoiser, schedule, x, t, s)
+        return flow_by_quantiles(x, self._tails(schedule, t), self._tails(schedule, s))
 
     def sample(self, key: Key) -> np.ndarray:
         chosen = np.searchsorted(np.cumsum(self.weights)[:-1], key.fold("component").uniform())
@@ -119,13 +129,13 @@ class Mixture(Distribution):
         if self.size > 2:
             return super().nodes(schedule, t)
         z, weights = normal_rule(self.size)
-        x = [component.at(schedule, z, t) for component in self.components]
+        x = [component.from_standard_normal(schedule, z, t) for component in self.components]
         return np.concatenate(x), np.concatenate([w * weights for w in self.weights])
 
     def _log_joint(self, schedule: Schedule, x: Array, t: Times) -> Array:
-        columns = [component.log_density(schedule, x, t) for component in self.components]
-        joint = namespace(x).stack(columns, axis=-1)
-        return joint + beside(np.log(self.weights), joint)
+        log_densities = [component.log_density(schedule, x, t) for component in self.components]
+        joint = namespace(x).stack(log_densities, axis=-1)
+        return joint + asarray_like(np.log(self.weights), joint)
 
     def _scales(self, schedule: Schedule, t: float) -> tuple[float, np.ndarray]:
         alpha, variance = schedule.alpha(t), schedule.sigma(t) ** 2

@@ -1,20 +1,20 @@
-"""Rules of quadrature for means over distributions of data; all on the host, in float64."""
+"""Quadrature rules for means over data distributions, on the host in float64."""
 
 import numpy as np
 
-#: Draws where no rule of quadrature is affordable.
+#: The number of random samples where a quadrature would be too expensive.
 DRAWS = 2**14
 
-#: How many standard deviations a rule reaches: what is left out is below 1e-18.
+#: The range of a rule in standard deviations; the probability beyond it is below 1e-18.
 REACH = 9.0
 
 
 def normal_rule(dimensions: int) -> tuple[np.ndarray, np.ndarray]:
-    r"""Nodes (M, D) and weights (M,) for means over N(0, I) in one dimension or two.
+    r"""Nodes (M, D) and weights (M,) for means over N(0, I) in one or two dimensions.
 
-    The trapezoidal rule on nine standard deviations either side, 1801 nodes in one dimension and
-    181 squared in two: its error falls exponentially with the number of nodes for any analytic
-    integrand, and unlike Gauss and Hermite's it does not mind one that is steep.
+    The trapezoidal rule on nine standard deviations to either side, with 1801 nodes in one
+    dimension and 181 squared in two. For an analytic integrand its error falls exponentially with
+    the number of nodes, and it handles steep integrands better than Gauss-Hermite quadrature.
 
     >>> z, weights = normal_rule(2)
     >>> float(weights @ (z[:, 0] ** 4 * z[:, 1] ** 2)).__round__(12)
@@ -29,10 +29,10 @@ def normal_rule(dimensions: int) -> tuple[np.ndarray, np.ndarray]:
     return grid.reshape(-1, 2), np.outer(weight, weight).reshape(-1)
 
 
-def panels(edges: np.ndarray, order: int = 16) -> tuple[np.ndarray, np.ndarray]:
-    """Gauss and Legendre's rule between all neighboring edges: nodes and weights, one row each.
+def gauss_legendre(edges: np.ndarray, order: int = 16) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights of the Gauss-Legendre rule between all neighboring edges.
 
-    >>> x, weights = panels(np.array([0.0, 0.5, 2.0]))
+    >>> x, weights = gauss_legendre(np.array([0.0, 0.5, 2.0]))
     >>> float(weights @ x**5).__round__(12)
     10.666666666667
     """

@@ -1,4 +1,4 @@
-"""Data that are uniform on a segment, or on a box: its edges are where a denoiser has to bend."""
+"""Uniform data on an interval or a box."""
 
 from typing import NamedTuple
 
@@ -7,19 +7,19 @@ from numpy.typing import ArrayLike
 
 from npdiff.backend import Array, namespace
 from npdiff.errors import InputError
-from npdiff.exact.distribution import Distribution, beside, columns, flat
-from npdiff.exact.flows import Tails, by_quantiles
-from npdiff.exact.quadrature import REACH, panels
+from npdiff.exact.distribution import Distribution, as_columns, asarray_like, flatten, short
+from npdiff.exact.flows import Tails, flow_by_quantiles
+from npdiff.exact.quadrature import REACH, gauss_legendre
 from npdiff.random import Key
 from npdiff.schedules import Schedule, Times
 
-#: A noise scale as good as none, and a signal scale as good as none, that divide without overflow.
+#: Replace a noise scale and a signal scale of 0, so that a division does not overflow.
 _NO_NOISE, _NO_SIGNAL = 1e-100, 1e-150
 
-#: By how much a posterior falls, in nats, before the rest of it is left out.
+#: The integral of a posterior stops where it has fallen by this much, in nats.
 _DROP = 40.0
 
-#: Gauss and Legendre's rule on [-1, 1], for a function that falls by _DROP on either side.
+#: The Gauss-Legendre rule on [-1, 1], for a function that falls by _DROP on either side.
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(80)
 
 
@@ -28,21 +28,21 @@ class _Posterior(NamedTuple):
 
     mean: Array
     variance: Array
-    log_integral: Array  # of the posterior over its value at the mode
+    log_integral: Array  # of the posterior divided by its value at the mode
     log_mode: Array  # -|x_t - alpha x_0|^2 / 2 sigma^2 at the mode
 
 
 class Uniform(Distribution):
-    r"""Independent numbers, each uniform between two ends.
+    r"""Independent elements, each uniform between two ends.
 
-    Given a noisy sample, a datum is normal with mean :math:`x_t / \alpha_t` and standard deviation
-    :math:`\sigma_t / \alpha_t`, cut off at the ends. The moments of that are integrals of positive
-    functions about the mode, so that nothing cancels: neither where the noise is large, nor small,
-    nor far out.
+    Given a noisy sample, an element has a truncated normal distribution with mean
+    :math:`x_t / \alpha_t` and standard deviation :math:`\sigma_t / \alpha_t` before truncation. Its
+    moments are computed as integrals of positive functions about the mode, without cancellation at
+    any noise level and at any distance.
 
     Parameters
     ----------
-    low, high : (D,) arrays or numbers; low < high
+    low, high : (D,) arrays or scalars; low < high
 
     Raises
     ------
@@ -57,12 +57,18 @@ class Uniform(Distribution):
                 f"expected ends (D,), got shapes {self.low.shape} and {self.high.shape}"
             )
         if not (np.isfinite(self.low) & np.isfinite(self.high) & (self.low < self.high)).all():
-            raise InputError("expected finite ends, low < high")
+            raise InputError(
+                f"expected finite ends with low < high, got {self.low.tolist()} "
+                f"and {self.high.tolist()}"
+            )
         self.size = self.low.size
         self._center, self._radius = 0.5 * (self.low + self.high), 0.5 * (self.high - self.low)
 
+    def __repr__(self) -> str:
+        return f"Uniform(low={short(self.low)}, high={short(self.high)})"
+
     def denoised(self, schedule: Schedule, x: Array, t: Times) -> Array:
-        r"""The mean of the data given a noisy sample: that of a normal law cut off at both ends.
+        r"""The mean of the data given a noisy sample: the mean of a truncated normal distribution.
 
         .. math::
             :label: uniform-denoiser
@@ -72,11 +78,11 @@ class Uniform(Distribution):
             \qquad A = \frac{\alpha_t a - x_t}{\sigma_t},
             \quad B = \frac{\alpha_t b - x_t}{\sigma_t}
 
-        with the normal density and distribution function, between the ends a and b. At t = 0 a
-        point outside of the box is carried to the box.
+        with the standard normal density and distribution function, and the ends a and b. At t = 0
+        a point outside the box is projected to the box.
         """
         p = self._posterior(schedule, x, t)
-        x_0 = beside(self._center, p.mean) + beside(self._radius, p.mean) * p.mean
+        x_0 = asarray_like(self._center, p.mean) + asarray_like(self._radius, p.mean) * p.mean
         return x_0.astype(x.dtype).reshape(x.shape)
 
     def covariance(self, schedule: Schedule, x: Array, t: Times) -> Array:
@@ -92,25 +98,25 @@ class Uniform(Distribution):
         with A and B of :eq:`uniform-denoiser`.
         """
         variance = self._posterior(schedule, x, t).variance
-        diagonal = variance * beside(self._radius**2, variance)
-        return (diagonal[:, :, None] * beside(np.eye(self.size), diagonal)).astype(x.dtype)
+        diagonal = variance * asarray_like(self._radius**2, variance)
+        return (diagonal[:, :, None] * asarray_like(np.eye(self.size), diagonal)).astype(x.dtype)
 
     def log_density(self, schedule: Schedule, x: Array, t: Times) -> Array:
-        r"""The log-density of a noisy sample in nats; at t = 0 -inf outside of the box.
+        r"""The log-density of a noisy sample in nats; at t = 0 it is -inf outside the box.
 
         .. math::
             :label: uniform-density
 
             q(x_t) = \frac{\Phi(B) - \Phi(A)}{\alpha_t (b - a)}
 
-        with A and B of :eq:`uniform-denoiser`; of a box, the product over its numbers.
+        with A and B of :eq:`uniform-denoiser`; for a box, the product over its sides.
         """
         xp = namespace(x)
         p = self._posterior(schedule, x, t)
-        (sigma,) = columns(np.maximum(schedule.sigma(t), _NO_NOISE))
-        constant = beside(np.log(2.0 * np.sqrt(2.0 * np.pi) * sigma), p.mean)
+        (sigma,) = as_columns(np.maximum(schedule.sigma(t), _NO_NOISE))
+        constant = asarray_like(np.log(2.0 * np.sqrt(2.0 * np.pi) * sigma), p.mean)
         logs = p.log_mode + p.log_integral - constant
-        outside = beside(np.where(columns(schedule.sigma(t))[0] > 0.0, 0.0, 1.0), p.mean)
+        outside = asarray_like(np.where(as_columns(schedule.sigma(t))[0] > 0.0, 0.0, 1.0), p.mean)
         return xp.where(outside * p.log_mode < 0.0, -xp.inf, logs).sum(axis=-1).astype(x.dtype)
 
     def entropy(self) -> float:
@@ -123,24 +129,28 @@ class Uniform(Distribution):
         """
         return float(np.log(self.high - self.low).sum())
 
-    def spread(self, schedule: Schedule, t: float) -> float:
-        """:eq:`spread`, the mean over the sides of the box of one quadrature each."""
+    def mean_posterior_variance(self, schedule: Schedule, t: float) -> float:
+        """The mean of :eq:`mean-posterior-variance` over the sides of the box, by quadrature."""
         sides = [Uniform(low, high) for low, high in zip(self.low, self.high, strict=True)]
-        return float(np.mean([Distribution.spread(side, schedule, t) for side in sides]))
+        return float(
+            np.mean([Distribution.mean_posterior_variance(side, schedule, t) for side in sides])
+        )
 
     def nodes(self, schedule: Schedule, t: float) -> tuple[np.ndarray, np.ndarray]:
         alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
         if self.size > 1:
             return super().nodes(schedule, t)
         around = sigma * np.linspace(-REACH, REACH, 13)
-        x, lengths = panels(np.concatenate([alpha * self.low + around, alpha * self.high + around]))
+        x, lengths = gauss_legendre(
+            np.concatenate([alpha * self.low + around, alpha * self.high + around])
+        )
         density = np.exp(self.log_density(schedule, x[:, None], t))
         return x[:, None], lengths * density
 
     def flow(self, schedule: Schedule, x: Array, t: float, s: float) -> Array:
-        """By quantiles, :eq:`quantile-flow`, number by number."""
-        rows = flat(x, self.size)
-        end = by_quantiles(rows, self._tails(schedule, t), self._tails(schedule, s))
+        """By quantiles, :eq:`quantile-flow`, separately for each element."""
+        flat = flatten(x, self.size)
+        end = flow_by_quantiles(flat, self._tails(schedule, t), self._tails(schedule, s))
         return end.reshape(x.shape)
 
     def sample(self, key: Key) -> np.ndarray:
@@ -148,26 +158,28 @@ class Uniform(Distribution):
 
     def _posterior(self, schedule: Schedule, x: Array, t: Times) -> _Posterior:
         xp = namespace(x)
-        x = flat(x, self.size).astype(np.float64)
-        alpha, sigma = columns(schedule.alpha(t), np.maximum(schedule.sigma(t), _NO_NOISE))
+        x = flatten(x, self.size).astype(np.float64)
+        alpha, sigma = as_columns(schedule.alpha(t), np.maximum(schedule.sigma(t), _NO_NOISE))
         reach = np.maximum(alpha * self._radius, _NO_SIGNAL)
-        reach_d, sigma_d, curvature = (beside(c, x) for c in (reach, sigma, (reach / sigma) ** 2))
-        z = x - beside(alpha * self._center, x)
+        reach_d, sigma_d, curvature = (
+            asarray_like(c, x) for c in (reach, sigma, (reach / sigma) ** 2)
+        )
+        z = x - asarray_like(alpha * self._center, x)
         mode = xp.clip(z / reach_d, -1.0, 1.0)
         # The logarithm falls from its mode as |slope v| + curvature v²/2.
-        off = xp.where(xp.abs(mode) < 1.0, 0.0, z - reach_d * mode)
-        slope = off * reach_d / sigma_d**2
+        excess = xp.where(xp.abs(mode) < 1.0, 0.0, z - reach_d * mode)
+        slope = excess * reach_d / sigma_d**2
         root = xp.hypot(slope, xp.sqrt(2.0 * _DROP * curvature))
         length = 2.0 * _DROP / xp.maximum(xp.abs(slope) + root, _DROP)
         left, right = xp.minimum(mode + 1.0, length), xp.minimum(1.0 - mode, length)
         width = 0.5 * (left + right)
-        v = (0.5 * (right - left))[:, :, None] + width[:, :, None] * beside(_NODES, x)
+        v = (0.5 * (right - left))[:, :, None] + width[:, :, None] * asarray_like(_NODES, x)
         falls = v * (slope[:, :, None] - 0.5 * curvature[:, :, None] * v)
-        p = beside(_WEIGHTS, x) * xp.exp(falls)
+        p = asarray_like(_WEIGHTS, x) * xp.exp(falls)
         total = p.sum(axis=-1)
         mean = (p * v).sum(axis=-1) / total
         variance = (p * (v - mean[:, :, None]) ** 2).sum(axis=-1) / total
-        log_mode = -0.5 * (off / sigma_d) ** 2
+        log_mode = -0.5 * (excess / sigma_d) ** 2
         return _Posterior(mode + mean, variance, xp.log(width * total), log_mode)
 
     def _tails(self, schedule: Schedule, t: float) -> Tails:
@@ -184,7 +196,7 @@ class Uniform(Distribution):
 
 
 def _mean_of_phi(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The mean of the normal distribution function over [a, b], precise in its lower tail."""
+    """The mean of the normal distribution function over [a, b], accurate in its lower tail."""
     from scipy.special import ndtr
 
     def integral(z: np.ndarray) -> np.ndarray:

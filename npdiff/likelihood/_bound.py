@@ -10,8 +10,8 @@ import numpy as np
 from npdiff.backend import Array, namespace, per_sample
 from npdiff.denoiser import Denoise
 from npdiff.errors import InputError
-from npdiff.objective.bound import decoder_loss, last_variance, prior_kl, step_kl
-from npdiff.objective.decoder import categorical
+from npdiff.objective.bound import decoder_loss, last_step_variance, prior_kl, step_kl
+from npdiff.objective.decoder import categorical_log_probability
 from npdiff.process import marginal
 from npdiff.samplers.step import Noise, draw
 from npdiff.schedules import Schedule
@@ -62,7 +62,7 @@ def bound(
     noise : from the index of a step to standard normal noise
     variance : of the steps: ``"small"``, ``"large"``, or a function of (x_t, s, t) as for
         :func:`~npdiff.samplers.ddpm`. Where the small one is 0, on the last step, it is
-        :func:`~npdiff.objective.bound.last_variance`
+        :func:`~npdiff.objective.bound.last_step_variance`
     decoder : what the last step makes of its state: ``"gaussian"``, its Gaussian's mass between the
         edges of a bin; ``"categorical"``, which asks the noisy pixel itself and no network;
         ``"density"``, its Gaussian's density, for data that are no bytes; or a function
@@ -113,7 +113,7 @@ def _terms(
         if not isinstance(variance, str):
             of_step = variance(x_t, s, t)
         elif last and variance == "small":
-            of_step = last_variance(schedule, t)
+            of_step = last_step_variance(schedule, t)
         else:
             of_step = variance_rule(variance)(schedule, s, t)
         log_variance = _log(of_step, x_0)
@@ -140,7 +140,7 @@ def _discretized(
 def _categorical(
     schedule: Schedule, x_0: Array, _x_0_hat: Array, x_t: Array, _v: Array, t: float
 ) -> Array:
-    return -categorical(schedule, x_0, x_t, t).reshape(x_0.shape[0], -1).sum(axis=1)
+    return -categorical_log_probability(schedule, x_0, x_t, t).reshape(x_0.shape[0], -1).sum(axis=1)
 
 
 def _density(

@@ -1,20 +1,29 @@
-r"""What a network is trained on: a noisy example, what to answer, and how much the answer counts.
+r"""Training objectives: training examples, loss weightings, and the distribution of times.
 
-At a fixed x_t all parameterizations make the same error in different units,
+At a fixed x_t the errors of all prediction types differ only by a factor,
 
 .. math::
     :label: error-units
 
     \widehat{\text{output}} - \text{output} = \frac{\Delta_t}{\alpha_t}\, (\hat\epsilon - \epsilon)
 
-with the determinant :eq:`determinant`. A *weighting* is therefore stated once, as a function of the
-log-SNR that multiplies the squared error of eps, and :func:`~npdiff.objective.units.weight`
-translates it to any row. How times are drawn is a weighting too: :mod:`npdiff.objective.identity`.
+with the determinant :eq:`determinant`. A *weighting* is therefore defined once, as a function of
+log-SNR that multiplies the squared error of eps, and
+:func:`~npdiff.objective.loss_weights.output_weight` converts it to any prediction type. The
+distribution of the times acts as a weighting too: :mod:`npdiff.objective.log_snr_integral`.
 """
 
 from npdiff.objective.adaptive import LossHistory, SecondMoment
 from npdiff.objective.example import Example, Objective, loss, sample_losses
-from npdiff.objective.identity import implied_weight
+from npdiff.objective.log_snr_integral import implied_weight
+from npdiff.objective.loss_weights import (
+    WEIGHTINGS,
+    FlowMatchingWeighting,
+    IntegralWeighting,
+    ScheduleWeighting,
+    noise_weight,
+    output_weight,
+)
 from npdiff.objective.time_samplers import (
     TIME_SAMPLERS,
     LogitNormal,
@@ -23,17 +32,8 @@ from npdiff.objective.time_samplers import (
     TimeSampler,
     Uniform,
 )
-from npdiff.objective.units import (
-    WEIGHTINGS,
-    FlowMatching,
-    Integral,
-    Scheduled,
-    noise_weight,
-    weight,
-)
 from npdiff.objective.weightings import (
     Weighting,
-    data,
     edm,
     min_snr,
     p2,
@@ -42,30 +42,31 @@ from npdiff.objective.weightings import (
     soft_min_snr,
     truncated_snr,
     v,
+    x0,
 )
 
 __all__ = [
     "TIME_SAMPLERS",
     "WEIGHTINGS",
     "Example",
-    "FlowMatching",
-    "Integral",
+    "FlowMatchingWeighting",
+    "IntegralWeighting",
     "LogNormal",
     "LogitNormal",
     "LossHistory",
     "LowDiscrepancy",
     "Objective",
-    "Scheduled",
+    "ScheduleWeighting",
     "SecondMoment",
     "TimeSampler",
     "Uniform",
     "Weighting",
-    "data",
     "edm",
     "implied_weight",
     "loss",
     "min_snr",
     "noise_weight",
+    "output_weight",
     "p2",
     "sample_losses",
     "sigmoid",
@@ -73,5 +74,5 @@ __all__ = [
     "soft_min_snr",
     "truncated_snr",
     "v",
-    "weight",
+    "x0",
 ]

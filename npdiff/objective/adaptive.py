@@ -1,7 +1,7 @@
-r"""Times drawn where the loss is large: the loss-aware sampler of improved DDPM.
+r"""Loss-aware time sampling: improved DDPM draws times where the loss is large more often.
 
-The sampler learns as training goes on. What it has learnt is a value: a history is replaced, not
-changed, so a run that keeps it with its checkpoints goes on as it would have.
+The sampler's state is an immutable :class:`LossHistory`: adding losses returns a new history. A run
+that saves it with its checkpoints resumes exactly.
 """
 
 from dataclasses import dataclass, replace
@@ -16,12 +16,12 @@ from npdiff.schedules import Schedule, Times
 
 @dataclass(frozen=True)
 class LossHistory:
-    """The last losses seen at each time of a chain.
+    """The last losses at each time of a discrete schedule.
 
     Attributes
     ----------
     losses : (T, K) array, the last K losses at each time 1..T; the oldest is overwritten first
-    counts : (T,) integers, how many there have been
+    counts : (T,) integers, how many losses each time has received
     """
 
     losses: np.ndarray
@@ -29,35 +29,39 @@ class LossHistory:
 
     @classmethod
     def empty(cls, steps: int, length: int = 10) -> Self:
-        """The history before training, for a chain of ``steps`` and ``length`` losses each."""
+        """An empty history for ``steps`` times, with room for ``length`` losses at each."""
         return cls(np.zeros((steps, length)), np.zeros(steps, dtype=np.int64))
 
     def add(self, t: np.ndarray, losses: np.ndarray) -> Self:
-        """The history after some samples, in their order.
+        """A new history with the losses of some samples appended in order.
 
         Parameters
         ----------
         t : (N,) times, 1..T
-        losses : (N,) losses, as they were before a division by the density of their times
+        losses : (N,) losses, before the division by the density of their times
 
         Raises
         ------
         InputError
-            If a time is none of the chain's, or a loss is negative or no number.
+            If a time is not an integer from 1 to T, or a loss is negative or NaN.
         """
-        rows, losses = np.asarray(t).astype(np.int64) - 1, np.asarray(losses, dtype=np.float64)
-        if not ((rows >= 0) & (rows < len(self.counts)) & (rows + 1 == t)).all():
-            raise InputError(f"times of this history are whole, from 1 to {len(self.counts)}")
+        index, losses = np.asarray(t).astype(np.int64) - 1, np.asarray(losses, dtype=np.float64)
+        valid = (index >= 0) & (index < len(self.counts)) & (index + 1 == t)
+        if not valid.all():
+            raise InputError(
+                f"times of this history are integers from 1 to {len(self.counts)}, "
+                f"got {np.asarray(t)[~valid][0]:g}"
+            )
         if not (losses >= 0.0).all():
-            raise InputError("a loss is a number from 0 up")
-        kept, counts = self.losses.copy(), self.counts.copy()
-        for row, loss in zip(rows, losses, strict=True):
-            kept[row, counts[row] % kept.shape[1]] = loss
-            counts[row] += 1
-        return replace(self, losses=kept, counts=counts)
+            raise InputError(f"losses must be 0 or more, got {losses[~(losses >= 0.0)][0]:g}")
+        updated, counts = self.losses.copy(), self.counts.copy()
+        for i, loss in zip(index, losses, strict=True):
+            updated[i, counts[i] % updated.shape[1]] = loss
+            counts[i] += 1
+        return replace(self, losses=updated, counts=counts)
 
     def probabilities(self, floor: float = 1e-3) -> np.ndarray:
-        r"""How often to draw each time 1..T.
+        r"""The probability with which to draw each time 1..T, shape (T,).
 
         .. math::
             :label: second-moment-sampling
@@ -66,8 +70,8 @@ class LossHistory:
             \qquad
             L = \sum_t L_t = \mathbb E_{t \sim p} \left[ \frac{L_t}{p_t} \right]
 
-        Uniform until every time has been seen K times; after that a share ``floor`` stays uniform,
-        so that no time is forgotten.
+        Uniform until every time has K losses. After that a fraction ``floor`` stays uniform, so
+        that no time is neglected.
 
         Notes
         -----
@@ -81,12 +85,12 @@ class LossHistory:
 
 
 class SecondMoment(TimeSampler):
-    """Importance sampling by a :class:`LossHistory`; on a chain.
+    """Importance sampling with the probabilities of a :class:`LossHistory`.
 
     Parameters
     ----------
-    history : what training has seen so far
-    floor : the share of draws that stays uniform
+    history : the losses of the training so far
+    floor : the fraction of draws that stays uniform
     """
 
     importance = True
@@ -101,7 +105,8 @@ class SecondMoment(TimeSampler):
     def density(self, schedule: Schedule, t: Times) -> np.ndarray:
         if schedule.steps != self.p.size:
             raise InputError(
-                f"a history of {self.p.size} times does not fit: the schedule is "
-                + (f"a chain of {schedule.steps}" if schedule.steps else "no chain")
+                f"the loss history has {self.p.size} times, and the schedule "
+                + (f"has {schedule.steps} steps" if schedule.steps else "is continuous")
+                + ": build the history with LossHistory.empty(schedule.steps)"
             )
-        return self.p.size * self.p[schedule.time(t).astype(np.int64) - 1]
+        return self.p.size * self.p[np.asarray(schedule.time(t), dtype=np.int64) - 1]

@@ -1,4 +1,4 @@
-r"""The variational bound on the likelihood of data, term by term, in nats.
+r"""The variational bound on the negative log-likelihood of data, term by term, in nats.
 
 .. math::
     :label: bound
@@ -9,8 +9,8 @@ r"""The variational bound on the likelihood of data, term by term, in nats.
       \mathrm{KL}\!\left(q(x_s \mid x_t, x_0) \,\Vert\, p(x_s \mid x_t)\right)}_{L_{s}}
     + \mathbb E_q \underbrace{\left[ -\log p(x_0 \mid x_{t_1}) \right]}_{L_0}
 
-over neighboring times s < t of any grid of times, not only those of a chain: a coarser grid is a
-model with fewer steps, and its bound is looser (Ho et al. 2020, section 2).
+over neighboring timesteps s < t. Any timesteps are allowed, on discrete and continuous schedules;
+fewer of them define a model with fewer steps, whose bound is looser (Ho et al. 2020, section 2).
 """
 
 import numpy as np
@@ -24,14 +24,14 @@ from npdiff.schedules import Schedule, Times, VariancePreserving
 
 
 def prior_variance(schedule: Schedule) -> float:
-    """The variance of what sampling starts from: 1 where it is preserved, else sigma^2."""
+    """The variance of the prior p(x_T): 1 if the schedule preserves variance, else sigma_T^2."""
     if isinstance(schedule, VariancePreserving):
         return 1.0
     return float(schedule.sigma(schedule.t_max) ** 2)
 
 
 def prior_kl(schedule: Schedule, x_0: Array) -> Array:
-    r"""L_T: what is still known of the data where sampling starts.
+    r"""L_T: the divergence of q(x_T | x_0) from the prior that sampling starts from.
 
     .. math::
         :label: bound-prior
@@ -55,11 +55,13 @@ def prior_kl(schedule: Schedule, x_0: Array) -> Array:
     """
     xp, T = namespace(x_0), schedule.t_max
     mean = per_sample(schedule.alpha(T), x_0) * x_0
-    here = xp.full_like(x_0, 2.0 * float(schedule.log_sigma(T)))
-    there = xp.full_like(x_0, float(np.log(prior_variance(schedule))))
+    log_variance = xp.full_like(x_0, 2.0 * float(schedule.log_sigma(T)))
+    prior_log_variance = xp.full_like(x_0, float(np.log(prior_variance(schedule))))
     with forward_only():
-        kl, _ = gaussian_kl(xp.zeros_like(x_0), there, true_mean=mean, true_log_variance=here)
-    return _summed(kl)
+        kl, _ = gaussian_kl(
+            xp.zeros_like(x_0), prior_log_variance, true_mean=mean, true_log_variance=log_variance
+        )
+    return _sum_per_sample(kl)
 
 
 def step_kl(
@@ -70,7 +72,7 @@ def step_kl(
     t: Times,
     log_variance: Array | Times | None = None,
 ) -> Array:
-    r"""L_s: how far a reverse step is from the true one, which knows the data.
+    r"""L_s: the divergence of the posterior q(x_s | x_t, x_0) from the reverse step of the model.
 
     .. math::
         :label: bound-step
@@ -80,15 +82,15 @@ def step_kl(
         + \frac{1}{\Sigma_d} \left( \frac{\alpha_s \sigma_{t|s}^2}{\sigma_t^2} \right)^{\!2}
           (x_{0,d} - \hat x_{0,d})^2 \right)
 
-    The two means :eq:`posterior-mean` share the x_t they start from, so it cancels.
+    Both means :eq:`posterior-mean` contain the same multiple of x_t, so it cancels.
 
     Parameters
     ----------
     schedule : Schedule
     x_0, x0_hat : (N, ...) arrays, the data and their estimate at t
     s, t : times with 0 < s < t, scalars or (N,)
-    log_variance : log Sigma of the step: an array of the shape of ``x_0``, or host numbers; that of
-        the true step, if not given
+    log_variance : log Sigma of the step: an array of the shape of ``x_0``, or a scalar or (N,) on
+        the host; by default that of the posterior
 
     Returns
     -------
@@ -100,39 +102,39 @@ def step_kl(
     """
     xp = namespace(x_0)
     true_log_variance = np.log(posterior_variance(schedule, s, t))
-    true = xp.zeros_like(x_0) + per_sample(true_log_variance, x_0)
+    posterior = xp.zeros_like(x_0) + per_sample(true_log_variance, x_0)
     if log_variance is None:
-        own = true
+        model = posterior
     elif getattr(log_variance, "ndim", 0) < x_0.ndim:
-        own = xp.zeros_like(x_0) + per_sample(log_variance, x_0)
+        model = xp.zeros_like(x_0) + per_sample(log_variance, x_0)
     else:
-        own = log_variance
+        model = log_variance
     _, forward = transition(schedule, s, t)
-    share = schedule.alpha(s) * forward / schedule.sigma(t) ** 2
-    off = per_sample(share, x_0) * (x0_hat - x_0)
+    coefficient = schedule.alpha(s) * forward / schedule.sigma(t) ** 2
+    error = per_sample(coefficient, x_0) * (x0_hat - x_0)
     with forward_only():
-        kl, _ = gaussian_kl(off, own, true_mean=xp.zeros_like(x_0), true_log_variance=true)
-    return _summed(kl)
+        kl, _ = gaussian_kl(error, model, true_mean=xp.zeros_like(x_0), true_log_variance=posterior)
+    return _sum_per_sample(kl)
 
 
 def decoder_loss(
     x_0: Array, x0_hat: Array, log_variance: Array, half_bin: float = HALF_BIN
 ) -> Array:
-    r"""L_0: the surprise at the data after the last step, whose mean is x0_hat.
+    r"""L_0: the negative log-probability of the data under the last step, whose mean is x0_hat.
 
     .. math::
         :label: bound-decoder
 
         L_0 = -\sum_d \log p(x_{0,d} \mid x_{t_1})
 
-    for bytes by :eq:`discretized-gaussian`.
+    where each value is a byte, by :eq:`discretized-gaussian`.
 
     Parameters
     ----------
-    x_0 : (N, ...) array, bytes as numbers b / 127.5 - 1
-    x0_hat : (N, ...) array, their estimate at the first time
+    x_0 : (N, ...) array, bytes b scaled to b / 127.5 - 1
+    x0_hat : (N, ...) array, the estimate of the data at the smallest timestep
     log_variance : array of that shape, the logarithm of the last step's variance
-    half_bin : half the distance of neighboring values, which run from -1 to 1
+    half_bin : half the distance between neighboring values, which run from -1 to 1
 
     Returns
     -------
@@ -144,24 +146,24 @@ def decoder_loss(
     """
     with forward_only():
         log_p, _ = discretized_gaussian(x0_hat, log_variance, x=x_0, half_bin=half_bin)
-    return -_summed(log_p)
+    return -_sum_per_sample(log_p)
 
 
-def last_variance(schedule: Schedule, t: Times) -> np.ndarray:
-    """The small variance of the last step, from t to the data, where the posterior's is 0.
+def last_step_variance(schedule: Schedule, t: Times) -> np.ndarray:
+    """The small variance of the last step, from t to the data, where the posterior variance is 0.
 
-    In its place stands that of the step from 2 t to t: beta-tilde_2 for beta-tilde_1 on a chain, as
-    in the program of Ho et al. 2020. A last step from ``t_max`` has sigma^2.
+    It is replaced by that of the step from 2 t to t: on a discrete schedule beta-tilde_2 stands in
+    for beta-tilde_1, as in the program of Ho et al. 2020. A last step from ``t_max`` has sigma^2.
     """
     t = schedule.time(t)
-    there = t >= schedule.t_max
-    s = np.where(there, 0.5 * schedule.t_max, t)
-    between = posterior_variance(schedule, s, np.minimum(2.0 * s, schedule.t_max))
-    return np.where(there, schedule.sigma(t) ** 2, between)
+    from_end = t >= schedule.t_max
+    s = np.where(from_end, 0.5 * schedule.t_max, t)
+    variance = posterior_variance(schedule, s, np.minimum(2.0 * s, schedule.t_max))
+    return np.where(from_end, schedule.sigma(t) ** 2, variance)
 
 
 def ddpm_weight(schedule: Schedule, s: Times, t: Times, variance: Times) -> np.ndarray:
-    r"""The weight of the error of eps in a term of the bound, for any variance of the step.
+    r"""The weight of the squared error of eps in a term of the bound, for any reverse variance.
 
     .. math::
         :label: ddpm-weight
@@ -170,13 +172,13 @@ def ddpm_weight(schedule: Schedule, s: Times, t: Times, variance: Times) -> np.n
         \lVert \epsilon - \hat\epsilon \rVert^2 + \text{const}
 
     For s = t - 1 this is DDPM's :math:`\beta_t^2 / (2 \sigma_t^2 (1 - \beta_t) (1 -
-    \bar\alpha_t))`, whose sigma_t^2 is our Sigma.
+    \bar\alpha_t))`, whose sigma_t^2 is Sigma here.
 
     Parameters
     ----------
     schedule : Schedule
     s, t : times with s < t
-    variance : Sigma, of the step
+    variance : Sigma of the step
 
     Returns
     -------
@@ -191,7 +193,7 @@ def ddpm_weight(schedule: Schedule, s: Times, t: Times, variance: Times) -> np.n
 
 
 def discrete_weight(schedule: Schedule, s: Times, t: Times) -> np.ndarray:
-    r"""The weight of the error of eps in a term of the bound, with the variance of the true step.
+    r"""The weight of the squared error of eps in a term of the bound, with the posterior variance.
 
     .. math::
         :label: discrete-weight
@@ -199,7 +201,7 @@ def discrete_weight(schedule: Schedule, s: Times, t: Times) -> np.ndarray:
         L_{s} = \tfrac12 \left( e^{\lambda_s - \lambda_t} - 1 \right)
         \lVert \epsilon - \hat\epsilon \rVert^2
 
-    As the steps become small this becomes :math:`-\tfrac12 \mathrm d\lambda`, and their sum the
+    For small steps this approaches :math:`-\tfrac12 \mathrm d\lambda`, and the sum approaches the
     integral :eq:`weighted-loss` with w = 1.
 
     Notes
@@ -210,7 +212,7 @@ def discrete_weight(schedule: Schedule, s: Times, t: Times) -> np.ndarray:
 
 
 def bits_per_dim(nats: Array, dimensions: int) -> Array:
-    r"""Nats of a sample as bits for each of its numbers.
+    r"""Nats per sample converted to bits per dimension.
 
     .. math::
         :label: bits-per-dim
@@ -220,5 +222,5 @@ def bits_per_dim(nats: Array, dimensions: int) -> Array:
     return nats / (dimensions * float(np.log(2.0)))
 
 
-def _summed(each: Array) -> Array:
-    return each.reshape(each.shape[0], -1).sum(axis=1)
+def _sum_per_sample(x: Array) -> Array:
+    return x.reshape(x.shape[0], -1).sum(axis=1)

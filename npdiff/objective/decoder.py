@@ -1,4 +1,4 @@
-"""From numbers back to bytes: how likely a pixel's value is, given the last step of the chain."""
+"""Decoders: the probability of a pixel's byte given the end of the reverse process."""
 
 import math
 
@@ -11,8 +11,8 @@ from npdiff.schedules import Schedule, Times
 HALF_BIN = 1.0 / 255.0
 
 _LOG_ROOT_2_PI = 0.5 * math.log(2.0 * math.pi)
-#: Bins below this width, in standard deviations and as a share of their distance from the mean,
-#: are integrated by Taylor's series; above it the logarithms of two tails are far enough apart.
+#: Bins narrower than this, in standard deviations and relative to their distance from the mean, are
+#: integrated by a Taylor series; for wider bins the logarithms of the two tails differ enough.
 _NARROW = 0.02
 
 
@@ -20,17 +20,17 @@ _NARROW = 0.02
 def discretized_gaussian(
     mean: Array, log_variance: Array, *, x: Array, half_bin: float = HALF_BIN
 ) -> Traced:
-    r"""The log-probability that a Gaussian gives to a byte: its mass between two edges.
+    r"""The log-probability of a byte under a Gaussian: its mass between the edges of a bin.
 
     .. math::
         :label: discretized-gaussian
 
         \log p(x) = \log \int_{x - \delta}^{x + \delta} \mathcal N(u;\, \mu, v)\, \mathrm d u
 
-    The lowest bin reaches down to minus infinity and the highest up to infinity, so that the
-    probabilities of all bytes add up to 1. The mass is the difference of two tails, taken on the
-    side where both are small and in logarithms, or by a series where the bin is narrow: it is
-    precise however far the bin lies from the mean. Pullback:
+    The lowest bin extends to minus infinity and the highest to infinity, so that the probabilities
+    of all bytes add up to 1. The mass is a difference of two tails, in logarithms and on the side
+    where both are small, or a series if the bin is narrow; it is accurate at any distance from the
+    mean. Pullback:
 
     .. math::
         :label: discretized-gaussian-pullback
@@ -40,19 +40,19 @@ def discretized_gaussian(
         \overline{\log v} = -\frac12 \frac{b\, \varphi(b) - a\, \varphi(a)}
                                          {\Phi(b) - \Phi(a)}\, \bar y
 
-    with the edges a and b in standard deviations from the mean.
+    with the edges a and b of the bin, in standard deviations from the mean.
 
     Saves: ``by_center``, ``by_width``, ``m``, ``h``, ``scale``.
 
     Parameters
     ----------
     mean, log_variance : mu and log v, arrays of one shape
-    x : bytes as numbers b / 127.5 - 1, of the same shape
-    half_bin : delta; the lowest and the highest value are -1 and 1
+    x : bytes b scaled to b / 127.5 - 1, of the same shape
+    half_bin : delta; the values run from -1 to 1
 
     Returns
     -------
-    log_p : array of that shape, nats
+    log_p : array of the same shape, nats
     pullback : ``dlog_p -> (dmean, dlog_variance)``
 
     Raises
@@ -62,13 +62,13 @@ def discretized_gaussian(
 
     Notes
     -----
-    Ho et al. 2020, section 3.3. Programs in use replace the distribution function by a tanh of a
-    cubic, which is off by 45 % four standard deviations from the mean.
+    Ho et al. 2020, section 3.3. Many programs replace the distribution function by a tanh of a
+    cubic, which is wrong by 45 % at four standard deviations from the mean.
     """
     if not mean.shape == log_variance.shape == x.shape:
         raise InputError(
-            f"discretized_gaussian: the shapes {mean.shape}, {log_variance.shape} and {x.shape} "
-            "differ"
+            "discretized_gaussian: mean, log_variance and x must have one shape, "
+            f"got {mean.shape}, {log_variance.shape} and {x.shape}"
         )
     xp = namespace(mean)
     scale = xp.exp(-0.5 * log_variance)
@@ -89,10 +89,10 @@ def discretized_gaussian(
 
 
 def _wide(m: Array, h: Array, lowest: Array, highest: Array) -> tuple[Array, Array, Array]:
-    """log(Phi(m + h) - Phi(m - h)), open at the ends, and its derivatives by m and h."""
+    """log(Phi(m + h) - Phi(m - h)), with open end bins, and its derivatives in m and h."""
     xp = namespace(m)
     inner = ~(lowest | highest)
-    # seen from the side where the tail is small: near and far edge below the mean
+    # mirrored to the side where the tail is small: the near and the far edge below the mean
     near = xp.where(lowest, m, xp.where(highest, -m, -xp.abs(m))) + h
     far = xp.where(inner, -xp.abs(m) - h, 0.0)
     log_near = log_ndtr(near)
@@ -104,7 +104,7 @@ def _wide(m: Array, h: Array, lowest: Array, highest: Array) -> tuple[Array, Arr
 
 
 def _narrow(m: Array, h: Array) -> tuple[Array, Array, Array]:
-    """The same by 2 h phi(m) (1 + h^2 He_2(m) / 6 + h^4 He_4(m) / 120 + ...)."""
+    """The same by the series 2 h phi(m) (1 + h^2 He_2(m) / 6 + h^4 He_4(m) / 120 + ...)."""
     xp = namespace(m)
     second, fourth = m**2 - 1.0, m**4 - 6.0 * m**2 + 3.0
     more = h**2 * second / 6.0 + h**4 * fourth / 120.0
@@ -114,10 +114,10 @@ def _narrow(m: Array, h: Array) -> tuple[Array, Array, Array]:
     return log_p, by_m / (1.0 + more) - m, by_h / (1.0 + more) + 1.0 / h
 
 
-def categorical(
+def categorical_log_probability(
     schedule: Schedule, x_0: Array, x_t: Array, t: Times, half_bin: float = HALF_BIN
 ) -> Array:
-    r"""VDM's decoder: Bayes' rule for a byte that has been made noisy, all bytes alike before.
+    r"""VDM's decoder: the log-probability of each byte given x_t, by Bayes' rule with equal priors.
 
     .. math::
         :label: categorical-decoder
@@ -126,19 +126,19 @@ def categorical(
         \qquad
         q(x_t \mid x_0) \propto e^{-\frac12 e^{\lambda_t} (x_t / \alpha_t - x_0)^2}
 
-    It asks no network, and so wants a first time at which the noise is below a bin's width.
+    It does not use the network, so the noise at time t should be smaller than the width of a bin.
 
     Parameters
     ----------
     schedule : Schedule
     x_0 : (N, ...) array, bytes as numbers b / 127.5 - 1
     x_t : (N, ...) array
-    t : the first time of the chain, a scalar or (N,)
-    half_bin : half the distance of the values v_k, which run from -1 to 1
+    t : the smallest timestep, a scalar or (N,)
+    half_bin : half the distance between the values v_k, which run from -1 to 1
 
     Returns
     -------
-    (N, ...) array, log p in nats
+    (N, ...) array, log p of each element in nats
 
     Notes
     -----

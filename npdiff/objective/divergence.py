@@ -1,4 +1,4 @@
-"""The Kullback-Leibler divergence between two Gaussians, of which the bound is made."""
+"""The Kullback-Leibler divergence between two Gaussians, from which the bound is built."""
 
 from npdiff.backend import Array, namespace
 from npdiff.errors import InputError
@@ -9,7 +9,7 @@ from npdiff.pullback import Cotangents, Traced, differentiable
 def gaussian_kl(
     mean: Array, log_variance: Array, *, true_mean: Array, true_log_variance: Array
 ) -> Traced:
-    r"""The divergence of a Gaussian from the true one, number by number.
+    r"""The divergence of the model's Gaussian from the true one, element by element.
 
     .. math::
         :label: gaussian-kl
@@ -27,7 +27,7 @@ def gaussian_kl(
         \qquad
         \overline{\log v} = \frac12 \left( 1 - e^{r} - \frac{(\tilde\mu - \mu)^2}{v} \right) \bar y
 
-    Saves: ``off``, ``precision``, ``growth``.
+    Saves: ``error``, ``precision``, ``growth``.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def gaussian_kl(
 
     Returns
     -------
-    kl : array of that shape, nats
+    kl : array of the same shape, nats
     pullback : ``dkl -> (dmean, dlog_variance)``
 
     Raises
@@ -46,18 +46,18 @@ def gaussian_kl(
 
     Notes
     -----
-    Ho et al. 2020, section 2 and appendix A, for the sum that consists of these.
+    Ho et al. 2020, section 2 and appendix A, for the sum of these.
     """
     shapes = [a.shape for a in (mean, log_variance, true_mean, true_log_variance)]
     if len(set(shapes)) > 1:
-        raise InputError(f"gaussian_kl: the shapes {shapes} differ")
+        raise InputError(f"gaussian_kl: all four arrays must have one shape, got {shapes}")
     xp = namespace(mean)
     precision = xp.exp(-log_variance)
     ratio = true_log_variance - log_variance
     growth = xp.expm1(ratio)
-    off = mean - true_mean
+    error = mean - true_mean
 
     def gaussian_kl_pullback(dkl: Array) -> Cotangents:
-        return off * precision * dkl, -0.5 * (growth + off * off * precision) * dkl
+        return error * precision * dkl, -0.5 * (growth + error * error * precision) * dkl
 
-    return 0.5 * (growth - ratio + off * off * precision), gaussian_kl_pullback
+    return 0.5 * (growth - ratio + error * error * precision), gaussian_kl_pullback

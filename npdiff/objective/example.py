@@ -1,4 +1,4 @@
-"""Examples to train on: a noisy input, what to answer, and how much the answer counts."""
+"""Training examples: the noisy network input, its target, and the weight of the error."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,8 +9,8 @@ import numpy as np
 from npdiff.backend import Array, namespace
 from npdiff.denoiser import timestep
 from npdiff.errors import InputError
+from npdiff.objective.loss_weights import ScheduleWeighting, output_weight
 from npdiff.objective.time_samplers import TimeSampler, Uniform
-from npdiff.objective.units import Scheduled, weight
 from npdiff.objective.weightings import Weighting, simple
 from npdiff.ops.loss import squared_error
 from npdiff.parameterization import Parameterization
@@ -21,11 +21,11 @@ from npdiff.schedules import Schedule
 
 
 class Example(NamedTuple):
-    """One batch of training: what the network sees, should answer, and how much that counts.
+    """A batch of training examples: network inputs, targets, and the weights of their errors.
 
-    ``network_input`` (x_t in the scale in which the row shows it to the network) and ``target`` are
-    (N, ...) arrays, ``timestep`` and ``weight`` (N,) arrays beside them; ``t``, ``eps`` and ``x_t``
-    are kept for those who watch.
+    ``network_input`` (x_t times the input scale of the prediction type) and ``target`` are (N, ...)
+    arrays; ``timestep`` and ``weight`` are (N,) arrays in the same array module. The times ``t``
+    (on the host), ``eps`` and ``x_t`` from which they were made are included.
     """
 
     network_input: Array
@@ -39,47 +39,51 @@ class Example(NamedTuple):
 
 @dataclass(frozen=True)
 class Objective:
-    """What a network is trained on.
+    """A training objective: schedule, prediction type, weighting and time sampler.
 
     Parameters
     ----------
     schedule : Schedule
-    parameterization : what the network's output means
-    weighting : of the squared error of eps, a function of log-SNR or a Scheduled
-    time_sampler : how times are drawn
+    parameterization : the meaning of the network's output
+    weighting : the weight of the squared error of eps: a function of log-SNR, or a
+        ScheduleWeighting
+    time_sampler : the distribution of the times
     """
 
     schedule: Schedule
     parameterization: Parameterization
-    weighting: Weighting | Scheduled = field(default_factory=lambda: simple)
+    weighting: Weighting | ScheduleWeighting = field(default_factory=lambda: simple)
     time_sampler: TimeSampler = field(default_factory=Uniform)
 
     def draw_times(self, key: Key) -> np.ndarray:
-        """One time a sample, on the host."""
+        """One time per sample, (N,) on the host."""
         return self.time_sampler(self.schedule, key.fold("time"))
 
     def weights(self, t: np.ndarray) -> np.ndarray:
-        """How much a sample's error counts at time t, importance sampling accounted for."""
-        weights = weight(self.schedule, self.parameterization, self.weighting, t)
+        """The weights of the squared errors at t; importance sampling divides by the density."""
+        weights = output_weight(self.schedule, self.parameterization, self.weighting, t)
         if self.time_sampler.importance:
             weights = weights / self.time_sampler.density(self.schedule, t)
         return weights
 
     def example(self, x_0: Array, key: Key) -> Example:
-        """A draw of time and noise for each sample.
+        """A batch of examples: each sample of x_0 with a random time and random noise.
 
         Parameters
         ----------
         x_0 : (N, ...) array of data
-        key : with N samples; the draw is a function of it and nothing else
+        key : a key with N samples; it alone determines the draw
 
         Raises
         ------
         InputError
-            If the key has another number of samples.
+            If the key does not have N samples.
         """
         if len(key.samples) != x_0.shape[0]:
-            raise InputError(f"{x_0.shape[0]} samples but a key for {len(key.samples)}")
+            raise InputError(
+                f"x_0 has {x_0.shape[0]} samples and the key has {len(key.samples)}: "
+                "make the key with one index per sample"
+            )
         xp, t = namespace(x_0), self.draw_times(key)
         eps = key.fold("noise").normal(x_0.shape[1:], xp).astype(x_0.dtype)
         x_t = marginal(self.schedule, x_0, eps, t)
@@ -101,7 +105,7 @@ def loss(output: Array, *, example: Example) -> tuple[Array, Callable[[Array], t
     Parameters
     ----------
     output : array of the shape of ``example.target``
-    example : what it was asked
+    example : the batch that the output belongs to
 
     Returns
     -------
@@ -112,6 +116,6 @@ def loss(output: Array, *, example: Example) -> tuple[Array, Callable[[Array], t
 
 
 def sample_losses(output: Array, example: Example) -> Array:
-    """The loss of each sample, (N,), of which :func:`loss` is the mean."""
+    """The loss of each sample, (N,); :func:`loss` is their mean."""
     squares = (output - example.target) ** 2
     return example.weight * squares.reshape(squares.shape[0], -1).mean(axis=1)

@@ -1,8 +1,8 @@
-r"""Which times a network is trained on: draws that are functions of a key.
+r"""Time samplers: the distributions from which training draws its times, as functions of a key.
 
-A draw of times has a density. Where it is meant to be part of the loss it is left at that (SD3,
-EDM); where it should only make the same loss less noisy, *importance* sampling, each sample's
-weight is divided by it.
+The density of the times acts as a weighting. If it is meant as part of the loss (SD3, EDM), nothing
+more is done. If it should only reduce the variance of the same loss, *importance sampling*, the
+weight of each sample is divided by it.
 """
 
 import math
@@ -18,32 +18,32 @@ from npdiff.schedules import Schedule, Times
 
 
 class TimeSampler(ABC):
-    """A way to draw times.
+    """A distribution of training times.
 
     Attributes
     ----------
-    importance : whether weights are divided by the density, so that the expected loss is that
-        under uniform times
+    importance : whether weights are divided by the density, so that the expected loss equals that
+        with uniform times
     """
 
     importance: bool = False
 
     @abstractmethod
     def quantile(self, schedule: Schedule, u: np.ndarray) -> np.ndarray:
-        """The time below which a share ``u`` of the draws lies, (N,); on a chain a whole one."""
+        """The times at the quantiles ``u``, (N,); integers on a discrete schedule."""
 
     @abstractmethod
     def density(self, schedule: Schedule, t: Times) -> np.ndarray:
-        """How much more often t is drawn than by a uniform draw."""
+        """The density at t relative to the uniform density."""
 
     def __call__(self, schedule: Schedule, key: Key) -> np.ndarray:
-        """One time for each of the key's samples, float64 on the host."""
+        """One time per sample of the key, (N,) float64 on the host."""
         return self.quantile(schedule, key.uniform())
 
 
 @dataclass(frozen=True)
 class Uniform(TimeSampler):
-    """Uniform on 1..T of a chain, else on (t_min, t_max)."""
+    """Uniform on 1..T of a discrete schedule, or on (t_min, t_max)."""
 
     def quantile(self, schedule: Schedule, u: np.ndarray) -> np.ndarray:
         if schedule.steps is not None:
@@ -61,38 +61,38 @@ class Uniform(TimeSampler):
 
 @dataclass(frozen=True)
 class LowDiscrepancy(TimeSampler):
-    r"""Times that spread evenly over a batch, each by itself distributed as before.
+    r"""Low-discrepancy times: evenly distributed over a batch, with the same marginal distribution.
 
     .. math::
         :label: low-discrepancy
 
         u_i = (u + \phi_2(i)) \bmod 1
 
-    One uniform u is drawn a step. The radical inverse phi_2 mirrors the binary digits of the
-    sample's index at the point: 0, 1/2, 1/4, 3/4, 1/8, ... So the first :math:`2^k` samples of a
-    batch have one time in each of :math:`2^k` equal parts, as with VDM's
-    :math:`u_i = (u + i / k) \bmod 1`, and yet no sample has to know how large the batch is.
+    One uniform u is drawn per step. The radical inverse phi_2 mirrors the binary digits of the
+    sample's index at the binary point: 0, 1/2, 1/4, 3/4, 1/8, ... The first :math:`2^k` samples of
+    a batch therefore have one time in each of :math:`2^k` equal parts, as with VDM's
+    :math:`u_i = (u + i / k) \bmod 1`, but the times do not depend on the size of the batch.
 
     Parameters
     ----------
-    of : the draw whose quantiles are spread
+    base : the time sampler whose quantiles are used
 
     Notes
     -----
     Kingma et al. 2021, appendix; van der Corput 1935 for the sequence.
     """
 
-    of: TimeSampler = Uniform()
+    base: TimeSampler = Uniform()
 
     @property
     def importance(self) -> bool:  # type: ignore[override]
-        return self.of.importance
+        return self.base.importance
 
     def quantile(self, schedule: Schedule, u: np.ndarray) -> np.ndarray:
-        return self.of.quantile(schedule, u)
+        return self.base.quantile(schedule, u)
 
     def density(self, schedule: Schedule, t: Times) -> np.ndarray:
-        return self.of.density(schedule, t)
+        return self.base.density(schedule, t)
 
     def __call__(self, schedule: Schedule, key: Key) -> np.ndarray:
         u = replace(key, samples=np.zeros(1, dtype=np.int64)).fold("offset").uniform()
@@ -101,7 +101,7 @@ class LowDiscrepancy(TimeSampler):
 
 
 def radical_inverse(index: np.ndarray) -> np.ndarray:
-    """The binary digits of integers below 2**32, mirrored at the point.
+    """Integers below 2**32 with their binary digits mirrored at the binary point.
 
     >>> radical_inverse(np.array([0, 1, 2, 3, 4])).tolist()
     [0.0, 0.5, 0.25, 0.75, 0.125]
@@ -110,60 +110,64 @@ def radical_inverse(index: np.ndarray) -> np.ndarray:
     return bits @ 0.5 ** np.arange(1.0, 33.0)
 
 
-class Monotone(TimeSampler):
-    """A draw that is a standard normal number seen through an increasing function of time."""
+class TransformedNormal(TimeSampler):
+    """Times that an increasing function maps to a (truncated) standard normal variable z."""
 
     @abstractmethod
-    def normal(self, schedule: Schedule, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The number z that stands for t, and dz / dt."""
+    def to_normal(self, schedule: Schedule, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """z at the time t, and dz / dt."""
 
     @abstractmethod
-    def time(self, schedule: Schedule, z: np.ndarray) -> np.ndarray:
-        """The time that stands for z."""
+    def from_normal(self, schedule: Schedule, z: np.ndarray) -> np.ndarray:
+        """The time t at which the function is z."""
 
     def quantile(self, schedule: Schedule, u: np.ndarray) -> np.ndarray:
         low, high = self._ends(schedule)
         inverse = NormalDist().inv_cdf
         z = np.array([inverse(p) for p in (low + (high - low) * u).tolist()])
-        t = np.clip(self.time(schedule, z), _first(schedule), schedule.t_max)
+        t = np.clip(self.from_normal(schedule, z), _lower_end(schedule), schedule.t_max)
         return t if schedule.steps is None else np.maximum(np.ceil(t), 1.0)
 
     def density(self, schedule: Schedule, t: Times) -> np.ndarray:
         t = np.asarray(schedule.time(t))
         low, high = self._ends(schedule)
         if schedule.steps is not None:
-            inside = self._below(schedule, t) - self._below(schedule, t - 1.0)
+            inside = self._probability_below(schedule, t) - self._probability_below(
+                schedule, t - 1.0
+            )
             return schedule.steps * inside / (high - low)
-        z, slope = self.normal(schedule, t)
+        z, slope = self.to_normal(schedule, t)
         bell = np.exp(-0.5 * z**2) / math.sqrt(2.0 * math.pi)
         return (schedule.t_max - schedule.t_min) * bell * slope / (high - low)
 
     def _ends(self, schedule: Schedule) -> tuple[float, float]:
-        low, high = self._below(schedule, np.array([_first(schedule), schedule.t_max])).tolist()
+        low, high = self._probability_below(
+            schedule, np.array([_lower_end(schedule), schedule.t_max])
+        ).tolist()
         return low, high
 
-    def _below(self, schedule: Schedule, t: np.ndarray) -> np.ndarray:
-        """The share of the whole normal distribution that stands for times up to t."""
-        z, _ = self.normal(schedule, t)
-        share = [0.5 * math.erfc(-x / math.sqrt(2.0)) for x in np.ravel(z).tolist()]
-        return np.array(share).reshape(np.shape(z))
+    def _probability_below(self, schedule: Schedule, t: np.ndarray) -> np.ndarray:
+        """The probability of a time below t, before truncation."""
+        z, _ = self.to_normal(schedule, t)
+        below = [0.5 * math.erfc(-x / math.sqrt(2.0)) for x in np.ravel(z).tolist()]
+        return np.array(below).reshape(np.shape(z))
 
 
-def _first(schedule: Schedule) -> float:
-    """Where the times begin: at 0 on a chain, whose row 1 stands for the step from 0 to 1."""
+def _lower_end(schedule: Schedule) -> float:
+    """The lower end of the times: 0 on a discrete schedule, where time 1 covers (0, 1]."""
     return 0.0 if schedule.steps is not None else schedule.t_min
 
 
 @dataclass(frozen=True)
-class LogitNormal(Monotone):
-    r"""Times whose logit is normal: most of them in the middle.
+class LogitNormal(TransformedNormal):
+    r"""Logit-normal times: more of them in the middle of the interval.
 
     .. math::
         :label: logit-normal
 
         \log \frac{t}{1 - t} \sim \mathcal N(m, s^2)
 
-    with t in units of the whole way, cut to the times that are trained on.
+    with t in units of ``t_max``, truncated to the training times.
 
     Parameters
     ----------
@@ -180,20 +184,20 @@ class LogitNormal(Monotone):
     def __post_init__(self) -> None:
         _positive(self.deviation)
 
-    def normal(self, schedule: Schedule, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        part = t / schedule.t_max
+    def to_normal(self, schedule: Schedule, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        fraction = t / schedule.t_max
         with np.errstate(divide="ignore"):
-            logit = np.log(part) - np.log1p(-part)
-            slope = 1.0 / (part * (1.0 - part) * schedule.t_max * self.deviation)
+            logit = np.log(fraction) - np.log1p(-fraction)
+            slope = 1.0 / (fraction * (1.0 - fraction) * schedule.t_max * self.deviation)
         return (logit - self.mean) / self.deviation, slope
 
-    def time(self, schedule: Schedule, z: np.ndarray) -> np.ndarray:
+    def from_normal(self, schedule: Schedule, z: np.ndarray) -> np.ndarray:
         return schedule.t_max / (1.0 + np.exp(-(self.mean + self.deviation * z)))
 
 
 @dataclass(frozen=True)
-class LogNormal(Monotone):
-    r"""EDM's draw: the noise level has a log-normal distribution.
+class LogNormal(TransformedNormal):
+    r"""EDM's time sampler: the noise level is log-normal.
 
     .. math::
         :label: log-normal-noise
@@ -201,7 +205,7 @@ class LogNormal(Monotone):
         \log \varsigma_t = \log \frac{\sigma_t}{\alpha_t} = -\tfrac12 \lambda_t
         \sim \mathcal N(m, s^2)
 
-    cut to the levels of the schedule.
+    truncated to the noise levels of the schedule.
 
     Parameters
     ----------
@@ -218,23 +222,23 @@ class LogNormal(Monotone):
     def __post_init__(self) -> None:
         _positive(self.deviation)
 
-    def normal(self, schedule: Schedule, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def to_normal(self, schedule: Schedule, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         level = -0.5 * schedule.log_snr(t)
         with np.errstate(invalid="ignore"):
             slope = schedule.log_sigma_dot(t) - schedule.log_alpha_dot(t)
         return (level - self.mean) / self.deviation, slope / self.deviation
 
-    def time(self, schedule: Schedule, z: np.ndarray) -> np.ndarray:
-        ends = schedule.log_snr(schedule.t_max), schedule.log_snr(_first(schedule))
+    def from_normal(self, schedule: Schedule, z: np.ndarray) -> np.ndarray:
+        ends = schedule.log_snr(schedule.t_max), schedule.log_snr(_lower_end(schedule))
         return schedule.time_at(np.clip(-2.0 * (self.mean + self.deviation * z), *ends))
 
 
 def _positive(deviation: float) -> None:
     if not 0.0 < deviation < math.inf:
-        raise InputError(f"expected a standard deviation above 0, got {deviation}")
+        raise InputError(f"deviation must be positive and finite, got {deviation}")
 
 
-#: Draws of times by name.
+#: Time samplers by name.
 TIME_SAMPLERS: dict[str, TimeSampler] = {
     "uniform": Uniform(),
     "low-discrepancy": LowDiscrepancy(),

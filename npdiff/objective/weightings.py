@@ -1,15 +1,15 @@
-"""Weightings: how much the error of eps counts, as functions of log-SNR alone."""
+"""Weightings: the weight of the squared error of eps as a function of log-SNR."""
 
 from collections.abc import Callable
 
 import numpy as np
 
-#: From log-SNR to the weight of the squared error of eps, both float64 on the host.
+#: From log-SNR to the weight of the squared error of eps; both are float64 on the host.
 Weighting = Callable[[np.ndarray], np.ndarray]
 
 
 def simple(log_snr: np.ndarray) -> np.ndarray:
-    r"""DDPM's simple objective: the error of the noise, unweighted.
+    r"""DDPM's simple objective: weight 1 on the error of eps.
 
     .. math::
         :label: simple-loss
@@ -19,23 +19,23 @@ def simple(log_snr: np.ndarray) -> np.ndarray:
 
     Notes
     -----
-    Ho et al. 2020, section 3.4. As everywhere here the norm is a mean over elements.
+    Ho et al. 2020, section 3.4. Here, as everywhere in npdiff, the norm is a mean over elements.
     """
     return np.ones_like(log_snr)
 
 
-def data(log_snr: np.ndarray) -> np.ndarray:
-    r"""The error of the data, unweighted: 1 / SNR on the error of eps."""
+def x0(log_snr: np.ndarray) -> np.ndarray:
+    r"""Weight 1 on the error of x_0, which is 1 / SNR on that of eps."""
     return np.exp(-log_snr)
 
 
 def v(log_snr: np.ndarray) -> np.ndarray:
-    r"""The error of v, unweighted, where variance is preserved: 1 + 1 / SNR on that of eps."""
+    r"""Weight 1 on the error of v, which is 1 + 1 / SNR on that of eps; variance preserving."""
     return 1.0 + np.exp(-log_snr)
 
 
 def min_snr(log_snr: np.ndarray, gamma: float = 5.0) -> np.ndarray:
-    r"""Min-SNR: the error of the data times SNR, which is held at gamma.
+    r"""Min-SNR: the error of x_0 times the SNR, which is capped at gamma.
 
     .. math::
         :label: min-snr
@@ -50,7 +50,7 @@ def min_snr(log_snr: np.ndarray, gamma: float = 5.0) -> np.ndarray:
 
 
 def p2(log_snr: np.ndarray, k: float = 1.0, gamma: float = 1.0) -> np.ndarray:
-    r"""Perception-prioritized weighting: less weight where little noise is to be removed.
+    r"""Perception-prioritized (P2) weighting: less weight at low noise levels.
 
     .. math::
         :label: p2
@@ -65,7 +65,7 @@ def p2(log_snr: np.ndarray, k: float = 1.0, gamma: float = 1.0) -> np.ndarray:
 
 
 def edm(log_snr: np.ndarray, sigma_data: float = 0.5) -> np.ndarray:
-    r"""EDM's weighting, under which its F has unit weight at every noise level.
+    r"""EDM's weighting, which gives F weight 1 at every noise level.
 
     .. math::
         :label: edm-weight
@@ -73,7 +73,7 @@ def edm(log_snr: np.ndarray, sigma_data: float = 0.5) -> np.ndarray:
         w(\lambda) = e^{-\lambda}\, \frac{\varsigma^2 + \sigma_d^2}{(\varsigma\, \sigma_d)^2},
         \qquad \varsigma^2 = e^{-\lambda}
 
-    The first factor turns the error of the data, of which EDM speaks, into that of eps.
+    The first factor converts the error of x_0, for which EDM states it, to that of eps.
 
     Notes
     -----
@@ -83,14 +83,14 @@ def edm(log_snr: np.ndarray, sigma_data: float = 0.5) -> np.ndarray:
 
 
 def soft_min_snr(log_snr: np.ndarray, gamma: float = 4.0) -> np.ndarray:
-    r"""Min-SNR with a rounded corner; gamma times the weighting of P2 with k = gamma.
+    r"""A smooth version of min-SNR: gamma times P2 with k = gamma.
 
     .. math::
         :label: soft-min-snr
 
         w(\lambda) = \frac{\gamma}{e^{\lambda} + \gamma}
 
-    As a weight of F, of which its authors speak, it is
+    As a weight of the error of F, for which the authors state it, it is
     :math:`(\varsigma \sigma_d)^2 / (\varsigma^2 + \sigma_d^2)^2` with
     :math:`\gamma = 1 / \sigma_d^2`.
 
@@ -102,14 +102,14 @@ def soft_min_snr(log_snr: np.ndarray, gamma: float = 4.0) -> np.ndarray:
 
 
 def truncated_snr(log_snr: np.ndarray) -> np.ndarray:
-    r"""Progressive distillation: the larger of the errors of data and of noise.
+    r"""Progressive distillation: the larger of the errors of x_0 and eps.
 
     .. math::
         :label: truncated-snr
 
         w(\lambda) = \frac{\max(e^{\lambda}, 1)}{e^{\lambda}}
 
-    so that the error of the data still counts where there is no signal.
+    so that the error of x_0 keeps its weight where there is no signal.
 
     Notes
     -----
@@ -119,14 +119,14 @@ def truncated_snr(log_snr: np.ndarray) -> np.ndarray:
 
 
 def sigmoid(log_snr: np.ndarray, bias: float = 2.0) -> np.ndarray:
-    r"""A weight that only falls with log-SNR, for the integral :eq:`weighted-loss`.
+    r"""A sigmoid of log-SNR, decreasing, for the integral :eq:`weighted-loss`.
 
     .. math::
         :label: sigmoid-weight
 
         w(\lambda) = \frac{1}{1 + e^{\lambda - b}}
 
-    A weight that falls makes the loss a bound on the likelihood of noisy data.
+    A decreasing weight makes the loss a bound on the likelihood of noisy data.
 
     Notes
     -----

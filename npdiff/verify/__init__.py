@@ -1,9 +1,9 @@
 """Verify your own schedule, sampler, denoiser, forward process or gradient.
 
-Each function takes plain callables on arrays and returns a :class:`Report`, which prints as a
-table; ``report.passed`` is the verdict and ``report.check()`` raises. :mod:`npdiff.verify.adapters`
-adapts samplers of other conventions, and :mod:`npdiff.verify.strict` has arrays that refuse what a
-GPU array refuses.
+Each function takes plain callables on arrays and returns a
+:class:`~npdiff.verify.report.Report`, which prints as a table; ``report.passed`` is the verdict and
+``report.check()`` raises. :mod:`npdiff.verify.adapters` adapts samplers of other
+conventions, and :mod:`npdiff.verify.strict` has arrays that refuse what a GPU array refuses.
 """
 
 from npdiff.verify import adapters, strict

@@ -1,4 +1,4 @@
-"""The split, the order it rests on, and the bytes' way to floats."""
+"""Splits, the order that they are based on, and the conversion from bytes to floats."""
 
 import numpy as np
 import pytest
@@ -6,16 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from npdiff import data
-from npdiff.data.dataset import Dataset, interleaved, split_of
+from npdiff.data.dataset import Dataset, stratified_order, take_split
 from npdiff.errors import InputError
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=6), st.integers(0, 2**32 - 1))
-def test_every_slice_of_the_interleaved_order_holds_the_classes_in_proportion(counts, seed):
+def test_every_slice_contains_the_classes_in_proportion(counts, seed):
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.repeat(np.arange(len(counts)), counts))
-    order = interleaved(labels)
+    order = stratified_order(labels)
     assert sorted(order) == list(range(labels.size))
     first, last = sorted(rng.integers(0, labels.size + 1, size=2))
     expected = np.array(counts) * (last - first) / labels.size
@@ -23,12 +23,12 @@ def test_every_slice_of_the_interleaved_order_holds_the_classes_in_proportion(co
     assert np.abs(got - expected).max() <= len(counts)
 
 
-def test_the_split_is_a_partition():
+def test_splits_are_a_partition():
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, size=(57, 2, 2, 1)).astype(np.uint8)
     images[:, 0, 0, 0] = np.arange(57)
     whole = Dataset(images, rng.integers(0, 3, size=57), ("a", "b", "c"))
-    train, test, everything = (split_of(whole, name) for name in ("train", "test", "all"))
+    train, test, everything = (take_split(whole, name) for name in ("train", "test", "all"))
     assert len(test.labels) == 5
     ids = np.concatenate([train.images, test.images])[:, 0, 0, 0]
     assert sorted(ids) == list(range(57))
@@ -38,36 +38,36 @@ def test_the_split_is_a_partition():
         assert part.classes == whole.classes
 
 
-def test_the_parts_differ_by_chance_alone():
-    """Something that goes by the order of the files, as writers do, is spread over both parts."""
+def test_order_of_files_does_not_affect_the_splits():
+    """A property that depends on the order of the files is distributed equally."""
     place = np.arange(4000)
     images = np.zeros((4000, 1, 1, 1), np.uint8)
     images[:, 0, 0, 0] = place // 16  # 0 .. 249
     whole = Dataset(images, place % 2, ("a", "b"))
     for name, count in (("train", 3600), ("test", 400)):
-        part = split_of(whole, name).images.astype(float)
+        part = take_split(whole, name).images.astype(float)
         # uniform on 0 .. 249: standard deviation 72; drawn without replacement
         assert abs(part.mean() - 124.5) < 4 * 72 / np.sqrt(count)
         assert abs(part[: count // 4].mean() - 124.5) < 4 * 72 / np.sqrt(count / 4)
 
 
-def test_without_a_shuffle_the_last_of_each_class_are_the_test():
+def test_without_shuffle_the_test_split_is_the_last_of_each_class():
     labels = np.repeat([0, 1], [30, 20])
     images = np.arange(50, dtype=np.uint8).reshape(50, 1, 1, 1)
-    test = split_of(Dataset(images, labels, ("a", "b")), "test", shuffle=False)
+    test = take_split(Dataset(images, labels, ("a", "b")), "test", shuffle=False)
     assert sorted(test.images.ravel()) == [27, 28, 29, 48, 49]
 
 
-def test_a_split_that_is_unknown_or_empty_is_refused():
+def test_unknown_or_empty_split_is_refused():
     few = Dataset(np.zeros((9, 2, 2, 1), np.uint8), np.zeros(9, np.int64), ("a",))
-    assert len(split_of(few, "train").labels) == 9
+    assert len(take_split(few, "train").labels) == 9
     with pytest.raises(InputError, match="9 images are too few"):
-        split_of(few, "test")
+        take_split(few, "test")
     with pytest.raises(InputError, match="unknown split 'valid'"):
-        split_of(few, "valid")
+        take_split(few, "valid")
 
 
-def test_to_float_is_the_line_through_minus_one_and_one():
+def test_to_float_maps_bytes_linearly_to_minus_one_and_one():
     b = np.arange(256, dtype=np.uint8)
     for dtype in (np.float32, np.float64):
         x = data.to_float(b, dtype)

@@ -1,4 +1,4 @@
-"""The digits are the ones stated, however they are packed, and rebuild byte for byte."""
+"""The digits that ship: checksum, rebuilding byte for byte, split."""
 
 import hashlib
 import io
@@ -16,7 +16,7 @@ from npdiff.data._digits import CONTENT_SHA256, digits, stored
 from npdiff.errors import InputError
 
 
-def test_the_content_is_the_one_stated():
+def test_content_has_the_stated_checksum_and_counts():
     images, labels = stored()
     assert images.shape == (10_000, 28, 28)
     assert hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest() == CONTENT_SHA256
@@ -26,14 +26,14 @@ def test_the_content_is_the_one_stated():
     assert len({image.tobytes() for image in images}) == 10_000
 
 
-@pytest.mark.skipif("ng" in zlib.ZLIB_RUNTIME_VERSION, reason="zlib-ng packs otherwise")
-def test_the_archive_rebuilds_byte_for_byte():
+@pytest.mark.skipif("ng" in zlib.ZLIB_RUNTIME_VERSION, reason="zlib-ng compresses differently")
+def test_archive_rebuilds_byte_for_byte():
     shipped = (resources.files("npdiff.data") / "digits.npz").read_bytes()
     assert len(shipped) < 1_700_000
     assert build_digits.archive(*stored()) == shipped
 
 
-def test_three_decimals_tell_all_256_bytes_apart():
+def test_three_decimals_distinguish_all_256_bytes():
     every = np.arange(256)
     rounded = np.round(every / 255, 3)
     assert len(np.unique(rounded)) == 256
@@ -42,7 +42,7 @@ def test_three_decimals_tell_all_256_bytes_apart():
         build_digits.bytes_of(np.array([0.002]))
 
 
-def test_a_tarball_is_read_class_after_class_and_another_one_refused(tmp_path, monkeypatch):
+def test_tarball_is_read_by_class_and_a_different_one_refused(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     wanted = [rng.integers(0, 256, size=(digit % 3 + 1, 28, 28)) for digit in range(10)]
     path = tmp_path / "mnist.tgz"
@@ -67,11 +67,11 @@ def test_a_tarball_is_read_class_after_class_and_another_one_refused(tmp_path, m
         assert np.array_equal(file["labels"], labels)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["digits.npz", "mnist.tgz"]
     monkeypatch.setattr(build_digits, "CONTENT_SHA256", "other")
-    with pytest.raises(InputError, match="not those that npdiff states"):
+    with pytest.raises(InputError, match="the SHA-256 of the digits is"):
         build_digits.main([str(path), str(tmp_path / "digits.npz")])
 
 
-def test_the_digits_are_centerd_in_32_pixels_and_split_9000_to_1000():
+def test_digits_are_centered_in_32_pixels_and_split_9000_to_1000():
     whole = digits()
     assert whole.images.shape == (10_000, 32, 32, 1)
     assert whole.images.dtype == np.uint8
@@ -82,13 +82,13 @@ def test_the_digits_are_centerd_in_32_pixels_and_split_9000_to_1000():
     train, test = data.load("digits"), data.load("digits", "test")
     assert (len(train.labels), len(test.labels)) == (9_000, 1_000)
     assert train.classes == tuple("0123456789")
-    share = np.bincount(whole.labels) / 10
-    assert np.abs(np.bincount(test.labels) - share).max() < 1
+    expected = np.bincount(whole.labels) / 10
+    assert np.abs(np.bincount(test.labels) - expected).max() < 1
     assert not {i.tobytes() for i in train.images} & {i.tobytes() for i in test.images}
 
 
-def test_the_split_never_changes():
-    """A model that was trained on the training digits must never have seen a test digit."""
+def test_split_never_changes():
+    """A model trained on the training digits must never have been trained on a test digit."""
     train = data.load("digits").images.tobytes()
     digest = hashlib.sha256(train).hexdigest()
     assert digest == "df51bcef7756656a4771c32b888ed5ca58631938e90c268c1f7514b937a7d55b"

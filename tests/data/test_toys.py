@@ -20,7 +20,7 @@ def cell_probabilities(density):
 
 
 @pytest.mark.parametrize("name", TOYS)
-def test_the_density_is_that_of_the_samples_and_integrates_to_one(name):
+def test_density_agrees_with_a_histogram_and_integrates_to_one(name):
     density = TOYS[name]
     expected = cell_probabilities(density)
     assert abs(expected.sum() - 1) < 2e-3
@@ -40,7 +40,7 @@ def test_the_density_is_that_of_the_samples_and_integrates_to_one(name):
     assert seen[~keep].sum() < 20
 
 
-def test_the_test_above_would_notice_a_missing_determinant():
+def test_histogram_test_detects_a_missing_determinant():
     """Moons without their r^2, or a pinwheel twisted the other way, are far from their samples."""
     x = Moons(std=0.3).sample(Key(0, range(4000)))
     wrong = stats.norm.logpdf(np.log(np.linalg.norm(x + np.array([0.5, 0.25]), axis=-1)), scale=0.3)
@@ -51,6 +51,6 @@ def test_the_test_above_would_notice_a_missing_determinant():
 
 
 @pytest.mark.parametrize("name", TOYS)
-def test_a_sample_depends_on_its_own_key_alone(name):
+def test_sample_depends_only_on_its_key(name):
     together = TOYS[name].sample(Key(1, range(5)))
     assert np.array_equal(TOYS[name].sample(Key(1, [3]))[0], together[3])

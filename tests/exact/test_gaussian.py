@@ -1,4 +1,4 @@
-"""Gaussian data: three ways to state a covariance, samples, limits, images, refusals."""
+"""Gaussian data: forms of the covariance, samples, limits, images, refusals."""
 
 from itertools import pairwise
 
@@ -18,7 +18,7 @@ C = np.array([[0.5, 0.2], [0.2, 0.3]])
 FULL = Gaussian([0.7, -0.4], C)
 
 
-def test_the_likelihood_of_data() -> None:
+def test_log_density_of_data_agrees_with_scipy() -> None:
     x = np.random.default_rng(0).normal(size=(6, 2))
     expected = multivariate_normal([0.7, -0.4], C).logpdf(x)
     np.testing.assert_allclose(FULL.log_density(ALL["vp"], x, 0), expected, rtol=1e-12)
@@ -37,8 +37,8 @@ def test_samples_have_the_mean_and_covariance(covariance) -> None:
 
 
 @everywhere
-def test_axes_that_are_no_reflection(schedule) -> None:
-    """In three dimensions, by the matrices themselves: inverse and square root."""
+def test_denoiser_and_flow_agree_with_matrix_functions(schedule) -> None:
+    """In three dimensions, with the inverse and the square root of the matrices."""
     A = np.array([[1.0, 0.5, 0.2], [0.0, 0.8, -0.3], [0.4, 0.0, 0.6]])
     C, m = A @ A.T, np.array([0.3, -0.2, 0.9])
     data, x = Gaussian(m, C), np.random.default_rng(7).normal(size=(4, 3))
@@ -56,10 +56,10 @@ def test_axes_that_are_no_reflection(schedule) -> None:
 
 
 @everywhere
-def test_three_ways_to_state_a_covariance(schedule) -> None:
+def test_scalar_diagonal_and_full_covariance_agree(schedule) -> None:
     x, t = np.random.default_rng(4).normal(size=(3, 2)), 0.4 * schedule.t_max
-    ways = [Gaussian([0.7, -0.4], c) for c in (0.3 * np.eye(2), np.array([0.3, 0.3]), 0.3)]
-    for a, b in pairwise(ways):
+    forms = [Gaussian([0.7, -0.4], c) for c in (0.3 * np.eye(2), np.array([0.3, 0.3]), 0.3)]
+    for a, b in pairwise(forms):
         for call in (
             lambda d: d.denoised(schedule, x, t),
             lambda d: d.log_density(schedule, x, t),
@@ -69,7 +69,7 @@ def test_three_ways_to_state_a_covariance(schedule) -> None:
 
 
 @everywhere
-def test_one_time_a_sample_images_and_float32(schedule) -> None:
+def test_batched_times_images_and_float32(schedule) -> None:
     rng = np.random.default_rng(5)
     data = Gaussian(rng.normal(size=4), np.diag(rng.uniform(0.1, 1, 4)) + 0.05)
     x = rng.normal(size=(3, 2, 2, 1)).astype(np.float32)
@@ -103,18 +103,18 @@ def test_one_time_a_sample_images_and_float32(schedule) -> None:
         ([0, np.nan], 1.0, "finite mean"),
     ],
 )
-def test_what_is_no_gaussian_is_refused(mean, covariance, match: str) -> None:
+def test_invalid_parameters_are_refused(mean, covariance, match: str) -> None:
     with pytest.raises(InputError, match=match):
         Gaussian(mean, covariance)
 
 
-def test_data_of_another_size_are_refused() -> None:
-    with pytest.raises(InputError, match="samples of 2 numbers, got 3"):
+def test_samples_of_another_size_are_refused() -> None:
+    with pytest.raises(InputError, match="samples with 2 values, got 3"):
         FULL.denoised(ALL["vp"], np.zeros((1, 3)), 0.5)
 
 
 @everywhere
-def test_data_that_do_not_vary_along_one_axis(schedule) -> None:
+def test_data_without_variance_along_one_axis(schedule) -> None:
     flat, x = Gaussian([0.5, -0.2], [0.3, 0.0]), np.array([[1.0, 0.4]])
     t = 0.3 * schedule.t_max
     assert flat.denoised(schedule, x, t)[0, 1] == pytest.approx(-0.2)
@@ -124,12 +124,12 @@ def test_data_that_do_not_vary_along_one_axis(schedule) -> None:
     assert flat.entropy() == -np.inf
     with pytest.raises(InputError, match="no density"):
         flat.log_density(schedule, x, 0.0)
-    with pytest.raises(InputError, match="no flow leaves"):
+    with pytest.raises(InputError, match="the flow is not defined"):
         flat.flow(schedule, x, 0.0, t)
 
 
 @pytest.mark.parametrize("name", ["rectified-flow", "zero-snr"])
-def test_without_signal_the_mean_is_the_answer(name: str) -> None:
+def test_without_signal_the_estimate_is_the_mean(name: str) -> None:
     schedule, x = SCHEDULES[name](), np.array([[3.0, -2.0]])
     T = schedule.t_max
     x_0, eps = FULL.denoiser(schedule)(x, T)
@@ -140,7 +140,7 @@ def test_without_signal_the_mean_is_the_answer(name: str) -> None:
     np.testing.assert_allclose(FULL.flow(schedule, there, 0.0, T), x, rtol=1e-12)
 
 
-def test_what_cannot_be_given() -> None:
+def test_conditional_distribution_and_its_refusals() -> None:
     for known, values in (
         ([True], 1.0),
         ([True, True], [0, 0]),
@@ -148,17 +148,17 @@ def test_what_cannot_be_given() -> None:
         ([True, False], [1, 2]),
     ):
         with pytest.raises(InputError, match="expected 2 booleans"):
-            FULL.given(known, values)
-    rest = FULL.given([False, True], 0.1)
+            FULL.conditional(known, values)
+    rest = FULL.conditional([False, True], 0.1)
     assert rest.mean == pytest.approx(0.7 + 0.2 / 0.3 * 0.5)
     assert rest.variances == pytest.approx(0.5 - 0.2**2 / 0.3)
-    alone = Gaussian([1.0, 2.0, 3.0], [0.1, 0.2, 0.3]).given([True, False, True], [0.0, 0.0])
+    alone = Gaussian([1.0, 2.0, 3.0], [0.1, 0.2, 0.3]).conditional([True, False, True], [0.0, 0.0])
     assert alone.mean == pytest.approx(2.0)
     assert alone.entropy() == pytest.approx(0.5 * np.log(2 * np.pi * np.e * 0.2))
 
 
-def test_a_singular_covariance_is_one() -> None:
-    """The zeros of its spectrum, which rounding may turn negative, are zeros."""
+def test_zero_eigenvalues_stay_zero_after_rounding() -> None:
+    """Rounding may make the zeros of a singular covariance's spectrum negative."""
     v = np.array([1.0, 2.0, 3.0])
     data = Gaussian([0.1, 0.2, 0.3], np.outer(v, v))
     np.testing.assert_allclose(data.variances, [0.0, 0.0, 14.0], rtol=1e-14)

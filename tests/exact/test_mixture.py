@@ -1,4 +1,4 @@
-"""Mixtures: end points of an integration, tails, samples, refusals."""
+"""Mixtures: flow, tails, samples, refusals."""
 
 import numpy as np
 import pytest
@@ -22,8 +22,8 @@ PLANE = Mixture(
 )
 
 
-def test_the_flow_ends_where_an_integration_in_sigma_ended() -> None:
-    """Points from sigma / alpha = 20 to 0.05, by 20 000 steps of Runge and Kutta's method.
+def test_flow_agrees_with_an_integration_in_sigma() -> None:
+    """Points from sigma / alpha = 20 to 0.05, by 20 000 Runge-Kutta steps.
 
     The flow in x / alpha depends on sigma / alpha alone, so any schedule has these end points.
     """
@@ -37,7 +37,7 @@ def test_the_flow_ends_where_an_integration_in_sigma_ended() -> None:
 
 
 @everywhere
-def test_the_flow_and_back(schedule) -> None:
+def test_flow_is_inverted_by_the_flow_back(schedule) -> None:
     x = np.linspace(-1.6, 1.5, 9).reshape(9, 1, 1)
     there = TWO.flow(schedule, x, 0.0, 0.5 * schedule.t_max)
     assert there.shape == x.shape
@@ -45,8 +45,8 @@ def test_the_flow_and_back(schedule) -> None:
     assert TWO.flow(schedule, x.astype(np.float32), 0.0, schedule.t_max).dtype == np.float32
 
 
-def test_the_tails_keep_their_digits() -> None:
-    """Far out on either side the nearer component is alone: its own flow is the mixture's."""
+def test_flow_is_accurate_in_the_tails() -> None:
+    """Far out on either side the flow is that of the nearer component."""
     schedule = LinearVP()
     far = Mixture([0.5, 0.5], [Gaussian([-1.0], 0.04), Gaussian([1.0], 0.04)])
     x = np.array([[-2.8], [2.8]])  # nine deviations, where 1 - F is 0 in float64
@@ -63,7 +63,7 @@ def test_samples_follow_the_distribution_function() -> None:
     assert np.abs(F - (np.arange(M) + 0.5) / M).max() < 1.95 / np.sqrt(M)
 
 
-def test_samples_in_the_plane() -> None:
+def test_samples_in_the_plane_have_the_mean() -> None:
     M = 20_000
     x = PLANE.sample(Key(4, range(M)))
     mean = 0.2 * np.array([1, 0]) + 0.5 * np.array([0, 1]) + 0.3 * np.array([-1, -1])
@@ -72,7 +72,7 @@ def test_samples_in_the_plane() -> None:
 
 
 @everywhere
-def test_responsibilities(schedule) -> None:
+def test_responsibilities_sum_to_one_and_find_the_component(schedule) -> None:
     x = np.random.default_rng(5).normal(size=(4, 2))
     r = PLANE.responsibilities(schedule, x, schedule.t_min)
     np.testing.assert_allclose(r.sum(axis=1), 1, rtol=1e-12)
@@ -83,7 +83,7 @@ def test_responsibilities(schedule) -> None:
 
 
 @everywhere
-def test_one_component_is_a_gaussian(schedule) -> None:
+def test_mixture_of_one_component_equals_the_gaussian(schedule) -> None:
     data, x = Gaussian([0.4, 0.2], 0.3), np.random.default_rng(6).normal(size=(4, 2))
     t = np.array([0.1, 0.4, 0.7, 1.0]) * schedule.t_max
     one = Mixture([7.0], [data])
@@ -95,7 +95,7 @@ def test_one_component_is_a_gaussian(schedule) -> None:
     )
 
 
-def test_float32_stays_float32() -> None:
+def test_float32_is_kept() -> None:
     schedule: VariancePreserving = LinearVP()
     x = np.ones((2, 1, 2), dtype=np.float32)
     assert PLANE.denoised(schedule, x, 0.5).dtype == np.float32
@@ -103,24 +103,24 @@ def test_float32_stays_float32() -> None:
     assert PLANE.responsibilities(schedule, x, 0.5).dtype == np.float32
 
 
-def test_a_point_beyond_all_probability() -> None:
-    """Forty deviations out no tail is left in float64; a number that is none has none either."""
+def test_points_beyond_float64_and_nan_are_refused() -> None:
+    """Forty standard deviations out the tail is 0 in float64."""
     for x in (-60.0, 60.0, np.nan):
-        with pytest.raises(InputError, match="so far out that no probability"):
+        with pytest.raises(InputError, match="so far out that the probability"):
             TWO.flow(LinearVP(), np.array([[0.1], [x]]), 1.0, 0.5)
 
 
-def test_refusals() -> None:
+def test_invalid_parameters_are_refused() -> None:
     one = Gaussian([0.0], 1.0)
     for weights, components in (([1.0], [one, one]), ([1.0, 0.0], [one, one]), ([], [])):
         with pytest.raises(InputError):
             Mixture(weights, components)
-    with pytest.raises(InputError, match="have one dimension"):
+    with pytest.raises(InputError, match="the same dimension, got"):
         Mixture([1, 1], [one, Gaussian([0, 0], 1.0)])
 
 
-def test_the_entropy_and_the_spread_in_more_dimensions_than_have_a_rule() -> None:
-    """In three dimensions by draws: near what the quadrature gives where the third is nothing."""
+def test_entropy_and_posterior_variance_by_sampling_in_three_dimensions() -> None:
+    """The third dimension is independent: quadrature in the plane gives the expected values."""
     space = Mixture(
         [0.2, 0.8], [Gaussian([1, 0, 0], [0.1, 0.1, 0.3]), Gaussian([-1, -1, 0], [0.2, 0.3, 0.3])]
     )
@@ -128,5 +128,8 @@ def test_the_entropy_and_the_spread_in_more_dimensions_than_have_a_rule() -> Non
     third, schedule = Gaussian([0.0], 0.3), LinearVP()
     entropy = plane.entropy() + third.entropy()
     assert abs(space.entropy() - entropy) < 0.03
-    spread = (2 * plane.spread(schedule, 0.3) + third.spread(schedule, 0.3)) / 3
-    assert abs(space.spread(schedule, 0.3) / spread - 1) < 0.03
+    expected = (
+        2 * plane.mean_posterior_variance(schedule, 0.3)
+        + third.mean_posterior_variance(schedule, 0.3)
+    ) / 3
+    assert abs(space.mean_posterior_variance(schedule, 0.3) / expected - 1) < 0.03

@@ -1,4 +1,4 @@
-"""A finite set of points: its limits, its flow's ends, images, refusals."""
+"""A finite set of points: limits, ends of the flow, images, refusals."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ DATA = FiniteData(P, [1, 2, 3])
 
 
 @everywhere
-def test_without_noise_the_nearest_point_is_the_answer(schedule) -> None:
+def test_without_noise_the_estimate_is_the_nearest_point(schedule) -> None:
     x = P + np.array([[0.1, -0.2], [0.0, 0.0], [-0.1, 0.3]])
     np.testing.assert_array_equal(DATA.denoised(schedule, x, 0.0), P)
     np.testing.assert_array_equal(DATA.responsibilities(schedule, x, 0.0), np.eye(3))
@@ -23,11 +23,11 @@ def test_without_noise_the_nearest_point_is_the_answer(schedule) -> None:
     x_0, eps = DATA.denoiser(schedule)(P, 0.0)
     np.testing.assert_array_equal(x_0, P)
     np.testing.assert_array_equal(eps, np.zeros((3, 2)))
-    assert DATA.spread(schedule, 0.0) == 0.0
+    assert DATA.mean_posterior_variance(schedule, 0.0) == 0.0
 
 
 @pytest.mark.parametrize("name", ["rectified-flow", "zero-snr"])
-def test_without_signal_nothing_is_known(name: str) -> None:
+def test_without_signal_the_posterior_is_the_data_distribution(name: str) -> None:
     schedule, x = ALL[name], np.array([[3.0, -2.0], [0.1, 0.4]])
     w = np.array([1, 2, 3]) / 6
     mean = w @ P
@@ -36,11 +36,13 @@ def test_without_signal_nothing_is_known(name: str) -> None:
         np.testing.assert_allclose(found, mean, rtol=1e-14)
     for found in DATA.covariance(schedule, x, schedule.t_max):
         np.testing.assert_allclose(found, variance, rtol=1e-13)
-    assert DATA.spread(schedule, schedule.t_max) == pytest.approx(np.trace(variance) / 2, rel=1e-12)
+    assert DATA.mean_posterior_variance(schedule, schedule.t_max) == pytest.approx(
+        np.trace(variance) / 2, rel=1e-12
+    )
 
 
 @everywhere
-def test_points_are_a_mixture_of_laws_without_variance(schedule) -> None:
+def test_points_equal_a_mixture_with_zero_variances(schedule) -> None:
     mixture = Mixture([1, 2, 3], [Gaussian(p, 0.0) for p in P])
     x = np.random.default_rng(0).normal(size=(4, 2))
     t = np.array([0.2, 0.4, 0.7, 1.0]) * schedule.t_max
@@ -49,7 +51,7 @@ def test_points_are_a_mixture_of_laws_without_variance(schedule) -> None:
         np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-10)
 
 
-def test_the_flow_ends_in_the_points() -> None:
+def test_flow_ends_in_the_points() -> None:
     schedule = LinearVP()
     start = np.random.default_rng(1).normal(size=(30, 2))
     ends = DATA.flow(schedule, start, 1.0, 0.0)
@@ -58,8 +60,8 @@ def test_the_flow_ends_in_the_points() -> None:
     assert len({tuple(row) for row in ends.round(9)}) == 3
 
 
-def test_the_flow_on_the_line_keeps_the_weights() -> None:
-    """From even quantiles of q(x_1) the ends are the points, each as often as it weighs."""
+def test_flow_in_one_dimension_keeps_the_weights() -> None:
+    """From samples of q(x_1) the ends are the points, with frequencies equal to the weights."""
     line, schedule = FiniteData([[2.0], [-1.0], [0.5]], [0.2, 0.3, 0.5]), LinearVP()
     x = np.sort(line.sample(Key(0, range(1000))) * schedule.alpha(1.0), axis=0)
     x = x + schedule.sigma(1.0) * np.sort(np.random.default_rng(2).normal(size=(1000, 1)), axis=0)
@@ -70,13 +72,13 @@ def test_the_flow_on_the_line_keeps_the_weights() -> None:
     assert (np.diff(ends, axis=0) >= 0).all()
 
 
-def test_samples_are_the_points_as_often_as_they_weigh() -> None:
+def test_samples_are_points_with_the_right_frequencies() -> None:
     x = DATA.sample(Key(5, range(6000)))
     for p, fraction in zip(P, (1 / 6, 2 / 6, 3 / 6), strict=True):
         assert abs((x == p).all(axis=1).mean() - fraction) < 0.03
 
 
-def test_images_float32_and_one_time_a_sample() -> None:
+def test_batched_times_images_and_float32() -> None:
     images = np.random.default_rng(3).normal(size=(5, 4, 4, 1))
     data, schedule = FiniteData(images), LinearVP()
     x, t = images[:3].astype(np.float32), np.array([0.05, 0.5, 0.9])
@@ -89,20 +91,20 @@ def test_images_float32_and_one_time_a_sample() -> None:
     covariance = data.covariance(schedule, x, t)
     assert covariance.shape == (3, 16, 16)
     np.testing.assert_allclose(
-        data.posterior_variance_spread(schedule, x, t),
+        data.posterior_covariance_trace(schedule, x, t),
         np.trace(covariance, axis1=1, axis2=2),
         rtol=1e-5,
     )
-    assert 0 < data.spread(schedule, 0.9) < 1.2
+    assert 0 < data.mean_posterior_variance(schedule, 0.9) < 1.2
 
 
-def test_a_large_set_is_drawn_from_less_often() -> None:
+def test_large_sets_use_fewer_draws() -> None:
     assert DATA.draws == 2**14
     large = FiniteData(np.zeros((2000, 3072)))
     assert large.draws == 2**31 // (2000 * 3072)
 
 
-def test_refusals() -> None:
+def test_invalid_parameters_and_undefined_quantities_are_refused() -> None:
     for points, weights in (
         (np.zeros(3), None),
         (np.zeros((0, 2)), None),
@@ -120,8 +122,16 @@ def test_refusals() -> None:
         lambda: DATA.hessian(schedule, P, np.array([0.5, 0.0, 0.5])),
         lambda: DATA.flow(schedule, P, 0.0, 0.5),
     ):
-        with pytest.raises(InputError, match="at t = 0 there is no noise"):
+        with pytest.raises(InputError, match="which is 0 at t = 0"):
             call()
-    with pytest.raises(InputError, match="samples of 2 numbers, got 3"):
+    with pytest.raises(InputError, match="samples with 2 values, got 3"):
         DATA.denoised(schedule, np.zeros((1, 3)), 0.5)
     assert DATA.entropy() == -np.inf
+
+
+def test_repr_names_the_parameters() -> None:
+    assert repr(Gaussian([0.0, 1.0], 0.5)) == "Gaussian(mean=[0.0, 1.0], covariance=[0.5, 0.5])"
+    assert repr(DATA) == "FiniteData(3 points, size=2)"
+    mixture = Mixture([1, 3], [Gaussian([0.0], 1.0), Gaussian([1.0], 1.0)])
+    assert repr(mixture) == "Mixture(2 Gaussians, size=1, weights=[0.25, 0.75])"
+    assert repr(Gaussian(np.zeros(10), 1.0)).startswith("Gaussian(mean=<array of shape (10,)>")

@@ -1,4 +1,4 @@
-"""Uniform data: their limits at both ends of time, far out, and what is refused."""
+"""Uniform data: limits at both ends of time, accuracy far out, refusals."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ BOX = Uniform([-0.7, 0.2], [1.6, 0.5])
 
 
 @everywhere
-def test_without_noise(schedule) -> None:
+def test_limit_without_noise(schedule) -> None:
     x = np.array([[0.3, 0.4], [-0.7, 0.5], [2.0, 0.3], [0.0, -1.0]])
     carried = np.array([[0.3, 0.4], [-0.7, 0.5], [1.6, 0.3], [0.0, 0.2]])
     np.testing.assert_allclose(BOX.denoised(schedule, x, 0.0), carried, rtol=1e-14)
@@ -29,7 +29,7 @@ def test_without_noise(schedule) -> None:
 
 
 @pytest.mark.parametrize("name", ["rectified-flow", "zero-snr"])
-def test_without_signal(name: str) -> None:
+def test_limit_without_signal(name: str) -> None:
     schedule, x = ALL[name], np.array([[3.0, -2.0]])
     T = schedule.t_max
     np.testing.assert_allclose(BOX.denoised(schedule, x, T), [[0.45, 0.35]], rtol=1e-13)
@@ -38,12 +38,12 @@ def test_without_signal(name: str) -> None:
     np.testing.assert_allclose(
         BOX.log_density(schedule, x, T), [-np.log(2 * np.pi) - 6.5], rtol=1e-12
     )
-    assert BOX.spread(schedule, T) == pytest.approx(variances.mean(), rel=1e-12)
+    assert BOX.mean_posterior_variance(schedule, T) == pytest.approx(variances.mean(), rel=1e-12)
 
 
 @pytest.mark.parametrize("sigma", [1e-8, 1e-3, 1.0, 1e3, 1e6])
-def test_no_digit_is_lost_far_out(sigma: float) -> None:
-    """Outside of the segment by 1e5 deviations: what is left is exponential, with a known slope."""
+def test_moments_are_accurate_far_outside_the_interval(sigma: float) -> None:
+    """1e5 standard deviations outside, the posterior is exponential with a known slope."""
     segment, schedule = Uniform(0.0, 1.0), EDM(sigma_max=1e7)
     far = 1e5 * sigma
     slope = far / sigma**2
@@ -60,7 +60,7 @@ def test_no_digit_is_lost_far_out(sigma: float) -> None:
     assert np.isfinite(segment.log_density(schedule, x, sigma)).all()
 
 
-def test_small_noise_inside_is_as_if_there_were_no_edge() -> None:
+def test_edges_have_no_effect_far_inside_at_small_noise() -> None:
     schedule = LinearVP()
     t = float(schedule.time_at(-2 * np.log(1e-3)))
     alpha, sigma = schedule.alpha(t), schedule.sigma(t)
@@ -71,7 +71,7 @@ def test_small_noise_inside_is_as_if_there_were_no_edge() -> None:
 
 
 @everywhere
-def test_the_flow_and_back(schedule) -> None:
+def test_flow_is_inverted_by_the_flow_back(schedule) -> None:
     x = np.array([[[-0.6], [0.21]], [[0.3], [0.3]], [[1.5], [0.49]]])
     T = 0.95 * schedule.t_max
     there = BOX.flow(schedule, x, 0.0, T)
@@ -80,7 +80,7 @@ def test_the_flow_and_back(schedule) -> None:
     assert BOX.flow(schedule, x.astype(np.float32), 0.0, T).dtype == np.float32
 
 
-def test_images_and_one_time_a_sample() -> None:
+def test_batched_times_and_images() -> None:
     data, schedule = Uniform(-np.ones(4), np.ones(4)), LinearVP()
     x = np.random.default_rng(0).normal(size=(3, 2, 2, 1)).astype(np.float32)
     t = np.array([0.0, 0.4, 1.0])
@@ -93,7 +93,7 @@ def test_images_and_one_time_a_sample() -> None:
     assert data.log_density(schedule, x, 0.5).dtype == np.float32
 
 
-def test_samples_fill_the_box() -> None:
+def test_samples_are_uniform_in_the_box() -> None:
     x = BOX.sample(Key(1, range(4000)))
     assert x.shape == (4000, 2)
     assert (BOX.low < x).all()
@@ -106,6 +106,6 @@ def test_samples_fill_the_box() -> None:
     ("low", "high"),
     [(0.0, 0.0), (1.0, 0.0), (0.0, np.inf), (np.nan, 1.0), ([0.0], [1.0, 2.0]), ([[0.0]], [[1.0]])],
 )
-def test_what_is_no_box_is_refused(low, high) -> None:
+def test_invalid_ends_are_refused(low, high) -> None:
     with pytest.raises(InputError, match="expected"):
         Uniform(low, high)

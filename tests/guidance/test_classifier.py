@@ -5,7 +5,7 @@ import pytest
 
 from npdiff.errors import InputError
 from npdiff.exact import Gaussian, Mixture
-from npdiff.exact.classifier import class_gradient
+from npdiff.exact.classifier import classifier_gradient
 from npdiff.guidance import classifier_guidance, classifier_mean_shift, label_gradient
 from npdiff.metrics.classifier import DigitClassifier
 from npdiff.process import transition
@@ -23,7 +23,7 @@ X = np.random.default_rng(0).normal(size=(5, 1))
 def test_a_guided_mixture_samples_its_component(name: str) -> None:
     """The trajectories equal those of the component's denoiser."""
     guided = classifier_guidance(
-        TWO.denoiser(SCHEDULE), SCHEDULE, class_gradient(TWO, SCHEDULE, 1), 1.0
+        TWO.denoiser(SCHEDULE), SCHEDULE, classifier_gradient(TWO, SCHEDULE, 1), 1.0
     )
     alone = TWO.components[1].denoiser(SCHEDULE)
     timesteps = trailing(SCHEDULE, 12)

@@ -44,7 +44,11 @@ def test_the_gap_to_the_entropy_halves_with_twice_the_steps(schedule) -> None:
     floor = 0.5 * ((variance + mean**2) / noise - 1 - np.log(variance / noise))
 
     def of_step(_x, s: float, t: float) -> float:
-        return float(posterior_variance(schedule, s, t)) if s else DATA.spread(schedule, t)
+        return (
+            float(posterior_variance(schedule, s, t))
+            if s
+            else DATA.mean_posterior_variance(schedule, t)
+        )
 
     gaps = []
     for steps in (100, 200, 400):
@@ -61,7 +65,7 @@ def test_with_the_optimal_variance_any_number_of_steps_reaches_the_entropy() -> 
     schedule = RectifiedFlow()
 
     def best(_x, s: float, t: float) -> float:
-        return float(optimal(schedule, s, t, DATA.spread(schedule, t)))
+        return float(optimal(schedule, s, t, DATA.mean_posterior_variance(schedule, t)))
 
     for steps in (1, 2, 5):
         found = expected_bound(schedule, np.linspace(1.0, 0.0, steps + 1), best)

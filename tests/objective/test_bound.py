@@ -1,4 +1,4 @@
-"""Decoders and learned variances: shapes, dtypes, ends, refusals, and training by them."""
+"""Decoders and learned variances: shapes, dtypes, limits, refusals, and training with them."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ import pytest
 from npdiff.errors import InputError
 from npdiff.nn import UNet
 from npdiff.objective import Objective
-from npdiff.objective.bound import decoder_loss, last_variance, prior_kl, step_kl
-from npdiff.objective.decoder import categorical, discretized_gaussian
+from npdiff.objective.bound import decoder_loss, last_step_variance, prior_kl, step_kl
+from npdiff.objective.decoder import categorical_log_probability, discretized_gaussian
 from npdiff.objective.divergence import gaussian_kl
 from npdiff.objective.hybrid import (
     LearnedVariance,
@@ -22,30 +22,30 @@ from npdiff.training.optimizer import Moments, adamw
 from npdiff.variances import interpolated
 
 
-def test_shapes_have_to_agree() -> None:
+def test_arrays_of_different_shapes_are_refused() -> None:
     a, b = np.zeros((2, 3)), np.zeros((2, 4))
-    with pytest.raises(InputError, match="differ"):
+    with pytest.raises(InputError, match="one shape"):
         gaussian_kl(a, a, true_mean=a, true_log_variance=b)
-    with pytest.raises(InputError, match="differ"):
+    with pytest.raises(InputError, match="one shape"):
         discretized_gaussian(a, a, x=b)
 
 
-def test_the_decoder_is_finite_wherever_the_mean_is() -> None:
-    """A byte a thousand standard deviations off has a logarithm, and a gradient back."""
+def test_decoder_is_finite_far_from_the_mean() -> None:
+    """A byte a thousand standard deviations away has a finite log-probability and gradient."""
     x = np.array([-1.0, 0.0039215686, 1.0])
     for deviation in (1e-3, 1e-2, 10.0):
         for mean in (-3.0, 0.3, 3.0):
             log_v = np.full(3, 2 * np.log(deviation))
-            log_p, vjp = discretized_gaussian(np.full(3, mean), log_v, x=x)
-            dmean, dlog_v = vjp(np.ones(3))
+            log_p, pullback = discretized_gaussian(np.full(3, mean), log_v, x=x)
+            dmean, dlog_v = pullback(np.ones(3))
             assert np.isfinite([log_p, dmean, dlog_v]).all()
             assert (log_p <= 0.0).all()
             if abs(x[1] - mean) > 0.1:
                 assert np.sign(dmean[1]) == np.sign(x[1] - mean)
 
 
-def test_the_usual_approximation_is_wrong_in_the_tail() -> None:
-    """The tanh that stands for the distribution function in programs loses 45 % at -4."""
+def test_tanh_approximation_is_wrong_in_the_tail() -> None:
+    """The common tanh approximation of the distribution function loses 45 % at -4."""
     from scipy.special import log_ndtr
 
     z = np.array([-4.0])
@@ -59,34 +59,36 @@ def test_the_usual_approximation_is_wrong_in_the_tail() -> None:
 
 
 @pytest.mark.parametrize("deviation", [1e-4, 0.003, 0.1, 0.2, 5.0])
-def test_float32_stays_float32_and_agrees(deviation: float) -> None:
+def test_decoders_keep_float32_and_agree_with_float64(deviation: float) -> None:
     rng = np.random.default_rng(0)
     x = (rng.integers(0, 256, 50) / 127.5 - 1).astype(np.float32)
     mean = (x + deviation * rng.normal(size=50)).astype(np.float32)
     log_v = np.full(50, 2 * np.log(deviation), dtype=np.float32)
-    single, vjp = discretized_gaussian(mean, log_v, x=x)
-    double, double_vjp = discretized_gaussian(*(a.astype(np.float64) for a in (mean, log_v)), x=x)
+    single, pullback = discretized_gaussian(mean, log_v, x=x)
+    double, double_pullback = discretized_gaussian(
+        *(a.astype(np.float64) for a in (mean, log_v)), x=x
+    )
     assert single.dtype == np.float32
     np.testing.assert_allclose(single, double, rtol=1e-3, atol=1e-4)
-    both = zip(vjp(np.ones_like(x)), double_vjp(np.ones(50)), strict=True)
+    both = zip(pullback(np.ones_like(x)), double_pullback(np.ones(50)), strict=True)
     for found, expected in both:
         assert found.dtype == np.float32
         np.testing.assert_allclose(
             found, expected, rtol=2e-2, atol=1e-3 * np.abs(expected).max() + 1e-30
         )
     z = mean[None]
-    assert categorical(LinearVP(), x[None], z, 1e-3).dtype == np.float32
+    assert categorical_log_probability(LinearVP(), x[None], z, 1e-3).dtype == np.float32
 
 
-def test_categorical_probabilities_add_up() -> None:
+def test_categorical_probabilities_sum_to_one() -> None:
     every = np.arange(256) / 127.5 - 1.0
-    log_p = categorical(LinearVP(), every[:, None], np.full((256, 1), 0.1234), 0.01)
+    log_p = categorical_log_probability(LinearVP(), every[:, None], np.full((256, 1), 0.1234), 0.01)
     np.testing.assert_allclose(np.exp(log_p).sum(), 1.0, rtol=1e-12)
     assert np.argmax(log_p) == round((0.1234 / LinearVP().alpha(0.01) + 1.0) * 127.5)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_a_perfect_guess_costs_only_the_prior(name: str) -> None:
+def test_exact_estimate_leaves_only_the_prior_term(name: str) -> None:
     schedule = SCHEDULES[name]()
     x_0 = np.random.default_rng(1).uniform(-1, 1, (3, 4))
     s, t = 0.3 * schedule.t_max, 0.6 * schedule.t_max
@@ -98,40 +100,40 @@ def test_a_perfect_guess_costs_only_the_prior(name: str) -> None:
         np.testing.assert_allclose(prior, 0.0, atol=1e-12)
 
 
-def test_the_last_variance_of_a_chain_of_one() -> None:
+def test_last_step_variance_of_a_schedule_with_one_step() -> None:
     table = DiscreteSchedule(np.array([0.3]))
-    np.testing.assert_allclose(last_variance(table, 1.0), 0.3)
+    np.testing.assert_allclose(last_step_variance(table, 1.0), 0.3)
 
 
-def chain(rows: str = "v") -> tuple[Objective, np.ndarray, object]:
-    objective = Objective(linear_betas(50, 1e-3, 0.2), PARAMETERIZATIONS[rows])
+def problem(prediction: str = "v") -> tuple[Objective, np.ndarray, object]:
+    objective = Objective(linear_betas(50, 1e-3, 0.2), PARAMETERIZATIONS[prediction])
     x_0 = np.random.default_rng(2).integers(0, 256, (6, 3, 3, 2)) / 127.5 - 1.0
     return objective, x_0, objective.example(x_0, Key(0, range(6)))
 
 
-def test_float32_is_kept_by_the_hybrid() -> None:
-    objective, x_0, _ = chain()
+def test_hybrid_loss_keeps_float32() -> None:
+    objective, x_0, _ = problem()
     x_0 = x_0.astype(np.float32)
     example = objective.example(x_0, Key(0, range(6)))
     output = np.random.default_rng(3).normal(size=(6, 3, 3, 4)).astype(np.float32)
-    value, vjp = hybrid_loss(output, example=example, objective=objective, x_0=x_0)
-    (d,) = vjp(np.float32(1))
+    value, pullback = hybrid_loss(output, example=example, objective=objective, x_0=x_0)
+    (d,) = pullback(np.float32(1))
     assert value.dtype == d.dtype == np.float32
     assert d.shape == output.shape
 
 
-def test_what_the_hybrid_refuses() -> None:
-    objective, x_0, example = chain()
+def test_bound_loss_refuses_wrong_outputs_and_schedules() -> None:
+    objective, x_0, example = problem()
     with pytest.raises(InputError, match="twice the channels"):
         bound_loss(np.zeros(x_0.shape), example=example, objective=objective, x_0=x_0)
     output = np.zeros((6, 3, 3, 4))
     for schedule in (LinearVP(), DiscreteSchedule(np.array([0.5]))):
         other = Objective(schedule, PARAMETERIZATIONS["v"])
-        with pytest.raises(InputError, match="chain of two steps"):
+        with pytest.raises(InputError, match="at least 2 steps"):
             bound_loss(output, example=example, objective=other, x_0=x_0)
 
 
-def test_learned_variances_are_the_interpolated_ones() -> None:
+def test_learned_variances_equal_the_interpolated_ones() -> None:
     table = linear_betas()
     v = np.random.default_rng(4).uniform(-1, 1, (3, 2))
     t = np.array([2.0, 300.0, 1000.0])
@@ -143,10 +145,10 @@ def test_learned_variances_are_the_interpolated_ones() -> None:
     np.testing.assert_allclose((again - log_variance) / 1e-3, slope + 0 * v, rtol=1e-6)
 
 
-def test_training_by_the_bound_finds_the_best_variance() -> None:
-    """For normal data it is known: the posterior's and that of what is left to guess.
+def test_gradient_descent_on_the_bound_finds_the_optimal_variance() -> None:
+    """For Gaussian data it is known: posterior variance plus the variance of E[x_0 | x_t].
 
-    Gradient descent on v alone, by the second half of the hybrid's gradient, goes there.
+    Gradient descent on v alone, with the second half of the gradient of the hybrid loss, finds it.
     """
     table = DiscreteSchedule(np.full(4, 0.3))
     objective = Objective(table, PARAMETERIZATIONS["x0"])
@@ -162,20 +164,22 @@ def test_training_by_the_bound_finds_the_best_variance() -> None:
     v = -0.5
     for _ in range(60):
         output = np.concatenate([guess, np.full((M, 1), v)], axis=1)
-        _, vjp = hybrid_loss(output, example=example, objective=objective, x_0=x_0, share=1.0)
-        v -= 0.4 * vjp(1.0)[0][:, 1].sum()
+        _, pullback = hybrid_loss(
+            output, example=example, objective=objective, x_0=x_0, vlb_weight=1.0
+        )
+        v -= 0.4 * pullback(1.0)[0][:, 1].sum()
     found = interpolated(table, t - 1, t, np.array([[(v + 1) / 2]]))[0, 0]
-    left = 0.16 - (alpha * 0.16) ** 2 / (alpha**2 * 0.16 + sigma**2)
+    remaining = 0.16 - (alpha * 0.16) ** 2 / (alpha**2 * 0.16 + sigma**2)
     s = t - 1
     forward = 0.3
     posterior = forward * table.sigma(s) ** 2 / sigma**2
-    share = table.alpha(s) * forward / sigma**2
-    assert found == pytest.approx(posterior + share**2 * left, rel=0.04)
+    coefficient = table.alpha(s) * forward / sigma**2
+    assert found == pytest.approx(posterior + coefficient**2 * remaining, rel=0.04)
 
 
-def test_a_network_learns_both_halves() -> None:
-    """A few steps of AdamW on the hybrid: the loss falls, and so does the bound itself."""
-    objective, x_0, _ = chain()
+def test_training_a_network_reduces_hybrid_loss_and_bound() -> None:
+    """A few steps of AdamW on the hybrid loss reduce the loss and the bound."""
+    objective, x_0, _ = problem()
     x_0 = np.clip(0.1 * x_0, -1, 1).astype(np.float32)[..., :1]
     x_0 = np.round((x_0 + 1) * 127.5) / np.float32(127.5) - np.float32(1)
     x_0 = np.concatenate([x_0, x_0[:, :1]], axis=1)
@@ -186,18 +190,18 @@ def test_a_network_learns_both_halves() -> None:
     moments, losses, bounds = Moments.zero(network), [], []
     for step in range(1, 41):
         example = objective.example(x_0, Key(1, range(6), step % 4))
-        y, network_vjp = network(example.network_input, example.timestep)
+        y, network_pullback = network(example.network_input, example.timestep)
         options = {"example": example, "objective": objective, "x_0": x_0}
-        value, vjp = hybrid_loss(y, **options)
+        value, pullback = hybrid_loss(y, **options)
         losses.append(float(value))
         bounds.append(float(bound_loss(y, **options)[0]))
-        gradient = network_vjp(vjp(np.float32(1.0))[0])[0]
+        gradient = network_pullback(pullback(np.float32(1.0))[0])[0]
         network, moments = adamw(network, gradient, moments, step=step, learning_rate=3e-3)
     assert np.mean(losses[-4:]) < 0.7 * np.mean(losses[:4])
     assert np.mean(bounds[-4:]) < 0.7 * np.mean(bounds[:4])
 
 
-def test_a_learned_network_is_asked_for_both_halves() -> None:
+def test_learned_variance_uses_both_halves_of_the_output() -> None:
     def network(x, timestep):
         return np.concatenate([0.5 * x, np.tanh(x)], axis=-1)
 
@@ -213,8 +217,8 @@ def test_a_learned_network_is_asked_for_both_halves() -> None:
         LearnedVariance(lambda x, timestep: x, table, PARAMETERIZATIONS["eps"])(x, 500.0)
 
 
-def test_bins_of_another_width() -> None:
-    """Four values from -1 to 1: what is likely of each adds up to 1."""
+def test_decoder_probabilities_with_wider_bins_sum_to_one() -> None:
+    """Four values from -1 to 1: their probabilities sum to 1."""
     x_0 = np.array([-1.0, -1.0 / 3.0, 1.0 / 3.0, 1.0])[:, None]
     nats = decoder_loss(x_0, np.full((4, 1), 0.2), np.full((4, 1), -1.0), half_bin=1.0 / 3.0)
     assert np.exp(-nats).sum() == pytest.approx(1.0, rel=1e-12)

@@ -1,4 +1,4 @@
-"""What a network is trained on: the draw, the weights in every unit, the loss and its gradient."""
+"""Training examples: times and noise, weights for all prediction types, the loss, its gradient."""
 
 import numpy as np
 import pytest
@@ -11,8 +11,8 @@ from npdiff.objective import (
     Objective,
     loss,
     noise_weight,
+    output_weight,
     sample_losses,
-    weight,
 )
 from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.random import Key
@@ -20,14 +20,14 @@ from npdiff.schedules import SCHEDULES, VariancePreserving, linear_betas
 
 ALL = {name: make() for name, make in SCHEDULES.items()}
 everywhere = pytest.mark.parametrize("schedule", ALL.values(), ids=ALL)
-rows = pytest.mark.parametrize(
+all_predictions = pytest.mark.parametrize(
     "parameterization", PARAMETERIZATIONS.values(), ids=PARAMETERIZATIONS
 )
 
 
 @everywhere
-@rows
-def test_the_example_is_the_process_and_the_row(schedule, parameterization) -> None:
+@all_predictions
+def test_example_agrees_with_process_and_prediction_type(schedule, parameterization) -> None:
     x_0 = np.random.default_rng(0).normal(size=(5, 2, 3))
     example = Objective(schedule, parameterization).example(x_0, Key(1, range(5)))
     for n in range(5):
@@ -43,19 +43,19 @@ def test_the_example_is_the_process_and_the_row(schedule, parameterization) -> N
 
 
 @everywhere
-def test_times_are_uniform(schedule) -> None:
+def test_default_times_are_uniform(schedule) -> None:
     M = 20_000
     t = Objective(schedule, PARAMETERIZATIONS["eps"]).draw_times(Key(2, range(M)))
     if schedule.steps is None:
         assert t.min() > schedule.t_min
         assert t.max() < schedule.t_max
     else:
-        assert set(t) == set(range(1, 1001))  # every row, and row 0 never
+        assert set(t) == set(range(1, 1001))  # every time, and never 0
     part = np.sort((t - schedule.t_min) / (schedule.t_max - schedule.t_min))
     assert np.abs(part - (np.arange(M) + 0.5) / M).max() < 1.95 / np.sqrt(M) + 1e-3
 
 
-def test_noise_is_standard_normal_and_apart_from_time() -> None:
+def test_noise_is_standard_normal_and_uncorrelated_with_time() -> None:
     M = 20_000
     example = Objective(ALL["vp"], PARAMETERIZATIONS["eps"]).example(
         np.zeros((M, 2)), Key(3, range(M))
@@ -68,7 +68,7 @@ def test_noise_is_standard_normal_and_apart_from_time() -> None:
 
 
 @everywhere
-def test_a_draw_depends_on_seed_step_and_sample_alone(schedule) -> None:
+def test_example_depends_only_on_seed_step_and_sample(schedule) -> None:
     x_0 = np.random.default_rng(4).normal(size=(4, 3))
     objective = Objective(schedule, PARAMETERIZATIONS["v"])
     whole = objective.example(x_0, Key(9, (0, 1, 2, 3), step=5))
@@ -80,8 +80,8 @@ def test_a_draw_depends_on_seed_step_and_sample_alone(schedule) -> None:
 
 
 @everywhere
-@rows
-def test_float32_stays_float32(schedule, parameterization) -> None:
+@all_predictions
+def test_example_and_loss_keep_float32(schedule, parameterization) -> None:
     x_0 = np.ones((3, 2, 2, 1), dtype=np.float32)
     example = Objective(schedule, parameterization).example(x_0, Key(0, range(3)))
     for name in ("x_t", "timestep", "target", "weight", "eps"):
@@ -91,12 +91,12 @@ def test_float32_stays_float32(schedule, parameterization) -> None:
     assert value.dtype == doutput.dtype == np.float32
 
 
-def test_a_key_of_another_size_is_refused() -> None:
-    with pytest.raises(InputError, match="3 samples but a key for 2"):
+def test_key_with_another_number_of_samples_is_refused() -> None:
+    with pytest.raises(InputError, match="x_0 has 3 samples and the key has 2"):
         Objective(ALL["vp"], PARAMETERIZATIONS["eps"]).example(np.zeros((3, 1)), Key(0, range(2)))
 
 
-def test_the_simple_loss_of_the_paper() -> None:
+def test_simple_loss_equals_that_of_ddpm() -> None:
     """Mean over samples and elements of the squared error, in the symbols of DDPM."""
     table = linear_betas()
     x_0 = np.random.default_rng(5).normal(size=(6, 4))
@@ -112,8 +112,8 @@ def test_the_simple_loss_of_the_paper() -> None:
 
 @everywhere
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
-def test_a_loss_is_one_number_in_every_unit(schedule, weighting: str) -> None:
-    """The same two estimates, told as any row's output, lose the same."""
+def test_loss_is_equal_for_all_prediction_types(schedule, weighting: str) -> None:
+    """The same two estimates, converted to any prediction type, have the same loss."""
     rng = np.random.default_rng(7)
     x_0, eps, eps_hat = rng.normal(size=(3, 5, 2))
     t = np.array([0.002, 0.1, 0.5, 0.9, 0.99]) * schedule.t_max
@@ -127,7 +127,7 @@ def test_a_loss_is_one_number_in_every_unit(schedule, weighting: str) -> None:
             x_t,
             t,
             parameterization.target(schedule, x_0, eps, t),
-            weight(schedule, parameterization, WEIGHTINGS[weighting], t),
+            output_weight(schedule, parameterization, WEIGHTINGS[weighting], t),
             t,
             eps,
             x_t,
@@ -137,7 +137,7 @@ def test_a_loss_is_one_number_in_every_unit(schedule, weighting: str) -> None:
 
 
 @everywhere
-def test_weights_as_they_are_published(schedule) -> None:
+def test_weights_equal_the_published_ones(schedule) -> None:
     t = np.array([0.001, 0.01, 0.2, 0.5, 0.9]) * schedule.t_max
     snr = (schedule.alpha(t) / schedule.sigma(t)) ** 2
     level = schedule.sigma(t) / schedule.alpha(t)
@@ -157,13 +157,15 @@ def test_weights_as_they_are_published(schedule) -> None:
     ):
         if "v" in (parameterization, weighting) and not isinstance(schedule, VariancePreserving):
             continue  # published where alpha^2 + sigma^2 = 1
-        value = weight(schedule, PARAMETERIZATIONS[parameterization], WEIGHTINGS[weighting], t)
+        value = output_weight(
+            schedule, PARAMETERIZATIONS[parameterization], WEIGHTINGS[weighting], t
+        )
         np.testing.assert_allclose(
             value, legacy, rtol=1e-9, err_msg=f"{parameterization} {weighting}"
         )
 
 
-def test_the_loss_is_the_mean_of_the_samples_losses() -> None:
+def test_loss_is_the_mean_of_the_sample_losses() -> None:
     rng = np.random.default_rng(11)
     example = Objective(ALL["cosine"], PARAMETERIZATIONS["v"], WEIGHTINGS["likelihood"]).example(
         rng.normal(size=(5, 3, 2)), Key(1, range(5))
@@ -176,7 +178,7 @@ def test_the_loss_is_the_mean_of_the_samples_losses() -> None:
     np.testing.assert_allclose(each[2], example.weight[2] * error.mean(), rtol=1e-12)
 
 
-def test_the_gradient_of_the_loss() -> None:
+def test_gradient_of_the_loss_agrees_with_a_central_difference() -> None:
     rng = np.random.default_rng(8)
     objective = Objective(ALL["vp"], PARAMETERIZATIONS["v"], WEIGHTINGS["min-snr"])
     example = objective.example(rng.normal(size=(3, 2, 2)), Key(8, range(3)))
@@ -191,18 +193,18 @@ def test_the_gradient_of_the_loss() -> None:
 
 
 @everywhere
-@rows
-def test_the_perfect_denoiser_is_the_minimum(schedule, parameterization) -> None:
+@all_predictions
+def test_exact_denoiser_minimizes_the_loss(schedule, parameterization) -> None:
     """At E[output | x_t] the gradient vanishes on average along functions of (x_t, t).
 
-    The gradient is taken to units of eps, so that no few samples outweigh the rest.
+    The gradient is converted to units of eps, so that a few samples do not dominate.
     """
     M = 4000
     data = Gaussian([0.7], 0.3)
     x_0 = data.sample(Key(10, range(M), stream="data"))
     example = Objective(schedule, parameterization).example(x_0, Key(10, range(M)))
     alpha, sigma = schedule.alpha(example.t)[:, None], schedule.sigma(example.t)[:, None]
-    some = alpha > 0.0  # without signal every row but one is blind
+    some = alpha > 0.0  # without signal most prediction types are degenerate
     alpha = np.where(some, alpha, 1.0)
     units = some * parameterization.determinant(schedule, example.t)[:, None] / alpha
 
@@ -215,5 +217,5 @@ def test_the_perfect_denoiser_is_the_minimum(schedule, parameterization) -> None
 
     x0_hat, eps_hat = data.denoiser(schedule)(example.x_t, example.t)
     assert max(gradients(x0_hat, eps_hat)) < 5
-    # and an estimate that is off by a fifth of a standard deviation is found out
+    # an estimate that is wrong by a fifth of a standard deviation is detected
     assert max(gradients(x0_hat - 0.2 * sigma / alpha, eps_hat + 0.2)) > 10

@@ -5,7 +5,7 @@ import pytest
 
 from npdiff import tree
 from npdiff.acceleration import definitions_only, prepacked
-from npdiff.objective import TIME_SAMPLERS, Objective, weight
+from npdiff.objective import TIME_SAMPLERS, Objective, output_weight
 from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.random import Key
 from npdiff.runs.checkpoint import new_model
@@ -63,7 +63,7 @@ def test_loss_and_gradient_are_those_of_the_objective_over_the_whole_batch(confi
     eps = key.fold("noise").normal((8, 8, 1))
     from npdiff.objective import WEIGHTINGS
 
-    w = weight(schedule, parameterization, WEIGHTINGS["min-snr"], times)
+    w = output_weight(schedule, parameterization, WEIGHTINGS["min-snr"], times)
     residual = 0.3 - parameterization.target(schedule, x_0, eps, times)
     assert loss == pytest.approx((w[:, None, None, None] * residual**2).mean(), rel=1e-9)
     slope = (w[:, None, None, None] * 2 * residual).mean()

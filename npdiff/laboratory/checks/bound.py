@@ -9,7 +9,7 @@ from npdiff.objective.bound import (
     bits_per_dim,
     ddpm_weight,
     discrete_weight,
-    last_variance,
+    last_step_variance,
     prior_kl,
     prior_variance,
     step_kl,
@@ -89,7 +89,7 @@ def weight_in_the_papers_symbols(case: Case) -> float:
     variance = case.choose([beta, beta * (1.0 - before) / (1.0 - bar)])
     expected = beta**2 / (2.0 * variance * (1.0 - beta) * (1.0 - bar))
     found = ddpm_weight(linear_betas(), t - 1.0, t.astype(float), variance)
-    last = last_variance(linear_betas(), np.array([1.0, 500.0, 700.0, 1000.0]))
+    last = last_step_variance(linear_betas(), np.array([1.0, 500.0, 700.0, 1000.0]))
     tilde = betas[1] * (1.0 - bars[0]) / (1.0 - bars[1])
     far = [(1 - bars[m - 1] / bars[n - 1]) * (1 - bars[n - 1]) / (1 - bars[m - 1])
            for n, m in ((500, 1000), (700, 1000))]  # fmt: skip

@@ -6,7 +6,7 @@ import numpy as np
 
 from npdiff import guidance
 from npdiff.backend import Array, namespace, to_host
-from npdiff.exact.classifier import class_gradient
+from npdiff.exact.classifier import classifier_gradient
 from npdiff.laboratory.checks.tilted import (
     BROAD,
     gradient,
@@ -63,7 +63,7 @@ def classes_by_bayes(case: Case) -> float:
     """The gradient of a component's probability against a complex step on Bayes' rule."""
     schedule, t, scales = moment(case)
     k, x = case.index % 2, points(case, scales)
-    found = class_gradient(mixture(BROAD), schedule, k)(x, t)
+    found = classifier_gradient(mixture(BROAD), schedule, k)(x, t)
     return relative(found, gradient(lambda x: log_class(BROAD, scales, x, k), to_host(x)))
 
 

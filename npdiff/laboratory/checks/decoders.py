@@ -8,7 +8,7 @@ from npdiff.backend import to_host
 from npdiff.laboratory.checks.process import a_schedule
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.objective.bound import decoder_loss
-from npdiff.objective.decoder import categorical, discretized_gaussian
+from npdiff.objective.decoder import categorical_log_probability, discretized_gaussian
 from npdiff.objective.divergence import gaussian_kl
 from npdiff.verify._pullback import PullbackReport, pullback
 
@@ -197,7 +197,9 @@ def categorical_by_softmax(case: Case) -> float:
     every = np.arange(256) / 127.5 - 1.0
     logits = -0.5 * ((x_t[..., None] - alpha[..., None] * every) / sigma[..., None]) ** 2
     expected = np.take_along_axis(log_softmax(logits, axis=-1), byte[..., None], -1)[..., 0]
-    return relative(categorical(schedule, case.array(x_0), case.array(x_t), t), expected)
+    return relative(
+        categorical_log_probability(schedule, case.array(x_0), case.array(x_t), t), expected
+    )
 
 
 def end_mass(mean: float, deviation: float, end: float) -> float:

@@ -34,7 +34,7 @@ def noisy(case: Case, x_0: np.ndarray, alpha: float, sigma: float) -> np.ndarray
     "gaussian-marginal",
     "gaussian-denoiser",
     "gaussian-covariance",
-    "gaussian-spread",
+    "gaussian-posterior-variance",
     route="Bayes' rule on a grid of x_0",
     tolerance=1e-10,
     cases=12,
@@ -50,7 +50,9 @@ def gaussian_by_bayes(case: Case) -> dict[str, float]:
         "gaussian-marginal": abs(float(to_host(data.log_density(schedule, at, t))[0]) - log_q),
         "gaussian-denoiser": relative(data.denoised(schedule, at, t), mean[None]),
         "gaussian-covariance": relative(data.covariance(schedule, at, t), covariance[None]),
-        "gaussian-spread": relative(data.spread(schedule, t), np.trace(covariance) / 2.0),
+        "gaussian-posterior-variance": relative(
+            data.mean_posterior_variance(schedule, t), np.trace(covariance) / 2.0
+        ),
     }
 
 
@@ -83,7 +85,7 @@ def mixture_by_bayes(case: Case) -> dict[str, float]:
     "finite-density",
     "finite-denoiser",
     "finite-covariance",
-    "spread",
+    "mean-posterior-variance",
     route="Bayes' rule, one point after the other",
     tolerance=1e-9,
     cases=6,
@@ -116,10 +118,10 @@ def points_by_bayes(case: Case) -> dict[str, float]:
         w
         / 10.0
         * weight
-        @ to_host(data.posterior_variance_spread(schedule, case.array(alpha * a + sigma * eps), t))
+        @ to_host(data.posterior_covariance_trace(schedule, case.array(alpha * a + sigma * eps), t))
         for w, a in zip(WEIGHTS, POINTS, strict=True)
     )
-    trace = float(to_host(data.posterior_variance_spread(schedule, at, t))[0])
+    trace = float(to_host(data.posterior_covariance_trace(schedule, at, t))[0])
     return {
         "finite-density": abs(float(to_host(data.log_density(schedule, at, t))[0]) - density),
         "finite-denoiser": relative(data.denoised(schedule, at, t), mean[None]),
@@ -127,7 +129,7 @@ def points_by_bayes(case: Case) -> dict[str, float]:
             relative(data.covariance(schedule, at, t), second[None]),
             abs(trace - np.trace(second)),
         ),
-        "spread": abs(data.spread(schedule, t) - spread / 2.0),
+        "mean-posterior-variance": abs(data.mean_posterior_variance(schedule, t) - spread / 2.0),
     }
 
 

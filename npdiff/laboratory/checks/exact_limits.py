@@ -45,7 +45,7 @@ def all_is_known_at_the_data(case: Case) -> float:
     schedule, at = SCHEDULES[case.choose(["vp", "ve", "linear", "edm"])](), case.array(x)
     x_0, eps = data.denoiser(schedule)(at, 0.0)
     left = float(np.abs(to_host(data.covariance(schedule, at, 0.0))).max())
-    left = max(left, abs(data.spread(schedule, 0.0)))
+    left = max(left, abs(data.mean_posterior_variance(schedule, 0.0)))
     # where the data do not vary along an axis, they are their mean there
     flat = Gaussian([0.5, -0.2], np.array([0.3, 0.0])).denoised(schedule, at, 0.0)
     still = np.stack([x[:, 0], np.full(3, -0.2)], axis=1)
@@ -64,7 +64,7 @@ def nothing_is_known_of_pure_noise(case: Case) -> float:
         relative(x_0, np.stack([mean, mean])),
         relative(eps, x),
         relative(data.covariance(schedule, at, 1.0), np.stack([covariance, covariance])),
-        relative(data.spread(schedule, 1.0), np.trace(covariance) / 2.0),
+        relative(data.mean_posterior_variance(schedule, 1.0), np.trace(covariance) / 2.0),
         relative(data.log_density(schedule, at, 1.0), normal),
     )
 

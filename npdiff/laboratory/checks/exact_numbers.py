@@ -23,8 +23,8 @@ def mean_squared_error(law: Textbook, alpha: float, sigma: float) -> float:
 
 
 @check(
-    "spread",
-    "gaussian-spread",
+    "mean-posterior-variance",
+    "gaussian-posterior-variance",
     route="the law of total variance",
     tolerance=1e-8,
     cases=10,
@@ -49,12 +49,16 @@ def spread_by_total_variance(case: Case) -> dict[str, float]:
         total += 0.5 * ((high - low) ** 2 / 12.0 - p @ mean**2)
     normal = Textbook(np.ones(1), np.array([[0.7]]), np.array([[[0.5]]]))
     return {
-        "spread": max(
-            relative(LINE.exact().spread(schedule, t), mean_squared_error(LINE, alpha, sigma)),
-            relative(box.spread(schedule, t), total),
+        "mean-posterior-variance": max(
+            relative(
+                LINE.exact().mean_posterior_variance(schedule, t),
+                mean_squared_error(LINE, alpha, sigma),
+            ),
+            relative(box.mean_posterior_variance(schedule, t), total),
         ),
-        "gaussian-spread": relative(
-            normal.exact().spread(schedule, t), mean_squared_error(normal, alpha, sigma)
+        "gaussian-posterior-variance": relative(
+            normal.exact().mean_posterior_variance(schedule, t),
+            mean_squared_error(normal, alpha, sigma),
         ),
     }
 
@@ -68,7 +72,7 @@ def information(data: Distribution, most: float) -> float:
     schedule = EDM(sigma_max=1e6)  # g is 1 / sigma^2
     logs, weights = fine(-27.0, most, (0.0, 60.0))
     g = np.exp(logs)
-    errors = np.array([data.spread(schedule, float(a**-0.5)) for a in g])
+    errors = np.array([data.mean_posterior_variance(schedule, float(a**-0.5)) for a in g])
     rest = 0.5 * weights @ (g * (1.0 / (1.0 + g) - errors))
     return float(data.size * (0.5 * np.log(2.0 * np.pi * np.e) - rest))
 
@@ -101,7 +105,7 @@ def entropy_on_a_grid(case: Case) -> float:
 
 
 @check(
-    "spread",
+    "mean-posterior-variance",
     "differential-entropy",
     route="one dimension of three does not take part",
     tolerance=0.03,
@@ -120,13 +124,20 @@ def means_over_draws(case: Case) -> dict[str, float]:
     x, weights = box.nodes(schedule, t)
     alpha = float(schedule.alpha(t))
     return {
-        "spread": max(
+        "mean-posterior-variance": max(
             relative(
-                3.0 * space.spread(schedule, t),
-                2.0 * plane.spread(schedule, t) + third.spread(schedule, t),
+                3.0 * space.mean_posterior_variance(schedule, t),
+                2.0 * plane.mean_posterior_variance(schedule, t)
+                + third.mean_posterior_variance(schedule, t),
             ),
-            relative(3.0 * flat.spread(schedule, t), 2.0 * points.spread(schedule, t)),
-            relative(many.spread(schedule, t), points.spread(schedule, t)),
+            relative(
+                3.0 * flat.mean_posterior_variance(schedule, t),
+                2.0 * points.mean_posterior_variance(schedule, t),
+            ),
+            relative(
+                many.mean_posterior_variance(schedule, t),
+                points.mean_posterior_variance(schedule, t),
+            ),
             relative(weights @ x, alpha * np.array([0.45, 0.35])),
         ),
         "differential-entropy": abs(space.entropy() - plane.entropy() - third.entropy()),
@@ -140,7 +151,7 @@ def conditional_by_precision(case: Case) -> float:
     C, m = root @ root.T, case.rng.normal(0.4, 1.0, 5)
     known = np.isin(np.arange(5), case.choose([(0, 3), (1,), (0, 2, 4), (1, 2, 3, 4)]))
     values = case.rng.standard_normal(int(known.sum()))
-    found = Gaussian(m, C).given(known, values)
+    found = Gaussian(m, C).conditional(known, values)
     P = np.linalg.inv(C)
     own, cross = P[np.ix_(~known, ~known)], P[np.ix_(~known, known)]
     mean = m[~known] - np.linalg.solve(own, cross @ (values - m[known]))

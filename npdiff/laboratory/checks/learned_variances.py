@@ -101,7 +101,7 @@ def learned_variances_by_loop(case: Case) -> dict[str, float]:
     options: dict[str, Any] = {"example": example, "objective": objective, "x_0": x_0}
     expected = by_loop(objective, example, x_0, output)
     simple, _ = loss(output[..., :3], example=example)
-    both, _ = hybrid_loss(output, **options, share=0.02)
+    both, _ = hybrid_loss(output, **options, vlb_weight=0.02)
     default, _ = hybrid_loss(output, **options)
     return {
         "vlb-loss": relative(bound_loss(output, **options)[0], expected),
@@ -117,7 +117,7 @@ def learned_variances_by_differences(case: Case) -> dict[str, float]:
     objective, example, x_0, output = learning(case)
     options: dict[str, Any] = {"example": example, "objective": objective, "x_0": x_0}
     report = pullback(bound_loss, output, **options, step=1e-5)
-    _, hybrid_vjp = hybrid_loss(output, **options, share=0.02)
+    _, hybrid_vjp = hybrid_loss(output, **options, vlb_weight=0.02)
     _, simple_vjp = loss(output[..., :3], example=example)
     _, bound_vjp = bound_loss(output, **options)
     (found,), (dy,), (dbound,) = hybrid_vjp(1.3), simple_vjp(1.3), bound_vjp(1.3)

@@ -11,7 +11,7 @@ from npdiff.exact import Gaussian
 from npdiff.laboratory.checks.decoders import bin_mass, end_mass
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.likelihood import bits_of_bytes, bound, dequantized
-from npdiff.objective.bound import last_variance, prior_variance
+from npdiff.objective.bound import last_step_variance, prior_variance
 from npdiff.random import Key
 from npdiff.schedules import EDM, DiscreteSchedule, LinearVP, Schedule, Times
 
@@ -79,7 +79,7 @@ def bound_by_linear_algebra(case: Case) -> float:
     ratio = schedule.alpha(t) / schedule.alpha(s)
     forward = schedule.sigma(t) ** 2 - ratio**2 * schedule.sigma(s) ** 2
     small = forward * schedule.sigma(s) ** 2 / schedule.sigma(t) ** 2
-    small[0] = float(last_variance(schedule, t[0]))
+    small[0] = float(last_step_variance(schedule, t[0]))
     of_step = {"small": small, "large": forward, "other": 0.4 + 0.1 * t}[name]
     data = Gaussian([mean], variance)
     nodes, shares = np.polynomial.hermite_e.hermegauss(6)

@@ -4,7 +4,7 @@ import numpy as np
 
 from npdiff.laboratory.checks.process import a_schedule, timesteps
 from npdiff.laboratory.registry import Case, check, relative
-from npdiff.objective import WEIGHTINGS, Objective, loss, noise_weight, sample_losses, weight
+from npdiff.objective import WEIGHTINGS, Objective, loss, noise_weight, output_weight, sample_losses
 from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.random import Key
 from npdiff.schedules import LinearVP, RectifiedFlow, Schedule, linear_betas
@@ -46,7 +46,10 @@ def one_error_in_every_unit(case: Case) -> float:
     expected = noise_weight(schedule, weighting, t) * (eps_hat - eps) ** 2
     worst = 0.0
     for name, parameterization in PARAMETERIZATIONS.items():
-        found = weight(schedule, parameterization, weighting, t) * (said[name] - meant[name]) ** 2
+        found = (
+            output_weight(schedule, parameterization, weighting, t)
+            * (said[name] - meant[name]) ** 2
+        )
         worst = max(worst, relative(found, expected))
     return worst
 
@@ -59,7 +62,7 @@ def weights_without_signal(case: Case) -> float:
         [("v", "v"), ("eps", "simple"), ("x0", "x0"), ("edm", "edm"), ("v", "truncated-snr")]
     )
     at_end, before = (
-        weight(schedule, PARAMETERIZATIONS[parameterization], WEIGHTINGS[weighting], t)
+        output_weight(schedule, PARAMETERIZATIONS[parameterization], WEIGHTINGS[weighting], t)
         for t in (1.0, 1.0 - 1e-8)
     )
     return relative(at_end, before)

@@ -5,7 +5,7 @@ import numpy as np
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.objective import WEIGHTINGS, LogitNormal, LogNormal, LossHistory, Objective, loss
 from npdiff.objective.example import sample_losses
-from npdiff.objective.weightings import data, simple, v
+from npdiff.objective.weightings import simple, v, x0
 from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.random import Key
 from npdiff.schedules import LinearVP
@@ -56,6 +56,6 @@ def weights_of_plain_errors(case: Case) -> float:
     sigma = np.sqrt(1.0 / (1.0 + np.exp(log_snr)))
     return max(
         relative(simple(log_snr), np.ones(5)),
-        relative(data(log_snr), sigma**2 / alpha**2),
+        relative(x0(log_snr), sigma**2 / alpha**2),
         relative(v(log_snr), 1.0 / alpha**2),
     )

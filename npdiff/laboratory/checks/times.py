@@ -88,7 +88,7 @@ def spread_is_even(case: Case) -> float:
     schedule, count = LinearVP(), 2 ** (1 + case.index)
     time_sampler = LowDiscrepancy(case.choose([Uniform(), LogitNormal(0.2, 0.8)]))
     t = time_sampler(schedule, Key(case.index, range(count), step=3, stream="times"))
-    if isinstance(time_sampler.of, Uniform):
+    if isinstance(time_sampler.base, Uniform):
         u = (t - schedule.t_min) / (schedule.t_max - schedule.t_min)
     else:
         u = distribution("logit-normal", schedule, 0.2, 0.8)(t)

@@ -8,7 +8,7 @@ from npdiff.laboratory.checks.process import a_schedule, timesteps
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.objective import (
     WEIGHTINGS,
-    Integral,
+    IntegralWeighting,
     LogitNormal,
     LogNormal,
     Objective,
@@ -16,7 +16,7 @@ from npdiff.objective import (
     Weighting,
     implied_weight,
     noise_weight,
-    weight,
+    output_weight,
     weightings,
 )
 from npdiff.parameterization import PARAMETERIZATIONS
@@ -64,7 +64,8 @@ def weights_as_published(case: Case) -> dict[str, float]:
     return {
         label: max(
             relative(
-                weight(schedule, PARAMETERIZATIONS[row], weighting, t) / published(snr, snr**-0.5),
+                output_weight(schedule, PARAMETERIZATIONS[row], weighting, t)
+                / published(snr, snr**-0.5),
                 1 + 0 * t,
             )
             for row, published in rows.items()
@@ -173,7 +174,7 @@ def weights_by_differences(case: Case) -> dict[str, float]:
     alpha, sigma = schedule.alpha(t), schedule.sigma(t)
     # x_dot at fixed x_t, where the error of x_0 is -sigma / alpha times that of eps
     velocity = slope(schedule.sigma) - sigma / alpha * slope(schedule.alpha)
-    likelihood = noise_weight(schedule, Integral(np.cosh), t)
+    likelihood = noise_weight(schedule, IntegralWeighting(np.cosh), t)
     expected = np.cosh(2.0 * np.log(alpha / sigma)) * falling * whole / 2.0
     flow = noise_weight(schedule, WEIGHTINGS["flow"], t)
     return {

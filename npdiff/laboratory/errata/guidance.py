@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from npdiff.exact import Gaussian, Mixture
-from npdiff.exact.classifier import class_gradient
+from npdiff.exact.classifier import classifier_gradient
 from npdiff.guidance import (
     classifier_free,
     classifier_mean_shift,
@@ -193,7 +193,7 @@ def where_the_classifier_is_evaluated() -> Residuals:
     schedule = linear_betas()
     distributions = [Gaussian(np.array([-0.6]), 0.2), Gaussian(np.array([0.8]), 0.1)]
     data = Mixture([0.3, 0.7], distributions)
-    denoise, gradient = data.denoiser(schedule), class_gradient(data, schedule, 1)
+    denoise, gradient = data.denoiser(schedule), classifier_gradient(data, schedule, 1)
     nodes, weights = np.polynomial.hermite_e.hermegauss(60)
 
     def off(t: float, s: float, at_mean: bool) -> float:

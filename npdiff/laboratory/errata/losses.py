@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from npdiff.laboratory.errata.record import QUOTED, READ, Occurrence, Residuals, erratum
-from npdiff.objective import Example, Objective, min_snr, weight
+from npdiff.objective import Example, Objective, min_snr, output_weight
 from npdiff.objective.bound import discrete_weight
 from npdiff.objective.decoder import discretized_gaussian
 from npdiff.objective.hybrid import bound_loss
@@ -103,7 +103,7 @@ def min_snr_of_v() -> Residuals:
     v_error = (alpha * eps_hat - sigma * x0_hat) - (alpha * eps - sigma * x_0)
     intended = np.minimum(snr, 5.0) * off**2
     wrong = np.minimum(snr + 1.0, 5.0) / (snr + 1.0) * v_error**2 / intended
-    right = weight(schedule, PARAMETERIZATIONS["v"], min_snr, t) * v_error**2 / intended
+    right = output_weight(schedule, PARAMETERIZATIONS["v"], min_snr, t) * v_error**2 / intended
     worst = [float(np.abs(ratio - 1.0).max()) for ratio in (wrong, right)]
     return Residuals(worst[0], worst[1], {"noisy": wrong[0], "one": wrong[2]})
 

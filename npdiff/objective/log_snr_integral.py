@@ -1,4 +1,4 @@
-r"""One identity for all losses: each is an integral over log-SNR with a weight of its own.
+r"""Every diffusion loss as a weighted integral over log-SNR.
 
 .. math::
     :label: weighted-loss
@@ -7,26 +7,26 @@ r"""One identity for all losses: each is an integral over log-SNR with a weight 
     \mathbb E_{x_0, \epsilon} \lVert \epsilon - \hat\epsilon(x_\lambda, \lambda) \rVert^2\,
     \mathrm d \lambda
 
-Apart from its two ends the schedule has dropped out of it: two losses that were published for
-different schedules, parameterizations and draws of time are the same loss where their w are (Kingma
-and Gao 2023).
+Of the schedule only its two ends remain. Two losses that were published with different schedules,
+prediction types and time samplers are therefore the same loss if their w are equal (Kingma and
+Gao 2023).
 """
 
 import numpy as np
 
+from npdiff.objective.loss_weights import ScheduleWeighting, duration, log_snr_rate, noise_weight
 from npdiff.objective.time_samplers import TimeSampler, Uniform
-from npdiff.objective.units import Scheduled, duration, noise_weight, rate
 from npdiff.objective.weightings import Weighting
 from npdiff.schedules import Schedule, Times
 
 
 def implied_weight(
     schedule: Schedule,
-    weighting: Weighting | Scheduled,
+    weighting: Weighting | ScheduleWeighting,
     t: Times,
     time_sampler: TimeSampler | None = None,
 ) -> np.ndarray:
-    r"""The w of :eq:`weighted-loss` that a loss comes to.
+    r"""The weight w with which a loss equals :eq:`weighted-loss`.
 
     .. math::
         :label: implied-weight
@@ -35,16 +35,16 @@ def implied_weight(
         \qquad
         p(\lambda_t) = p(t) \left| \frac{\mathrm d \lambda_t}{\mathrm d t} \right|^{-1}
 
-    where omega is the weight of the squared error of eps and p the density of the times drawn: a
-    draw of times is a weighting, and a weighting that is divided by it is importance sampling. A
-    chain is read as the continuous schedule that it interpolates.
+    where omega is the weight of the squared error of eps and p the density of the times. A time
+    sampler therefore acts as a weighting; dividing the weighting by its density is importance
+    sampling. A discrete schedule is treated as the continuous schedule that interpolates it.
 
     Parameters
     ----------
     schedule : Schedule
-    weighting : of the squared error of eps
+    weighting : the weight of the squared error of eps
     t : time, a scalar or (N,); t > 0
-    time_sampler : how times are drawn; uniform, if not given
+    time_sampler : the distribution of the times; uniform by default
 
     Returns
     -------
@@ -58,4 +58,4 @@ def implied_weight(
     omega = noise_weight(schedule, weighting, t)
     if not time_sampler.importance:
         omega = omega * time_sampler.density(schedule, t)
-    return 2.0 * omega / (duration(schedule) * rate(schedule, t))
+    return 2.0 * omega / (duration(schedule) * log_snr_rate(schedule, t))

@@ -1,4 +1,4 @@
-"""How times are drawn: keyed, within the schedule, and refused where they cannot be."""
+"""Time samplers: keyed times within the schedule, densities, refusals."""
 
 from dataclasses import replace
 
@@ -22,14 +22,14 @@ from npdiff.random import Key
 from npdiff.schedules import SCHEDULES, LinearVP, linear_betas
 
 everywhere = pytest.mark.parametrize("name", SCHEDULES)
-draws = pytest.mark.parametrize(
+all_time_samplers = pytest.mark.parametrize(
     "time_sampler", [*TIME_SAMPLERS.values(), LowDiscrepancy(LogNormal())]
 )
 
 
 @everywhere
-@draws
-def test_draws_lie_within_the_schedule_and_belong_to_their_sample(name, time_sampler) -> None:
+@all_time_samplers
+def test_times_are_within_the_schedule_and_keyed_by_sample(name, time_sampler) -> None:
     schedule = SCHEDULES[name]()
     t = time_sampler(schedule, Key(3, range(64), step=2, stream="t"))
     assert t.shape == (64,)
@@ -48,8 +48,8 @@ def test_draws_lie_within_the_schedule_and_belong_to_their_sample(name, time_sam
 
 @everywhere
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
-def test_every_weighting_trains_every_row(name: str, weighting: str) -> None:
-    """Finite weights for every named schedule, draw and row that has some signal everywhere."""
+def test_weights_are_finite_for_all_combinations(name: str, weighting: str) -> None:
+    """Every schedule, prediction type, weighting and time sampler gives finite weights."""
     schedule = SCHEDULES[name]()
     x_0 = np.random.default_rng(0).normal(size=(16, 2))
     for parameterization in PARAMETERIZATIONS.values():
@@ -60,41 +60,41 @@ def test_every_weighting_trains_every_row(name: str, weighting: str) -> None:
             assert (example.weight >= 0.0).all()
 
 
-def test_an_infinite_weight_is_refused() -> None:
+def test_infinite_weight_is_refused() -> None:
     schedule = SCHEDULES["zero-snr"]()
     objective = Objective(schedule, PARAMETERIZATIONS["eps"], WEIGHTINGS["likelihood"])
-    with pytest.raises(InputError, match="no finite value"):
+    with pytest.raises(InputError, match="not finite at t = "):
         objective.weights(np.array([schedule.t_max]))
 
 
 @pytest.mark.parametrize("deviation", [0.0, -1.0, np.inf, np.nan])
-def test_a_deviation_is_positive(deviation: float) -> None:
-    for draw in (LogitNormal, LogNormal):
-        with pytest.raises(InputError, match="standard deviation"):
-            draw(deviation=deviation)
+def test_nonpositive_deviation_is_refused(deviation: float) -> None:
+    for sampler_class in (LogitNormal, LogNormal):
+        with pytest.raises(InputError, match="deviation must be positive"):
+            sampler_class(deviation=deviation)
 
 
-def test_logit_normal_times_crowd_the_middle() -> None:
+def test_logit_normal_times_have_the_right_quantiles() -> None:
     t = LogitNormal()(SCHEDULES["rectified-flow"](), Key(0, range(2000)))
     assert abs(np.median(t) - 0.5) < 0.03
     assert abs(np.mean((t > 0.2689) & (t < 0.7311)) - 0.6827) < 0.04  # one standard deviation
 
 
-def test_low_discrepancy_averages_better_than_chance() -> None:
-    """The mean loss of a batch wanders less from step to step than with independent times."""
+def test_low_discrepancy_reduces_the_variance_of_a_mean() -> None:
+    """The mean of a batch varies less from step to step than with independent times."""
     schedule = LinearVP()
 
-    def spread(time_sampler) -> float:
+    def deviation_of_means(time_sampler) -> float:
         return float(
             np.std(
                 [np.sqrt(time_sampler(schedule, Key(0, range(32), k))).mean() for k in range(200)]
             )
         )
 
-    assert spread(LowDiscrepancy()) < 0.3 * spread(TIME_SAMPLERS["uniform"])
+    assert deviation_of_means(LowDiscrepancy()) < 0.3 * deviation_of_means(TIME_SAMPLERS["uniform"])
 
 
-def test_the_loss_aware_draw_learns_and_stays_unbiased() -> None:
+def test_loss_aware_sampling_is_unbiased_with_smaller_variance() -> None:
     schedule = linear_betas(20)
     rng = np.random.default_rng(1)
     objective = Objective(schedule, PARAMETERIZATIONS["eps"])
@@ -102,7 +102,7 @@ def test_the_loss_aware_draw_learns_and_stays_unbiased() -> None:
     x_0 = rng.normal(size=(30, 2))
 
     def wrong(example) -> np.ndarray:
-        """An estimate that is worse at late times."""
+        """An output whose error grows with time."""
         return example.target + 0.01 * example.t[:, None] ** 2
 
     for step in range(12):
@@ -117,7 +117,7 @@ def test_the_loss_aware_draw_learns_and_stays_unbiased() -> None:
     np.testing.assert_allclose(p.sum(), 1.0)
     expected = np.arange(1.0, 21.0) ** 4
     np.testing.assert_allclose(p, 0.999 * expected / expected.sum() + 0.001 / 20, rtol=1e-9)
-    # the mean of the divided losses is the uniform mean, with less scatter
+    # the mean of the divided losses is the uniform mean, with a smaller variance
     drawn = replace(objective, time_sampler=SecondMoment(history))
     many = np.zeros((4000, 2))
     losses = {}
@@ -129,8 +129,8 @@ def test_the_loss_aware_draw_learns_and_stays_unbiased() -> None:
     assert losses["aware"].std() < 0.1 * losses["uniform"].std()
 
 
-def test_a_history_is_a_value() -> None:
-    """It resumes bit for bit: what was seen is all there is."""
+def test_loss_history_is_immutable_and_resumes_exactly() -> None:
+    """The losses and counts are the whole state."""
     assert LossHistory.empty(4).losses.shape == (4, 10)
     before = LossHistory.empty(4, 2)
     after = before.add(np.array([2.0, 2.0, 2.0, 4.0]), np.array([1.0, 2.0, 3.0, 4.0]))
@@ -142,14 +142,14 @@ def test_a_history_is_a_value() -> None:
         np.testing.assert_array_equal(history.probabilities(), np.full(4, 0.25))
 
 
-def test_what_a_history_refuses() -> None:
+def test_loss_history_refuses_invalid_times_losses_and_schedules() -> None:
     history = LossHistory.empty(4)
     for t in (0.0, 5.0, 1.5):
         with pytest.raises(InputError, match="from 1 to 4"):
             history.add(np.array([t]), np.array([1.0]))
     for loss in (-1.0, np.nan):
-        with pytest.raises(InputError, match="from 0 up"):
+        with pytest.raises(InputError, match="must be 0 or more"):
             history.add(np.array([1.0]), np.array([loss]))
     for schedule in (linear_betas(5), LinearVP()):
-        with pytest.raises(InputError, match="does not fit"):
+        with pytest.raises(InputError, match="the loss history has 4 times"):
             SecondMoment(history).density(schedule, np.array([1.0]))

@@ -1,4 +1,4 @@
-"""Anybody's own images: a folder of them, or an ``.npz`` file."""
+"""Load your own images: from a folder, from an ``.npz`` file, or a single one."""
 
 import zipfile
 import zlib
@@ -13,15 +13,15 @@ from npdiff.errors import InputError
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 
 
-def folder(path: str | Path, size: int | None = None, channels: int | None = None) -> Dataset:
-    """The images of a folder, one subfolder a class; without subfolders they are one class.
+def load_folder(path: str | Path, size: int | None = None, channels: int | None = None) -> Dataset:
+    """The images of a folder with one subfolder per class; without subfolders, one class.
 
     Parameters
     ----------
     path : the folder
-    size : height and width to bring every image to: the largest centered square, resized. Without
-        it the images must all have one shape already.
-    channels : 1 (gray) or 3 (RGB); without it, 1 if all the images are gray, else 3
+    size : crop every image to its largest centered square and resize it to ``size`` x ``size``
+        pixels; without it all images must have the same shape
+    channels : 1 (gray) or 3 (RGB); by default 1 if all images are gray, else 3
 
     Raises
     ------
@@ -38,7 +38,7 @@ def folder(path: str | Path, size: int | None = None, channels: int | None = Non
     loose = _image_files(path, deep=False)
     if loose and groups:
         raise InputError(
-            f"{path} holds images beside subfolders of images ({loose[0].name}): "
+            f"{path} contains both images ({loose[0].name}) and subfolders of images: "
             "put every image into the subfolder of its class"
         )
     if loose:
@@ -53,60 +53,61 @@ def folder(path: str | Path, size: int | None = None, channels: int | None = Non
         if image.shape != images[0].shape:
             raise InputError(
                 f"{file} is {_pixels(image)} and {files[0]} is {_pixels(images[0])}: "
-                "give a size to bring all images to"
+                "give a size to resize all images to"
             )
     labels = np.repeat(np.arange(len(groups)), [len(group) for group in groups.values()])
     return Dataset(np.stack(images), labels.astype(np.int64), tuple(groups))
 
 
-def npz(path: str | Path) -> Dataset:
+def load_npz(path: str | Path) -> Dataset:
     """The images of an ``.npz`` file.
 
-    It holds ``images``, uint8 of shape (N, H, W), (N, H, W, 1) or (N, H, W, 3); if the images have
-    classes ``labels``, integers of shape (N,) from 0 on; and if the classes have names ``classes``,
-    an array of strings. Nothing in it is ever unpickled.
+    It contains ``images``, uint8 of shape (N, H, W), (N, H, W, 1) or (N, H, W, 3); optionally
+    ``labels``, integers from 0 of shape (N,); and optionally ``classes``, an array of strings with
+    the names of the classes. The file is read without unpickling.
 
     Raises
     ------
     InputError
-        If the file cannot be read or does not hold that.
+        If the file cannot be read or its arrays are different.
     """
     try:
         with open(path, "rb") as file:
             loaded = np.load(file, allow_pickle=False)
             if not isinstance(loaded, np.lib.npyio.NpzFile):
-                raise ValueError("it holds a single array")
+                raise ValueError("it contains a single array")
             arrays = {name: loaded[name] for name in loaded.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"cannot read {path} as an .npz file of plain arrays: {error}") from error
     if "images" not in arrays:
-        raise InputError(f"{path} holds {sorted(arrays)}: expected an array called 'images'")
+        raise InputError(f"{path} contains {sorted(arrays)}: expected an array named 'images'")
     images = _checked_images(path, arrays["images"])
     labels = _checked_labels(path, arrays.get("labels"), len(images))
     count = int(labels.max()) + 1
     names = arrays.get("classes", np.arange(count).astype(str))
     if names.ndim != 1 or names.dtype.kind != "U" or len(names) < count:
         raise InputError(
-            f"{path}: labels go up to {count - 1}, so 'classes' must be at least {count} strings, "
+            f"{path}: labels run to {count - 1}, so 'classes' must be at least {count} strings, "
             f"got {names.dtype} of shape {names.shape}"
         )
     return Dataset(images, labels, tuple(names.tolist()))
 
 
-def picture(path: str | Path, shape: tuple[int, ...]) -> np.ndarray:
-    """One image of a given shape (H, W, C): its largest centered part of that form, resized.
+def load_image(path: str | Path, shape: tuple[int, ...]) -> np.ndarray:
+    """One image converted to a given shape (H, W, C): a square is cropped and resized.
 
     Raises
     ------
     InputError
-        If there is no such image, it cannot be read, or H and W differ and are not its own.
+        If the image does not exist or cannot be read, or if H and W differ from each other and
+        from those of the image.
     """
     height, width, channels = shape
     size = height if height == width else None
     image = _read(Path(path), size, channels)
     if image.shape != tuple(shape):
         raise InputError(
-            f"{path} is {_pixels(image)} and has to be {width} x {height}: resize it first"
+            f"{path} is {_pixels(image)}, expected {width} x {height}: resize it first"
         )
     return image
 
@@ -114,7 +115,7 @@ def picture(path: str | Path, shape: tuple[int, ...]) -> np.ndarray:
 def _checked_images(path: str | Path, images: np.ndarray) -> np.ndarray:
     if images.dtype != np.uint8:
         raise InputError(
-            f"{path}: 'images' is of {images.dtype}, expected uint8 with values 0 to 255"
+            f"{path}: 'images' has dtype {images.dtype}, expected uint8 with values 0 to 255"
         )
     if images.ndim == 3:
         images = images[..., None]
@@ -136,7 +137,7 @@ def _checked_labels(path: str | Path, labels: np.ndarray | None, count: int) -> 
         )
     if labels.min() < 0 or labels.max() >= count:
         raise InputError(
-            f"{path}: labels go from {labels.min()} to {labels.max()}, expected 0, 1, 2, ... "
+            f"{path}: labels run from {labels.min()} to {labels.max()}, expected 0, 1, 2, ... "
             f"below the number of images ({count})"
         )
     return labels.astype(np.int64)
@@ -152,7 +153,7 @@ def _image_files(path: Path, *, deep: bool) -> list[Path]:
 
 
 def _read(file: Path, size: int | None, channels: int | None) -> np.ndarray:
-    """One image, (H, W, 1 or 3) of bytes, upright, transparent parts on white."""
+    """One image, uint8 (H, W, 1 or 3), upright, with transparent parts on white."""
     from PIL import Image, ImageOps
 
     try:
@@ -160,13 +161,13 @@ def _read(file: Path, size: int | None, channels: int | None) -> np.ndarray:
             opened.load()
             image: Any = ImageOps.exif_transpose(opened)
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        known = error.strerror if isinstance(error, OSError) else None  # of the system, not Pillow
+        known = error.strerror if isinstance(error, OSError) else None  # not from Pillow
         reason = known or f"{error}; repair or remove the file"
         raise InputError(f"cannot read the image {file}: {reason}") from error
-    if image.mode.startswith("I;16"):  # 16 bits a pixel: keep the upper eight
+    if image.mode.startswith("I;16"):  # 16 bits per pixel: keep the upper eight
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
-        raise InputError(f"{file} has 32 bits a pixel: convert it to 8 bits")
+        raise InputError(f"{file} has 32 bits per pixel: convert it to 8 bits")
     if image.has_transparency_data:
         canvas = Image.new("RGBA", image.size, "white")
         gray = image.mode in ("LA", "La", "L", "1")

@@ -1,7 +1,7 @@
-r"""Weightings by name, and what they come to for a schedule, a time and a row.
+r"""Loss weights: a weighting evaluated for a schedule, a time and a prediction type.
 
-Most weightings are functions of log-SNR alone. Two kinds need the schedule too: those that are
-stated for the integral over log-SNR, and flow matching, which speaks of velocities.
+Most weightings are functions of log-SNR alone. Two kinds need the schedule as well: weightings
+defined for the integral over log-SNR, and flow matching, which is defined for velocities.
 """
 
 import math
@@ -16,21 +16,21 @@ from npdiff.objective.weightings import Weighting
 from npdiff.parameterization import Parameterization
 from npdiff.schedules import Schedule, Times
 
-#: Where there is no signal at all, weights are taken at this log-SNR, near their limit.
+#: Where there is no signal, weights are evaluated at this log-SNR, near their limit.
 _NO_SIGNAL = -200.0
 
 
-class Scheduled(ABC):
-    """A weighting that needs more of the schedule than its log-SNR."""
+class ScheduleWeighting(ABC):
+    """A weighting that depends on the schedule, not only on its log-SNR."""
 
     @abstractmethod
-    def at(self, schedule: Schedule, t: Times) -> np.ndarray:
+    def noise_weight(self, schedule: Schedule, t: Times) -> np.ndarray:
         """The weight of the squared error of eps at time t."""
 
 
 @dataclass(frozen=True)
-class Integral(Scheduled):
-    r"""A weighting that is stated for the integral over log-SNR, :eq:`weighted-loss`.
+class IntegralWeighting(ScheduleWeighting):
+    r"""A weighting defined for the integral over log-SNR, :eq:`weighted-loss`.
 
     .. math::
         :label: likelihood-weighting
@@ -40,14 +40,14 @@ class Integral(Scheduled):
           \left( -\frac{\mathrm d \lambda_t}{\mathrm d t} \right)
           \lVert \epsilon - \hat\epsilon \rVert^2 \right]
 
-    for t uniform on an interval of length tau (T, on a chain). With w = 1 this is the loss that
-    bounds the likelihood: in units of the score the weight is g(t)^2 / 2, because
-    :math:`-\mathrm d \lambda / \mathrm d t = g^2 / \sigma^2`, and in VDM's, which writes gamma for
-    minus lambda, it is gamma'(t) / 2.
+    for t uniform on an interval of length tau (T on a discrete schedule). With w = 1 this is the
+    loss that bounds the likelihood. As a weight of the error of the score it is g(t)^2 / 2, because
+    :math:`-\mathrm d \lambda / \mathrm d t = g^2 / \sigma^2`. In VDM, which writes gamma for
+    -lambda, it is gamma'(t) / 2.
 
     Parameters
     ----------
-    w : function of log-SNR; ones, if not given
+    w : function of log-SNR; 1 by default
 
     Notes
     -----
@@ -56,12 +56,12 @@ class Integral(Scheduled):
 
     w: Weighting = field(default_factory=lambda: np.ones_like)
 
-    def at(self, schedule: Schedule, t: Times) -> np.ndarray:
-        return 0.5 * duration(schedule) * self.w(schedule.log_snr(t)) * rate(schedule, t)
+    def noise_weight(self, schedule: Schedule, t: Times) -> np.ndarray:
+        return 0.5 * duration(schedule) * self.w(schedule.log_snr(t)) * log_snr_rate(schedule, t)
 
 
 @dataclass(frozen=True)
-class FlowMatching(Scheduled):
+class FlowMatchingWeighting(ScheduleWeighting):
     r"""Conditional flow matching: the squared error of the velocity, unweighted.
 
     .. math::
@@ -71,7 +71,7 @@ class FlowMatching(Scheduled):
         = \left( \frac{\sigma_t}{2}\, \frac{\mathrm d \lambda_t}{\mathrm d t} \right)^{\!2}
           \lVert \hat\epsilon - \epsilon \rVert^2
 
-    with time in units of the whole way from data to noise. On the straight path, alpha = 1 - t and
+    with time in units of the length of the whole interval. On the straight path, alpha = 1 - t and
     sigma = t, the weight is :math:`1 / (1 - t)^2 = (1 + e^{-\lambda / 2})^2`.
 
     Notes
@@ -79,63 +79,66 @@ class FlowMatching(Scheduled):
     Lipman et al. 2023, sections 3.2 and 4.
     """
 
-    def at(self, schedule: Schedule, t: Times) -> np.ndarray:
-        return (0.5 * duration(schedule) * schedule.sigma(t) * rate(schedule, t)) ** 2
+    def noise_weight(self, schedule: Schedule, t: Times) -> np.ndarray:
+        return (0.5 * duration(schedule) * schedule.sigma(t) * log_snr_rate(schedule, t)) ** 2
 
 
 #: Weightings by name.
-WEIGHTINGS: dict[str, Weighting | Scheduled] = {
+WEIGHTINGS: dict[str, Weighting | ScheduleWeighting] = {
     "simple": weightings.simple,
-    "x0": weightings.data,
+    "x0": weightings.x0,
     "v": weightings.v,
     "min-snr": weightings.min_snr,
     "soft-min-snr": weightings.soft_min_snr,
     "p2": weightings.p2,
     "edm": weightings.edm,
     "truncated-snr": weightings.truncated_snr,
-    "flow": FlowMatching(),
-    "likelihood": Integral(),
-    "sigmoid": Integral(weightings.sigmoid),
+    "flow": FlowMatchingWeighting(),
+    "likelihood": IntegralWeighting(),
+    "sigmoid": IntegralWeighting(weightings.sigmoid),
 }
 
 
 def duration(schedule: Schedule) -> float:
-    """The length tau of the times that are trained on: T on a chain."""
+    """The length tau of the interval of training times: T on a discrete schedule."""
     return schedule.steps or schedule.t_max - schedule.t_min
 
 
-def rate(schedule: Schedule, t: Times) -> np.ndarray:
-    """How fast log-SNR falls, g^2 / sigma^2; for t > 0."""
+def log_snr_rate(schedule: Schedule, t: Times) -> np.ndarray:
+    """The rate -d lambda / dt at which log-SNR falls, g^2 / sigma^2; for t > 0."""
     return 2.0 * (schedule.log_sigma_dot(t) - schedule.log_alpha_dot(t))
 
 
-def noise_weight(schedule: Schedule, weighting: Weighting | Scheduled, t: Times) -> np.ndarray:
-    """A weighting at given times: the weight of the squared error of eps, of the shape of ``t``."""
-    if isinstance(weighting, Scheduled):
-        return weighting.at(schedule, t)
+def noise_weight(
+    schedule: Schedule, weighting: Weighting | ScheduleWeighting, t: Times
+) -> np.ndarray:
+    """The weight of the squared error of eps at time t, of the shape of ``t``."""
+    if isinstance(weighting, ScheduleWeighting):
+        return weighting.noise_weight(schedule, t)
     return weighting(np.maximum(schedule.log_snr(t), _NO_SIGNAL))
 
 
-def weight(
+def output_weight(
     schedule: Schedule,
     parameterization: Parameterization,
-    weighting: Weighting | Scheduled,
+    weighting: Weighting | ScheduleWeighting,
     t: Times,
 ) -> np.ndarray:
-    r"""A weighting in the units of a row's output.
+    r"""The weight of the squared error of the network's output.
 
     .. math::
         :label: output-weight
 
         w_{\text{output}} = w(\lambda_t)\, \frac{\alpha_t^2}{\Delta_t^2}
 
-    At alpha = 0 this is the limit.
+    At alpha = 0 the value is the limit.
 
     Parameters
     ----------
     schedule : Schedule
-    parameterization : the parameterization whose squared error is to be weighted
-    weighting : a function from log-SNR to the weight of the squared error of eps, or a Scheduled
+    parameterization : the prediction type of the output
+    weighting : the weight of the squared error of eps: a function of log-SNR, or a
+        ScheduleWeighting
     t : time, a scalar or (N,)
 
     Returns
@@ -154,7 +157,8 @@ def weight(
     weights = noise_weight(schedule, weighting, t) * units**2
     if not np.isfinite(weights).all():
         raise InputError(
-            "this weighting has no finite value at a time of this schedule: choose another "
-            "weighting, or a schedule that leaves some signal and some noise at every time"
+            f"this weighting is not finite at t = {np.asarray(t)[~np.isfinite(weights)].flat[0]:g} "
+            "of this schedule: choose another weighting, or a schedule with signal and noise at "
+            "every time"
         )
     return weights

@@ -1,4 +1,4 @@
-"""Anybody's own images, and one plain line for everything that can be wrong with them."""
+"""Loading images from folders and archives, and one clear line for every error."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def gray(*shape):
     return RNG.integers(0, 256, size=shape).astype(np.uint8)
 
 
-def test_a_folder_gives_its_subfolders_as_classes(tmp_path):
+def test_subfolders_are_classes(tmp_path):
     cats, dogs = gray(4, 6, 5), gray(3, 6, 5)
     for i, image in enumerate(cats):
         save(tmp_path / "cat" / f"{i}.png", image)
@@ -34,24 +34,24 @@ def test_a_folder_gives_its_subfolders_as_classes(tmp_path):
     assert {i.tobytes() for i in got.images[got.labels == 1]} == {i.tobytes() for i in dogs}
 
 
-def test_a_flat_folder_is_one_class(tmp_path):
+def test_folder_without_subfolders_is_one_class(tmp_path):
     save(tmp_path / "faces" / "a.png", gray(4, 4, 3))
     got = data.load(tmp_path / "faces", "all")
     assert got.classes == ("faces",)
     assert got.images.shape == (1, 4, 4, 3)
 
 
-def test_gray_beside_color_becomes_color_unless_asked(tmp_path):
-    inference_network, colored = gray(4, 4), gray(4, 4, 3)
-    save(tmp_path / "a.png", inference_network)
+def test_gray_and_color_images_become_color_by_default(tmp_path):
+    gray_image, colored = gray(4, 4), gray(4, 4, 3)
+    save(tmp_path / "a.png", gray_image)
     save(tmp_path / "b.png", colored)
     got = data.load(tmp_path, "all")
-    assert np.array_equal(got.images[0], np.repeat(inference_network[..., None], 3, axis=-1))
+    assert np.array_equal(got.images[0], np.repeat(gray_image[..., None], 3, axis=-1))
     assert np.array_equal(got.images[1], colored)
     assert data.load(tmp_path, "all", channels=1).images.shape == (2, 4, 4, 1)
 
 
-def test_size_takes_the_centerd_square(tmp_path):
+def test_size_crops_the_centered_square(tmp_path):
     wide = np.zeros((8, 24), dtype=np.uint8)
     wide[:, 8:16] = 200
     save(tmp_path / "a.png", wide)
@@ -62,7 +62,7 @@ def test_size_takes_the_centerd_square(tmp_path):
     assert np.array_equal(got.images[1], np.full((8, 8, 3), 90))
 
 
-def test_transparency_sixteen_bits_and_palettes(tmp_path):
+def test_transparency_16_bits_and_palettes(tmp_path):
     clear = np.zeros((4, 4, 4), dtype=np.uint8)
     clear[:2] = (10, 20, 30, 255)
     save(tmp_path / "a.png", clear)
@@ -76,7 +76,7 @@ def test_transparency_sixteen_bits_and_palettes(tmp_path):
     assert got[2, 0, 0].tolist() == [255, 0, 0]
 
 
-def test_what_is_wrong_with_a_folder_is_said(tmp_path):
+def test_errors_of_a_folder_name_the_problem(tmp_path):
     with pytest.raises(InputError, match="no data at"):
         data.load(tmp_path / "nowhere")
     with pytest.raises(InputError, match="no images in"):
@@ -90,12 +90,12 @@ def test_what_is_wrong_with_a_folder_is_said(tmp_path):
     with pytest.raises(InputError, match=r"1 channel \(gray\) or 3"):
         data.load(tmp_path, channels=4)
     save(tmp_path / "loose.png", gray(4, 4))
-    with pytest.raises(InputError, match=r"beside subfolders.*loose\.png"):
+    with pytest.raises(InputError, match=r"contains both images.*loose\.png"):
         data.load(tmp_path, size=4)
 
 
 @pytest.mark.parametrize("content", [b"", b"not an image", None])
-def test_a_corrupt_image_is_named(tmp_path, content):
+def test_error_names_the_corrupt_image(tmp_path, content):
     save(tmp_path / "good.png", gray(16, 16))
     broken = tmp_path / "broken.png"
     broken.write_bytes(
@@ -105,18 +105,18 @@ def test_a_corrupt_image_is_named(tmp_path, content):
         data.load(tmp_path, "all")
 
 
-def test_a_32_bit_image_is_refused(tmp_path):
+def test_32_bit_image_is_refused(tmp_path):
     save(tmp_path / "a.tif", np.ones((4, 4), dtype=np.float32))
     with pytest.raises(InputError, match=r"a\.tif has 32 bits"):
         data.load(tmp_path, "all")
 
 
-def test_size_is_for_folders():
-    with pytest.raises(InputError, match="for folders of images"):
+def test_size_is_refused_for_digits():
+    with pytest.raises(InputError, match="apply to a folder of images"):
         data.load("digits", size=16)
 
 
-def test_an_npz_with_everything_and_with_images_alone(tmp_path):
+def test_npz_with_all_arrays_and_with_images_alone(tmp_path):
     images, labels = gray(20, 4, 5), np.arange(20) % 2
     np.savez(tmp_path / "a.npz", images=images, labels=labels, classes=np.array(["no", "yes"]))
     got = data.load(tmp_path / "a.npz", "all")
@@ -129,9 +129,9 @@ def test_an_npz_with_everything_and_with_images_alone(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arrays", "said"),
+    ("arrays", "message"),
     [
-        ({"x": gray(4, 4, 4)}, r"holds \['x'\]: expected an array called 'images'"),
+        ({"x": gray(4, 4, 4)}, r"contains \['x'\]: expected an array named 'images'"),
         ({"images": np.zeros((4, 4, 4))}, "float64, expected uint8"),
         ({"images": gray(4, 4)}, r"shape \(4, 4\), expected \(N, H, W\)"),
         ({"images": gray(4, 4, 4, 2)}, r"shape \(4, 4, 4, 2\)"),
@@ -148,14 +148,14 @@ def test_an_npz_with_everything_and_with_images_alone(tmp_path):
         ({"images": np.array([{}, None])}, "plain arrays"),
     ],
 )
-def test_what_is_wrong_with_an_npz_is_said(tmp_path, arrays, said):
+def test_errors_of_an_npz_name_the_problem(tmp_path, arrays, message):
     np.savez(tmp_path / "a.npz", **arrays)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         data.load(tmp_path / "a.npz", "all")
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "text", "array"])
-def test_a_damaged_npz_is_named(tmp_path, damage):
+def test_error_names_the_damaged_npz(tmp_path, damage):
     path = tmp_path / "a.npz"
     np.savez_compressed(path, images=gray(50, 8, 8))
     content = bytearray(path.read_bytes())
