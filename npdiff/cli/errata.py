@@ -99,7 +99,7 @@ def at_length(entry: Entry) -> str:
     subject, finding, homes = entry.erratum, entry.finding, equations()
     where = [line for place in subject.places for line in _wrapped(f"- {place}", "  ")]
     here = [
-        f"  {label}  {homes[label].home}" if label in homes else f"  {label}"
+        f"  {label}  {homes[label].location}" if label in homes else f"  {label}"
         for label in subject.labels
     ]
     result = (

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from npdiff.verify.moments import short_of
-from npdiff.verify.orders import TOLERANCE
+from npdiff.verify.convergence import TOLERANCE
 from npdiff.verify.problem import Record, Sampler, Trial
 from npdiff.verify.report import Finding, deviation
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from npdiff.exact import Gaussian
-from npdiff.verify.orders import TOLERANCE
+from npdiff.verify.convergence import TOLERANCE
 from npdiff.verify.problem import EXACT_FOR, NORMAL, Draws, Sampler, Trial
 from npdiff.verify.report import Finding, deviation
 

@@ -15,7 +15,7 @@ import numpy as np
 from npdiff.errors import InputError
 from npdiff.exact import Distribution, Gaussian
 from npdiff.schedules import Schedule
-from npdiff.verify.orders import STARTS
+from npdiff.verify.convergence import STARTS
 
 #: ``my(denoise, schedule, x, timesteps) -> x_end``, or an iterator over steps whose last has an ``x``.
 Sampler = Callable[..., Any]

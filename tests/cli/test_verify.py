@@ -10,7 +10,7 @@ from npdiff.cli import verify
 from npdiff.laboratory import runner
 from npdiff.laboratory.equations import equations
 from npdiff.laboratory.registry import checks
-from npdiff.verify import orders
+from npdiff.laboratory import orders
 
 FEW = ("posterior-mean", "transition", "clipping")
 
@@ -53,8 +53,8 @@ def test_words_name_labels_files_and_checks() -> None:
     # as the output names them, to be copied
     ddim = runner.wanted(["npdiff/samplers/_ddim.py"])
     assert ddim == runner.wanted(["samplers/_ddim.py"])
-    home = checks()[name].home
-    assert "marginal" in {e.label for e in runner.wanted([f"npdiff/{home}"])}
+    location = checks()[name].location
+    assert "marginal" in {e.label for e in runner.wanted([f"npdiff/{location}"])}
     assert len(runner.wanted([])) == len(equations())
 
 

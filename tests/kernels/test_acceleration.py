@@ -119,8 +119,8 @@ def test_without_the_folder_everything_runs() -> None:
 
 
 CHECKS = WITHOUT.split("from contextlib")[0] + (
-    "from npdiff.laboratory.registry import checks, prove\n"
-    "assert prove(checks()['half_a_residual_block']).passed()\n"
+    "from npdiff.laboratory.registry import checks, run_check\n"
+    "assert run_check(checks()['half_a_residual_block']).passed()\n"
 )
 
 

@@ -18,7 +18,7 @@ def test_nothing_labeled_is_missed() -> None:
 
 def test_an_equation_knows_its_home() -> None:
     equation = equations()["posterior-mean"]
-    assert equation.home == "process.py:posterior_mean"
+    assert equation.location == "process.py:posterior_mean"
     assert equation.latex.startswith(r"\tilde\mu_{s}(x_t, x_0)")
     assert equation.latex.endswith("x_0")
     assert equation.about == "The mean of q(x_s | x_t, x_0), for s < t."
@@ -28,8 +28,8 @@ def test_an_equation_knows_its_home() -> None:
 
 
 def test_methods_and_modules_are_homes() -> None:
-    assert equations()["sde-drift"].home == "schedules/base.py:Schedule.drift"
-    assert equations()["output"].home == "parameterization.py"
+    assert equations()["sde-drift"].location == "schedules/base.py:Schedule.drift"
+    assert equations()["output"].location == "parameterization.py"
 
 
 def test_a_function_without_a_paper_has_its_modules() -> None:

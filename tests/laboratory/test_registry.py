@@ -5,7 +5,7 @@ import pytest
 
 from npdiff.laboratory import registry
 from npdiff.laboratory.equations import equations
-from npdiff.laboratory.registry import Case, Check, checks, prove, relative
+from npdiff.laboratory.registry import Case, Check, checks, relative, run_check
 
 
 def a_check(run, *labels: str, tolerance: float = 1e-6, cases: int = 3) -> Check:
@@ -14,17 +14,17 @@ def a_check(run, *labels: str, tolerance: float = 1e-6, cases: int = 3) -> Check
 
 @pytest.mark.parametrize("name", checks())
 def test_check(name: str) -> None:
-    outcome = prove(checks()[name])
+    outcome = run_check(checks()[name])
     assert not outcome.error, outcome.error
     assert outcome.passed(), {label: outcome.worst(label) for label in outcome.check.labels}
 
 
 def test_every_equation_is_proved() -> None:
-    assert registry.unproved() == []
+    assert registry.labels_without_check() == []
 
 
 def test_every_check_has_an_equation() -> None:
-    assert registry.unstated() == []
+    assert registry.labels_without_equation() == []
 
 
 def test_there_are_as_many_as_we_say() -> None:
@@ -34,7 +34,7 @@ def test_there_are_as_many_as_we_say() -> None:
 @pytest.mark.parametrize("check", checks().values(), ids=checks())
 def test_a_check_says_what_it_does(check: Check) -> None:
     assert check.about
-    assert check.route
+    assert check.method
     assert 0.0 <= check.tolerance < 1.0
     assert check.cases >= 1
 
@@ -64,10 +64,10 @@ def test_a_residual_above_the_tolerance_fails() -> None:
     def off(case: Case) -> float:
         return 1e-5 if case.index == 2 else 0.0
 
-    outcome = prove(a_check(off))
+    outcome = run_check(a_check(off))
     assert not outcome.passed()
     assert outcome.worst("marginal") == 1e-5
-    assert prove(a_check(off), cases=2).passed()
+    assert run_check(a_check(off), cases=2).passed()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -75,7 +75,7 @@ def test_what_is_no_number_fails(value: float) -> None:
     def broken(case: Case) -> float:
         return value
 
-    assert not prove(a_check(broken)).passed()
+    assert not run_check(a_check(broken)).passed()
 
 
 def test_an_exception_and_a_warning_fail() -> None:
@@ -86,7 +86,7 @@ def test_an_exception_and_a_warning_fail() -> None:
         raise RuntimeError("what went wrong")
 
     for run, words in ((divides, "divide by zero"), (raises, "what went wrong")):
-        outcome = prove(a_check(run))
+        outcome = run_check(a_check(run))
         assert not outcome.passed()
         assert words in outcome.error
 
@@ -97,7 +97,7 @@ def test_a_later_breakdown_fails_as_well() -> None:
             raise RuntimeError("in the end")
         return 0.0
 
-    outcome = prove(a_check(breaks_in_the_end))
+    outcome = run_check(a_check(breaks_in_the_end))
     assert outcome.worst("marginal") == 0.0  # what was found before is kept
     assert not outcome.passed()
     assert not outcome.passed("marginal")
@@ -107,7 +107,7 @@ def test_a_residual_for_each_label() -> None:
     def two(case: Case) -> dict[str, float]:
         return {"marginal": 0.0, "transition": 1.0}
 
-    outcome = prove(a_check(two, "marginal", "transition"))
+    outcome = run_check(a_check(two, "marginal", "transition"))
     assert outcome.passed("marginal")
     assert not outcome.passed("transition")
     assert not outcome.passed()
@@ -117,15 +117,15 @@ def test_a_label_that_is_left_out_fails() -> None:
     def one(case: Case) -> dict[str, float]:
         return {"marginal": 0.0}
 
-    assert not prove(a_check(one, "marginal", "transition")).passed()
+    assert not run_check(a_check(one, "marginal", "transition")).passed()
 
 
 def test_a_check_needs_labels_and_a_name_of_its_own() -> None:
     with pytest.raises(ValueError, match="no label"):
-        registry.check(route="none", tolerance=1.0)(lambda case: 0.0)
+        registry.check(method="none", tolerance=1.0)(lambda case: 0.0)
     taken = next(iter(checks().values()))
     with pytest.raises(ValueError, match="taken"):
-        registry.check("marginal", route="none", tolerance=1.0)(taken.run)
+        registry.check("marginal", method="none", tolerance=1.0)(taken.run)
 
 
 def test_relative() -> None:

@@ -1,17 +1,19 @@
-"""Checks of what a network's output means, and of the denoiser that reads it."""
+"""TODO Checks of what a network's output means, and of the denoiser that reads it. | Checks of what denoisers made of denoisers ask: at which state, and at which times."""
+
+from typing import Any
 
 import numpy as np
 
-from npdiff.backend import to_host
-from npdiff.denoiser import Denoiser, clip_x0
-from npdiff.laboratory.checks.process import a_schedule, timesteps
+from npdiff.backend import Array, to_host
+from npdiff.denoiser import Denoiser, inference_network
+from npdiff.laboratory.checks._schedules import a_schedule, timesteps
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.parameterization import PARAMETERIZATIONS, Parameterization, edm
 from npdiff.process import marginal
-from npdiff.schedules import Cosine
+from npdiff.schedules import Cosine, LinearVP
 
 
-@check("output", route="the error of a known answer", tolerance=1e-12, cases=12)
+@check("output", method="the error of a known answer", tolerance=1e-12, cases=12)
 def targets_of_data_and_noise(case: Case) -> float:
     """The rows of data and noise answer with the data and the noise themselves."""
     schedule = a_schedule(case)
@@ -24,7 +26,7 @@ def targets_of_data_and_noise(case: Case) -> float:
 
 
 @check(
-    "output", "solution", "determinant", route="numpy.linalg on the 2x2 system", tolerance=1e-9,
+    "output", "solution", "determinant", method="numpy.linalg on the 2x2 system", tolerance=1e-9,
     cases=32,
 )  # fmt: skip
 def rows_by_linear_algebra(case: Case) -> dict[str, float]:
@@ -49,7 +51,7 @@ def rows_by_linear_algebra(case: Case) -> dict[str, float]:
     }
 
 
-@check("solution", route="every row's target back to data and noise", tolerance=1e-11, cases=48)
+@check("solution", method="every row's target back to data and noise", tolerance=1e-11, cases=48)
 def rows_are_inverse_pairs(case: Case) -> float:
     """Each named row, solved at its own target, on every schedule."""
     schedule = a_schedule(case)
@@ -71,7 +73,7 @@ def rows_are_inverse_pairs(case: Case) -> float:
     return worst
 
 
-@check("v-prediction", route="central differences in the angle", tolerance=1e-9)
+@check("v-prediction", method="central differences in the angle", tolerance=1e-9)
 def v_is_the_velocity_on_the_circle(case: Case) -> float:
     """With (alpha, sigma) = (cos, sin) of an angle, v is the derivative of x_t by that angle."""
     schedule = Cosine()
@@ -86,7 +88,7 @@ def v_is_the_velocity_on_the_circle(case: Case) -> float:
     return relative(PARAMETERIZATIONS["v"].target(schedule, x_0, eps, t), slope)
 
 
-@check("score", route="complex step through the log-density", tolerance=1e-10, cases=12)
+@check("score", method="complex step through the log-density", tolerance=1e-10, cases=12)
 def score_by_complex_step(case: Case) -> float:
     """The score against the derivative of log N(x_t; alpha_t x_0, sigma_t^2)."""
     schedule = a_schedule(case)
@@ -99,7 +101,7 @@ def score_by_complex_step(case: Case) -> float:
     return relative(found, log_density.imag / 1e-30)
 
 
-@check("velocity", route="central differences in time", tolerance=1e-6, cases=12)
+@check("velocity", method="central differences in time", tolerance=1e-6, cases=12)
 def velocity_by_differences(case: Case) -> float:
     """The velocity against the slope of alpha_t x_0 + sigma_t eps, inside of a chain's steps."""
     schedule = a_schedule(case)
@@ -123,7 +125,7 @@ def velocity_by_differences(case: Case) -> float:
 
 
 @check(
-    "edm-preconditioning", "edm-input", route="linear regression of data on x_t", tolerance=1e-11,
+    "edm-preconditioning", "edm-input", method="linear regression of data on x_t", tolerance=1e-11,
     cases=24,
 )  # fmt: skip
 def edm_by_regression(case: Case) -> dict[str, float]:
@@ -146,7 +148,7 @@ def edm_by_regression(case: Case) -> dict[str, float]:
     }
 
 
-@check("edm-input", route="a network that answers with its input", tolerance=1e-12, cases=12)
+@check("edm-input", method="a network that answers with its input", tolerance=1e-12, cases=12)
 def denoiser_shows_the_scaled_input(case: Case) -> float:
     """What a denoiser shows its network, read off the network's side."""
     schedule = a_schedule(case)
@@ -163,17 +165,16 @@ def denoiser_shows_the_scaled_input(case: Case) -> float:
     return relative(seen[0], x / case.array(deviation[:, None]))
 
 
-@check("clipping", route="numbers one by one", tolerance=1e-12, cases=8)
-def clipping_one_by_one(case: Case) -> float:
-    """The clipped estimate, and the noise that is left over, element by element."""
-    schedule = a_schedule(case)
-    (t,) = timesteps(case, schedule, 1)
-    alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
-    x, estimate = case.normal((4, 3)), 2.0 * case.normal((4, 3))
-    low, high = -0.6, 1.1
-    found = clip_x0(lambda x, t: (estimate, x), schedule, low, high)(x, t)
-    kept = [min(max(float(value), low), high) for value in to_host(estimate).ravel()]
-    noise = [(float(v) - alpha * k) / sigma for v, k in zip(to_host(x).ravel(), kept, strict=True)]
-    return max(
-        relative(found[0].ravel(), np.array(kept)), relative(found[1].ravel(), np.array(noise))
-    )
+@check("solution", method="a module without its pullback", tolerance=1e-15, cases=1)
+def plain_modules_are_asked(case: Case) -> float:
+    """State, clock and conditions reach a module; the row's equations solve for the estimates."""
+    schedule = LinearVP()
+
+    def module(x: Array, timestep: Array, labels: Any) -> Any:
+        return x**2 + timestep[:, None] * labels[:, None], None
+
+    x, labels = case.normal((3, 2)), case.array([1.0, -2.0, 0.5])
+    denoiser = Denoiser(inference_network(module, labels=labels), schedule, PARAMETERIZATIONS["x0"])
+    ticks = schedule.timestep(np.array([0.2, 0.5, 0.9]))
+    expected = to_host(x) ** 2 + (ticks * to_host(labels))[:, None]
+    return relative(denoiser(x, np.array([0.2, 0.5, 0.9]))[0], expected)

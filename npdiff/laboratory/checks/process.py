@@ -1,22 +1,11 @@
-"""Checks of the Gaussians q: marginal, transition, posterior."""
+"""TODO Checks of the Gaussians q: marginal, transition, posterior."""
 
 import numpy as np
 
+from npdiff.laboratory.checks._schedules import a_schedule, timesteps
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.process import marginal, posterior_mean, posterior_variance, transition
-from npdiff.schedules import SCHEDULES, Schedule, linear_betas
-
-
-def a_schedule(case: Case) -> Schedule:
-    """Each of the named schedules in its turn."""
-    return SCHEDULES[case.choose(list(SCHEDULES))]()
-
-
-def timesteps(case: Case, schedule: Schedule, count: int) -> np.ndarray:
-    """Distinct ascending times well inside of a schedule, evenly spread in its log-SNR."""
-    low, high = schedule.log_snr(schedule.t_min), schedule.log_snr(0.95 * schedule.t_max)
-    parts = (np.arange(count) + case.rng.uniform(0.1, 0.9, count)) / count
-    return schedule.time_at(low + parts * (high - low))
+from npdiff.schedules import Schedule, linear_betas
 
 
 def chain(case: Case) -> tuple[Schedule, np.ndarray]:
@@ -35,7 +24,7 @@ def composed(betas: np.ndarray) -> tuple[float, float]:
     return factor, variance
 
 
-@check("marginal", route="composition of T one-step kernels", tolerance=1e-13)
+@check("marginal", method="composition of T one-step kernels", tolerance=1e-13)
 def marginal_by_composition(case: Case) -> float:
     """The moments of q(x_t | x_0) on a chain against those of its kernels, one after the other."""
     schedule, betas = chain(case)
@@ -46,7 +35,7 @@ def marginal_by_composition(case: Case) -> float:
     return relative(found, factor * x_0 + deviation * eps)
 
 
-@check("transition", route="composition of the kernels between s and t", tolerance=1e-12)
+@check("transition", method="composition of the kernels between s and t", tolerance=1e-12)
 def transition_by_composition(case: Case) -> float:
     """The kernel q(x_t | x_s) on a chain against its one-step kernels, one after the other."""
     schedule, betas = chain(case)
@@ -56,7 +45,7 @@ def transition_by_composition(case: Case) -> float:
     return relative(np.stack(transition(schedule, s, t), axis=1), expected)
 
 
-@check("transition", route="Chapman-Kolmogorov's equation", tolerance=1e-11, cases=16)
+@check("transition", method="Chapman-Kolmogorov's equation", tolerance=1e-11, cases=16)
 def transition_by_semigroup(case: Case) -> float:
     """From 0 to s to t is from 0 to t, in the marginals of every schedule."""
     schedule = a_schedule(case)
@@ -75,7 +64,7 @@ def transition_by_semigroup(case: Case) -> float:
 @check(
     "posterior-mean",
     "posterior-variance",
-    route="Bayes' rule on a grid of x_s",
+    method="Bayes' rule on a grid of x_s",
     tolerance=1e-9,
     cases=16,
 )
@@ -104,7 +93,7 @@ def posterior_by_bayes(case: Case) -> dict[str, float]:
     }
 
 
-@check("posterior-mean", "posterior-variance", route="DDPM's own symbols", tolerance=1e-12)
+@check("posterior-mean", "posterior-variance", method="DDPM's own symbols", tolerance=1e-12)
 def posterior_in_betas(case: Case) -> dict[str, float]:
     """Neighboring times of a chain against mu-tilde and beta-tilde, written in beta, alpha-bar."""
     schedule, betas = chain(case)

@@ -8,11 +8,11 @@ import numpy as np
 from npdiff.backend import Array
 from npdiff.laboratory.errata.record import MEASURED, READ, SAID, Finding, Place, erratum
 from npdiff.laboratory.errata.times import perfect
+from npdiff.laboratory.orders import DATA, TEST_PROBLEMS, TestProblem
 from npdiff.samplers import SAMPLERS, Noise, ddim
 from npdiff.samplers.exponential import NOISE_PREDICTION, half_log_snr
 from npdiff.samplers.singlestep import intermediate_times, singlestep
 from npdiff.schedules import LinearVP, Times, linear_betas
-from npdiff.verify.orders import DATA, TEST_PROBLEMS, TestProblem
 
 
 @erratum(

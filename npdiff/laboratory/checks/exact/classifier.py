@@ -1,0 +1,27 @@
+"""TODO Classifier guidance: scores by complex steps on Bayes' rule, steps in betas."""
+
+from npdiff.backend import to_host
+from npdiff.exact.classifier import class_gradient
+from npdiff.laboratory.checks._class_mixtures import (
+    BROAD,
+    gradient,
+    log_class,
+    mixture,
+    moment,
+    points,
+)
+from npdiff.laboratory.registry import Case, check, relative
+
+
+@check(
+    "class-gradient",
+    method="complex steps on the logarithm of Bayes' rule",
+    tolerance=1e-10,
+    cases=12,
+)
+def classes_by_bayes(case: Case) -> float:
+    """The gradient of a component's probability against a complex step on Bayes' rule."""
+    schedule, t, scales = moment(case)
+    k, x = case.index % 2, points(case, scales)
+    found = class_gradient(mixture(BROAD), schedule, k)(x, t)
+    return relative(found, gradient(lambda x: log_class(BROAD, scales, x, k), to_host(x)))

@@ -1,0 +1,131 @@
+"""TODO Checks of the distributions whose diffusion is known: Bayes' rule, quadrature, differences. | Checks of the exact flows: where the probability-flow ODE carries a point. | Checks of the numbers that exact distributions have: spread, entropy, what is left to know."""
+
+import numpy as np
+
+from npdiff.backend import to_host
+from npdiff.exact import Gaussian
+from npdiff.laboratory.checks._exact_data import (
+    LINE,
+    ONE,
+    PLANE,
+    Textbook,
+    a_time,
+    noisy,
+    on_a_grid,
+    scales,
+)
+from npdiff.laboratory.checks._schedules import a_schedule, timesteps
+from npdiff.laboratory.registry import Case, check, relative
+from npdiff.schedules import SCHEDULES, LinearVP, Schedule
+
+
+@check(
+    "gaussian-marginal",
+    "gaussian-denoiser",
+    "gaussian-covariance",
+    "gaussian-spread",
+    method="Bayes' rule on a grid of x_0",
+    tolerance=1e-10,
+    cases=12,
+)
+def gaussian_by_bayes(case: Case) -> dict[str, float]:
+    """Density, mean and covariance against sums of prior times likelihood, correlated data."""
+    schedule, t, alpha, sigma = a_time(case)
+    data = ONE.exact()
+    x = noisy(case, data.mean, alpha, sigma)  # type: ignore[attr-defined]
+    log_q, _, mean, covariance = on_a_grid(ONE, alpha, sigma, x)
+    at = case.array(x[None])
+    return {
+        "gaussian-marginal": abs(float(to_host(data.log_density(schedule, at, t))[0]) - log_q),
+        "gaussian-denoiser": relative(data.denoised(schedule, at, t), mean[None]),
+        "gaussian-covariance": relative(data.covariance(schedule, at, t), covariance[None]),
+        "gaussian-spread": relative(data.spread(schedule, t), np.trace(covariance) / 2.0),
+    }
+
+
+CONTINUOUS = ("vp", "cosine-continuous", "sub-vp", "ve", "edm", "rectified-flow")
+
+
+def integrated(schedule: Schedule, law: Textbook, x: np.ndarray, t: float, s: float) -> np.ndarray:
+    """Where dx/dt = f x - g^2 score / 2 leads, by a solver, the law's own score in it."""
+    from scipy.integrate import solve_ivp
+
+    def slope(u: float, y: np.ndarray) -> np.ndarray:
+        y = y.reshape(x.shape)
+        score = law.at(*scales(schedule, u)).score(y)
+        return (schedule.drift(u) * y - 0.5 * schedule.diffusion(u) * score).ravel()
+
+    return (
+        solve_ivp(slope, (t, s), x.ravel(), method="DOP853", rtol=1e-9, atol=1e-11)
+        .y[:, -1]
+        .reshape(x.shape)
+    )
+
+
+def a_way(case: Case) -> tuple[Schedule, float, float]:
+    """A continuous schedule and two of its times, towards the data and away from them in turn."""
+    schedule = SCHEDULES[case.choose(CONTINUOUS)]()
+    s, t = timesteps(case, schedule, 2)
+    return (schedule, float(t), float(s)) if case.index % 2 else (schedule, float(s), float(t))
+
+
+@check(
+    "gaussian-flow",
+    "quantile-flow",
+    "flow-in-angle",
+    method="a solver of the probability-flow ODE in t",
+    tolerance=1e-6,
+    cases=len(CONTINUOUS),
+)
+def flows_by_a_solver(case: Case) -> dict[str, float]:
+    """Correlated data, a mixture on the line and one in the plane, either way."""
+    schedule, t, s = a_way(case)
+    found = {}
+    for label, law in (("gaussian-flow", ONE), ("quantile-flow", LINE), ("flow-in-angle", PLANE)):
+        D = law.means.shape[1]
+        alpha, sigma = scales(schedule, t)
+        x = alpha * law.means[0] + np.hypot(0.5 * alpha, sigma) * case.rng.standard_normal((2, D))
+        end = law.exact().flow(schedule, case.array(x), t, s)
+        found[label] = relative(end, integrated(schedule, law, x, t, s))
+    return found
+
+
+@check(
+    "gaussian-flow",
+    method="the symmetric map between two covariances",
+    tolerance=1e-11,
+    cases=len(SCHEDULES),
+)
+def the_flow_carries_the_covariance(case: Case) -> float:
+    """The flow's matrix A, read off unit steps: symmetric, A V_t A = V_s, and mean to mean."""
+    schedule = a_schedule(case)
+    s, t = timesteps(case, schedule, 2)
+    law, other = ONE.at(*scales(schedule, t)), ONE.at(*scales(schedule, s))
+    x = np.concatenate([law.means, law.means + np.eye(2)])
+    end = to_host(ONE.exact().flow(schedule, case.array(x), t, s))
+    A = end[1:] - end[0]
+    return max(
+        relative(end[0], other.means[0]),
+        relative(A, A.T),
+        relative(A @ law.covariances[0] @ A.T, other.covariances[0]),
+        float(max(0.0, -np.linalg.eigvalsh(A).min())),
+    )
+
+
+@check("gaussian-conditional", method="blocks of the inverse covariance", tolerance=1e-12)
+def conditional_by_precision(case: Case) -> float:
+    """Mean and covariance of what is unknown by the precision matrix, and by regression."""
+    root = np.tril(case.rng.uniform(-0.5, 0.5, (5, 5))) + np.diag(case.rng.uniform(0.6, 1.2, 5))
+    C, m = root @ root.T, case.rng.normal(0.4, 1.0, 5)
+    known = np.isin(np.arange(5), case.choose([(0, 3), (1,), (0, 2, 4), (1, 2, 3, 4)]))
+    values = case.rng.standard_normal(int(known.sum()))
+    found = Gaussian(m, C).given(known, values)
+    P = np.linalg.inv(C)
+    own, cross = P[np.ix_(~known, ~known)], P[np.ix_(~known, known)]
+    mean = m[~known] - np.linalg.solve(own, cross @ (values - m[known]))
+    schedule = LinearVP()
+    covariance = found.covariance(schedule, np.zeros((1, found.size)), 1.0)[0]
+    left = np.linalg.inv(own)  # as it is; from x_1 it is a little less
+    alpha, sigma = scales(schedule, 1.0)
+    seen = np.linalg.inv(np.linalg.inv(left) + (alpha / sigma) ** 2 * np.eye(found.size))
+    return max(relative(found.mean, mean), relative(covariance, seen))

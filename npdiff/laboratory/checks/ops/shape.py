@@ -1,0 +1,22 @@
+"""TODO Checks of the maps of channels and of vectors: affine maps, embeddings, joining and cutting."""
+
+from npdiff import ops
+from npdiff.backend import to_host
+from npdiff.laboratory.registry import Case, check, relative
+
+
+@check("concat", "split", method="lists of numbers", tolerance=0.0)
+def joined_and_cut(case: Case) -> dict[str, float]:
+    """Rows of numbers joined as Python lists are; and cut again, value and pullback."""
+    a, b = case.normal((2, 3, 2)), case.normal((2, 3, 4))
+    y, concat_vjp = ops.concat(a, b)
+    rows = [
+        [p + q for p, q in zip(m, n, strict=True)]
+        for m, n in zip(to_host(a).tolist(), to_host(b).tolist(), strict=True)
+    ]
+    back = concat_vjp(y)
+    joined = max(relative(y, rows), relative(back[0], a), relative(back[1], b))
+    parts, split_vjp = ops.split(y, parts=3)
+    pieces = [[[row[i : i + 2] for row in m] for m in rows] for i in (0, 2, 4)]
+    cut = [relative(part, piece) for part, piece in zip(parts, pieces, strict=True)]
+    return {"concat": joined, "split": max(*cut, relative(split_vjp(*parts)[0], rows))}

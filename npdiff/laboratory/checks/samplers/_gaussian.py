@@ -1,0 +1,29 @@
+"""TODO Checks of the samplers in time: the ODE's solvers, DDIM both ways, the reverse SDE, Langevin."""
+
+import math
+
+import numpy as np
+
+from npdiff.exact import Gaussian
+from npdiff.laboratory.registry import Case
+from npdiff.schedules import SCHEDULES, Schedule
+
+PLANE = Gaussian([0.6, -0.3], np.array([[0.5, 0.2], [0.2, 0.3]]))
+
+
+def a_schedule(case: Case) -> Schedule:
+    """Each of the named schedules in its turn."""
+    return SCHEDULES[case.choose(list(SCHEDULES))]()
+
+
+def inside(case: Case, schedule: Schedule) -> float:
+    """A time well inside of a schedule; on a chain in the middle of a step, away from its kinks."""
+    high = float(schedule.log_snr(schedule.t_min))
+    t = float(schedule.time_at(min(high - 1.0, case.rng.uniform(-2.5, 3.0))))
+    return math.ceil(t) - 0.5 if schedule.steps else t
+
+
+def derivative(f: object, t: float, h: float) -> np.ndarray:
+    """Of fourth order, from five points around t."""
+    values = [np.asarray(f(t + k * h)) for k in (-2, -1, 1, 2)]  # type: ignore[operator]
+    return (8.0 * (values[2] - values[1]) - (values[3] - values[0])) / (12.0 * h)

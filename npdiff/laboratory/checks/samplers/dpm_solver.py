@@ -1,0 +1,28 @@
+"""TODO Checks of how the solvers start, how they end, and how they spend a number of evaluations."""
+
+import numpy as np
+
+from npdiff.laboratory.checks.samplers._exponential import problem
+from npdiff.laboratory.registry import Case, check
+from npdiff.samplers import SAMPLERS
+from npdiff.samplers._dpm_solver import budget_orders
+
+
+@check("budget-orders", method="step by step, from what is left", tolerance=0.0, cases=12)
+def budget_from_what_is_left(case: Case) -> float:
+    """The orders of the steps, the times they visit and what they ask, against a count-down."""
+    left, order = 1 + case.index, 1 + int(case.rng.integers(3))
+    p, timesteps, x = problem(case, left)
+    expected, visited = [], []
+    while left:
+        size = 2 if order == 3 and left == 3 else min(order, left)
+        expected.append(size)
+        left -= size
+        visited.append(timesteps[sum(expected)])
+    steps = list(
+        SAMPLERS["dpm-solver"](p.denoise, p.schedule, x, timesteps, order=order, budget=True)
+    )  # fmt: skip
+    wrong = len(p.asked) - (len(timesteps) - 1)
+    if budget_orders(len(timesteps) - 1, order) != expected or len(steps) != len(visited):
+        return np.inf
+    return float(abs(wrong) + sum(abs(s.t - t) for s, t in zip(steps, visited, strict=True)))
