@@ -1,4 +1,4 @@
-"""TODO Mixtures written out, also for complex x: what the checks of guidance compare with."""
+"""Mixtures of two Gaussians as classes, for real and complex x; shared by the checks of guidance."""
 
 import math
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def mixture(parts: Parts) -> Mixture:
 
 
 def log_joint(parts: Parts, scales: tuple[float, float], x: np.ndarray) -> np.ndarray:
-    """log of weight times density at x_t for every component, (N, K); for complex x as well."""
+    """log of weight times density at x_t of every component, (N, K); x may be complex."""
     weights, means, variances = (np.array(p) for p in parts)
     alpha, sigma = scales
     total = alpha**2 * variances + sigma**2
@@ -48,7 +48,7 @@ def log_class(parts: Parts, scales: tuple[float, float], x: np.ndarray, k: int) 
 
 
 def gradient(f: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.ndarray:
-    """The gradients of N numbers, each a function of its own row of x, by complex steps."""
+    """The gradient of f at each row of x, by complex steps."""
     columns = []
     for i in range(x.shape[1]):
         step = x.astype(complex)
@@ -57,15 +57,15 @@ def gradient(f: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.ndarray
     return np.stack(columns, axis=1)
 
 
-def moment(case: Case) -> tuple[Schedule, float, tuple[float, float]]:
-    """A schedule, each in its turn, a time with signal and noise, and its two scales."""
+def time_in_schedule(case: Case) -> tuple[Schedule, float, tuple[float, float]]:
+    """The schedule of this case, a time with signal and noise, and (alpha, sigma) there."""
     schedule = case.choose([make() for make in SCHEDULES.values()])
     t = float(schedule.t_max * case.rng.uniform(0.1, 0.9))
     return schedule, t, (float(schedule.alpha(t)), float(schedule.sigma(t)))
 
 
 def scores(schedule: Schedule, denoise: Denoise, x: Array, t: float) -> np.ndarray:
-    """The score as the estimate of the noise has it, and as that of the data does."""
+    """The score computed from eps_hat and from x0_hat."""
     x_0, eps = (to_host(a) for a in denoise(x, t))
     alpha, sigma = schedule.alpha(t), schedule.sigma(t)
     return np.stack([-eps / sigma, (alpha * x_0 - to_host(x)) / sigma**2])

@@ -1,7 +1,7 @@
-"""TODO Checks of the distributions whose diffusion is known: Bayes' rule, quadrature, differences. | Checks of exact distributions at the ends: no noise, no signal, far out, and their draws. | Normal laws and mixtures of them as a textbook writes them, and Bayes' rule by summing.
+"""Data shared by the checks of exact distributions: Gaussian mixtures from their textbook formulas.
 
-None of it is the package's algebra: covariances are inverted as they stand, and moments are sums
-over a grid."""
+Nothing here uses the package's algebra: covariances are inverted, and moments are sums over a grid.
+"""
 
 from dataclasses import dataclass
 
@@ -19,8 +19,8 @@ def scales(schedule: Schedule, t: float) -> tuple[float, float]:
     return float(schedule.alpha(t)), float(schedule.sigma(t))
 
 
-def a_time(case: Case) -> tuple[Schedule, float, float, float]:
-    """A schedule, of another kind in every case, and a time in it, with alpha and sigma."""
+def schedule_and_time(case: Case) -> tuple[Schedule, float, float, float]:
+    """A schedule (different in every case), a time in it, alpha and sigma."""
     names = list(SCHEDULES)
     schedule = SCHEDULES[names[5 * case.index % len(names)]]()
     t = float(timesteps(case, schedule, 3)[case.index % 3])
@@ -36,19 +36,19 @@ BOX = Uniform([-0.7, 0.2], [1.6, 0.5])
 
 @dataclass(frozen=True)
 class Textbook:
-    """A mixture of normal laws by its covariances; its functions take complex points too."""
+    """A Gaussian mixture from its covariances; its methods also accept complex points."""
 
     weights: np.ndarray  # (K,)
     means: np.ndarray  # (K, D)
     covariances: np.ndarray  # (K, D, D)
 
     def at(self, alpha: float, sigma: float) -> "Textbook":
-        """Its marginal q(x_t)."""
+        """The marginal q(x_t)."""
         noise = sigma**2 * np.eye(self.means.shape[1])
         return Textbook(self.weights, alpha * self.means, alpha**2 * self.covariances + noise)
 
     def log_terms(self, x: np.ndarray) -> np.ndarray:
-        """The logarithm of each weighted density, (..., K)."""
+        """The logarithm of each weighted component density, (..., K)."""
         columns = []
         for w, m, C in zip(self.weights, self.means, self.covariances, strict=True):
             d = x - m
@@ -89,12 +89,12 @@ PLANE = Textbook(
 LINE = Textbook(np.array([0.4, 0.6]), np.array([[-1.0], [0.6]]), np.array([[[0.04]], [[0.09]]]))
 
 
-def on_a_grid(
+def bayes_on_a_grid(
     prior: Textbook, alpha: float, sigma: float, x_t: np.ndarray
 ) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
-    """Bayes' rule in the plane: log q(x_t), the components' shares, mean and covariance of x_0.
+    """Bayes' rule in the plane: log q(x_t), component probabilities, mean and covariance of x_0.
 
-    The grid is one of the noise where the noise is small, and of the data where it is not.
+    The grid is over the noise if the noise is small, and over the data otherwise.
     """
     if sigma < 0.15 * alpha:
         axis = np.linspace(-9.0, 9.0, 181)
@@ -115,8 +115,10 @@ def on_a_grid(
     return np.log(total) + logs.max(), joint.sum(axis=0) / total, mean, (p[:, None] * off).T @ off
 
 
-def fine(low: float, high: float, *around: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes and weights on [low, high], in panels that grow from each (place, width) on."""
+def fine_rule(
+    low: float, high: float, *around: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Quadrature nodes and weights on [low, high], with panels that grow away from each (place, width)."""
     growth = np.append(0.0, 1.3 ** np.arange(-10.0, 60.0))
     edges = [low, high]
     for place, width in around:

@@ -1,4 +1,4 @@
-"""TODO Checks of the reverse variances, and of ancestral sampling with each of them."""
+"""Mean and variance of ancestral sampling on normal data, from its responses to unit inputs."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ from npdiff.samplers import ddpm
 from npdiff.schedules import Schedule
 
 
-def laws(
+def means_and_variances(
     case: Case, schedule: Schedule, timesteps: np.ndarray, c: float, variance: Any
 ) -> list[tuple[float, float]]:
-    """Mean and variance of all that ancestral sampling visits, from its responses to impulses.
+    """Mean and variance of every state that ancestral sampling visits.
 
-    With the exact denoiser of N(m, c) each step is affine in (x, z). Row 0 starts at the mean, the
-    others are off it by one input each: the start's deviation, or one step's noise.
+    With the exact denoiser of N(m, c) each step is affine in (x, z). Row 0 starts at the mean; each
+    other row differs from it in one input: the deviation of the start, or the noise of one step.
     """
     m, count = 0.7, len(timesteps) - 1
     denoise = Gaussian([m], c).denoiser(schedule)

@@ -1,8 +1,8 @@
-"""TODO Checks of the keyed random numbers: the published words, and every number made of them."""
+"""Philox 4x32-10 in Python integers."""
 
 
 def words_of(counter: tuple[int, ...], key: tuple[int, ...]) -> list[int]:
-    """Philox 4x32-10 in whole numbers of any size."""
+    """The four words for a counter and a key, in Python integers."""
     a, b, c, d = counter
     for i in range(10):
         high_a, low_a = divmod(a * 0xD2511F53, 2**32)

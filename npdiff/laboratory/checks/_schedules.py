@@ -1,4 +1,4 @@
-"""TODO Checks of the Gaussians q: marginal, transition, posterior. | Checks of what every schedule has to satisfy, whatever its formula."""
+"""Schedules and times shared by many checks."""
 
 from collections.abc import Callable
 
@@ -24,23 +24,23 @@ from npdiff.schedules import (
 
 
 def a_schedule(case: Case) -> Schedule:
-    """Each of the named schedules in its turn."""
+    """The schedule of this case: cases cycle through the named schedules."""
     return SCHEDULES[case.choose(list(SCHEDULES))]()
 
 
 def timesteps(case: Case, schedule: Schedule, count: int) -> np.ndarray:
-    """Distinct ascending times well inside of a schedule, evenly spread in its log-SNR."""
+    """Distinct ascending times inside a schedule, evenly spread in log-SNR."""
     low, high = schedule.log_snr(schedule.t_min), schedule.log_snr(0.95 * schedule.t_max)
     parts = (np.arange(count) + case.rng.uniform(0.1, 0.9, count)) / count
     return schedule.time_at(low + parts * (high - low))
 
 
 def cubic(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """An increasing curve that is not a line, and its derivative."""
+    """A nonlinear increasing function, and its derivative."""
     return -9.0 + 4.0 * u + 12.0 * u**3, 4.0 + 36.0 * u**2
 
 
-#: Schedules by name, and with options other than their own.
+#: The named schedules, and schedules with other than the default options.
 VARIANTS: dict[str, Callable[[], Schedule]] = {
     **SCHEDULES,
     "linear of 12": lambda: linear_betas(12, 0.01, 0.3),

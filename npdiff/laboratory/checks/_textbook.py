@@ -1,7 +1,7 @@
-"""The textbook forms of ops that layers are made of, for real and for complex arrays.
+"""Textbook forms of the ops that layers are made of, for real and complex arrays.
 
-Written for clarity and for another route than the package takes: one position, one group, one query
-at a time, on the host. What is analytic in the definition is analytic here.
+Written for clarity, and differently from the package: one position, one group, one query at a time,
+on the host. Where a definition is analytic, the form here is analytic too.
 """
 
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ def silu(x: np.ndarray) -> np.ndarray:
 
 
 def gelu_tanh(x: np.ndarray) -> np.ndarray:
-    """The tanh form of GELU, as a logistic function of twice its argument."""
+    """The tanh form of GELU, written as a logistic function of twice its argument."""
     return x / (1.0 + np.exp(-np.sqrt(8.0 / np.pi) * (x + 0.044715 * x**3)))
 
 
 def group_norm(
     x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, groups: int, eps: float
 ) -> np.ndarray:
-    """One sample and one group at a time."""
+    """Group normalization, one sample and one group at a time."""
     y = np.zeros(x.shape, dtype=np.result_type(x, gamma, beta))
     channels = np.split(np.arange(x.shape[-1]), groups)
     for n, own in product(range(x.shape[0]), channels):
@@ -37,7 +37,7 @@ def group_norm(
 
 
 def layer_norm(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float) -> np.ndarray:
-    """One position at a time."""
+    """Layer normalization, one position at a time."""
     y = np.zeros(x.shape, dtype=np.result_type(x, gamma, beta))
     for at in np.ndindex(*x.shape[:-1]):
         mean = sum(x[at]) / x.shape[-1]
@@ -53,7 +53,7 @@ def conv(
     stride: int = 1,
     pads: Sequence[tuple[int, int]] | None = None,
 ) -> np.ndarray:
-    """One output position at a time: the window of x against the kernel."""
+    """Convolution, one output position at a time: the window of x against the kernel."""
     kernel, dims = w.shape[:-2], x.ndim - 2
     if pads is None:
         pads = [((k - 1) // 2, k - 1 - (k - 1) // 2) for k in kernel]
@@ -72,7 +72,7 @@ def conv(
 def attention(
     q: np.ndarray, k: np.ndarray, v: np.ndarray, heads: int, mask: np.ndarray | None = None
 ) -> np.ndarray:
-    """One query of one head at a time, over the keys that it may see."""
+    """Attention, one query of one head at a time, over the keys that the mask allows."""
     o = np.zeros(q.shape, dtype=np.result_type(q, k, v))
     d = q.shape[-1] // heads
     for n, i, head in product(range(q.shape[0]), range(q.shape[1]), range(heads)):

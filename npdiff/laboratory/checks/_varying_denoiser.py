@@ -1,4 +1,4 @@
-"""TODO Checks of what denoisers made of denoisers ask: at which state, and at which times."""
+"""A denoiser whose estimates depend on the state and the time of each sample."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from npdiff.backend import Array, namespace
 from npdiff.schedules import Schedule, Times
 
 
-def speaker(schedule: Schedule, slope: float, rate: float) -> Any:
-    """A denoiser whose estimate of the data depends on the state and on the time, sample by sample.
+def varying_denoiser(schedule: Schedule, slope: float, rate: float) -> Any:
+    """A denoiser whose x0_hat depends on state and time, sample by sample.
 
-    Its two estimates add up to the state.
+    Its two estimates are consistent with the state: alpha x0_hat + sigma eps_hat = x_t.
     """
 
     def denoise(x: Array, t: Times) -> tuple[Array, Array]:
@@ -27,7 +27,7 @@ def speaker(schedule: Schedule, slope: float, rate: float) -> Any:
     return denoise
 
 
-def said(schedule: Schedule, x: np.ndarray, t: np.ndarray, x_0: np.ndarray) -> np.ndarray:
-    """The estimate of the data, and the noise that makes up the state with it."""
+def estimates(schedule: Schedule, x: np.ndarray, t: np.ndarray, x_0: np.ndarray) -> np.ndarray:
+    """x0_hat, and the eps_hat that is consistent with the state."""
     alpha, sigma = (c(t).reshape(-1, 1, 1) for c in (schedule.alpha, schedule.sigma))
     return np.stack([x_0, (x - alpha * x_0) / sigma])

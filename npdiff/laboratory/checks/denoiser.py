@@ -1,18 +1,18 @@
-"""TODO Checks of what a network's output means, and of the denoiser that reads it. | Checks of what denoisers made of denoisers ask: at which state, and at which times."""
+"""Checks of the denoiser and of clipping."""
 
 import numpy as np
 
 from npdiff.backend import to_host
 from npdiff.denoiser import clip_x0
 from npdiff.laboratory.checks._schedules import a_schedule, timesteps
-from npdiff.laboratory.checks._varying_denoiser import said, speaker
+from npdiff.laboratory.checks._varying_denoiser import estimates, varying_denoiser
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.schedules import EDM, LinearVP, RectifiedFlow, Schedule
 
 
-@check("clipping", method="numbers one by one", tolerance=1e-12, cases=8)
-def clipping_one_by_one(case: Case) -> float:
-    """The clipped estimate, and the noise that is left over, element by element."""
+@check("clipping", method="element by element", tolerance=1e-12, cases=8)
+def clipping_by_elements(case: Case) -> float:
+    """The clipped estimate and the remaining noise, element by element."""
     schedule = a_schedule(case)
     (t,) = timesteps(case, schedule, 1)
     alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
@@ -27,12 +27,12 @@ def clipping_one_by_one(case: Case) -> float:
 
 
 @check("clipping", method="estimates of states and times, one by one", tolerance=1e-12)
-def clipping_asks_as_it_is_asked(case: Case) -> float:
-    """Clipped to [-1, 1] unless told otherwise, whatever the denoiser says there and then."""
+def clipping_at_each_state_and_time(case: Case) -> float:
+    """Clipping to [-1, 1] by default, with a denoiser that depends on state and time."""
     schedule: Schedule = case.choose([LinearVP(), EDM(), RectifiedFlow()])
     t, x = timesteps(case, schedule, 3), case.normal((3, 2, 2))
-    found = clip_x0(speaker(schedule, 1.3, 2.0), schedule)(x, t)
+    found = clip_x0(varying_denoiser(schedule, 1.3, 2.0), schedule)(x, t)
     raw = 1.3 * to_host(x) + np.sin(2.0 * t).reshape(3, 1, 1)
     kept = np.array([min(max(number, -1.0), 1.0) for number in raw.ravel()]).reshape(raw.shape)
-    expected = said(schedule, to_host(x), t, kept)
+    expected = estimates(schedule, to_host(x), t, kept)
     return max(relative(a, b) for a, b in zip(found, expected, strict=True))

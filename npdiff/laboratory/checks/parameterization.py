@@ -1,4 +1,4 @@
-"""TODO Checks of what a network's output means, and of the denoiser that reads it. | Checks of what denoisers made of denoisers ask: at which state, and at which times."""
+"""Checks of parameterizations: the meaning of a network's output."""
 
 from typing import Any
 
@@ -13,9 +13,9 @@ from npdiff.process import marginal
 from npdiff.schedules import Cosine, LinearVP
 
 
-@check("output", method="the error of a known answer", tolerance=1e-12, cases=12)
+@check("output", method="the known data and noise", tolerance=1e-12, cases=12)
 def targets_of_data_and_noise(case: Case) -> float:
-    """The rows of data and noise answer with the data and the noise themselves."""
+    """The targets of prediction types x0 and eps are the data and the noise."""
     schedule = a_schedule(case)
     t = timesteps(case, schedule, 3)
     x_0, eps = case.normal((3, 2)) + 0.7, case.normal((3, 2))
@@ -29,8 +29,8 @@ def targets_of_data_and_noise(case: Case) -> float:
     "output", "solution", "determinant", method="numpy.linalg on the 2x2 system", tolerance=1e-9,
     cases=32,
 )  # fmt: skip
-def rows_by_linear_algebra(case: Case) -> dict[str, float]:
-    """Target, determinant and inverse of an arbitrary row against the solver of linear systems."""
+def parameterizations_by_linear_algebra(case: Case) -> dict[str, float]:
+    """Target, determinant and inverse for arbitrary (a, b) against the linear solver."""
     schedule = a_schedule(case)
     a, b = case.rng.normal(size=2)
     parameterization = Parameterization(
@@ -51,9 +51,9 @@ def rows_by_linear_algebra(case: Case) -> dict[str, float]:
     }
 
 
-@check("solution", method="every row's target back to data and noise", tolerance=1e-11, cases=48)
-def rows_are_inverse_pairs(case: Case) -> float:
-    """Each named row, solved at its own target, on every schedule."""
+@check("solution", method="every target back to data and noise", tolerance=1e-11, cases=48)
+def parameterizations_are_inverse_pairs(case: Case) -> float:
+    """Each parameterization, solved at its target, on every schedule."""
     schedule = a_schedule(case)
     t = timesteps(case, schedule, 3)
     x_0, eps = case.normal((3, 2)) + 0.7, case.normal((3, 2))
@@ -63,7 +63,7 @@ def rows_are_inverse_pairs(case: Case) -> float:
         found = parameterization.solve(
             schedule, x_t, parameterization.target(schedule, x_0, eps, t), t
         )
-        # What a row says of the data, and of the noise, it says in units of x_t.
+        # Errors are measured in units of x_t.
         alpha, sigma = (case.array(s(t)[:, None]) for s in (schedule.alpha, schedule.sigma))
         worst = max(
             worst,
@@ -75,7 +75,7 @@ def rows_are_inverse_pairs(case: Case) -> float:
 
 @check("v-prediction", method="central differences in the angle", tolerance=1e-9)
 def v_is_the_velocity_on_the_circle(case: Case) -> float:
-    """With (alpha, sigma) = (cos, sin) of an angle, v is the derivative of x_t by that angle."""
+    """With (alpha, sigma) = (cos, sin) of an angle, v is the derivative of x_t in that angle."""
     schedule = Cosine()
     t = timesteps(case, schedule, 4)
     x_0, eps = case.normal((4, 2)) + 0.7, case.normal((4, 2))
@@ -103,7 +103,7 @@ def score_by_complex_step(case: Case) -> float:
 
 @check("velocity", method="central differences in time", tolerance=1e-6, cases=12)
 def velocity_by_differences(case: Case) -> float:
-    """The velocity against the slope of alpha_t x_0 + sigma_t eps, inside of a chain's steps."""
+    """The velocity against the slope of alpha_t x_0 + sigma_t eps, inside the steps of a schedule."""
     schedule = a_schedule(case)
     t = timesteps(case, schedule, 4)
     t = t if schedule.steps is None else np.floor(t) + 0.5
@@ -129,7 +129,7 @@ def velocity_by_differences(case: Case) -> float:
     cases=24,
 )  # fmt: skip
 def edm_by_regression(case: Case) -> dict[str, float]:
-    """Data of deviation sigma_d are what x_t predicts of them plus F times what is left over."""
+    """x_0 of deviation sigma_d is its regression on x_t plus F times the residual deviation."""
     schedule, sigma_data = a_schedule(case), case.rng.uniform(0.2, 2.0)
     parameterization = edm(sigma_data)
     (t,) = timesteps(case, schedule, 1)
@@ -148,9 +148,9 @@ def edm_by_regression(case: Case) -> dict[str, float]:
     }
 
 
-@check("edm-input", method="a network that answers with its input", tolerance=1e-12, cases=12)
-def denoiser_shows_the_scaled_input(case: Case) -> float:
-    """What a denoiser shows its network, read off the network's side."""
+@check("edm-input", method="a network that records its input", tolerance=1e-12, cases=12)
+def network_receives_scaled_input(case: Case) -> float:
+    """The input that a denoiser passes to its network, recorded by the network."""
     schedule = a_schedule(case)
     t = timesteps(case, schedule, 3)
     seen = []
@@ -166,8 +166,8 @@ def denoiser_shows_the_scaled_input(case: Case) -> float:
 
 
 @check("solution", method="a module without its pullback", tolerance=1e-15, cases=1)
-def plain_modules_are_asked(case: Case) -> float:
-    """State, clock and conditions reach a module; the row's equations solve for the estimates."""
+def module_without_pullback(case: Case) -> float:
+    """State, timestep and conditions reach a module; x0_hat follows from its output."""
     schedule = LinearVP()
 
     def module(x: Array, timestep: Array, labels: Any) -> Any:

@@ -1,4 +1,4 @@
-"""TODO Checks of what the laboratory itself computes and asks: moments, gradients, pullbacks."""
+"""Checks of pullbacks as transposed Jacobians."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from npdiff.pullback import checkpoint
 
 @check("pullback", method="the whole Jacobian, column by column", tolerance=1e-9, cases=2)
 def pullbacks_are_transposes(case: Case) -> float:
-    """The rows of a small network's Jacobian, made by pullbacks, and its columns by differences."""
+    """The rows of a small network's Jacobian, by pullbacks, and its columns, by differences."""
     w, b = case.normal((3, 4)), case.normal((4,))
     gamma, beta = case.normal((4,)), case.normal((4,))
 
@@ -23,7 +23,7 @@ def pullbacks_are_transposes(case: Case) -> float:
         return y, lambda dy: linear_vjp(norm_vjp(silu_vjp(dy)[0])[0])[:1]
 
     f = network if case.index % 2 == 0 else checkpoint(network)
-    x = case.normal((1, 8, 3))  # groups large enough that none has next to no spread
+    x = case.normal((1, 8, 3))  # groups large enough that none is nearly constant
     y, vjp = f(x)
     units = np.eye(y.size).reshape(-1, *y.shape)
     rows = [to_host(vjp(case.array(unit))[0]).ravel() for unit in units]

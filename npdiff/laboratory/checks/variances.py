@@ -1,11 +1,11 @@
-"""TODO Checks of what samplers hear from a network with a learned variance, and of their noise. | Checks of the losses that learn the variances of the reverse steps. | Checks of the reverse variances, and of ancestral sampling with each of them."""
+"""Checks of the reverse variances, fixed, learned and optimal."""
 
 import numpy as np
 
 from npdiff import samplers
 from npdiff.backend import Array, to_host
 from npdiff.exact import Gaussian
-from npdiff.laboratory.checks._joint_normal import laws
+from npdiff.laboratory.checks._joint_normal import means_and_variances
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.objective.hybrid import LearnedVariance
 from npdiff.parameterization import PARAMETERIZATIONS
@@ -27,7 +27,7 @@ from npdiff.variances import (
     "interpolated-variance", "ancestral-step", method="a loop in DDPM's symbols", tolerance=1e-12
 )
 def learned_variances_step_by_step(case: Case) -> float:
-    """Ancestral steps with a variance of each number's own; the network runs once a step."""
+    """Ancestral steps with a variance per element; the network runs once per step."""
     betas = case.rng.uniform(0.05, 0.4, 5)
     schedule, bars = DiscreteSchedule(betas), np.cumprod(1.0 - betas)
     shape = case.choose([(2, 3), (2, 2, 3), (1, 4, 1), (3, 2)])
@@ -57,7 +57,7 @@ def learned_variances_step_by_step(case: Case) -> float:
         off.append(relative(found[i], state))
     once = float(len(asked) != 5)
     _, again = with_variance(network, schedule, PARAMETERIZATIONS["eps"])
-    alone = again(x, 2.0, 3.0)  # of a state that was not denoised before
+    alone = again(x, 2.0, 3.0)  # for a state that was not denoised before
     v = 0.5 * (np.tanh(to_host(x) - 3.0 / 5.0) + 1.0)
     tilde = betas[2] * (1.0 - bars[1]) / (1.0 - bars[2])
     return max(*off, once, relative(alone, betas[2] ** v * tilde ** (1.0 - v)))
@@ -65,7 +65,7 @@ def learned_variances_step_by_step(case: Case) -> float:
 
 @check("interpolated-variance", method="DDPM's betas", tolerance=1e-11, cases=3)
 def a_learned_variance(case: Case) -> float:
-    """What a trained network's second half of channels means to a sampler."""
+    """The variance from the second half of a trained network's channels."""
     schedule = linear_betas()
     betas = np.linspace(1e-4, 0.02, 1000)
     bars = np.cumprod(1.0 - betas)
@@ -87,12 +87,12 @@ def a_learned_variance(case: Case) -> float:
 
 
 def a_schedule(case: Case) -> Schedule:
-    """Each of the named schedules in its turn."""
+    """The schedule of this case: cases cycle through the named schedules."""
     return SCHEDULES[case.choose(list(SCHEDULES))]()
 
 
 def pair(case: Case, schedule: Schedule) -> tuple[float, float]:
-    """s < t, some way apart and well inside of a schedule, drawn in log-SNR."""
+    """Two distant times s < t inside a schedule, drawn in log-SNR."""
     low = float(schedule.log_snr(0.95 * schedule.t_max))
     high = min(float(schedule.log_snr(schedule.t_min)), low + 12.0)
     at_t = low + case.rng.uniform(0.05, 0.5) * (high - low)
@@ -100,8 +100,8 @@ def pair(case: Case, schedule: Schedule) -> tuple[float, float]:
     return float(schedule.time_at(at_s)), float(schedule.time_at(at_t))
 
 
-def chain(betas: np.ndarray, s: int, t: int) -> tuple[float, float]:
-    """DDPM's beta and beta-tilde of the step from row t to row s, from products of 1 - beta."""
+def betas_of_step(betas: np.ndarray, s: int, t: int) -> tuple[float, float]:
+    """DDPM's beta and beta-tilde of the step from t to s, from products of 1 - beta."""
     kept, before = float(np.prod(1.0 - betas[s:t])), float(np.prod(1.0 - betas[:s]))
     beta = 1.0 - kept
     return beta, beta * (1.0 - before) / (1.0 - before * kept)
@@ -109,19 +109,24 @@ def chain(betas: np.ndarray, s: int, t: int) -> tuple[float, float]:
 
 @check("interpolated-variance", method="logarithms of products of betas", tolerance=1e-13, cases=8)
 def interpolation_by_logarithms(case: Case) -> float:
-    """exp(v ln beta + (1 - v) ln beta-tilde) on a chain of arbitrary betas, and its limit at 0."""
+    """exp(v ln beta + (1 - v) ln beta-tilde) with arbitrary betas, and its limit at 0."""
     betas = case.rng.uniform(0.01, 0.4, size=9)
     pairs = [(s, t) for t in range(2, 10) for s in range(1, t)]
     v = case.rng.uniform(-0.2, 1.2, size=(len(pairs), 3))
-    logs = np.log([chain(betas, s, t) for s, t in pairs])
+    logs = np.log([betas_of_step(betas, s, t) for s, t in pairs])
     s, t = np.array(pairs, dtype=float).T
     found = interpolated(DiscreteSchedule(betas), s, t, case.array(v))
     worst = relative(found, np.exp(v * logs[:, :1] + (1.0 - v) * logs[:, 1:]))
     ends = interpolated(DiscreteSchedule(betas), 0.0, 3.0, case.array([[0.0, 0.9, 1.0]]))
-    return max(worst, relative(ends, [[0.0, 0.0, chain(betas, 0, 3)[0]]]))
+    return max(worst, relative(ends, [[0.0, 0.0, betas_of_step(betas, 0, 3)[0]]]))
 
 
-@check("optimal-variance", method="conditioning of a joint normal law", tolerance=1e-12, cases=17)
+@check(
+    "optimal-variance",
+    method="conditioning of a joint normal distribution",
+    tolerance=1e-12,
+    cases=17,
+)
 def optimal_by_conditioning(case: Case) -> float:
     """Var[x_s | x_t] of normal data, from the covariance of x_s and x_t alone."""
     schedule, c = a_schedule(case), case.rng.uniform(0.05, 3.0)
@@ -138,7 +143,11 @@ def optimal_by_conditioning(case: Case) -> float:
     return max(worst, relative(by_sample, [float(expected), float(spread)]))
 
 
-@check("optimal-variance", method="quadrature over the joint law of x_s and x_t", tolerance=1e-12)
+@check(
+    "optimal-variance",
+    method="quadrature over the joint distribution of x_s and x_t",
+    tolerance=1e-12,
+)
 def optimal_by_quadrature(case: Case) -> float:
     """E Var[x_s | x_t] of a mixture, summed over a grid of both."""
     schedule = linear_betas(20, 0.02, 0.3)
@@ -163,7 +172,7 @@ def optimal_by_quadrature(case: Case) -> float:
     return relative(optimal(schedule, s, t, expected_variance(0.0)), expected_variance(s))
 
 
-#: Four pairs of numbers whose means are 0, second moments 1 and correlation 0: in place of draws.
+#: Four pairs with means 0, second moments 1 and correlation 0, in place of random samples.
 DESIGN = np.sqrt(2.0) * np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
 
 
@@ -174,8 +183,8 @@ DESIGN = np.sqrt(2.0) * np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.
     tolerance=1e-12,
     cases=17,
 )
-def spread_by_precisions(case: Case) -> dict[str, float]:
-    """On normal data, from draws that have their moments exactly: 1 / (1 / c + SNR)."""
+def posterior_variance_by_precisions(case: Case) -> dict[str, float]:
+    """On normal data, from samples with exact moments: 1 / (1 / c + SNR)."""
     schedule = a_schedule(case)
     _, t = pair(case, schedule)
     mean, c = case.rng.normal(size=3), case.rng.uniform(0.05, 2.0, size=3)
@@ -187,7 +196,7 @@ def spread_by_precisions(case: Case) -> dict[str, float]:
     expected = np.mean(1.0 / (1.0 / c + snr))
     return {
         "spread-from-error": relative(spread_from_error(x_0, x0_hat), expected),
-        # as long as the signal is not so weak that nothing of 1 - E |eps_hat|^2 is left
+        # unless the signal is so weak that 1 - E |eps_hat|^2 loses its digits
         "spread-from-noise": relative(spread_from_noise(schedule, eps_hat, t), expected)
         * min(1.0, float(snr)),
     }
@@ -195,7 +204,7 @@ def spread_by_precisions(case: Case) -> dict[str, float]:
 
 @check("optimal-variance", "ancestral-step", method="marginals of q", tolerance=1e-12, cases=6)
 def optimal_is_exact_on_normal_data(case: Case) -> float:
-    """With the optimal variance every state has the law of q, for any N: a ratio of 1."""
+    """With the optimal variance every state has the distribution of q, for any N: a ratio of 1."""
     schedule, c = linear_betas(), case.choose([1.0, 0.25, 0.01])
     steps = case.choose([1, 10, 100, 1000, 2, 37])
     timesteps = np.append(np.round(np.linspace(1000.0, 1.0, steps)), 0.0)
@@ -203,15 +212,17 @@ def optimal_is_exact_on_normal_data(case: Case) -> float:
     def spread(t: float) -> float:
         return 1.0 / (1.0 / c + float(np.exp(schedule.log_snr(t))))
 
-    found = np.array(laws(case, schedule, timesteps, c, optimal_given(schedule, spread)))
+    found = np.array(
+        means_and_variances(case, schedule, timesteps, c, optimal_given(schedule, spread))
+    )
     alpha, sigma = schedule.alpha(timesteps[1:]), schedule.sigma(timesteps[1:])
     deviation = np.sqrt(found[:, 1] / (alpha**2 * c + sigma**2))
     return max(relative(found[:, 0], 0.7 * alpha), relative(deviation, np.ones(steps)))
 
 
-@check("spread-from-error", method="errors of a denoiser at draws of its own", tolerance=1e-12)
-def spread_is_estimated_on_the_grid(case: Case) -> float:
-    """What the estimate over a grid keeps for each time, against its draws made again."""
+@check("spread-from-error", method="errors of a denoiser at its draws", tolerance=1e-12)
+def posterior_variance_at_timesteps(case: Case) -> float:
+    """The estimate at each timestep, against the errors at the same draws."""
     schedule, timesteps = linear_betas(), np.array([900.0, 300.0, 20.0, 0.0])
     mean, c = case.rng.normal(size=2), case.rng.uniform(0.1, 2.0, size=2)
     x_0, key = case.rng.normal(size=(6, 2)), Key(case.index, range(6))

@@ -1,4 +1,4 @@
-"""TODO Checks of inpainting: on Gaussian data every edit is an affine map, and its law is known."""
+"""Gaussian data for the checks of editing: every edit is an affine map, so its distribution is known."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -21,23 +21,23 @@ C = ROOT @ ROOT.T
 DATA = Gaussian(M, C)
 
 
-#: A place for noise to come from, to the edit's last state.
+#: From a state and a noise source to the last state of the edit.
 Edit = Callable[[Array, Callable[[int], Array]], Array]
 
 
-class Law(NamedTuple):
-    """Mean and covariance of what an edit leads to, and the numbers of the draws it made."""
+class Result(NamedTuple):
+    """Mean and covariance of the result of an edit, and the indices of the draws it used."""
 
     mean: np.ndarray
     covariance: np.ndarray
     draws: set[int]
 
 
-def law_of(edit: Edit, case: Case, start: np.ndarray, scale: float) -> Law:
-    """The law of what an affine edit of D numbers leads to, exactly.
+def result_of(edit: Edit, case: Case, start: np.ndarray, scale: float) -> Result:
+    """The exact distribution of the result of an affine edit in D dimensions.
 
-    It runs once for all columns of its matrix: a row where everything random is 0, and one for
-    each number of the start, of deviation ``scale``, and of each draw.
+    The edit runs once for all columns of its matrix: one row with all random inputs 0, and one row
+    per coordinate of the start (with standard deviation ``scale``) and of each draw.
     """
     used: dict[int, int] = {}
     D = start.size
@@ -58,7 +58,7 @@ def law_of(edit: Edit, case: Case, start: np.ndarray, scale: float) -> Law:
     x[1 : 1 + D] += scale * np.eye(D)
     end = to_host(edit(case.array(x), unit))
     columns = end[1:] - end[0]
-    return Law(end[0], columns.T @ columns, set(used))
+    return Result(end[0], columns.T @ columns, set(used))
 
 
 def last(steps: Iterator[Any]) -> Array:

@@ -1,4 +1,4 @@
-"""TODO Checks of what samplers hear from a network with a learned variance, and of their noise. | Checks of inpainting: on Gaussian data every edit is an affine map, and its law is known."""
+"""Checks of inpainting on Gaussian data."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -10,15 +10,15 @@ from npdiff.backend import Array, to_host
 from npdiff.editing import evaluations, inpaint, renoised, replaced, walk
 from npdiff.laboratory.checks._schedules import a_schedule
 from npdiff.laboratory.checks._schedules import timesteps as some_timesteps
-from npdiff.laboratory.checks.editing._normal_data import DATA, C, Law, M, last, law_of
+from npdiff.laboratory.checks.editing._normal_data import DATA, C, M, Result, last, result_of
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.schedules import EDM, SCHEDULES, LinearVP, Schedule, Times
 from npdiff.spacings import SPACINGS
 
 
 @check("replacement", "renoising", method="draws counted", tolerance=0.0, cases=3)
-def draws_of_each_move(case: Case) -> float:
-    """A move's own draw is number 64 i, and those of its sampler follow, one after the other."""
+def draws_of_each_step(case: Case) -> float:
+    """The first draw of step i has index 64 i; the draws of its sampler follow consecutively."""
     schedule, drawn = LinearVP(), []
     x, timesteps = case.array(np.zeros((1, 2))), np.array([0.9, 0.5, 0.2, 0.0])
     corrections = case.choose([1, 2, 0])
@@ -43,8 +43,8 @@ def inpainted(
     y: np.ndarray,
     mask: np.ndarray,
     **how: Any,
-) -> Law:
-    """The law of ``inpaint`` from pure noise."""
+) -> Result:
+    """The distribution of the result of ``inpaint`` from pure noise."""
 
     def edit(x: Array, noise: Callable[[int], Array]) -> Array:
         known = case.array(np.tile(y, (x.shape[0], 1)))
@@ -53,18 +53,18 @@ def inpainted(
             inpaint(denoise, schedule, x, timesteps, known=known, mask=mask, noise=noise, **how)
         )
 
-    return law_of(edit, case, np.zeros(3), float(schedule.sigma(timesteps[0])))
+    return result_of(edit, case, np.zeros(3), float(schedule.sigma(timesteps[0])))
 
 
 @check(
     "replacement",
     "renoising",
-    method="moments of the walk by linear algebra",
+    method="moments of each step by linear algebra",
     tolerance=1e-10,
     cases=6,
 )
 def inpainting_by_moments(case: Case) -> float:
-    """Mean and covariance of what RePaint leads to, and its draws, with DDPM's and DDIM's steps."""
+    """Mean and covariance of RePaint's result, and its draws, with DDPM's and DDIM's steps."""
     schedule = SCHEDULES[case.choose(["vp", "edm", "cosine", "rectified-flow", "sub-vp"])]()
     timesteps = np.append(np.sort(some_timesteps(case, schedule, 5))[::-1], 0.0)
     eta, sampler = case.choose([(1.0, "ddpm"), (0.0, "ddim"), (0.6, "ddim")])
@@ -109,12 +109,12 @@ def inpainting_by_moments(case: Case) -> float:
 @check(
     "replacement",
     "renoising",
-    method="the conditional law of Gaussian data",
+    method="the conditional distribution of Gaussian data",
     tolerance=1e-2,
     cases=2,
 )
 def inpainting_tends_to_the_conditional(case: Case) -> float:
-    """The mean that RePaint leads to: what it lacks halves with twice the resamplings."""
+    """The mean of RePaint's result: its error halves with twice the resamplings."""
     schedule = case.choose([LinearVP(), EDM()])
     mask = np.array([True, False, False])
     y = np.array([case.rng.uniform(-1.0, 2.0), 0.0, 0.0])
@@ -123,16 +123,16 @@ def inpainting_tends_to_the_conditional(case: Case) -> float:
         inpainted(case, schedule, timesteps, y, mask, jump=1, resamplings=r).mean[1:]
         for r in (8, 16)
     )
-    # by how much the textbook's conditional mean is away from the mean
+    # the textbook's conditional mean minus the mean
     moved = C[1:, 0] / C[0, 0] * (y[0] - M[0])
     return relative(2.0 * twice - once - M[1:], moved)
 
 
 @check(
-    "renoising", method="Chapman-Kolmogorov's equation", tolerance=1e-11, cases=2 * len(SCHEDULES)
+    "renoising", method="the Chapman-Kolmogorov equation", tolerance=1e-11, cases=2 * len(SCHEDULES)
 )
 def renoising_by_semigroup(case: Case) -> float:
-    """Signal and noise of a state at s, made noisier, are those of the forward process at t."""
+    """A state at s with noise added to t has the signal and noise of the forward process at t."""
     schedule = a_schedule(case)
     s, t = (float(u) for u in some_timesteps(case, schedule, 2))
     one, zero = case.array([[1.0]]), case.array([[0.0]])
@@ -150,9 +150,9 @@ def renoising_by_semigroup(case: Case) -> float:
     )
 
 
-@check("replacement", method="number by number", tolerance=1e-14)
+@check("replacement", method="element by element", tolerance=1e-14)
 def replacement_by_a_loop(case: Case) -> float:
-    """A plain loop over the numbers of two images, the mask one for both."""
+    """A loop over the elements of two images with one shared mask."""
     schedule = a_schedule(case)
     t = float(some_timesteps(case, schedule, 1)[0])
     x, known, z = (case.normal((2, 2, 3, 1)) for _ in range(3))
@@ -166,12 +166,12 @@ def replacement_by_a_loop(case: Case) -> float:
     return relative(found, expected)
 
 
-@check("resampling-cost", method="a walk is counted", tolerance=0.0, cases=24)
-def cost_by_counting(case: Case) -> float:
-    """How often the denoiser is asked; a walk visits each place as often as was said."""
+@check("resampling-cost", method="visits counted", tolerance=0.0, cases=24)
+def evaluations_by_counting(case: Case) -> float:
+    """The number of denoiser evaluations; each timestep is visited as often as requested."""
     steps, jump, resamplings = (int(case.rng.integers(1, high)) for high in (13, 6, 5))
     how: dict[str, Any] = {"jump": jump, "resamplings": resamplings}
-    if case.index == 0:  # RePaint's own numbers
+    if case.index == 0:  # RePaint's settings
         steps, jump, resamplings, how = 25, 10, 10, {}
     schedule, asked = LinearVP(), []
 

@@ -1,4 +1,4 @@
-"""TODO Checks of edits that go by way of noise: SDEdit, interpolation, great circles."""
+"""Checks of interpolation through noise: great circles, and DDIM as matrices."""
 
 from itertools import pairwise
 
@@ -12,7 +12,7 @@ from npdiff.schedules import SCHEDULES
 
 
 def turned(a: np.ndarray, b: np.ndarray, w: float) -> np.ndarray:
-    """On the circle through a and b: the direction by turning, then as a sum of a and b."""
+    """On the circle through a and b: a rotation of the direction, then a sum of a and b."""
     u, v = a / np.linalg.norm(a), b / np.linalg.norm(b)
     across = v - (u @ v) * u
     across /= np.linalg.norm(across)
@@ -22,9 +22,9 @@ def turned(a: np.ndarray, b: np.ndarray, w: float) -> np.ndarray:
     return share[0] * a + share[1] * b
 
 
-@check("slerp", method="a turn in the plane of both", tolerance=1e-12)
-def slerp_by_turning(case: Case) -> float:
-    """Lengths that differ, angles up to nearly opposite, weights beyond both ends."""
+@check("slerp", method="a rotation in the plane of both", tolerance=1e-12)
+def slerp_by_rotation(case: Case) -> float:
+    """Vectors of different lengths, angles up to nearly opposite, weights beyond both ends."""
     a = case.rng.standard_normal((4, 2, 3))
     b = case.choose([1.0, -3.0, 0.2, 8.0]) * a + case.rng.standard_normal((4, 2, 3))
     w = np.array([0.0, 0.3, 1.0, 1.2])
@@ -36,7 +36,7 @@ def slerp_by_turning(case: Case) -> float:
 
 @check("latent-interpolation", method="DDIM's steps as matrices", tolerance=1e-9)
 def interpolation_by_matrices(case: Case) -> float:
-    """The noise by solving for it, the circle by turning, and the matrices back to data."""
+    """The noise by a linear solve, the circle by rotation, and the matrices back to the data."""
     schedule = SCHEDULES[case.choose(["vp", "rectified-flow", "edm", "cosine"])]()
     timesteps = np.append(np.sort(some_timesteps(case, schedule, 10))[::-1], 0.0)
     total, shift = np.eye(3), np.zeros(3)

@@ -1,4 +1,4 @@
-"""TODO Checks at edges: far bins on either side, weights that do not add up to 1, last steps, counts. | Checks of edits that go by way of noise: SDEdit, interpolation, great circles."""
+"""Checks of SDEdit: its number of steps, its distribution on Gaussian data, its evaluations."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,14 +8,14 @@ import numpy as np
 from npdiff.backend import Array
 from npdiff.denoiser import with_callback
 from npdiff.editing import encode, interpolate, sdedit, start_of
-from npdiff.laboratory.checks.editing._normal_data import DATA, C, M, last, law_of
+from npdiff.laboratory.checks.editing._normal_data import DATA, C, M, last, result_of
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.schedules import EDM, LinearVP, Times
 
 
-@check("edit-start", method="a model is asked and counts", tolerance=0.0, cases=3)
-def half_of_the_steps(case: Case) -> float:
-    """An edit that is told no strength takes half of the steps; who counts changes nothing."""
+@check("edit-start", method="evaluations counted", tolerance=0.0, cases=3)
+def default_strength_is_half(case: Case) -> float:
+    """The default strength takes half of the steps; counting evaluations changes nothing."""
     schedule, steps, asked = LinearVP(), case.choose([40, 100, 20]), []
     timesteps, x = np.linspace(1.0, 0.0, steps + 1), case.normal((2, 2))
 
@@ -30,9 +30,9 @@ def half_of_the_steps(case: Case) -> float:
     return max(off, *(relative(a, b) for a, b in pairs))
 
 
-@check("edit-start", method="the nearest number of steps, looked for", tolerance=0.0, cases=40)
+@check("edit-start", method="a search for the nearest number of steps", tolerance=0.0, cases=40)
 def start_by_search(case: Case) -> float:
-    """The steps that are taken: of 1 to N the number nearest to the strength's share of them."""
+    """The number of steps from 1 to N nearest to strength times N."""
     steps = int(case.rng.integers(1, 40))
     strength = float(case.choose([1.0, 1e-9, case.rng.uniform(0.0, 1.0)]))
     taken = min(range(1, steps + 1), key=lambda n: abs(n - strength * steps))
@@ -41,10 +41,10 @@ def start_by_search(case: Case) -> float:
 
 @check("edit-law", method="the affine map of a fine solver", tolerance=1e-5, cases=2)
 def edit_by_its_map(case: Case) -> float:
-    """Mean and covariance of what an image becomes, by ``sdedit`` with 400 steps."""
+    """Mean and covariance of the edited image, by ``sdedit`` with 400 steps."""
     schedule, x_0 = EDM(), np.array([1.5, -1.0, 0.8])
     sigma = case.choose([0.5, 1.5])
-    first = np.array([10.0, 4.0])  # what is not taken
+    first = np.array([10.0, 4.0])  # the steps left out
     timesteps = np.concatenate([first, np.geomspace(sigma, 1e-4, 400), [0.0]])
     part = 400.0 / 402.0
     how: dict[str, Any] = {"strength": part, "sampler": "dpm-solver", "order": 3}
@@ -52,7 +52,7 @@ def edit_by_its_map(case: Case) -> float:
     def edit(x: Array, noise: Callable[[int], Array]) -> Array:
         return last(sdedit(DATA.denoiser(schedule), schedule, x, timesteps, noise=noise, **how))
 
-    mean, cov, _ = law_of(edit, case, x_0, 0.0)
+    mean, cov, _ = result_of(edit, case, x_0, 0.0)
     V = C + sigma**2 * np.eye(3)
     values, axes = np.linalg.eigh(C @ np.linalg.inv(V) @ np.eye(3))
     root = axes @ np.diag(np.sqrt(values)) @ np.linalg.inv(axes)
@@ -62,12 +62,12 @@ def edit_by_its_map(case: Case) -> float:
 @check(
     "edit-start",
     "latent-interpolation",
-    method="a model is asked and counts",
+    method="evaluations and draws counted",
     tolerance=0.0,
     cases=6,
 )
-def edits_ask_and_draw_as_they_say(case: Case) -> dict[str, float]:
-    """Half of the steps unless told otherwise, draws 0, 1, 2, ...; two ways there, one back."""
+def evaluations_and_draws_of_edits(case: Case) -> dict[str, float]:
+    """Half of the steps by default, draws 0, 1, 2, ...; two trajectories to noise, one back."""
     schedule, steps = EDM(), int(case.rng.integers(2, 9))
     timesteps, x = np.append(np.linspace(3.0, 1.0, steps), 0.0), case.normal((1, 3))
     asked, drawn = [], []

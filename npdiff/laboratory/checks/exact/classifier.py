@@ -1,4 +1,4 @@
-"""TODO Classifier guidance: scores by complex steps on Bayes' rule, steps in betas."""
+"""Checks of the exact classifier of a mixture's components."""
 
 from npdiff.backend import to_host
 from npdiff.exact.classifier import class_gradient
@@ -7,8 +7,8 @@ from npdiff.laboratory.checks._class_mixtures import (
     gradient,
     log_class,
     mixture,
-    moment,
     points,
+    time_in_schedule,
 )
 from npdiff.laboratory.registry import Case, check, relative
 
@@ -20,8 +20,8 @@ from npdiff.laboratory.registry import Case, check, relative
     cases=12,
 )
 def classes_by_bayes(case: Case) -> float:
-    """The gradient of a component's probability against a complex step on Bayes' rule."""
-    schedule, t, scales = moment(case)
+    """The gradient of a component's log-probability against a complex step on Bayes' rule."""
+    schedule, t, scales = time_in_schedule(case)
     k, x = case.index % 2, points(case, scales)
     found = class_gradient(mixture(BROAD), schedule, k)(x, t)
     return relative(found, gradient(lambda x: log_class(BROAD, scales, x, k), to_host(x)))

@@ -1,4 +1,4 @@
-"""TODO Checks of the distributions whose diffusion is known: Bayes' rule, quadrature, differences. | Checks of the numbers that exact distributions have: spread, entropy, what is left to know."""
+"""Checks of what all exact distributions share: scores, Jacobians, posterior variance, entropy."""
 
 from collections.abc import Callable
 
@@ -13,10 +13,10 @@ from npdiff.laboratory.checks._exact_data import (
     POINTS,
     WEIGHTS,
     Textbook,
-    a_time,
-    fine,
+    fine_rule,
     noisy,
     scales,
+    schedule_and_time,
 )
 from npdiff.laboratory.checks._schedules import a_schedule, timesteps
 from npdiff.laboratory.registry import Case, check, relative
@@ -26,13 +26,13 @@ Log = Callable[[np.ndarray], np.ndarray]
 
 
 def gradient(f: Log, x: np.ndarray, h: float = 1e-30) -> np.ndarray:
-    """The gradient of f at each row of x by the complex step; h below every digit."""
+    """The gradient of f at each row of x, by the complex step."""
     steps = 1j * h * np.eye(x.shape[1])
     return np.stack([f(x + step).imag / h for step in steps], axis=-1)
 
 
 def along(f: Log, axis: int) -> Log:
-    """One number of what f answers with."""
+    """One component of the output of f."""
     return lambda x: f(x)[:, axis]
 
 
@@ -45,8 +45,8 @@ def along(f: Log, axis: int) -> Log:
     cases=len(SCHEDULES),
 )
 def derivatives_by_complex_step(case: Case) -> dict[str, float]:
-    """Score and Hessian against derivatives of log q; the denoiser's Jacobian against theirs."""
-    schedule, t, alpha, sigma = a_time(case)
+    """Score and Hessian against derivatives of log q; the denoiser's Jacobian against its derivatives."""
+    schedule, t, alpha, sigma = schedule_and_time(case)
     prior = case.choose([ONE, PLANE, PLANE])
     data, q = prior.exact(), prior.at(alpha, sigma)
     x = noisy(case, case.rng.standard_normal((4, 2)) * 0.8, alpha, sigma)
@@ -73,7 +73,7 @@ def mean_squared_error(law: Textbook, alpha: float, sigma: float) -> float:
     q = law.at(alpha, sigma)
     around = [(m, d) for m, d in zip(q.means[:, 0], np.sqrt(q.covariances[:, 0, 0]), strict=True)]
     low = min(m - 11.0 * d for m, d in around)
-    x, weights = fine(low, max(m + 11.0 * d for m, d in around), *around)
+    x, weights = fine_rule(low, max(m + 11.0 * d for m, d in around), *around)
     p = weights * np.exp(q.log_density(x[:, None]))
     mean = (x + sigma**2 * q.score(x[:, None])[:, 0]) / alpha
     total = law.weights @ (law.covariances[:, 0, 0] + law.means[:, 0] ** 2)
@@ -88,7 +88,7 @@ def mean_squared_error(law: Textbook, alpha: float, sigma: float) -> float:
     cases=10,
 )
 def spread_by_total_variance(case: Case) -> dict[str, float]:
-    """What the data vary less what their estimate varies: a mixture, a normal law, a box."""
+    """The variance of the data minus that of their estimate: a mixture, a Gaussian, a box."""
     schedule = a_schedule(case)
     t = float(timesteps(case, schedule, 3)[1 + case.index % 2])
     alpha, sigma = scales(schedule, t)
@@ -96,7 +96,7 @@ def spread_by_total_variance(case: Case) -> dict[str, float]:
     total = 0.0
     for low, high in zip(box.low, box.high, strict=True):
         side = Uniform(low, high)
-        x, weights = fine(
+        x, weights = fine_rule(
             alpha * low - 11.0 * sigma,
             alpha * high + 11.0 * sigma,
             (alpha * low, sigma),
@@ -119,7 +119,7 @@ def spread_by_total_variance(case: Case) -> dict[str, float]:
 
 @check("differential-entropy", method="a sum of -q log q over the plane", tolerance=1e-9, cases=1)
 def entropy_on_a_grid(case: Case) -> float:
-    """A mixture of three correlated normal laws."""
+    """A mixture of three correlated Gaussians."""
     axis = np.linspace(-6.0, 6.0, 601)
     x = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1)
     logs = PLANE.log_density(x)
@@ -129,19 +129,21 @@ def entropy_on_a_grid(case: Case) -> float:
 @check(
     "spread",
     "differential-entropy",
-    method="one dimension of three does not take part",
+    method="independent coordinates, added up",
     tolerance=0.03,
     cases=1,
 )
 def means_over_draws(case: Case) -> dict[str, float]:
-    """In three dimensions, where draws take the place of a rule: plane and line, added up."""
+    """Three dimensions, where Monte Carlo replaces quadrature: a plane and a line, added up."""
     schedule = LinearVP()
     t, third = float(schedule.time_at(1.0)), Gaussian([0.4], 0.3)
     m, C = (np.zeros((3, 3)), np.zeros((3, 3, 3)))
     m[:, :2], m[:, 2], C[:, :2, :2], C[:, 2, 2] = PLANE.means, 0.4, PLANE.covariances, 0.3
     space, plane = Textbook(PLANE.weights, m, C).exact(), PLANE.exact()
     flat, points = (FiniteData(p, WEIGHTS) for p in (np.pad(POINTS, ((0, 0), (0, 1))), POINTS))
-    many = FiniteData(np.repeat(POINTS, 9, axis=0), np.repeat(WEIGHTS, 9))  # more than have a rule
+    many = FiniteData(
+        np.repeat(POINTS, 9, axis=0), np.repeat(WEIGHTS, 9)
+    )  # more dimensions than a quadrature rule covers
     box = Uniform([-0.7, 0.2], [1.6, 0.5])
     x, weights = box.nodes(schedule, t)
     alpha = float(schedule.alpha(t))

@@ -1,10 +1,10 @@
-"""TODO Checks of exact distributions at the ends: no noise, no signal, far out, and their draws. | Checks of the exact flows: where the probability-flow ODE carries a point."""
+"""Checks of the exact flows: the map of the probability-flow ODE."""
 
 import numpy as np
 
 from npdiff.backend import to_host
 from npdiff.exact import FiniteData, Uniform
-from npdiff.laboratory.checks._exact_data import POINTS, WEIGHTS, fine, scales
+from npdiff.laboratory.checks._exact_data import POINTS, WEIGHTS, fine_rule, scales
 from npdiff.laboratory.checks._schedules import a_schedule, timesteps
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.schedules import SCHEDULES
@@ -29,7 +29,7 @@ def flows_end_at_the_data(case: Case) -> dict[str, float]:
     share = ndtr((y - alpha * np.array([-1.2, 0.3, 0.9])) / sigma) @ np.array([0.25, 0.125, 0.625])
     place = np.array([-1.2, 0.3, 0.9])[np.searchsorted([0.25, 0.375], share)]
     ends = line.flow(schedule, case.array(y), t, 0.0)
-    # a product of two sets of points flows number by number
+    # the flow of a product of two sets of points acts coordinate by coordinate
     other, v = FiniteData([[0.5], [-0.4]], [3.0, 1.0]), alpha * 0.2 + sigma * case.rng.normal()
     plane = FiniteData(
         [[a, b] for a in (0.3, -1.2, 0.9) for b in (0.5, -0.4)], [3.0, 1.0, 6.0, 2.0, 15.0, 5.0]
@@ -53,8 +53,8 @@ def flows_end_at_the_data(case: Case) -> dict[str, float]:
     tolerance=1e-9,
     cases=len(SCHEDULES),
 )
-def flows_keep_what_is_below(case: Case) -> float:
-    """Uniform data and points on the line: as much lies below the end as below the start."""
+def flows_preserve_quantiles(case: Case) -> float:
+    """Uniform data and points on the line: the probability below start and end is the same."""
     schedule = a_schedule(case)
     s, t = (float(u) for u in timesteps(case, schedule, 2))
     data = case.choose([Uniform(-0.7, 1.6), FiniteData(POINTS[:, :1], WEIGHTS)])
@@ -64,7 +64,7 @@ def flows_keep_what_is_below(case: Case) -> float:
         alpha, sigma = scales(schedule, u)
         places = (low, high) if isinstance(data, Uniform) else POINTS[:, 0]
         around = [(alpha * place, sigma) for place in places]
-        nodes, weights = fine(alpha * low - 12.0 * sigma, x, *around)
+        nodes, weights = fine_rule(alpha * low - 12.0 * sigma, x, *around)
         return float(weights @ np.exp(data.log_density(schedule, nodes[:, None], u)))
 
     alpha, sigma = scales(schedule, t)

@@ -1,4 +1,4 @@
-"""TODO Checks of the distributions whose diffusion is known: Bayes' rule, quadrature, differences. | Checks of the exact flows: where the probability-flow ODE carries a point. | Checks of the numbers that exact distributions have: spread, entropy, what is left to know."""
+"""Checks of exact Gaussians: Bayes' rule, the flow, conditioning."""
 
 import numpy as np
 
@@ -9,10 +9,10 @@ from npdiff.laboratory.checks._exact_data import (
     ONE,
     PLANE,
     Textbook,
-    a_time,
+    bayes_on_a_grid,
     noisy,
-    on_a_grid,
     scales,
+    schedule_and_time,
 )
 from npdiff.laboratory.checks._schedules import a_schedule, timesteps
 from npdiff.laboratory.registry import Case, check, relative
@@ -30,10 +30,10 @@ from npdiff.schedules import SCHEDULES, LinearVP, Schedule
 )
 def gaussian_by_bayes(case: Case) -> dict[str, float]:
     """Density, mean and covariance against sums of prior times likelihood, correlated data."""
-    schedule, t, alpha, sigma = a_time(case)
+    schedule, t, alpha, sigma = schedule_and_time(case)
     data = ONE.exact()
     x = noisy(case, data.mean, alpha, sigma)  # type: ignore[attr-defined]
-    log_q, _, mean, covariance = on_a_grid(ONE, alpha, sigma, x)
+    log_q, _, mean, covariance = bayes_on_a_grid(ONE, alpha, sigma, x)
     at = case.array(x[None])
     return {
         "gaussian-marginal": abs(float(to_host(data.log_density(schedule, at, t))[0]) - log_q),
@@ -47,7 +47,7 @@ CONTINUOUS = ("vp", "cosine-continuous", "sub-vp", "ve", "edm", "rectified-flow"
 
 
 def integrated(schedule: Schedule, law: Textbook, x: np.ndarray, t: float, s: float) -> np.ndarray:
-    """Where dx/dt = f x - g^2 score / 2 leads, by a solver, the law's own score in it."""
+    """A numerical solution of dx/dt = f x - g^2 score / 2 with the exact score."""
     from scipy.integrate import solve_ivp
 
     def slope(u: float, y: np.ndarray) -> np.ndarray:
@@ -62,8 +62,8 @@ def integrated(schedule: Schedule, law: Textbook, x: np.ndarray, t: float, s: fl
     )
 
 
-def a_way(case: Case) -> tuple[Schedule, float, float]:
-    """A continuous schedule and two of its times, towards the data and away from them in turn."""
+def schedule_and_times(case: Case) -> tuple[Schedule, float, float]:
+    """A continuous schedule and two of its times, alternately towards the data and away from them."""
     schedule = SCHEDULES[case.choose(CONTINUOUS)]()
     s, t = timesteps(case, schedule, 2)
     return (schedule, float(t), float(s)) if case.index % 2 else (schedule, float(s), float(t))
@@ -78,8 +78,8 @@ def a_way(case: Case) -> tuple[Schedule, float, float]:
     cases=len(CONTINUOUS),
 )
 def flows_by_a_solver(case: Case) -> dict[str, float]:
-    """Correlated data, a mixture on the line and one in the plane, either way."""
-    schedule, t, s = a_way(case)
+    """Correlated data, a mixture on the line and one in the plane, in both directions."""
+    schedule, t, s = schedule_and_times(case)
     found = {}
     for label, law in (("gaussian-flow", ONE), ("quantile-flow", LINE), ("flow-in-angle", PLANE)):
         D = law.means.shape[1]
@@ -96,8 +96,8 @@ def flows_by_a_solver(case: Case) -> dict[str, float]:
     tolerance=1e-11,
     cases=len(SCHEDULES),
 )
-def the_flow_carries_the_covariance(case: Case) -> float:
-    """The flow's matrix A, read off unit steps: symmetric, A V_t A = V_s, and mean to mean."""
+def flow_maps_the_covariance(case: Case) -> float:
+    """The flow's matrix A from unit steps: A is symmetric, A V_t A = V_s, and means map to means."""
     schedule = a_schedule(case)
     s, t = timesteps(case, schedule, 2)
     law, other = ONE.at(*scales(schedule, t)), ONE.at(*scales(schedule, s))
@@ -114,7 +114,7 @@ def the_flow_carries_the_covariance(case: Case) -> float:
 
 @check("gaussian-conditional", method="blocks of the inverse covariance", tolerance=1e-12)
 def conditional_by_precision(case: Case) -> float:
-    """Mean and covariance of what is unknown by the precision matrix, and by regression."""
+    """Conditional mean and covariance from the precision matrix, and by regression."""
     root = np.tril(case.rng.uniform(-0.5, 0.5, (5, 5))) + np.diag(case.rng.uniform(0.6, 1.2, 5))
     C, m = root @ root.T, case.rng.normal(0.4, 1.0, 5)
     known = np.isin(np.arange(5), case.choose([(0, 3), (1,), (0, 2, 4), (1, 2, 3, 4)]))
@@ -125,7 +125,7 @@ def conditional_by_precision(case: Case) -> float:
     mean = m[~known] - np.linalg.solve(own, cross @ (values - m[known]))
     schedule = LinearVP()
     covariance = found.covariance(schedule, np.zeros((1, found.size)), 1.0)[0]
-    left = np.linalg.inv(own)  # as it is; from x_1 it is a little less
+    left = np.linalg.inv(own)  # unconditional; given x_1 it is a little less
     alpha, sigma = scales(schedule, 1.0)
     seen = np.linalg.inv(np.linalg.inv(left) + (alpha / sigma) ** 2 * np.eye(found.size))
     return max(relative(found.mean, mean), relative(covariance, seen))

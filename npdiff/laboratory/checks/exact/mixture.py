@@ -1,17 +1,24 @@
-"""TODO Checks at edges: far bins on either side, weights that do not add up to 1, last steps, counts. | Checks of the distributions whose diffusion is known: Bayes' rule, quadrature, differences. | Checks of exact distributions at the ends: no noise, no signal, far out, and their draws."""
+"""Checks of exact mixtures."""
 
 import numpy as np
 
 from npdiff.backend import to_host
 from npdiff.exact import Gaussian, Mixture
-from npdiff.laboratory.checks._exact_data import LINE, PLANE, a_time, noisy, on_a_grid, scales
+from npdiff.laboratory.checks._exact_data import (
+    LINE,
+    PLANE,
+    bayes_on_a_grid,
+    noisy,
+    scales,
+    schedule_and_time,
+)
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.schedules import LinearVP
 
 
-@check("mixture-denoiser", "responsibilities", method="weights of another sum", tolerance=1e-13)
-def weights_are_shares(case: Case) -> float:
-    """Weights 2 and 6 are a quarter and three quarters: the density and the denoiser."""
+@check("mixture-denoiser", "responsibilities", method="weights with another sum", tolerance=1e-13)
+def mixture_weights_are_normalized(case: Case) -> float:
+    """Weights 2 and 6 act as 1/4 and 3/4: the density and the denoiser."""
     parts = [Gaussian([-0.8, 0.1], 0.2), Gaussian([0.6, 0.4], 0.5)]
     schedule, x, t = LinearVP(), case.normal((5, 2)), float(case.rng.uniform(0.1, 0.9))
     given, shares = Mixture([2.0, 6.0], parts), Mixture([0.25, 0.75], parts)
@@ -37,11 +44,11 @@ def weights_are_shares(case: Case) -> float:
     cases=9,
 )
 def mixture_by_bayes(case: Case) -> dict[str, float]:
-    """Density, shares, mean and covariance against sums of prior times likelihood."""
-    schedule, t, alpha, sigma = a_time(case)
+    """Density, responsibilities, mean and covariance against sums of prior times likelihood."""
+    schedule, t, alpha, sigma = schedule_and_time(case)
     data = PLANE.exact()
     x = noisy(case, PLANE.means[case.index % 3] * 0.6, alpha, sigma)
-    log_q, shares, mean, covariance = on_a_grid(PLANE, alpha, sigma, x)
+    log_q, shares, mean, covariance = bayes_on_a_grid(PLANE, alpha, sigma, x)
     at = case.array(x[None])
     r = data.responsibilities(schedule, at, t)  # type: ignore[attr-defined]
     return {
@@ -52,9 +59,9 @@ def mixture_by_bayes(case: Case) -> dict[str, float]:
     }
 
 
-@check("mixture-density", "responsibilities", method="the nearer tail alone", tolerance=1e-12)
-def far_out_one_component_is_left(case: Case) -> dict[str, float]:
-    """Where every density is 0 in float64: the wider component has it all, and its logarithm."""
+@check("mixture-density", "responsibilities", method="the wider component alone", tolerance=1e-12)
+def mixture_far_from_the_data(case: Case) -> dict[str, float]:
+    """Where every density is 0 in float64: the wider component has probability 1."""
     schedule, t = LinearVP(), 0.05
     alpha, sigma = scales(schedule, t)
     x = case.rng.uniform(40.0, 60.0, (3, 1)) * case.choose([1.0, -1.0])

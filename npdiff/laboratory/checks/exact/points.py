@@ -1,10 +1,10 @@
-"""TODO Checks of the distributions whose diffusion is known: Bayes' rule, quadrature, differences."""
+"""Checks of exact finite data sets."""
 
 import numpy as np
 
 from npdiff.backend import to_host
 from npdiff.exact import FiniteData
-from npdiff.laboratory.checks._exact_data import POINTS, WEIGHTS, a_time, noisy
+from npdiff.laboratory.checks._exact_data import POINTS, WEIGHTS, noisy, schedule_and_time
 from npdiff.laboratory.registry import Case, check, relative
 
 
@@ -13,13 +13,13 @@ from npdiff.laboratory.registry import Case, check, relative
     "finite-denoiser",
     "finite-covariance",
     "spread",
-    method="Bayes' rule, one point after the other",
+    method="Bayes' rule, point by point",
     tolerance=1e-9,
     cases=6,
 )
 def points_by_bayes(case: Case) -> dict[str, float]:
-    """Density and moments in a plain loop over the points; the spread as a mean over q(x_t)."""
-    schedule, t, alpha, sigma = a_time(case)
+    """Density and moments in a loop over the points; the posterior variance as a mean over q(x_t)."""
+    schedule, t, alpha, sigma = schedule_and_time(case)
     data = FiniteData(POINTS, WEIGHTS)
 
     def moments(x: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
@@ -37,7 +37,7 @@ def points_by_bayes(case: Case) -> dict[str, float]:
     x = noisy(case, POINTS[case.index % 4] * 0.8, alpha, sigma)
     density, mean, second = moments(x)
     at = case.array(x[None])
-    # The mean over a point's noise, on a grid of it that is another than the package's.
+    # The mean over the noise of a point, on a grid other than the package's.
     axis = np.linspace(-8.0, 8.0, 97)
     eps = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
     weight = np.exp(-0.5 * (eps**2).sum(axis=1)) / (2.0 * np.pi) * (axis[1] - axis[0]) ** 2

@@ -1,10 +1,10 @@
-"""TODO Checks of the distributions whose diffusion is known: Bayes' rule, quadrature, differences. | Checks of exact distributions at the ends: no noise, no signal, far out, and their draws. | Checks of the numbers that exact distributions have: spread, entropy, what is left to know."""
+"""Checks of several exact distributions at once: limits, samples, entropy."""
 
 import numpy as np
 
 from npdiff.backend import to_host
 from npdiff.exact import Distribution, FiniteData, Gaussian, Uniform
-from npdiff.laboratory.checks._exact_data import BOX, LINE, ONE, PLANE, POINTS, WEIGHTS, fine
+from npdiff.laboratory.checks._exact_data import BOX, LINE, ONE, PLANE, POINTS, WEIGHTS, fine_rule
 from npdiff.laboratory.checks._schedules import a_schedule, timesteps
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.random import Key
@@ -30,7 +30,7 @@ from npdiff.schedules import EDM, SCHEDULES, RectifiedFlow
     tolerance=1e-12,
     cases=8,
 )
-def one_time_a_sample(case: Case) -> float:
+def one_time_per_sample(case: Case) -> float:
     """A batch in which every sample has its own time, images of two pixels."""
     schedule = a_schedule(case)
     data = case.choose(
@@ -57,7 +57,7 @@ MIXED = (PLANE.weights[:, None] * PLANE.means).sum(axis=0)
 OFF = PLANE.means - MIXED
 
 
-#: Of each distribution: itself, points where it has density, its mean and its covariance.
+#: A distribution, points where its density is positive, its mean and its covariance.
 KNOWN = (
     (ONE.exact(), PLANE.means, ONE.means[0], ONE.covariances[0]),
     (
@@ -81,23 +81,23 @@ KNOWN = (
 )
 
 
-@check(*DENOISERS, method="what there is to know without noise", tolerance=1e-13, cases=len(KNOWN))
-def all_is_known_at_the_data(case: Case) -> float:
-    """At t = 0 the data are what is seen, and of the noise nothing is known but its mean."""
+@check(*DENOISERS, method="the limit without noise", tolerance=1e-13, cases=len(KNOWN))
+def denoisers_without_noise(case: Case) -> float:
+    """At t = 0 the estimate is x itself, eps_hat is 0, and the posterior variance is 0."""
     data, x, _, _ = case.choose(KNOWN)
     schedule, at = SCHEDULES[case.choose(["vp", "ve", "linear", "edm"])](), case.array(x)
     x_0, eps = data.denoiser(schedule)(at, 0.0)
     left = float(np.abs(to_host(data.covariance(schedule, at, 0.0))).max())
     left = max(left, abs(data.spread(schedule, 0.0)))
-    # where the data do not vary along an axis, they are their mean there
+    # along an axis of zero variance the estimate is the mean
     flat = Gaussian([0.5, -0.2], np.array([0.3, 0.0])).denoised(schedule, at, 0.0)
     still = np.stack([x[:, 0], np.full(3, -0.2)], axis=1)
     return max(relative(x_0, x), float(np.abs(to_host(eps)).max()), left, relative(flat, still))
 
 
-@check(*DENOISERS, method="what there is to know without signal", tolerance=1e-12, cases=len(KNOWN))
-def nothing_is_known_of_pure_noise(case: Case) -> float:
-    """Where the signal scale is 0 the data are as they are: mean, covariance, spread."""
+@check(*DENOISERS, method="the limit without signal", tolerance=1e-12, cases=len(KNOWN))
+def denoisers_without_signal(case: Case) -> float:
+    """At alpha = 0 the posterior of the data is the prior: mean, covariance, variance."""
     data, _, mean, covariance = case.choose(KNOWN)
     schedule, x = RectifiedFlow(), case.rng.standard_normal((2, 2))
     at = case.array(x)
@@ -117,25 +117,25 @@ def nothing_is_known_of_pure_noise(case: Case) -> float:
     "mixture-density",
     "finite-density",
     "uniform-density",
-    method="moments of 200000 draws",
+    method="moments of 200000 samples",
     tolerance=0.04,
     cases=len(KNOWN),
 )
-def draws_have_the_moments(case: Case) -> float:
-    """Mean and covariance of what is drawn, in units of the largest of each."""
+def samples_have_the_moments(case: Case) -> float:
+    """Mean and covariance of the samples, relative to the largest entry of each."""
     data, _, mean, covariance = case.choose(KNOWN)
     x = data.sample(Key(case.seed, range(200_000), stream=case.check))
     return max(relative(x.mean(axis=0), mean), relative(np.cov(x.T), covariance))
 
 
-def information(data: Distribution, most: float) -> float:
-    """h(x_0) from the errors of denoising alone.
+def entropy_from_errors(data: Distribution, most: float) -> float:
+    """h(x_0) from the denoising error alone.
 
-    Of a number x seen as sqrt(g) x + noise, the entropy is that of a normal law of unit variance
-    less half the integral over g of 1 / (1 + g) - error(g): Guo, Shamai and Verdu's identity.
+    For x seen as sqrt(g) x + noise, the entropy is that of a normal distribution of unit variance
+    minus half the integral over g of 1 / (1 + g) - error(g): Guo, Shamai and Verdu's identity.
     """
     schedule = EDM(sigma_max=1e6)  # g is 1 / sigma^2
-    logs, weights = fine(-27.0, most, (0.0, 60.0))
+    logs, weights = fine_rule(-27.0, most, (0.0, 60.0))
     g = np.exp(logs)
     errors = np.array([data.spread(schedule, float(a**-0.5)) for a in g])
     rest = 0.5 * weights @ (g * (1.0 / (1.0 + g) - errors))
@@ -151,10 +151,12 @@ def information(data: Distribution, most: float) -> float:
     cases=1,
 )
 def entropy_by_information(case: Case) -> dict[str, float]:
-    """A mixture on the line, a normal law in the plane, a box."""
+    """A mixture on the line, a Gaussian in the plane, a box."""
     laws = {
         "differential-entropy": (LINE.exact(), 27.0),
         "gaussian-entropy": (ONE.exact(), 27.0),
         "uniform-entropy": (Uniform([-0.7, 0.2], [1.6, 0.5]), 45.0),
     }
-    return {k: abs(data.entropy() - information(data, most)) for k, (data, most) in laws.items()}
+    return {
+        k: abs(data.entropy() - entropy_from_errors(data, most)) for k, (data, most) in laws.items()
+    }

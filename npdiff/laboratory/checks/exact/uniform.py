@@ -1,10 +1,10 @@
-"""TODO Checks of the distributions whose diffusion is known: Bayes' rule, quadrature, differences. | Checks of exact distributions at the ends: no noise, no signal, far out, and their draws."""
+"""Checks of the uniform distribution on a box."""
 
 import numpy as np
 
 from npdiff.backend import to_host
 from npdiff.exact import Uniform
-from npdiff.laboratory.checks._exact_data import BOX, a_time, fine
+from npdiff.laboratory.checks._exact_data import BOX, fine_rule, schedule_and_time
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.schedules import SCHEDULES, LinearVP
 
@@ -18,8 +18,8 @@ from npdiff.schedules import SCHEDULES, LinearVP
     cases=21,
 )
 def uniform_by_quadrature(case: Case) -> dict[str, float]:
-    """Moments and density in the middle, at an edge, and up to 25 deviations outside."""
-    schedule, t, alpha, sigma = a_time(case)
+    """Moments and density in the middle, at an edge, and up to 25 standard deviations outside."""
+    schedule, t, alpha, sigma = schedule_and_time(case)
     low, high = np.array([-0.7, 0.2]), np.array([1.6, 0.5])
     data = Uniform(low, high)
     place = case.choose([0.4, 1.0, -2.0, 0.0, 12.0, -25.0, 1.0])
@@ -29,7 +29,7 @@ def uniform_by_quadrature(case: Case) -> dict[str, float]:
     for d in range(2):
         steep = sigma**2 / alpha / max(abs(x[d] - alpha * low[d]), abs(x[d] - alpha * high[d]))
         width = min(sigma / alpha, steep)
-        x_0, w = fine(
+        x_0, w = fine_rule(
             low[d], high[d], (low[d], width), (high[d], width), (x[d] / alpha, sigma / alpha)
         )
         logs = -0.5 * ((x[d] - alpha * x_0) / sigma) ** 2
@@ -52,12 +52,12 @@ def uniform_by_quadrature(case: Case) -> dict[str, float]:
     "uniform-denoiser",
     "uniform-covariance",
     "uniform-density",
-    method="the formulas as they are printed",
+    method="the printed formulas",
     tolerance=1e-10,
     cases=6,
 )
-def uniform_as_printed(case: Case) -> dict[str, float]:
-    """Where nothing cancels: noise of a third to three times the segment's length."""
+def uniform_by_the_printed_formulas(case: Case) -> dict[str, float]:
+    """Where nothing cancels: noise of a third to three times the length of the segment."""
     from scipy.special import ndtr
 
     schedule = SCHEDULES["edm"]()
@@ -83,8 +83,8 @@ def uniform_as_printed(case: Case) -> dict[str, float]:
 
 
 @check("uniform-density", method="one over the volume of the box", tolerance=1e-13)
-def the_density_of_the_box(case: Case) -> float:
-    """At t = 0: minus the log of the volume within, nothing without."""
+def density_of_the_box(case: Case) -> float:
+    """At t = 0: minus the log of the volume inside, minus infinity outside."""
     x = np.array([[0.3, 0.4], [1.5, 0.21], [1.7, 0.3], [0.0, 0.1], [0.0, 0.6]])
     found = to_host(BOX.log_density(LinearVP(), case.array(x), 0.0))
     outside = float((found[2:] != -np.inf).any())

@@ -1,4 +1,4 @@
-"""TODO Classifier guidance: scores by complex steps on Bayes' rule, steps in betas. | Checks of the numbers that are taken where nothing is said: those that were published. | Checks of what denoisers made of denoisers ask: at which state, and at which times."""
+"""Checks of classifier guidance: scores by complex steps, the ancestral step in betas."""
 
 import math
 from typing import Any
@@ -15,9 +15,9 @@ from npdiff.laboratory.checks._class_mixtures import (
     log_class,
     log_density,
     mixture,
-    moment,
     points,
     scores,
+    time_in_schedule,
 )
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.process import posterior_variance, transition
@@ -27,13 +27,13 @@ from npdiff.schedules import LinearVP, Times, linear_betas
 
 @check(
     "classifier-guidance",
-    method="complex steps on log q(x_t) + w log p(k | x_t), the classifier's part by Bayes' rule",
+    method="complex steps on log q(x_t) + w log p(k | x_t), the classifier by Bayes' rule",
     tolerance=1e-10,
     cases=24,
 )
 def classifier_guided_score(case: Case) -> float:
-    """The guided score of a mixture against a complex step; at w = 1 that of its component."""
-    schedule, t, scales = moment(case)
+    """The guided score of a mixture against a complex step; at w = 1 the component's score."""
+    schedule, t, scales = time_in_schedule(case)
     k, x = case.index // 2 % 2, points(case, scales)
     w = np.ones(5) if case.index % 2 else case.rng.uniform(0.3, 4.0, 5)
 
@@ -57,7 +57,7 @@ def classifier_guided_score(case: Case) -> float:
 
 @check(
     "classifier-mean-shift",
-    method="the ancestral step in betas, its mean shifted by hand, Algorithm 1 as it is written",
+    method="the ancestral step in betas, Algorithm 1 as printed",
     tolerance=1e-11,
     cases=16,
 )
@@ -96,13 +96,13 @@ def shifted_mean_in_betas(case: Case) -> float:
 
 @check(
     "label-gradient",
-    method="complex steps on the logarithm of the softmax of a small network",
+    method="complex steps on the log-softmax of a small network",
     tolerance=1e-12,
     cases=4,
 )
 def gradient_of_a_label(case: Case) -> float:
     """The gradient of a network's log-probabilities against complex steps."""
-    size = (2.0, 500.0)[case.index % 2]  # at the second the exponentials would overflow
+    size = (2.0, 500.0)[case.index % 2]  # at 500 the exponentials would overflow
     inner, outer = case.normal((3, 5)), size * case.normal((5, 4))
     x, labels = case.normal((6, 3)), case.rng.integers(0, 4, 6)
 
@@ -123,7 +123,7 @@ def gradient_of_a_label(case: Case) -> float:
     return relative(found, gradient(log_probability, to_host(x)))
 
 
-@check("classifier-mean-shift", method="a gradient that is not to be asked", tolerance=0.0, cases=1)
+@check("classifier-mean-shift", method="gradient evaluations counted", tolerance=0.0, cases=1)
 def no_gradient_where_no_noise_is_added(case: Case) -> float:
     """The last step of ancestral sampling has no noise, and its mean is not shifted."""
     schedule, timesteps = LinearVP(), np.array([0.8, 0.3, 0.0])
@@ -141,7 +141,7 @@ def no_gradient_where_no_noise_is_added(case: Case) -> float:
 
 @check("label-gradient", method="a classifier whose pullback has three cotangents", tolerance=1e-12)
 def gradient_is_the_last_cotangent(case: Case) -> float:
-    """A linear classifier of states and times: that of x comes last, as with a module."""
+    """A linear classifier of states and times: the cotangent of x is the last one, as for a module."""
     mix, labels = case.rng.standard_normal((3, 4)), case.rng.integers(4, size=5)
     x, there = case.normal((5, 3)), case.array(mix)
 

@@ -1,4 +1,4 @@
-"""TODO Guidance: scores of guided densities by complex steps, and each recipe by plain loops. | Checks of what denoisers made of denoisers ask: at which state, and at which times."""
+"""Checks of guidance rescaling and dynamic thresholding, by plain loops."""
 
 import math
 
@@ -6,16 +6,18 @@ import numpy as np
 
 from npdiff import guidance
 from npdiff.backend import Array, to_host
-from npdiff.laboratory.checks._class_mixtures import moment
+from npdiff.laboratory.checks._class_mixtures import time_in_schedule
 from npdiff.laboratory.checks._schedules import timesteps
-from npdiff.laboratory.checks._varying_denoiser import said, speaker
+from npdiff.laboratory.checks._varying_denoiser import estimates, varying_denoiser
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.schedules import EDM, LinearVP, RectifiedFlow, Schedule
 
 
-def _answers(case: Case, shape: tuple[int, ...], scales: tuple[float, float]) -> list[Array]:
-    """x_t and the estimates of two denoisers that add up to it."""
+def _state_and_estimates(
+    case: Case, shape: tuple[int, ...], scales: tuple[float, float]
+) -> list[Array]:
+    """x_t and the estimates of two denoisers, consistent with x_t."""
     alpha, sigma = scales
     x = case.normal(shape)
     guided, cond = (0.4 + 1.7 * case.normal(shape) for _ in range(2))
@@ -24,19 +26,19 @@ def _answers(case: Case, shape: tuple[int, ...], scales: tuple[float, float]) ->
 
 @check(
     "guidance-rescale",
-    method="sums over each sample in a loop; both estimates by linear algebra",
+    method="sums over each sample in a loop; estimates by linear algebra",
     tolerance=1e-11,
     cases=18,
 )
 def rescale_by_loops(case: Case) -> float:
     """Rescaled estimates against standard deviations summed in a loop and a 2 x 2 system."""
-    schedule, t, (alpha, sigma) = moment(case)
-    x, *estimates = _answers(case, (4, 2, 3), (alpha, sigma))
+    schedule, t, (alpha, sigma) = time_in_schedule(case)
+    x, *estimates = _state_and_estimates(case, (4, 2, 3), (alpha, sigma))
     name = ("x0", "v", "eps")[case.index // 2 % 3]
     a, b = {"x0": (1.0, 0.0), "v": (-sigma, alpha), "eps": (0.0, 1.0)}[name]
     phi = (1.0, float(case.rng.uniform(0.2, 0.8)), 0.0, 0.7)[case.index % 4]
     guided, cond = ((estimates[i], estimates[i + 1]) for i in (0, 2))
-    if name == "x0":  # a sample without spread stays, one with little is rescaled
+    if name == "x0":  # a constant sample stays, one of small deviation is rescaled
         column = case.array([0.0, 1e-9, 1.0, 1.0]).reshape(4, 1, 1)
         flat = 3.0 + column * guided[0]
         guided = (flat, (x - alpha * flat) / sigma)
@@ -66,13 +68,13 @@ def rescale_by_loops(case: Case) -> float:
 
 @check(
     "dynamic-thresholding",
-    method="each sample sorted, its quantile interpolated and its elements clipped one by one",
+    method="sorting each sample, clipping element by element",
     tolerance=1e-11,
     cases=18,
 )
 def thresholding_by_sorting(case: Case) -> float:
     """Thresholded estimates against a loop over sorted elements; also of samples within [-1, 1]."""
-    schedule, t, (alpha, sigma) = moment(case)
+    schedule, t, (alpha, sigma) = time_in_schedule(case)
     p = float(case.choose([0.5, 0.9, 0.995, 1.0, 0.0, 0.77]))
     size = 2.5 if case.index % 3 else 0.3
     shape = (4, 3, 7) if case.index % 5 else (4, 1)
@@ -93,24 +95,24 @@ def thresholding_by_sorting(case: Case) -> float:
 
 @check("guidance-rescale", "dynamic-thresholding", method="sample by sample", tolerance=1e-11)
 def contrast_of_each_sample(case: Case) -> dict[str, float]:
-    """Both denoisers are asked at the state and at each sample's time."""
+    """Both denoisers are evaluated at the state and at the time of each sample."""
     schedule: Schedule = case.choose([LinearVP(), EDM(), RectifiedFlow()])
     t, x = timesteps(case, schedule, 3), case.normal((3, 2, 2))
-    guided, cond = speaker(schedule, 1.7, 1.0), speaker(schedule, -0.4, 3.0)
+    guided, cond = varying_denoiser(schedule, 1.7, 1.0), varying_denoiser(schedule, -0.4, 3.0)
     strong = 1.7 * to_host(x) + np.sin(t).reshape(3, 1, 1)
     inference_network = -0.4 * to_host(x) + np.sin(3.0 * t).reshape(3, 1, 1)
     found = guidance.rescale_cfg(guided, cond, schedule, 0.6, PARAMETERIZATIONS["x0"])(x, t)
     ratio = np.array(
         [np.std(b) / np.std(a) for a, b in zip(strong, inference_network, strict=True)]
     )
-    scaled = said(schedule, to_host(x), t, (0.6 * ratio.reshape(3, 1, 1) + 0.4) * strong)
-    flat = case.array(np.full((3, 2, 2), -2.0))  # no spread at all: nothing to be rescaled
+    scaled = estimates(schedule, to_host(x), t, (0.6 * ratio.reshape(3, 1, 1) + 0.4) * strong)
+    flat = case.array(np.full((3, 2, 2), -2.0))  # constant: nothing to rescale
     still = guidance.rescale_cfg(
         lambda x, t: (flat, x), cond, schedule, 1.0, PARAMETERIZATIONS["x0"]
     )(x, t)[0]
     bounded = guidance.dynamic_threshold(guided, schedule, 1.0)(x, t)
     most = np.array([max(1.0, np.abs(a).max()) for a in strong]).reshape(3, 1, 1)
-    within = said(schedule, to_host(x), t, strong / most)
+    within = estimates(schedule, to_host(x), t, strong / most)
     return {
         "guidance-rescale": max(
             relative(still, flat), *(relative(a, b) for a, b in zip(found, scaled, strict=True))

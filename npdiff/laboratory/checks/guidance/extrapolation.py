@@ -1,4 +1,4 @@
-"""TODO Guidance: scores of guided densities by complex steps, and each recipe by plain loops."""
+"""Checks of classifier-free guidance and autoguidance: scores of guided densities."""
 
 import numpy as np
 
@@ -12,9 +12,9 @@ from npdiff.laboratory.checks._class_mixtures import (
     gradient,
     log_density,
     mixture,
-    moment,
     points,
     scores,
+    time_in_schedule,
 )
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.schedules import Schedule, Times
@@ -27,13 +27,13 @@ def _pair(schedule: Schedule) -> tuple[Denoise, Denoise]:
 @check(
     "classifier-free-guidance",
     "guided-density",
-    method="complex steps on the logarithm of the tilted density of two mixtures",
+    method="complex steps on the log of the guided density of two mixtures",
     tolerance=1e-10,
     cases=24,
 )
-def guided_score_is_that_of_the_tilted_density(case: Case) -> float:
-    """The guided score, of two mixtures, against the gradient of w log p + (1 - w) log q."""
-    schedule, t, scales = moment(case)
+def guided_score_by_complex_steps(case: Case) -> float:
+    """The guided score of two mixtures against the gradient of w log p + (1 - w) log q."""
+    schedule, t, scales = time_in_schedule(case)
     x = points(case, scales)
     w = case.rng.uniform(-0.5, 5.0, 5) if case.index % 2 else float(case.rng.uniform(1.5, 8.0))
     cond, uncond = _pair(schedule)
@@ -68,13 +68,13 @@ def two_conventions_of_w(case: Case) -> float:
 
 @check(
     "autoguidance",
-    method="precision matrices of two Gaussians of one mean, weighted w and 1 - w",
+    method="precision matrices of two Gaussians of equal mean, weighted w and 1 - w",
     tolerance=1e-10,
     cases=12,
 )
 def autoguidance_of_gaussians(case: Case) -> float:
-    """A Gaussian guided by a broader one against the Gaussian whose precision is their mixture."""
-    schedule, t, (alpha, sigma) = moment(case)
+    """A Gaussian guided by a broader one against the Gaussian with the combined precision."""
+    schedule, t, (alpha, sigma) = time_in_schedule(case)
     mean = np.array([0.7, -0.4])
     sharp, broad = np.array([[0.5, 0.2], [0.2, 0.3]]), np.array([[1.5, 0.1], [0.1, 0.9]])
     w = float(case.rng.uniform(1.2, 3.0))
@@ -89,13 +89,13 @@ def autoguidance_of_gaussians(case: Case) -> float:
 @check(
     "classifier-free-guidance",
     "guidance-rescale",
-    method="both halves of the batch asked one by one, in a loop",
+    method="the two halves of the batch one by one, in a loop",
     tolerance=1e-12,
     cases=12,
 )
 def guidance_in_one_batch(case: Case) -> float:
-    """Guidance from a batch of 2N rows, each with a time of its own or not, against a loop."""
-    schedule, t, _ = moment(case)
+    """Guidance from a batch of 2N samples, with one time or one per sample, against a loop."""
+    schedule, t, _ = time_in_schedule(case)
     x, shift = case.normal((3, 5)), case.normal((6, 5))
     timesteps = schedule.t_max * case.rng.uniform(0.2, 0.8, 3) if case.index % 2 else t
     phi, w = float(case.choose([0.0, 0.6, 1.0])), float(case.rng.uniform(1.5, 6.0))

@@ -1,4 +1,4 @@
-"""TODO Checks of what kernels compute: Winograd's mathematics in exact fractions, folded kernels."""
+"""Checks of the Cook-Toom algorithms (Winograd convolution), in exact fractions."""
 
 from fractions import Fraction
 from itertools import product
@@ -16,7 +16,7 @@ NESTED = [(1, 4, 3), (2, 2, 3), (2, 4, 2), (3, 2, 2)]
 
 
 def _matrices(case: Case, m: int, r: int) -> cook_toom.Matrices:
-    """Of the usual points, and in every other round of other points."""
+    """Matrices of the standard points, and in every other round of other points."""
     if case.index // len(SIZES) % 2 == 0:
         return cook_toom.matrices(m, r)
     other = sorted({Fraction(a, b) for a in range(-5, 6) for b in (1, 2, 3)} - {Fraction(1)})
@@ -38,7 +38,7 @@ def _apart(found: Any, expected: Any) -> float:
 
 @check("winograd-1d", method="all pairs of basis vectors, in fractions", tolerance=0.0, cases=16)
 def bilinear_identity(case: Case) -> float:
-    """Input l and tap j meet in output l - j, with factor 1, and nowhere else."""
+    """Input l and tap j contribute to output l - j with factor 1, and to no other output."""
     m, r = case.choose(SIZES)
     found = _matrices(case, m, r)
     worst: Any = Fraction(0)
@@ -51,9 +51,9 @@ def bilinear_identity(case: Case) -> float:
 
 @check("cook-toom", method="zeros and leading coefficients of polynomials", tolerance=0.0, cases=16)
 def polynomials_by_their_zeros(case: Case) -> float:
-    """A polynomial is known by its zeros and its leading coefficient, a geometric row by its ratio.
+    """Polynomials from zeros and leading coefficient; rows of powers from their ratio.
 
-    At infinity only the last power is left.
+    At infinity only the highest power remains.
     """
     m, r = case.choose(SIZES)
     found = _matrices(case, m, r)
@@ -91,7 +91,7 @@ def correlation_of_tiles(case: Case) -> float:
 
 @check("winograd-adjoint", method="the sums transposed, in fractions", tolerance=0.0, cases=4)
 def adjoint_of_tiles(case: Case) -> float:
-    """What an output is worth goes to each input and each tap that made it, times the other."""
+    """The cotangent of an output contributes to each of its inputs and taps, times the other factor."""
     d, g, F, q = _tiles(case)
     _, pullback = cook_toom.tiles(d, g, F)
     dy = _fractions(case, len(d), *(F.m,) * q, g.shape[-1])
@@ -106,7 +106,7 @@ def adjoint_of_tiles(case: Case) -> float:
 
 
 def _tiles(case: Case) -> tuple[Any, Any, cook_toom.Matrices, int]:
-    """Two tiles and taps in some number of axes, from two channels to three."""
+    """Two tiles and taps in several axes, from two channels to three."""
     q, m, r = case.choose(NESTED)
     F = cook_toom.matrices(m, r)
     return _fractions(case, 2, *(F.n,) * q, 2), _fractions(case, *(r,) * q, 2, 3), F, q

@@ -1,4 +1,4 @@
-"""TODO Checks of what kernels compute: Winograd's mathematics in exact fractions, folded kernels."""
+"""Checks of the convolution of an upsampled image."""
 
 from typing import Any
 
@@ -9,11 +9,13 @@ from npdiff.laboratory.checks import _textbook as textbook
 from npdiff.laboratory.registry import Case, check, relative
 
 
-@check("upsample-conv", method="the large image written out, pairings", tolerance=1e-12, cases=3)
+@check(
+    "upsample-conv", method="the large image written out, inner products", tolerance=1e-12, cases=3
+)
 def upsampled_images(case: Case) -> float:
-    """The kernel, on the host, against the convolution of an image with every pixel four times.
+    """The kernel, on the host, against the convolution of the upsampled image.
 
-    That is linear in the image and in the weights, so that pairings give both cotangents.
+    The result is linear in image and weights, so inner products verify both cotangents.
     """
     height, width = case.choose([(5, 7), (4, 8), (9, 3)])
     x, other = case.rng.standard_normal((2, 8, height, width, 16))

@@ -1,4 +1,4 @@
-"""TODO Checks of the order of the deterministic solvers, one for each claim."""
+"""Checks of the measurement of orders: the slope, and the denoiser of the test data."""
 
 import numpy as np
 
@@ -7,9 +7,9 @@ from npdiff.laboratory.registry import Case, check, relative
 from npdiff.schedules import EDM, LinearVP, SubVP
 
 
-@check("observed-order", method="errors made up to fall as a known power", tolerance=1e-12, cases=4)
+@check("observed-order", method="errors that fall as a known power", tolerance=1e-12, cases=4)
 def slope_of_a_power_law(case: Case) -> float:
-    """The slopes of errors c N^-p are p, whatever c and whatever the numbers of steps."""
+    """The slopes of errors c N^-p are p, for any c and any numbers of steps."""
     order, c = case.rng.uniform(0.5, 4.5), case.rng.uniform(0.1, 9.0)
     steps = tuple(np.cumsum(case.rng.integers(3, 40, size=5)).tolist())
     errors = tuple(c * float(n) ** -order for n in steps)
@@ -19,7 +19,7 @@ def slope_of_a_power_law(case: Case) -> float:
 
 @check("two-component-denoiser", method="Bayes' integral over x_0", tolerance=1e-11, cases=6)
 def denoiser_by_bayes(case: Case) -> float:
-    """The written-out denoiser against the mean of x_0 under prior times likelihood."""
+    """The closed-form denoiser against the mean of x_0 under prior times likelihood."""
     schedule = case.choose((LinearVP(), EDM(), SubVP()))
     t = float(schedule.time_at(case.rng.uniform(-4.0, 4.0)))
     alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))

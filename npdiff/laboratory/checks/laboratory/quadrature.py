@@ -1,19 +1,19 @@
-"""TODO Checks that a step with a full history is exact for polynomials, and of what measures that."""
+"""Checks of the quadrature error."""
 
 import math
 
 import numpy as np
 
-from npdiff.laboratory.checks.samplers._exponential import places
+from npdiff.laboratory.checks.samplers._exponential import lambdas
 from npdiff.laboratory.quadrature import quadrature_error
 from npdiff.laboratory.registry import Case, check, relative
 
 
 @check("quadrature-error", method="antiderivatives by hand", tolerance=1e-12, cases=4)
 def quadrature_error_by_hand(case: Case) -> float:
-    """What DDIM's step lacks for a linear estimate against its integral in closed form."""
+    """The error of DDIM's step for a linear estimate against its integral in closed form."""
     c, d = case.rng.standard_normal(), case.rng.uniform(0.5, 2.0)
-    *_, a, b = (float(place) for place in places(case, case.choose((1, 3))))
+    *_, a, b = (float(place) for place in lambdas(case, case.choose((1, 3))))
 
     def line(u: np.ndarray) -> np.ndarray:
         return c + d * u

@@ -1,4 +1,4 @@
-"""TODO Checks of the whole bound, and of what a density is worth in bits."""
+"""Checks of likelihoods of bytes."""
 
 import numpy as np
 
@@ -8,9 +8,9 @@ from npdiff.likelihood import bits_of_bytes, dequantized
 from npdiff.random import Key
 
 
-@check("dequantization", method="the bin each number falls into", tolerance=1e-12)
+@check("dequantization", method="the bin of each value", tolerance=1e-12)
 def bytes_from_their_bins(case: Case) -> float:
-    """Rounding finds the byte again, and where in its bin a number lies is uniform."""
+    """Rounding recovers the byte, and the position within its bin is uniform."""
     images = case.rng.integers(0, 256, (40, 25), dtype=np.uint8)
     x = dequantized(case.xp.asarray(images), Key(case.index, range(40)), np.float64)
     place = (to_host(x) + 1.0) * 255.0 / 2.0 + 0.5
@@ -25,7 +25,7 @@ def bytes_from_their_bins(case: Case) -> float:
     "dequantized-bits", method="a density that is constant on each bin", tolerance=1e-12, cases=3
 )
 def bits_of_constant_bins(case: Case) -> float:
-    """With no loss by Jensen's inequality the bits are -log2 of the bytes' probabilities."""
+    """Jensen's inequality is tight: the bits are -log2 of the bytes' probabilities."""
     width = case.choose([1 / 127.5, 2 / 256, 1 / 256])
     chances = case.rng.dirichlet(np.ones(256), size=(5, 7))
     byte = case.rng.integers(0, 256, (5, 7))

@@ -1,4 +1,4 @@
-"""TODO Checks of the density that the probability-flow ODE gives to data, and of traces. | Checks of the parts of a likelihood: Jacobians of denoisers, their probes, the noise."""
+"""Checks of the likelihood by the probability-flow ODE."""
 
 import math
 from statistics import NormalDist
@@ -19,12 +19,12 @@ TWO = Mixture([0.35, 0.65], [Gaussian([-0.8], 0.09), Gaussian([0.6], 0.25)])
 @check(
     "likelihood-flow",
     "change-of-variables",
-    method="exact flows and exact densities of normal data",
+    method="exact flows and exact densities of Gaussians",
     tolerance=1e-4,
     cases=16,
 )
 def flow_of_normal_data(case: Case) -> dict[str, float]:
-    """Where the solution ends, and the density that it gives to where it began."""
+    """The end of the solution, and the density it gives at its start."""
     schedule, data = a_schedule(case), Gaussian([0.6, -0.2], np.array([[0.3, 0.1], [0.1, 0.5]]))
     t, T = schedule.t_min, schedule.t_max
     x = case.array(np.array([[-1.3, 0.4], [0.7, 0.1], [0.1, -1.6]]))
@@ -41,7 +41,7 @@ def flow_of_normal_data(case: Case) -> dict[str, float]:
 
 @check("change-of-variables", method="SciPy's solver in time", tolerance=1e-4, cases=1)
 def flow_in_time(case: Case) -> float:
-    """The density by the solver's own coordinates against the ODE and its divergence in time."""
+    """The density in the solver's coordinates against the ODE and its divergence in time."""
     from scipy.integrate import solve_ivp
 
     schedule = RectifiedFlow()
@@ -76,7 +76,7 @@ def flow_in_time(case: Case) -> float:
     cases=16,
 )
 def slope_along_the_exact_flow(case: Case) -> float:
-    """dy / dtau against differences of the exact quantile flow, and the clock and its inverse."""
+    """dy / dtau against differences of the exact quantile flow; tau of t, and t of tau."""
     schedule = a_schedule(case)
     low, high = timesteps(case, schedule, 2)
     x, h = np.array([[-0.9], [0.2], [1.1]]), 1e-4
@@ -98,12 +98,12 @@ def slope_along_the_exact_flow(case: Case) -> float:
 @check(
     "change-of-variables",
     "bound-prior",
-    method="exact densities where volumes and the prior have a scale",
+    method="exact densities for a prior other than N(0, I)",
     tolerance=1e-6,
     cases=2,
 )
 def adaptive_flow_of_normal_data(case: Case) -> float:
-    """SciPy's solution in two dimensions, for a prior that is not N(0, I), and the prior itself."""
+    """SciPy's solution in two dimensions for a prior of variance 16, and the prior itself."""
     schedule, N = EDM(sigma_max=4.0), 3
     data = Gaussian([0.6, -0.2], np.array([[0.3, 0.1], [0.1, 0.5]]))
     x = case.rng.standard_normal((N, 2))
@@ -117,9 +117,9 @@ def adaptive_flow_of_normal_data(case: Case) -> float:
     return max(relative(found, expected), relative(log_noise(schedule, end), prior))
 
 
-@check("change-of-variables", method="a normal density, moments counted", tolerance=1e-13)
-def where_a_solution_ends(case: Case) -> float:
-    """The noise that sampling starts from, with its own variance; 32 steps if nothing is said."""
+@check("change-of-variables", method="a normal density; steps counted", tolerance=1e-13)
+def prior_density_and_default_steps(case: Case) -> float:
+    """The density of the noise at the end, with its variance; 32 steps by default."""
     schedule: Schedule = case.choose([EDM(), EDM(sigma_max=3.0), LinearVP(), RectifiedFlow()])
     spread = {0: 80.0, 1: 3.0}.get(case.index % 4, 1.0)
     x = spread * case.rng.standard_normal((3, 2, 2))

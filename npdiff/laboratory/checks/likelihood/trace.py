@@ -1,4 +1,4 @@
-"""TODO Checks of the density that the probability-flow ODE gives to data, and of traces. | Checks of the parts of a likelihood: Jacobians of denoisers, their probes, the noise."""
+"""Checks of Jacobian products of denoisers and of Hutchinson's trace."""
 
 import itertools
 import zlib
@@ -47,9 +47,9 @@ def jacobians_by_complex_step(case: Case) -> float:
     )
 
 
-@check("hutchinson-trace", method="the moments of signs and of normal numbers", tolerance=0.2)
+@check("hutchinson-trace", method="the moments of signs and normal samples", tolerance=0.2)
 def probes_have_unit_covariance(case: Case) -> float:
-    """E[v v^T] over many samples; a sign's square is 1, a normal number's fourth power 3."""
+    """E[v v^T] over many samples; signs have square 1, normal samples fourth moment 3."""
     x, key = case.array(np.zeros((4000, 3))), Key(case.index, range(4000))
     signs, normals = (
         [to_host(v) for v in probes(key, x, 2, kind)] for kind in ("rademacher", "gaussian")
@@ -82,9 +82,14 @@ def trace_by_all_signs(case: Case) -> float:
     )
 
 
-@check("hutchinson-trace", method="powers: exact to degree 4, then known", tolerance=1e-9, cases=6)
+@check(
+    "hutchinson-trace",
+    method="powers: exact to degree 4, known error at degree 5",
+    tolerance=1e-9,
+    cases=6,
+)
 def jacobian_of_powers(case: Case) -> float:
-    """Differences of a map of powers: no error to degree 4; for degree 5 it is -4 h^4 v^5."""
+    """Differences of a map of powers: no error to degree 4; -4 h^4 v^5 for degree 5."""
     schedule, power = a_schedule(case), case.choose([3, 4, 5])
     t = float(timesteps(case, schedule, 1)[0])
     mix = case.rng.standard_normal((3, 3))
@@ -98,7 +103,7 @@ def jacobian_of_powers(case: Case) -> float:
     u, w = x / scale, v / scale
     expected = power * u ** (power - 1) * w
     if power == 5:
-        h = 0.01 * scale  # the step, in units of sigma_t, if nothing is said
+        h = 0.01 * scale  # the default step, in units of sigma_t
         expected = expected - 4.0 * h**4 * w**5
     wide = by_differences(denoise, schedule, 0.02)(case.array(x), t)[1]
     twice = expected - (60.0 * h**4 * w**5 if power == 5 else 0.0)
@@ -109,9 +114,9 @@ def jacobian_of_powers(case: Case) -> float:
     )
 
 
-@check("hutchinson-trace", method="Philox in whole numbers; the trace itself", tolerance=1e-12)
+@check("hutchinson-trace", method="Philox in Python integers; the trace itself", tolerance=1e-12)
 def probes_from_their_words(case: Case) -> float:
-    """The sign of a probe is the lowest bit of its word; normal ones are the key's own numbers."""
+    """The sign of a probe is the lowest bit of its word; normal probes are the key's samples."""
     key, x = Key(case.index + 3, (1, 5), 2, "trace"), case.array(np.zeros((2, 3, 2)))
     streams = [zlib.crc32(f"trace/probe/{k}".encode()) for k in range(2)]
     signs = [
@@ -126,7 +131,7 @@ def probes_from_their_words(case: Case) -> float:
         for stream in streams
     ]
     found = [to_host(v).reshape(2, 6) for v in probes(key, x, 2)]
-    (only,) = probes(key, x)  # one, if nothing is said
+    (only,) = probes(key, x)  # one by default
     one = to_host(only).reshape(2, 6)
     normal = [to_host(v) for v in probes(key, x, 2, "gaussian")]
     drawn = [to_host(key.fold("probe").fold(k).normal((3, 2))) for k in range(2)]
@@ -136,7 +141,7 @@ def probes_from_their_words(case: Case) -> float:
 
 @check("hutchinson-trace", method="a matrix times a vector", tolerance=1e-12)
 def jacobian_of_normal_data(case: Case) -> float:
-    """J v of a distribution's own Jacobian against the matrix of its affine denoiser."""
+    """J v from a distribution's Jacobian against the matrix of its affine denoiser."""
     schedule = a_schedule(case)
     t = float(timesteps(case, schedule, 1)[0])
     root = case.rng.standard_normal((3, 3))

@@ -1,4 +1,4 @@
-"""TODO Checks of the metrics: Fréchet distance, kernel distance, precision and recall."""
+"""Checks of the Fréchet distance."""
 
 import math
 from statistics import NormalDist, fmean
@@ -14,7 +14,7 @@ def _covariance(case: Case, d: int) -> np.ndarray:
     return a @ a.T + 0.1 * np.eye(d)
 
 
-@check("fitted-gaussian", method="number by number", tolerance=1e-13)
+@check("fitted-gaussian", method="element by element", tolerance=1e-13)
 def fitted_by_loops(case: Case) -> float:
     """Means and products of deviations, one pair of features at a time."""
     x = 3.0 + case.rng.standard_normal((case.choose([7, 12, 2, 30]), 3))
@@ -35,7 +35,7 @@ def fitted_by_loops(case: Case) -> float:
 
 @check("frechet-distance", method="SciPy's root of the product", tolerance=1e-10)
 def frechet_by_matrix_root(case: Case) -> float:
-    """The trace of the square root of a matrix that is not symmetric."""
+    """The trace of the square root of a nonsymmetric matrix."""
     from scipy import linalg
 
     d = case.choose([1, 2, 5, 9])
@@ -60,7 +60,7 @@ def frechet_by_transport(case: Case) -> float:
 
 @check("frechet-distance", method="singular covariances in closed form", tolerance=1e-6, cases=3)
 def frechet_of_lines(case: Case) -> float:
-    """Data on two lines at an angle, by their vectors; a set and the same set moved: the shift."""
+    """Data on two lines at an angle; a set and the same set shifted."""
     u, v = case.rng.standard_normal((2, 5))
     zero = np.zeros(5)
     lines = frechet_of_gaussians(zero, np.outer(u, u), zero, np.outer(v, v))

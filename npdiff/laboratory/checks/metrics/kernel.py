@@ -1,4 +1,4 @@
-"""TODO Checks of the metrics: Fréchet distance, kernel distance, precision and recall."""
+"""Checks of the kernel distance."""
 
 import math
 from statistics import fmean, variance
@@ -11,7 +11,7 @@ from npdiff.metrics.kernel import kernel_distance
 
 @check("kernel-distance", "kernel-distance-error", method="pair by pair", tolerance=1e-11, cases=3)
 def kernel_distance_by_pairs(case: Case) -> dict[str, float]:
-    """Every kernel by itself; and how far each sample alone moves the estimate."""
+    """Each kernel value separately, and the change of the estimate by each sample alone."""
     n, m, d = case.choose([(6, 9, 3), (2, 3, 1), (8, 5, 4)])
     x = case.rng.standard_normal((n, d)) + 0.5
     y = 1.3 * case.rng.standard_normal((m, d))

@@ -1,4 +1,4 @@
-"""TODO Checks of the layers and blocks of :mod:`npdiff.nn`: each written out, all its gradients."""
+"""Helpers for layers written out with textbook ops."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from npdiff.laboratory.checks import _textbook as textbook
 from npdiff.laboratory.registry import Case
 
 
-def _moved(case: Case, layer: Any) -> Any:
-    """A layer in float64 with every weight moved, so that no zero hides what is wrong."""
+def _perturbed(case: Case, layer: Any) -> Any:
+    """A layer in float64 with every weight perturbed, so that no zero hides an error."""
     return tree.map(lambda w: w + 0.4 * case.rng.standard_normal(w.shape), layer)
 
 

@@ -1,4 +1,4 @@
-"""TODO Checks of the layers and blocks of :mod:`npdiff.nn`: each written out, all its gradients."""
+"""Checks of the residual block, written out, with all gradients."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from npdiff import nn
 from npdiff.laboratory.checks import _textbook as textbook
-from npdiff.laboratory.checks.nn._textbook import _linear, _moved, _norm
+from npdiff.laboratory.checks.nn._textbook import _linear, _norm, _perturbed
 from npdiff.laboratory.complex_step import compare_trees
 from npdiff.laboratory.registry import Case, check
 from npdiff.random import Key
@@ -14,7 +14,7 @@ from npdiff.random import Key
 
 @check("residual-block", method="textbook ops, complex step", tolerance=1e-11, cases=4)
 def residual_block_written_out(case: Case) -> float:
-    """AdaGN or an added embedding, with and without a map of the skip; every gradient."""
+    """AdaGN or an added embedding, with and without a projected skip; every gradient."""
     adagn, features = case.choose([(True, 8), (False, 8), (True, 4), (False, 4)])
     block = nn.ResBlock.init(case.rng, 4, features, 3, dims=1, adagn=adagn, dropout=0.4)
     key = case.choose([None, Key(1, (0, 1), 5, "dropout")])
@@ -32,4 +32,4 @@ def residual_block_written_out(case: Case) -> float:
         return h + (x if block.skip is None else _linear(x, block.skip))
 
     x, e = case.rng.standard_normal((2, 4, 4)), case.rng.standard_normal((2, 3))
-    return max(compare_trees(case, _moved(case, block), f, x, e, options={"key": key}))
+    return max(compare_trees(case, _perturbed(case, block), f, x, e, options={"key": key}))

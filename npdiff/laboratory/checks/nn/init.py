@@ -1,4 +1,4 @@
-"""TODO Checks of the layers and blocks of :mod:`npdiff.nn`: each written out, all its gradients."""
+"""Checks of weight initialization."""
 
 import math
 
@@ -10,23 +10,23 @@ from npdiff.nn import init
 
 
 @check(
-    "variance-scaling", method="the largest and the mean square of many", tolerance=0.018, cases=3
+    "variance-scaling", method="maximum and mean square of many weights", tolerance=0.018, cases=3
 )
 def moments_of_weights(case: Case) -> float:
-    """Variance and mean in deviations of one weight, 7 of their mean's allowed; bound to 1e-3."""
+    """Variance and mean in units of one weight's deviation (tolerance: 7 of the mean's); bound to 1e-3."""
     shape, scale = case.choose([((300, 500), 1.0), ((5, 3, 40, 250), 2.5), ((100, 1500), 0.25)])
     w = init.variance_scaling(np.random.default_rng(case.index), shape, scale).astype(np.float64)
     variance = scale / math.prod(shape[:-1])
     bound = relative(np.abs(w).max(), (3.0 * variance) ** 0.5) * 18.0
-    # The variance of the square of a uniform number is 4/5 of its squared mean.
+    # The variance of the square of a uniform sample is 4/5 of its squared mean.
     square = abs((w**2).mean() / variance - 1.0) / 0.8**0.5
     mean = abs(w.mean()) / variance**0.5
     return max(bound, square, mean)
 
 
 @check("variance-scaling", method="the bits of the generator", tolerance=1e-6, cases=3)
-def weights_from_uniform_numbers(case: Case) -> float:
-    """-r + 2 r u, number by number, of a generator in the same state; and 0 for a scale of 0."""
+def weights_from_uniform_samples(case: Case) -> float:
+    """-r + 2 r u element by element, from a generator in the same state; 0 for scale 0."""
     shape, scale = case.choose([((3, 5), 1.0), ((3, 2, 4, 2), 0.3), ((7, 2), 0.0)])
     w = init.variance_scaling(np.random.default_rng(case.index), shape, scale)
     u = np.random.default_rng(case.index).random(shape)

@@ -1,4 +1,4 @@
-"""TODO Checks of the layers and blocks of :mod:`npdiff.nn`: each written out, all its gradients."""
+"""Checks of the time embedding, written out, with all gradients."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from npdiff import nn
 from npdiff.laboratory.checks import _textbook as textbook
-from npdiff.laboratory.checks.nn._textbook import _linear, _moved
+from npdiff.laboratory.checks.nn._textbook import _linear, _perturbed
 from npdiff.laboratory.complex_step import compare_trees
 from npdiff.laboratory.registry import Case, check
 
@@ -25,5 +25,5 @@ def time_embedding_written_out(case: Case) -> float:
         h = _linear(np.stack(waves, axis=1), layer.first)
         return _linear(textbook.silu(h), layer.second)
 
-    layer = _moved(case, nn.TimeEmbedding.init(case.rng, 6, 4, variant=variant))
+    layer = _perturbed(case, nn.TimeEmbedding.init(case.rng, 6, 4, variant=variant))
     return max(compare_trees(case, layer, f, case.rng.uniform(0.5, 9.0, 3)))

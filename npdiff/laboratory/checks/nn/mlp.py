@@ -1,4 +1,4 @@
-"""TODO Checks of the layers and blocks of :mod:`npdiff.nn`: each written out, all its gradients."""
+"""Checks of the network for points, written out, with all gradients."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ import numpy as np
 
 from npdiff import nn
 from npdiff.laboratory.checks import _textbook as textbook
-from npdiff.laboratory.checks.nn._textbook import _linear, _moved
+from npdiff.laboratory.checks.nn._textbook import _linear, _perturbed
 from npdiff.laboratory.complex_step import compare_trees
 from npdiff.laboratory.registry import Case, check
 
 
 @check("residual-layers", method="textbook ops, complex step", tolerance=1e-11, cases=2)
 def residual_layers_written_out(case: Case) -> float:
-    """The network for points: its layers one after the other, with and without labels."""
+    """The layers of the MLP one after the other, with and without labels."""
     labels = case.choose([None, np.array([2, 0, 1])])
 
     def f(mlp: Any, x: Any, t: Any) -> Any:
@@ -27,7 +27,7 @@ def residual_layers_written_out(case: Case) -> float:
             h = h + _linear(textbook.silu(h + e), layer)
         return _linear(h, mlp.outward)
 
-    mlp = _moved(case, nn.MLP.init(3, width=6, depth=2, classes=3))
+    mlp = _perturbed(case, nn.MLP.init(3, width=6, depth=2, classes=3))
     x, t = case.rng.standard_normal((3, 2)), case.rng.uniform(0.5, 9.0, 3)
     given = {"labels": None if labels is None else case.array(labels)}
     return max(compare_trees(case, mlp, f, x, t, options=given))

@@ -1,4 +1,4 @@
-"""TODO Checks of the increasing network behind a learned schedule."""
+"""Checks of the increasing network behind a learned schedule."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ Arrays = tuple[np.ndarray, ...]
 
 
 def gamma(low: Any, gap: Any, weight: Any, slope: Any, bias: Any, t: Any) -> Any:
-    """gamma(u), number by number."""
+    """gamma(u) in a loop over the sigmoids."""
 
     def g(u: Any) -> Any:
         steps = zip(weight, slope, bias, strict=True)
@@ -25,7 +25,7 @@ def gamma(low: Any, gap: Any, weight: Any, slope: Any, bias: Any, t: Any) -> Any
 
 
 def gamma_dot(low: Any, gap: Any, weight: Any, slope: Any, bias: Any, t: Any) -> Any:
-    """The derivative in the form that stays analytic, with e^z / (1 + e^z)^2 for the sigmoid's."""
+    """The derivative in an analytic form, with e^z / (1 + e^z)^2 for the sigmoid's."""
     w, v = np.log1p(np.exp(weight)), np.log1p(np.exp(slope))
     z = np.multiply.outer(t, v) + bias
     rise = 1.0 + (w / (1.0 + np.exp(-v - bias)) - w / (1.0 + np.exp(-bias))).sum()
@@ -33,7 +33,7 @@ def gamma_dot(low: Any, gap: Any, weight: Any, slope: Any, bias: Any, t: Any) ->
 
 
 def parameters(case: Case) -> Arrays:
-    """Those of a network of four sigmoids, moved, and times."""
+    """The perturbed parameters of a network of four sigmoids, and times."""
     start = MonotoneNetwork.init(case.index, width=4, low=-6.0, high=3.0)
     leaves = (start.low, start.gap, start.weight, start.slope, start.bias)
     moved = (a + 0.5 * case.rng.standard_normal(a.shape) for a in leaves)
@@ -52,7 +52,7 @@ def network(*arrays: Any) -> Any:
 
 
 @check("monotone-network", "monotone-pullback", method="a loop, complex step", tolerance=1e-11)
-def monotone_network_number_by_number(case: Case) -> dict[str, float]:
+def monotone_network_by_a_loop(case: Case) -> dict[str, float]:
     """gamma by a loop over its sigmoids; all cotangents, of both outputs at once."""
 
     def both(*arrays: Any) -> Any:
@@ -77,9 +77,9 @@ def monotone_derivative_by_the_complex_step(case: Case) -> float:
     return relative(found, expected)
 
 
-@check("monotone-network", method="softplus undone, end by end", tolerance=1e-5)
+@check("monotone-network", method="softplus inverted, end by end", tolerance=1e-5)
 def monotone_network_at_its_start(case: Case) -> float:
-    """The ends asked for, weights of one half in all, sigmoids centered within [0, 1]."""
+    """The requested ends, weights that sum to one half, sigmoids centered within [0, 1]."""
     low, high = case.choose([(-13.3, 5.0), (-6.0, 3.5)])
     start = MonotoneNetwork.init(case.index, width=40, low=low, high=high)
     if low == -13.3:

@@ -1,4 +1,4 @@
-"""TODO Checks of the variational bound's terms and of their weights. | Checks of what the bound is made of: divergences between Gaussians and the odds of bytes."""
+"""Quadrature for the checks of objectives: normal densities, divergences, mass on a bin."""
 
 from collections.abc import Callable
 
@@ -14,20 +14,20 @@ Moments = tuple[np.ndarray | float, np.ndarray | float]
 def expectation(
     mean: np.ndarray, variance: np.ndarray, f: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
-    """E f(x) under a Gaussian, number by number, exact for polynomials up to degree 9."""
+    """E f(x) under Gaussians, element by element; exact for polynomials up to degree 9."""
     nodes, shares = np.polynomial.hermite_e.hermegauss(5)
     values = f(mean[..., None] + np.sqrt(variance)[..., None] * nodes)
     return np.asarray((values * shares).sum(axis=-1) / np.sqrt(2.0 * np.pi))
 
 
 def log_normal_density(x: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """log N(x; mean, variance), one more axis on x."""
+    """log N(x; mean, variance), with one more axis on x."""
     mean, variance = mean[..., None], variance[..., None]
     return -0.5 * ((x - mean) ** 2 / variance + np.log(2.0 * np.pi * variance))
 
 
 def divergence(p: Moments, q: Moments) -> np.ndarray:
-    """KL(p || q) of Gaussians, number by number, as an integral."""
+    """KL(p || q) of Gaussians, element by element, as an integral."""
     mean, variance, *other = np.broadcast_arrays(*map(np.asarray, (*p, *q)))
     return expectation(
         mean,
@@ -36,19 +36,19 @@ def divergence(p: Moments, q: Moments) -> np.ndarray:
     )
 
 
-def worst(report: PullbackReport) -> float:
-    """What a report on a pullback found, infinite if it is not one at all."""
+def worst_error(report: PullbackReport) -> float:
+    """The worst error of a pullback report; infinity if it is not a report."""
     return report.worst if not report.faults else np.inf
 
 
-#: Gauss and Legendre's nodes on [-1, 1] and their shares.
+#: Gauss-Legendre nodes and weights on [-1, 1].
 RULE = np.polynomial.legendre.leggauss(200)
 
 
 def bin_mass(mean: float, deviation: float, x: float, half: float) -> float:
     """log of a Gaussian's mass on [x - half, x + half], by quadrature from its highest point.
 
-    Where nearly all of it is there, by what is not.
+    Where nearly all mass is on the bin, from the mass outside.
     """
     from scipy.special import ndtr
 
@@ -68,7 +68,7 @@ def bin_mass(mean: float, deviation: float, x: float, half: float) -> float:
 
 
 def end_mass(mean: float, deviation: float, end: float) -> float:
-    """log of a Gaussian's mass beyond the inner edge of the lowest or the highest bin."""
+    """log of a Gaussian's mass beyond the inner edge of the lowest or highest bin."""
     from scipy.special import log_ndtr
 
     edge = end * (1.0 - 1 / 255)

@@ -1,4 +1,4 @@
-"""TODO Checks of training's edges: histories half full, losses of single samples, plain weights. | Checks of how times are drawn for training: distributions, their densities, their spread."""
+"""Checks of loss-aware time sampling."""
 
 from dataclasses import replace
 
@@ -11,8 +11,8 @@ from npdiff.schedules import linear_betas
 
 
 @check("second-moment-sampling", method="a history written by hand", tolerance=1e-15, cases=1)
-def histories_half_full(case: Case) -> float:
-    """Uniform while a time has been seen less than K times or nothing was lost, then not."""
+def incomplete_loss_histories(case: Case) -> float:
+    """Uniform while a time has fewer than K losses or all losses are 0, not uniform afterwards."""
     history = LossHistory.empty(3, 2)
     off = [float(history.losses.any() or LossHistory.empty(4).losses.shape != (4, 10))]
     uniform = np.full(3, 1.0 / 3.0)
@@ -25,16 +25,16 @@ def histories_half_full(case: Case) -> float:
     return max(*off, relative(lost.probabilities(), uniform))
 
 
-@check("second-moment-sampling", method="a textbook loop over lists", tolerance=1e-12)
+@check("second-moment-sampling", method="a loop over lists", tolerance=1e-12)
 def second_moments_by_loop(case: Case) -> float:
-    """The probabilities after many losses against lists of the last of them."""
+    """The probabilities after many losses against lists of the last losses."""
     T, K, floor = 6, 4, case.choose([1e-3, 0.2])
     history = LossHistory.empty(T, K)
     lists: list[list[float]] = [[] for _ in range(T)]
     worst = 0.0
     for _ in range(40):
         t = 1 + case.rng.integers(T, size=3)
-        losses = case.rng.gamma(2.0, size=3) * (t - 1)  # the first time is always right
+        losses = case.rng.gamma(2.0, size=3) * (t - 1)  # the first time always qualifies
         history = history.add(t.astype(float), losses)
         for time, loss in zip(t, losses, strict=True):
             lists[time - 1] = [*lists[time - 1], loss][-K:]
@@ -54,7 +54,7 @@ def second_moments_by_loop(case: Case) -> float:
 
 @check("second-moment-sampling", method="the sum over every time", tolerance=1e-12)
 def importance_sampling_is_unbiased(case: Case) -> float:
-    """The expected weight of each time under the draw against that under a uniform draw."""
+    """The expected weight of each time under the sampler against that under uniform sampling."""
     schedule, T = linear_betas(40), 40
     rng = case.rng
     history = LossHistory(rng.gamma(1.0, size=(T, 3)), np.full(T, 3))

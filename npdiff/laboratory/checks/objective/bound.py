@@ -1,4 +1,4 @@
-"""TODO Checks of the variational bound's terms and of their weights. | Checks of what the bound is made of: divergences between Gaussians and the odds of bytes. | Checks of the whole bound, and of what a density is worth in bits."""
+"""Checks of the variational bound: its terms, their weights, their sum."""
 
 import itertools
 from collections.abc import Callable
@@ -26,7 +26,7 @@ from npdiff.schedules import EDM, DiscreteSchedule, LinearVP, Schedule, Times, l
 
 @check("bound-prior", method="Gauss-Hermite quadrature of log q - log p", tolerance=1e-12, cases=11)
 def prior_by_quadrature(case: Case) -> float:
-    """L_T against the integral, for the noise that sampling starts from."""
+    """L_T against the integral, for the noise at which sampling starts."""
     schedule = a_schedule(case)
     if schedule.alpha(schedule.t_max) < 0.05 and schedule.steps is not None:
         schedule = DiscreteSchedule(case.rng.uniform(0.05, 0.3, 9))  # some signal is left
@@ -49,7 +49,7 @@ def prior_by_quadrature(case: Case) -> float:
     cases=22,
 )
 def step_by_quadrature(case: Case) -> dict[str, float]:
-    """L_s against the integral, with the true variance and with two others; and as weights."""
+    """L_s against the integral, with the true variance and two others; and as weights."""
     schedule = a_schedule(case)
     s, t = timesteps(case, schedule, 2)
     x_0, x0_hat, eps = case.rng.standard_normal((3, 2, 3))
@@ -79,7 +79,7 @@ def step_by_quadrature(case: Case) -> dict[str, float]:
 
 @check("ddpm-weight", method="DDPM's symbols", tolerance=1e-12, cases=2)
 def weight_in_the_papers_symbols(case: Case) -> float:
-    """The weight of the error of eps on a chain, from betas, for both of the paper's variances."""
+    """The weight of the error of eps in a discrete schedule, for both of the paper's variances."""
     betas = np.linspace(1e-4, 0.02, 1000)
     bars = np.cumprod(1.0 - betas)
     t = np.array([2, 40, 999])
@@ -97,7 +97,7 @@ def weight_in_the_papers_symbols(case: Case) -> float:
 
 @check("discrete-weight", method="the limit of small steps, extrapolated", tolerance=1e-6, cases=11)
 def steps_become_an_integral(case: Case) -> float:
-    """The sum over ever more steps, even in log-SNR, against half of its range."""
+    """The sum over more and more steps, even in log-SNR, against half the range of log-SNR."""
     schedule = a_schedule(case)
     s, t = timesteps(case, schedule, 2)
     t = s + 0.2 * (t - s)
@@ -120,7 +120,7 @@ def fair_bytes(case: Case) -> float:
     return relative(bits_per_dim(np.array([D * np.log(256.0)]), D), np.array([8.0]))
 
 
-@check("bound-decoder", method="the sum over numbers of log-probabilities", tolerance=1e-12)
+@check("bound-decoder", method="the sum over elements of log-probabilities", tolerance=1e-12)
 def decoder_loss_by_loop(case: Case) -> float:
     """L_0 against a loop over bins."""
     x_0 = case.rng.integers(1, 255, (2, 2, 2)) / 127.5 - 1.0
@@ -138,8 +138,8 @@ def joint(
 ) -> float:
     """E[-log p(x_0, ..., x_T)] + E[log q(x_1, ..., x_T | x_0)] for normal data in one dimension.
 
-    All variables are jointly normal under q and under the model, whose estimate is perfect: two
-    means and two covariance matrices, ordered from the data to the noise.
+    All variables are jointly normal under q and under the model with the exact denoiser: two means
+    and two covariance matrices, ordered from the data to the noise.
     """
     ascending = timesteps[::-1]
     alpha, sigma = schedule.alpha(ascending), schedule.sigma(ascending)
@@ -185,7 +185,7 @@ def joint(
     cases=9,
 )
 def bound_by_linear_algebra(case: Case) -> float:
-    """The sum of all terms, averaged by quadrature, against the divergence of the whole chain."""
+    """The sum of all terms, averaged by quadrature, against the divergence of the joint distributions."""
     schedule = case.choose(
         [DiscreteSchedule(np.array([0.05, 0.1, 0.2, 0.4, 0.6])), EDM(sigma_max=5.0), LinearVP()]
     )
@@ -224,7 +224,7 @@ def byte_mass(mean: float, deviation: float, x: float) -> float:
 
 @check("bound", "bound-decoder", method="loops over bins and softmaxes", tolerance=1e-9, cases=5)
 def terms_of_bytes(case: Case) -> float:
-    """The last term for bytes, by both decoders, and the times and variances of all of them."""
+    """The last term for bytes, with both decoders, and the times and variances of all terms."""
     from scipy.special import log_softmax
 
     schedule = DiscreteSchedule(np.array([1e-4, 3e-3, 0.2, 0.9]))

@@ -1,23 +1,23 @@
-"""TODO Checks of what the bound is made of: divergences between Gaussians and the odds of bytes. | Checks at edges: far bins on either side, weights that do not add up to 1, last steps, counts."""
+"""Checks of the decoders of bytes."""
 
 import numpy as np
 
 from npdiff.backend import to_host
 from npdiff.laboratory.checks._schedules import a_schedule
-from npdiff.laboratory.checks.objective._quadrature import RULE, bin_mass, worst
+from npdiff.laboratory.checks.objective._quadrature import RULE, bin_mass, worst_error
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.objective.decoder import categorical, discretized_gaussian
 from npdiff.verify._pullback import pullback
 
-#: Standard deviations of a step from far below to far above the width of a bin.
+#: Standard deviations from far below to far above the width of a bin.
 DEVIATIONS = (1e-4, 2e-3, 0.02, 0.15, 0.4, 3.0, 1e3)
 
 
 def nats(found: float, expected: float) -> float:
-    """How far a log-probability is off, in nats or of its own size; a thousandth of that near 0.
+    """The error of a log-probability, absolute in nats or relative; a thousandth of that near 0.
 
-    Where almost all of the mass is in the bin, the logarithm is minus what is outside, and an edge
-    that is known to 16 digits of x is known to 12 of the deviations that it lies off.
+    Where almost all of the mass is on the bin, the logarithm is minus the mass outside. An edge known
+    to 16 digits of x is known to 12 digits of its distance in standard deviations.
     """
     off = abs(found - expected)
     return max(off / max(1.0, -expected), 1e-3 * relative(found, expected))
@@ -58,12 +58,12 @@ def decoder_by_quadrature(case: Case) -> float:
 
 @check("discretized-gaussian-pullback", method="central differences", tolerance=1e-7, cases=14)
 def decoder_pullback_by_differences(case: Case) -> float:
-    """The gradient by mean and log-variance: in the bin, beside it and far off, and at the ends."""
+    """The gradient in mean and log-variance: in the bin, next to it, far off, and at the ends."""
     deviation = case.choose([0.002, 0.02, 0.1, 0.19, 0.21, 0.7, 30.0])
     x = np.array([-1.0, 1.0, 51 / 127.5 - 1, 51 / 127.5 - 1, 150 / 127.5 - 1])
     off = np.array([0.4, -0.7, 0.2, -1.3, 1.9 + case.index])
     log_v = np.full(5, 2.0 * np.log(deviation))
-    return worst(
+    return worst_error(
         pullback(
             discretized_gaussian, x + off * deviation, log_v, x=x, step=1e-4 * min(1, deviation)
         )
@@ -71,7 +71,7 @@ def decoder_pullback_by_differences(case: Case) -> float:
 
 
 def bin_moments(mean: float, deviation: float, x: float, half: float) -> tuple[float, float]:
-    """The mean of z and of z^2 over the bin, z being the distance from the mean in deviations."""
+    """E[z] and E[z^2] over the bin, with z the distance from the mean in standard deviations."""
     nodes, shares = RULE
     z = (x - mean + half * nodes) / deviation
     odds = shares * np.exp(-0.5 * (z**2 - (z**2).min()))
@@ -85,11 +85,11 @@ def bin_moments(mean: float, deviation: float, x: float, half: float) -> tuple[f
     cases=10,
 )
 def decoder_pullback_by_moments(case: Case) -> float:
-    """The gradient is a mean over the bin: of z / sqrt(v) by mu, of (z^2 - 1) / 2 by log v."""
+    """Means over the bin: z / sqrt(v) is the gradient in mu, (z^2 - 1) / 2 that in log v."""
     half = 1 / 255
     h = case.choose([0.0002, 0.004, 0.0188, 0.01999, 0.0201, 0.05, 0.3, 0.9, 1.5, 3.0])
     deviation = half / h
-    edge = 0.02 / h  # beyond it a bin is too far off for the series
+    edge = 0.02 / h  # beyond it a bin is too far away for the series
     off = np.array([0.4, 0.97, 0.999, 1.003, 1.4, 3.0]) * max(edge, 1.0) * [1, -1, 1, -1, 1, -1]
     if h > 0.02:
         off = np.array([0.3, -0.8, 1.7, -2.9, 3.8, -6.0])
@@ -122,7 +122,7 @@ def categorical_by_softmax(case: Case) -> float:
 
 @check("discretized-gaussian", method="quadrature; the mirror image", tolerance=1e-11, cases=6)
 def bins_far_off_on_either_side(case: Case) -> float:
-    """Narrow bins many deviations from the mean, above it and as far below."""
+    """Narrow bins many standard deviations above the mean, and the same below."""
     half, width = 1.0 / 255.0, case.choose([0.015, 0.004, 0.019, 0.03, 0.001, 0.2])
     deviation, far = half / width, np.array([3.0, 11.0, 40.0, 90.0])
     x, log_v = np.full(4, 27 / 127.5), np.full(4, 2.0 * np.log(deviation))

@@ -1,9 +1,9 @@
-"""TODO Checks of what the bound is made of: divergences between Gaussians and the odds of bytes."""
+"""Checks of the divergence of Gaussians."""
 
 import numpy as np
 
 from npdiff.backend import to_host
-from npdiff.laboratory.checks.objective._quadrature import divergence, worst
+from npdiff.laboratory.checks.objective._quadrature import divergence, worst_error
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.objective.divergence import gaussian_kl
 from npdiff.verify._pullback import pullback
@@ -20,8 +20,8 @@ def kl_by_quadrature(case: Case) -> float:
 
 @check("gaussian-kl-pullback", method="central differences", tolerance=1e-8)
 def kl_pullback_by_differences(case: Case) -> float:
-    """The gradient by mean and log-variance."""
+    """The gradient in mean and log-variance."""
     mean, log_v, true_mean, true_log_v = case.rng.standard_normal((4, 3, 2))
-    return worst(
+    return worst_error(
         pullback(gaussian_kl, mean, log_v, true_mean=true_mean, true_log_variance=true_log_v)
     )

@@ -1,4 +1,4 @@
-"""TODO Checks of the losses that learn the variances of the reverse steps."""
+"""Checks of the losses that learn reverse variances."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from npdiff.laboratory.checks.objective._quadrature import (
     bin_mass,
     divergence,
     end_mass,
-    worst,
+    worst_error,
 )
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.objective import Objective, loss
@@ -23,8 +23,8 @@ from npdiff.schedules import DiscreteSchedule, Schedule, Times, cosine_betas
 from npdiff.verify._pullback import pullback
 
 
-class Doubled(TimeSampler):
-    """Draws twice as likely to be late as early: importance sampling with a known density."""
+class LateTimes(TimeSampler):
+    """A sampler twice as likely to give late times as early ones: importance sampling."""
 
     importance = True
 
@@ -35,13 +35,13 @@ class Doubled(TimeSampler):
         return np.where(np.asarray(t) > 0.5 * schedule.t_max, 4.0 / 3.0, 2.0 / 3.0)
 
 
-def learning(case: Case) -> tuple[Objective, Example, np.ndarray, np.ndarray]:
-    """An objective on a chain, a batch with a first step in it, its data, an output for it."""
+def hybrid_problem(case: Case) -> tuple[Objective, Example, np.ndarray, np.ndarray]:
+    """An objective on a discrete schedule, a batch that includes t = 1, its data, an output for it."""
     schedule = case.choose([DiscreteSchedule(np.array([0.02, 0.05, 0.1, 0.3])), cosine_betas(40)])
     parameterization = PARAMETERIZATIONS[
         list(PARAMETERIZATIONS)[case.index % len(PARAMETERIZATIONS)]
     ]
-    time_sampler = [LowDiscrepancy(), Doubled()][case.index // 2 % 2]
+    time_sampler = [LowDiscrepancy(), LateTimes()][case.index // 2 % 2]
     objective = Objective(schedule, parameterization, min_snr, time_sampler)
     x_0 = case.rng.integers(0, 256, (5, 2, 3)) / 127.5 - 1.0
     x_0[0, 0, :2] = -1.0, 1.0
@@ -59,8 +59,10 @@ def learning(case: Case) -> tuple[Objective, Example, np.ndarray, np.ndarray]:
     return objective, example, x_0, np.concatenate([near, v], axis=-1)
 
 
-def by_loop(objective: Objective, example: Example, x_0: np.ndarray, output: np.ndarray) -> float:
-    """The bound's estimate, sample by sample, from betas and bins alone."""
+def bound_by_a_loop(
+    objective: Objective, example: Example, x_0: np.ndarray, output: np.ndarray
+) -> float:
+    """The estimate of the bound, sample by sample, from betas and bins."""
     schedule = objective.schedule
     y, v = output[..., :3], output[..., 3:]
     x0_hat, _ = objective.parameterization.solve(schedule, example.x_t, y, example.t)
@@ -101,10 +103,10 @@ def by_loop(objective: Objective, example: Example, x_0: np.ndarray, output: np.
     cases=8,
 )
 def learned_variances_by_loop(case: Case) -> dict[str, float]:
-    """The two losses that learn variances, first step included, against sums of integrals."""
-    objective, example, x_0, output = learning(case)
+    """The two losses that learn variances, t = 1 included, against sums of integrals."""
+    objective, example, x_0, output = hybrid_problem(case)
     options: dict[str, Any] = {"example": example, "objective": objective, "x_0": x_0}
-    expected = by_loop(objective, example, x_0, output)
+    expected = bound_by_a_loop(objective, example, x_0, output)
     simple, _ = loss(output[..., :3], example=example)
     both, _ = hybrid_loss(output, **options, share=0.02)
     default, _ = hybrid_loss(output, **options)
@@ -118,8 +120,8 @@ def learned_variances_by_loop(case: Case) -> dict[str, float]:
 
 @check("vlb-pullback", "hybrid-loss", method="central differences", tolerance=1e-6, cases=6)
 def learned_variances_by_differences(case: Case) -> dict[str, float]:
-    """The gradients; that of the hybrid is the simple loss's by the mean, the bound's by v."""
-    objective, example, x_0, output = learning(case)
+    """The gradients; the hybrid's is the simple loss's in the mean and the bound's in v."""
+    objective, example, x_0, output = hybrid_problem(case)
     options: dict[str, Any] = {"example": example, "objective": objective, "x_0": x_0}
     report = pullback(bound_loss, output, **options, step=1e-5)
     _, hybrid_vjp = hybrid_loss(output, **options, share=0.02)
@@ -127,4 +129,4 @@ def learned_variances_by_differences(case: Case) -> dict[str, float]:
     _, bound_vjp = bound_loss(output, **options)
     (found,), (dy,), (dbound,) = hybrid_vjp(1.3), simple_vjp(1.3), bound_vjp(1.3)
     expected = np.concatenate([dy, 0.02 * dbound[..., 3:]], axis=-1)
-    return {"vlb-pullback": worst(report), "hybrid-loss": relative(found, expected)}
+    return {"vlb-pullback": worst_error(report), "hybrid-loss": relative(found, expected)}

@@ -1,4 +1,4 @@
-"""TODO Checks of weightings: as they are published, and as integrals over log-SNR."""
+"""Checks of the identity between losses in time and integrals over log-SNR."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ from npdiff.parameterization import PARAMETERIZATIONS
     cases=33,
 )
 def losses_by_quadrature(case: Case) -> float:
-    """The expected loss under its draw of times, and the integral over log-SNR with its w."""
+    """The expected loss under its time sampler against the integral over log-SNR with its w."""
     schedule = a_schedule(case)
     name = list(WEIGHTINGS)[(case.index * 7) % len(WEIGHTINGS)]
     time_sampler = None
@@ -31,7 +31,7 @@ def losses_by_quadrature(case: Case) -> float:
         ends.sort()
 
     def error(t: np.ndarray) -> np.ndarray:
-        """The squared error of the best denoiser of N(0, 0.3) data."""
+        """The squared error of the exact denoiser of N(0, 0.3) data."""
         snr = (schedule.alpha(t) / schedule.sigma(t)) ** 2
         return 0.3 * snr / (0.3 * snr + 1.0)
 

@@ -1,4 +1,4 @@
-"""TODO Checks of weightings: as they are published, and as integrals over log-SNR."""
+"""Checks of several weightings at once: their losses as integrals over log-SNR."""
 
 import numpy as np
 
@@ -36,7 +36,7 @@ def sech(x: np.ndarray) -> np.ndarray:
     cases=2,
 )
 def losses_as_integrals(case: Case) -> dict[str, float]:
-    """The w of each published loss with its own schedule and draw of times."""
+    """The w of each published loss with its schedule and time sampler."""
     from scipy.stats import norm
 
     cosine, flow, edm = Cosine(s=0.0), RectifiedFlow(), EDM()
@@ -68,7 +68,7 @@ def losses_as_integrals(case: Case) -> dict[str, float]:
         found[label] = residual(w, sech(r / 2.0) * factor(r) / share)
     w, r = implied(cosine, "v")
     v = residual(w, 2.0 * np.exp(-r / 2.0) / share)
-    # The straight path: exp(-lambda / 2); with logit-normal times a Gaussian times (1 + e^-l/2)^2.
+    # Rectified flow: exp(-lambda / 2); with logit-normal times a Gaussian times (1 + e^-l/2)^2.
     w, r = implied(flow, "flow")
     found["flow-matching-weight"] = residual(w, np.exp(-r / 2.0) * (b - a))
     w, r = implied(flow, "flow", LogitNormal(mean, deviation))
@@ -80,7 +80,7 @@ def losses_as_integrals(case: Case) -> dict[str, float]:
     inside = np.diff(norm.cdf((np.log([edm.t_min, edm.t_max]) + 1.2) / 1.2))[0]
     bell = norm.pdf(r, 2.4, 2.4) / inside
     found["edm-weight"] = residual(w, 2.0 * bell * (1.0 + 4.0 * np.exp(-r)))
-    # Two that are the same on every schedule.
+    # Two that do not depend on the schedule.
     worst = {"likelihood": 0.0, "sigmoid": 0.0}
     for name in SCHEDULES:
         for weighting in worst:

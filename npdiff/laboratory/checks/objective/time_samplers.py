@@ -1,4 +1,4 @@
-"""TODO Checks of training's edges: histories half full, losses of single samples, plain weights. | Checks of how times are drawn for training: distributions, their densities, their spread."""
+"""Checks of time samplers: their distributions, densities, evenness."""
 
 from collections.abc import Callable
 
@@ -10,9 +10,9 @@ from npdiff.random import Key
 from npdiff.schedules import SCHEDULES, LinearVP, Schedule, Times, cosine_betas
 
 
-@check("logit-normal", "log-normal-noise", method="the published numbers", tolerance=0.0, cases=1)
-def draws_by_default(case: Case) -> dict[str, float]:
-    """A standard normal logit; EDM's mean of -1.2 and deviation of 1.2."""
+@check("logit-normal", "log-normal-noise", method="the published values", tolerance=0.0, cases=1)
+def time_samplers_by_default(case: Case) -> dict[str, float]:
+    """A standard normal logit; EDM's mean of -1.2 and standard deviation of 1.2."""
     return {
         "logit-normal": float(LogitNormal() != LogitNormal(0.0, 1.0)),
         "log-normal-noise": float(LogNormal() != LogNormal(-1.2, 1.2)),
@@ -22,7 +22,7 @@ def draws_by_default(case: Case) -> dict[str, float]:
 def distribution(
     label: str, schedule: Schedule, mean: float, deviation: float
 ) -> Callable[[Times], np.ndarray]:
-    """The distribution function of a draw of times, cut to those that are trained on."""
+    """The distribution function of a time sampler, restricted to the training times."""
     from scipy.stats import norm
 
     first = 0.0 if schedule.steps is not None else schedule.t_min
@@ -43,11 +43,11 @@ def distribution(
 @check(
     "logit-normal",
     "log-normal-noise",
-    method="the distribution function, and its central differences",
+    method="the distribution function and its central differences",
     tolerance=1e-6,
     cases=22,
 )
-def draws_follow_their_law(case: Case) -> dict[str, float]:
+def times_follow_their_distribution(case: Case) -> dict[str, float]:
     """Quantiles and densities against SciPy's normal distribution of the transformed time."""
     schedule = SCHEDULES[case.choose(list(SCHEDULES))]()
     mean, deviation = case.rng.uniform(-1.0, 0.5), case.rng.uniform(0.6, 1.5)
@@ -62,7 +62,7 @@ def draws_follow_their_law(case: Case) -> dict[str, float]:
         below = distribution(label, schedule, *law)
         t = time_sampler.quantile(schedule, u)
         if schedule.steps is None:
-            h = 1e-4 * np.minimum(t, schedule.t_max - t + 2e-5)  # steep at either end
+            h = 1e-4 * np.minimum(t, schedule.t_max - t + 2e-5)  # steep at both ends
             whole = schedule.t_max - schedule.t_min
             slope = whole * (below(t + h) - below(t - h)) / (2.0 * h)
             residual = max(
@@ -81,7 +81,7 @@ def draws_follow_their_law(case: Case) -> dict[str, float]:
 
 
 @check("low-discrepancy", method="VDM's evenly spaced times", tolerance=1e-12, cases=6)
-def spread_is_even(case: Case) -> float:
+def low_discrepancy_times_are_even(case: Case) -> float:
     """The sorted times of 2^k samples against one offset plus multiples of 2^-k."""
     schedule, count = LinearVP(), 2 ** (1 + case.index)
     time_sampler = LowDiscrepancy(case.choose([Uniform(), LogitNormal(0.2, 0.8)]))
@@ -97,8 +97,8 @@ def spread_is_even(case: Case) -> float:
 
 
 @check("low-discrepancy", method="Riemann sums", tolerance=0.03, cases=3)
-def draws_average_to_the_mean(case: Case) -> float:
-    """Over 4096 samples each named draw averages a function as its density says."""
+def times_average_by_their_density(case: Case) -> float:
+    """Over 4096 samples each time sampler averages a function as its density implies."""
     schedule = case.choose([LinearVP(), cosine_betas(), SCHEDULES["edm"]()])
     whole = schedule.t_max - schedule.t_min
     if schedule.steps is None:

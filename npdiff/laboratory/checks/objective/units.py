@@ -1,4 +1,4 @@
-"""TODO Checks of what networks are trained on: the loss, and its weight in every unit. | Checks of weightings: as they are published, and as integrals over log-SNR."""
+"""Checks of errors and weights in the units of every parameterization."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ from npdiff.schedules import RectifiedFlow, Schedule
 def outputs(
     schedule: Schedule, x_0: np.ndarray, eps: np.ndarray, t: float
 ) -> dict[str, np.ndarray]:
-    """What each row stands for, in the words of its paper."""
+    """The target of each parameterization, in the symbols of its paper."""
     alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
     level, x = sigma / alpha, x_0 + sigma / alpha * eps
     total = level**2 + 0.25
@@ -31,12 +31,12 @@ def outputs(
 @check(
     "error-units",
     "output-weight",
-    method="the same two estimates told as any paper's target",
+    method="the same two estimates as the target of each paper",
     tolerance=1e-11,
     cases=22,
 )
 def one_error_in_every_unit(case: Case) -> float:
-    """Each row's error, weighted, against the weighted error of eps."""
+    """The weighted error in each parameterization against the weighted error of eps."""
     schedule = a_schedule(case)
     t = float(timesteps(case, schedule, 1)[0])
     x_0, eps, eps_hat = case.rng.standard_normal((3, 4)) + 0.5
@@ -52,9 +52,9 @@ def one_error_in_every_unit(case: Case) -> float:
     return worst
 
 
-@check("output-weight", method="the limit of ever less signal", tolerance=1e-6, cases=5)
+@check("output-weight", method="the limit of vanishing signal", tolerance=1e-6, cases=5)
 def weights_without_signal(case: Case) -> float:
-    """The weights at alpha = 0 against those at a time just before."""
+    """The weights at alpha = 0 against the weights just before."""
     schedule = RectifiedFlow()
     parameterization, weighting = case.choose(
         [("v", "v"), ("eps", "simple"), ("x0", "x0"), ("edm", "edm"), ("v", "truncated-snr")]
@@ -74,11 +74,11 @@ def weights_without_signal(case: Case) -> float:
     cases=22,
 )
 def weights_by_differences(case: Case) -> dict[str, float]:
-    """g^2 / sigma^2 and the error of the velocity, from differences of the schedule itself."""
+    """g^2 / sigma^2 and the error of the velocity, from differences of the schedule."""
     schedule = a_schedule(case)
     t = timesteps(case, schedule, 3)
     if schedule.steps is not None:
-        t = np.floor(t) + 0.5  # between two rows
+        t = np.floor(t) + 0.5  # between two steps
     h = 1e-5 * t
 
     def slope(f: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""TODO Checks of what networks are trained on: the loss, and its weight in every unit. | Checks of training's edges: histories half full, losses of single samples, plain weights. | Checks of the numbers that are taken where nothing is said: those that were published. | Checks of weightings: as they are published, and as integrals over log-SNR."""
+"""Checks of the simple loss and of the weightings."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,9 +14,9 @@ from npdiff.random import Key
 from npdiff.schedules import Cosine, LinearVP, linear_betas
 
 
-@check("simple-loss", method="a textbook loop in DDPM's symbols", tolerance=1e-10)
+@check("simple-loss", method="a loop in DDPM's symbols", tolerance=1e-10)
 def simple_loss_by_loop(case: Case) -> float:
-    """The loss of an arbitrary network against a loop over samples and numbers."""
+    """The loss of an arbitrary network against a loop over samples and elements."""
     schedule = linear_betas()
     x_0 = case.normal((5, 3)) * 0.6 + 0.3
     objective = Objective(schedule, PARAMETERIZATIONS["eps"])
@@ -32,9 +32,9 @@ def simple_loss_by_loop(case: Case) -> float:
     return relative(value, total / 15)
 
 
-@check("simple-loss", method="an error of 0.3 in eps, told in every unit", tolerance=1e-12)
-def unweighted_is_weighted_by_one(case: Case) -> float:
-    """An example of each row weighs as its error does in units of eps."""
+@check("simple-loss", method="an error of 0.3 in eps, in every unit", tolerance=1e-12)
+def simple_weight_is_one(case: Case) -> float:
+    """The loss of an example in each parameterization is its squared error in units of eps."""
     schedule, x_0 = LinearVP(), case.normal((4, 3))
     made = [
         Objective(schedule, parameterization).example(x_0, Key(case.index, range(4)))
@@ -56,7 +56,7 @@ def unweighted_is_weighted_by_one(case: Case) -> float:
 
 @check("error-units", "simple-loss", method="the signal-to-noise ratio", tolerance=1e-14)
 def weights_of_plain_errors(case: Case) -> float:
-    """The error of eps counts 1; that of the data 1 / SNR; that of v 1 / alpha^2."""
+    """The error of eps has weight 1; that of the data 1 / SNR; that of v 1 / alpha^2."""
     log_snr = case.rng.uniform(-6.0, 6.0, 5)
     alpha = np.sqrt(1.0 / (1.0 + np.exp(-log_snr)))
     sigma = np.sqrt(1.0 / (1.0 + np.exp(log_snr)))
@@ -67,7 +67,7 @@ def weights_of_plain_errors(case: Case) -> float:
     )
 
 
-#: Functions of log-SNR, and their numbers.
+#: Weightings, functions of log-SNR, and their default parameters.
 WEIGHTS: Mapping[str, tuple[Any, tuple[float, ...]]] = {
     "min-snr": (weightings.min_snr, (5.0,)),
     "p2": (weightings.p2, (1.0, 1.0)),
@@ -77,9 +77,9 @@ WEIGHTS: Mapping[str, tuple[Any, tuple[float, ...]]] = {
 }
 
 
-@check(*WEIGHTS, method="their papers' numbers, given", tolerance=0.0, cases=1)
+@check(*WEIGHTS, method="the published parameters given explicitly", tolerance=0.0, cases=1)
 def weightings_by_default(case: Case) -> dict[str, float]:
-    """A weighting that is told nothing against the same told its paper's numbers."""
+    """A weighting with default parameters against the same with its paper's parameters."""
     log_snr = np.linspace(-8.0, 8.0, 9)
     return {
         label: relative(weight(log_snr), weight(log_snr, *numbers))
@@ -91,8 +91,8 @@ def weightings_by_default(case: Case) -> dict[str, float]:
 Published = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-#: For each label: the weighting, the row in whose units its paper states it, and that statement as
-#: a function of SNR and of the noise level.
+#: For each label: the weighting, the parameterizations in whose units its paper states it, and the
+#: statement as a function of SNR and of the noise level.
 PUBLISHED: dict[str, tuple[Weighting, dict[str, Published]]] = {
     "min-snr": (
         lambda r: weightings.min_snr(r, 3.0),
@@ -121,9 +121,9 @@ PUBLISHED: dict[str, tuple[Weighting, dict[str, Published]]] = {
 }
 
 
-@check(*PUBLISHED, method="each paper's weight in its own units", tolerance=1e-11, cases=3)
+@check(*PUBLISHED, method="each paper's weight in its units", tolerance=1e-11, cases=3)
 def weights_as_published(case: Case) -> dict[str, float]:
-    """Weights in the units of a row against the published functions of SNR or sigma."""
+    """Weights in the units of a parameterization against the published functions of SNR or sigma."""
     schedule = case.choose([linear_betas(), LinearVP(), Cosine()])
     t = timesteps(case, schedule, 7)
     snr = (schedule.alpha(t) / schedule.sigma(t)) ** 2

@@ -1,4 +1,4 @@
-"""TODO Checks of scaled dot-product attention."""
+"""Checks of scaled dot-product attention."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ MASKS: list[Any] = [None, [[1, 0, 1], [1, 1, 1]], [[0, 0, 0], [0, 1, 1]], None]
     method="query by query, complex step", tolerance=1e-12,
 )  # fmt: skip
 def attention_by_loops(case: Case) -> dict[str, float]:
-    """One query of one head at a time; keys that are masked, and a sample without any."""
+    """One query of one head at a time; masked keys, and a sample with all keys masked."""
     mask = case.choose(MASKS)
     seen = None if mask is None else np.array(mask, dtype=bool)
     heads = case.choose([2, 2, 1, 4])
@@ -42,11 +42,11 @@ def attention_by_loops(case: Case) -> dict[str, float]:
     cases=2,
 )
 def attention_by_matrices(case: Case) -> dict[str, float]:
-    """So many queries and keys that they are taken in blocks; large scores, one direction each."""
+    """Enough queries and keys to need blocks; large scores; one direction per argument."""
     size, step = 30.0, 1e-30
     shapes = [(1, 420, 4), (1, 360, 4), (1, 360, 4)]
     args = [case.rng.standard_normal(s) for s in shapes]
-    args[0] *= size  # exp of these scores would overflow but for the shift
+    args[0] *= size  # exp of these scores would overflow without the shift
 
     def f(q: Any, k: Any, v: Any) -> Any:
         o = []

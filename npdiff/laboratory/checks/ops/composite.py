@@ -1,4 +1,4 @@
-"""TODO Checks of ops that are several in one."""
+"""Checks of fused operations."""
 
 from typing import Any
 
@@ -13,8 +13,8 @@ from npdiff.random import Key
 
 
 @check("norm-silu-conv", method="the textbook forms in turn, complex step", tolerance=1e-12)
-def half_a_residual_block(case: Case) -> float:
-    """Everything that may be absent is absent in its turn."""
+def norm_silu_conv_by_textbook_ops(case: Case) -> float:
+    """Each optional argument is absent in one of the cases."""
     modulated, shifted, added, drops = case.choose(
         [(1, 1, 1, 0), (0, 1, 0, 1), (1, 0, 0, 1), (0, 0, 1, 0)]
     )
@@ -28,14 +28,14 @@ def half_a_residual_block(case: Case) -> float:
     key = Key(case.index, (1, 2), 0, "block") if drops else None
     kept = to_host(ops.dropout(case.array(np.ones(x.shape)), rate=0.4, key=key)[0])
 
-    def spread(rest: Any) -> list[Any]:
-        """The optional arguments in their places."""
+    def in_place(rest: Any) -> list[Any]:
+        """The optional arguments, with None for the absent ones."""
         queue = list(rest)
         present = (modulated, modulated, shifted, added)
         return [queue.pop(0) if there else None for there in present]
 
     def op(x: Any, gamma: Any, beta: Any, w: Any, b: Any, *rest: Any) -> Any:
-        every = x, gamma, beta, w, b, *spread(rest)
+        every = x, gamma, beta, w, b, *in_place(rest)
         y, pullback = ops.norm_silu_conv(*every, groups=2, rate=0.4, key=key)
         wanted = [argument is not None for argument in every]
 
@@ -48,7 +48,7 @@ def half_a_residual_block(case: Case) -> float:
         return y, present
 
     def f(x: Any, gamma: Any, beta: Any, w: Any, b: Any, *rest: Any) -> Any:
-        scale, offset, shift, residual = spread(rest)
+        scale, offset, shift, residual = in_place(rest)
         h = textbook.group_norm(x, gamma, beta, 2, 1e-5)
         if scale is not None:
             h = (1.0 + scale)[:, None, None] * h + offset[:, None, None]

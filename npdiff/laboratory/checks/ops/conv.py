@@ -1,4 +1,4 @@
-"""TODO Checks of what moves along space: convolution, pooling, upsampling, space and depth."""
+"""Checks of convolution."""
 
 from itertools import product
 from typing import Any
@@ -11,7 +11,7 @@ from npdiff.laboratory.complex_step import compare
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.ops._conv import output_size
 
-#: Space, kernel, stride and padding: one to three axes, unlike sizes, one side padded.
+#: Space, kernel, stride and padding: one to three axes, different sizes, one side padded.
 CONVOLUTIONS: list[tuple[Any, ...]] = [
     ((5,), (3,), 1, None),
     ((3, 4), (3, 2), 2, ((1, 0), (0, 2))),
@@ -29,7 +29,7 @@ CONVOLUTIONS: list[tuple[Any, ...]] = [
 
 @check("conv-size", method="windows counted", tolerance=0.0, cases=1)
 def windows_counted(case: Case) -> float:
-    """Every start at which a whole kernel fits, for all small sizes."""
+    """Every start at which the whole kernel fits, for all small sizes."""
     sizes = product(range(1, 8), range(1, 5), range(1, 4), range(3), range(3))
     return max(
         abs(
@@ -60,7 +60,7 @@ def conv_by_windows(case: Case) -> dict[str, float]:
 
 @check("conv", "conv-pullback", method="scipy.signal", tolerance=1e-12, cases=2)
 def conv_by_scipy(case: Case) -> dict[str, float]:
-    """Large enough to run in several blocks: SciPy's correlation, and its adjoints."""
+    """Large enough to need several blocks: SciPy's correlation, and its adjoints."""
     from scipy import signal
 
     n, c, f, space = 5, 8, 3, case.choose([(30, 26), (700,)])

@@ -1,4 +1,4 @@
-"""TODO Checks of what is applied to every number: activations, softmax, dropout."""
+"""Checks of activations, softmax and dropout."""
 
 from typing import Any
 
@@ -14,13 +14,13 @@ from npdiff.random import Key
 
 @check("silu", "silu-pullback", method="the logistic form, complex step", tolerance=1e-14)
 def silu_by_the_logistic_function(case: Case) -> dict[str, float]:
-    """x / (1 + exp(-x)) and its slope, out to 15."""
+    """x / (1 + exp(-x)) and its derivative, up to |x| = 15."""
     value, slope = compare(case, ops.silu, textbook.silu, case.rng.uniform(-15.0, 15.0, 40))
     return {"silu": value, "silu-pullback": slope}
 
 
 def _normal_integral(x: np.ndarray) -> np.ndarray:
-    """Half and the integral of the normal density from 0 to x, by Gauss and Legendre's rule."""
+    """One half plus the integral of the normal density from 0 to x, by Gauss-Legendre quadrature."""
     nodes, weights = np.polynomial.legendre.leggauss(48)
     total = sum(
         w * np.exp(-((0.5 * (1.0 + s) * x) ** 2) / 2.0) for s, w in zip(nodes, weights, strict=True)
@@ -30,7 +30,7 @@ def _normal_integral(x: np.ndarray) -> np.ndarray:
 
 @check("gelu", "gelu-pullback", method="quadrature of the normal density", tolerance=1e-13)
 def gelu_by_quadrature(case: Case) -> dict[str, float]:
-    """x times the integral of the normal density, and its slope by the complex step."""
+    """x times the integral of the normal density, and its derivative by the complex step."""
     x = case.rng.uniform(-5.0, 5.0, 20)
     value, slope = compare(case, ops.gelu, lambda x: x * _normal_integral(x), x)
     return {"gelu": value, "gelu-pullback": slope}
@@ -38,7 +38,7 @@ def gelu_by_quadrature(case: Case) -> dict[str, float]:
 
 @check("gelu-tanh", "gelu-tanh-pullback", method="a logistic form, complex step", tolerance=1e-13)
 def gelu_tanh_by_the_logistic_function(case: Case) -> dict[str, float]:
-    """The tanh as a logistic function of twice its argument; and its slope."""
+    """The tanh as a logistic function of twice its argument, and the derivative."""
 
     def op(x: np.ndarray) -> object:
         return ops.gelu(x, approximate=True)
@@ -49,7 +49,7 @@ def gelu_tanh_by_the_logistic_function(case: Case) -> dict[str, float]:
 
 @check("softmax", "softmax-pullback", method="plain exponentials, complex step", tolerance=1e-11)
 def softmax_by_exponentials(case: Case) -> dict[str, float]:
-    """exp(x_i) / sum of exp(x_j), at numbers that would overflow but for the shift."""
+    """exp(x_i) / sum of exp(x_j), for values that would overflow without the shift."""
     shift = case.choose([0.0, 900.0, -900.0, 300.0])
 
     def op(x: np.ndarray) -> object:
@@ -67,16 +67,16 @@ def softmax_by_exponentials(case: Case) -> dict[str, float]:
 
 
 @check("softmax", "softmax-pullback", method="the limit of the largest", tolerance=1e-12)
-def softmax_of_numbers_far_apart(case: Case) -> float:
-    """The largest of numbers a thousand apart has it all, and nothing moves it."""
+def softmax_of_distant_logits(case: Case) -> float:
+    """The largest of logits a thousand apart has probability 1, and a gradient of 0."""
     x = np.tile(case.rng.permutation([-1000.0, 0.0, 1000.0]), (2, 1))
     p, vjp = ops.softmax(case.array(x))
     return max(relative(p, x == 1000.0), relative(vjp(case.normal((2, 3)))[0], 0.0 * x))
 
 
-@check("dropout", method="one number after the other", tolerance=1e-15)
-def dropout_number_by_number(case: Case) -> float:
-    """Keep what draws at least r, times 1 / (1 - r): of x, and the same of the cotangent."""
+@check("dropout", method="element by element", tolerance=1e-15)
+def dropout_by_elements(case: Case) -> float:
+    """Keep elements whose uniform sample is at least r, times 1 / (1 - r); same for the cotangent."""
     rate = case.choose([0.5, 0.1, 0.8, 0.0])
     x, dy = case.normal((3, 4, 5)), case.normal((3, 4, 5))
     key = Key(case.index, (2, 9, 4), 3, "dropout")
@@ -94,28 +94,28 @@ def dropout_number_by_number(case: Case) -> float:
     return max(*off, relative(same, x), relative(same_vjp(dy)[0], dy))
 
 
-class _Given:
-    """A key whose uniform numbers are known."""
+class GivenKey:
+    """A key with given uniform samples."""
 
     def __init__(self, numbers: np.ndarray) -> None:
         self.numbers, self.samples = numbers, range(len(numbers))
 
     def uniform(self, shape: tuple[int, ...], xp: Any) -> Any:
-        """What was given."""
+        """The given samples."""
         return xp.asarray(self.numbers)
 
 
-@check("dropout", method="uniform numbers that are known", tolerance=1e-15, cases=1)
+@check("dropout", method="given uniform samples", tolerance=1e-15, cases=1)
 def dropout_at_the_edge(case: Case) -> float:
-    """A number that is exactly r is kept: the share that goes is r, not a word more."""
-    key: Any = _Given(np.array([[0.25, 0.75, 0.2499, 0.0, 0.2501]]))
+    """An element whose sample is exactly r is kept: the dropped fraction is exactly r."""
+    key: Any = GivenKey(np.array([[0.25, 0.75, 0.2499, 0.0, 0.2501]]))
     y, _ = ops.dropout(case.array(np.ones((1, 5))), rate=0.25, key=key)
     return relative(y, np.array([[4.0, 4.0, 0.0, 0.0, 4.0]]) / 3.0)
 
 
 @check("dropout", method="the mean over many draws", tolerance=0.0285, cases=3)
 def dropout_keeps_the_mean(case: Case) -> float:
-    """The share that is kept, in deviations of one coin: allowed are 7 of their mean's."""
+    """The kept fraction in units of one draw's deviation (tolerance: 7 of the mean's)."""
     rate = case.choose([0.3, 0.5, 0.9])
     y, _ = ops.dropout(case.array(np.ones((20, 3000))), rate=rate, key=Key(1, range(20)))
     kept, n = float((y > 0.0).sum()), 60_000

@@ -1,4 +1,4 @@
-"""TODO Checks of the maps of channels and of vectors: affine maps, embeddings, joining and cutting."""
+"""Checks of embeddings and sinusoidal features."""
 
 import cmath
 from typing import Any
@@ -14,7 +14,7 @@ from npdiff.ops._embedding import VARIANTS
 
 @check("embedding", method="row by row", tolerance=1e-14)
 def embedding_row_by_row(case: Case) -> float:
-    """The row of each index; what a row receives is the sum over all that named it."""
+    """The row of each index; the gradient of a row is the sum over all uses of it."""
     shape = case.choose([(5,), (2, 3), (), (4, 1, 2)])
     table, index = case.normal((4, 3)), case.rng.integers(4, size=shape)
     y, vjp = ops.embedding(table, index=case.array(index))
@@ -28,7 +28,7 @@ def embedding_row_by_row(case: Case) -> float:
 
 @check("sinusoidal", "sinusoidal-pullback", method="powers and cmath", tolerance=1e-12, cases=6)
 def sinusoids_one_by_one(case: Case) -> dict[str, float]:
-    """Each frequency as a power of P, each feature by itself; three layouts, odd widths."""
+    """Each frequency as a power of P, each feature separately; three layouts, odd widths."""
     variant, longest = case.choose(VARIANTS), case.rng.uniform(50.0, 20_000.0)
     width = 8 + case.index % 2
 
@@ -50,9 +50,9 @@ def sinusoids_one_by_one(case: Case) -> dict[str, float]:
     return {"sinusoidal": value, "sinusoidal-pullback": slope}
 
 
-@check("sinusoidal", method="the options that are not given", tolerance=1e-14, cases=1)
+@check("sinusoidal", method="default options", tolerance=1e-14, cases=1)
 def sinusoids_by_default(case: Case) -> float:
-    """Cosines first, and the longest wave is ten thousand times the shortest, but for delta."""
+    """Cosines first; the longest period is ten thousand times the shortest, up to delta."""
     t = case.rng.uniform(1.0, 900.0, 3)
     y, _ = ops.sinusoidal(case.array(t), width=4)
     rates = [1.0, 0.01]

@@ -1,4 +1,4 @@
-"""TODO Checks of the maps of channels and of vectors: affine maps, embeddings, joining and cutting."""
+"""Checks of affine maps, shifts and modulation."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def linear_by_sums(case: Case) -> dict[str, float]:
     return {"linear": value, "linear-pullback": slope}
 
 
-@check("shift", method="one number after the other, complex step", tolerance=1e-14)
+@check("shift", method="element by element, complex step", tolerance=1e-14)
 def shift_by_indices(case: Case) -> float:
     """A vector added at every position; value and pullback."""
 
@@ -45,7 +45,7 @@ def shift_by_indices(case: Case) -> float:
 
 @check("modulate", "modulate-pullback", method="index by index, complex step", tolerance=1e-14)
 def modulate_by_indices(case: Case) -> dict[str, float]:
-    """A gain 1 + a and an offset b, of a sample and a channel."""
+    """A gain 1 + a and an offset b per sample and channel."""
 
     def f(x: Any, a: Any, b: Any) -> Any:
         y = np.zeros(x.shape, dtype=complex)

@@ -1,4 +1,4 @@
-"""TODO Checks of the losses of :mod:`npdiff.ops`. | Checks of training's edges: histories half full, losses of single samples, plain weights."""
+"""Checks of the losses."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from npdiff.schedules import LinearVP
     "squared-error", "squared-error-pullback", method="term by term, complex step", tolerance=1e-13
 )
 def squared_error_by_terms(case: Case) -> dict[str, float]:
-    """The mean of weighted squares, one number at a time."""
+    """The mean of weighted squares, one element at a time."""
     shape = case.choose([(3, 2), (2, 2, 3), (4,), (2, 1, 2, 2)])
     target = case.rng.standard_normal(shape)
     weight = case.rng.uniform(0.5, 3.0, shape[0]) if case.index % 2 else None
@@ -43,7 +43,7 @@ def squared_error_by_terms(case: Case) -> dict[str, float]:
     tolerance=1e-11,
 )  # fmt: skip
 def cross_entropy_by_terms(case: Case) -> dict[str, float]:
-    """-log of the share of the right class, at logits that would overflow but for the shift."""
+    """-log of the probability of the label, for logits that would overflow without the shift."""
     shift = case.choose([0.0, 900.0, -900.0, 300.0])
     labels = case.rng.integers(4, size=3)
 
@@ -63,7 +63,7 @@ def cross_entropy_by_terms(case: Case) -> dict[str, float]:
     cases=3,
 )  # fmt: skip
 def cross_entropy_of_logits_far_apart(case: Case) -> dict[str, float]:
-    """Logits 900 apart: being wrong costs the distance to the largest, and the slope is whole."""
+    """Logits 900 apart: the loss is the distance to the largest logit, and the gradient is 0 or 1."""
     label = case.choose([0, 1, 2])
     loss, vjp = ops.cross_entropy(
         case.array([[900.0, 0.0, -900.0]] * 2), labels=case.array(np.array([label, 0]))
@@ -78,7 +78,7 @@ def cross_entropy_of_logits_far_apart(case: Case) -> dict[str, float]:
 
 @check("squared-error", method="a loop over samples", tolerance=1e-14)
 def losses_of_single_samples(case: Case) -> float:
-    """The weighted mean square of each sample, and the mean of them all."""
+    """The weighted mean square of each sample, and their mean."""
     objective = Objective(LinearVP(), PARAMETERIZATIONS["v"], WEIGHTINGS["min-snr"])
     shape = case.choose([(3, 2, 2, 1), (3, 4), (3, 5, 2), (3, 1)])
     example = objective.example(case.normal(shape), Key(case.index, range(3)))

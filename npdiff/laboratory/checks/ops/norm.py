@@ -1,4 +1,4 @@
-"""TODO Checks of group and layer normalization."""
+"""Checks of group and layer normalization."""
 
 from typing import Any
 
@@ -47,9 +47,9 @@ def layer_norm_by_loops(case: Case) -> dict[str, float]:
     return {"layer-norm": value, "layer-norm-pullback": slope}
 
 
-@check("group-norm", "layer-norm", method="numbers so small that eps shows", tolerance=1e-12)
-def the_usual_epsilon(case: Case) -> float:
-    """Of +-a the mean is 0 and the variance a^2: what comes out is a / sqrt(a^2 + 1e-5)."""
+@check("group-norm", "layer-norm", method="values so small that eps matters", tolerance=1e-12)
+def default_epsilon(case: Case) -> float:
+    """Of +-a the mean is 0 and the variance a^2, so the output is a / sqrt(a^2 + 1e-5)."""
     a = case.rng.uniform(1e-3, 1e-2)
     x = case.array(np.array([[a, -a, -a, a]]))
     one, zero = case.array(np.ones(4)), case.array(np.zeros(4))

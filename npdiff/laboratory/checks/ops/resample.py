@@ -1,4 +1,4 @@
-"""TODO Checks of what moves along space: convolution, pooling, upsampling, space and depth."""
+"""Checks of pooling, upsampling, space-to-depth and depth-to-space."""
 
 from itertools import product
 from typing import Any
@@ -12,7 +12,7 @@ from npdiff.laboratory.registry import Case, check, relative
 
 
 def _cells(space: tuple[int, ...], factor: int) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Every cell o and every place k in it."""
+    """Every cell o and every position k in it."""
     return list(product(product(*map(range, space)), product(range(factor), repeat=len(space))))
 
 
@@ -21,7 +21,7 @@ def _cells(space: tuple[int, ...], factor: int) -> list[tuple[tuple[int, ...], t
     method="cell by cell, complex step", tolerance=1e-13, cases=6,
 )  # fmt: skip
 def cells_by_loops(case: Case) -> dict[str, float]:
-    """The mean over each cell, and a copy of each number at every place of its cell."""
+    """The mean over each cell, and a copy of each element at every position of its cell."""
     space, factor = case.choose([((2, 3), 2), ((3,), 3), ((1, 2, 2), 2)])
     large = tuple(n * factor for n in space)
     cut = tuple(n - i % 2 for i, n in enumerate(large)) if case.index > 2 else large
@@ -41,7 +41,7 @@ def cells_by_loops(case: Case) -> dict[str, float]:
             y[at(o, k)] = x[(slice(None), *o)]
         return y[(slice(None), *map(slice, cut))]
 
-    options = {} if factor == 2 else {"factor": factor}  # 2 is what is taken if nothing is said
+    options = {} if factor == 2 else {"factor": factor}  # 2 is the default
 
     def pool(x: Any) -> Any:
         return ops.average_pool(x, **options)
@@ -57,7 +57,7 @@ def cells_by_loops(case: Case) -> dict[str, float]:
 
 @check("space-to-depth", "depth-to-space", method="index by index", tolerance=0.0, cases=6)
 def space_and_depth_by_indices(case: Case) -> float:
-    """Where each number goes: f o + k of channel c to o of channel (k, c), and the way back."""
+    """Element f o + k of channel c moves to o of channel (k, c), and back."""
     space, factor = case.choose([((2, 3), 2), ((3,), 3), ((1, 2, 2), 2)])
     wide = case.normal((2, *(n * factor for n in space), 3))
     host: Any = to_host(wide)
@@ -66,7 +66,7 @@ def space_and_depth_by_indices(case: Case) -> float:
         number = sum(j * factor ** (len(space) - 1 - axis) for axis, j in enumerate(k))
         there = (slice(None), *(factor * i + j for i, j in zip(o, k, strict=True)))
         expected[(slice(None), *o, slice(3 * number, 3 * number + 3))] = host[there]
-    options = {} if factor == 2 else {"factor": factor}  # 2 is what is taken if nothing is said
+    options = {} if factor == 2 else {"factor": factor}  # 2 is the default
     deep, deep_vjp = ops.space_to_depth(wide, **options)
     back, back_vjp = ops.depth_to_space(deep, **options)
     pairs = [(deep, expected), (back, host), (deep_vjp(deep)[0], host), (back_vjp(wide)[0], deep)]

@@ -1,13 +1,13 @@
-"""TODO Checks of the maps of channels and of vectors: affine maps, embeddings, joining and cutting."""
+"""Checks of concatenation and splitting."""
 
 from npdiff import ops
 from npdiff.backend import to_host
 from npdiff.laboratory.registry import Case, check, relative
 
 
-@check("concat", "split", method="lists of numbers", tolerance=0.0)
-def joined_and_cut(case: Case) -> dict[str, float]:
-    """Rows of numbers joined as Python lists are; and cut again, value and pullback."""
+@check("concat", "split", method="Python lists", tolerance=0.0)
+def concat_and_split_by_lists(case: Case) -> dict[str, float]:
+    """Rows concatenated and split as Python lists are; value and pullback."""
     a, b = case.normal((2, 3, 2)), case.normal((2, 3, 4))
     y, concat_vjp = ops.concat(a, b)
     rows = [

@@ -1,4 +1,4 @@
-"""TODO Checks of what exponential integrators are made of: phi, exact solutions, Taylor, differences. | Checks of the solvers of the DPM family: the papers line by line, and weights by quadrature."""
+"""Problems and methods for the checks of exponential integrators."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ SCHEDULES: tuple[Schedule, ...] = (
 )  # fmt: skip
 
 
-def places(case: Case, steps: int) -> np.ndarray:
-    """Half log-SNR of an uneven grid, ascending, within every schedule's range."""
+def lambdas(case: Case, steps: int) -> np.ndarray:
+    """Uneven ascending half log-SNRs, within the range of every schedule."""
     return -2.0 + 4.0 * np.sort(case.rng.uniform(size=steps + 1)) + 0.1 * np.arange(steps + 1)
 
 
 @dataclass
 class Paper:
-    """A schedule in the symbols of DPM-Solver, and a denoiser that is bent in x and in time."""
+    """A schedule in the symbols of DPM-Solver, and a denoiser nonlinear in x and in time."""
 
     schedule: Schedule
 
@@ -49,21 +49,21 @@ class Paper:
         return (x - self.a(t) * self.data(x, t)) / self.sigma(t)
 
     def denoise(self, x: Array, t: Times) -> tuple[Array, Array]:
-        """The same as the package asks for it."""
+        """x_theta and epsilon_theta with the package's signature."""
         self.asked.append(float(t))
         return self.data(x, float(t)), self.noise(x, float(t))
 
 
 def problem(case: Case, steps: int) -> tuple[Paper, np.ndarray, Array]:
-    """A schedule, an uneven grid of it and a start."""
+    """A schedule, uneven timesteps and a start."""
     schedule = case.choose(SCHEDULES)
-    return Paper(schedule), schedule.time_at(2.0 * places(case, steps)), case.normal((5,))
+    return Paper(schedule), schedule.time_at(2.0 * lambdas(case, steps)), case.normal((5,))
 
 
 def trajectory(
     name: str, paper: Paper, x: Array, timesteps: np.ndarray, **options: Any
 ) -> list[Array]:
-    """Where the sampler's steps lead."""
+    """The states of a sampler."""
     steps = SAMPLERS[name](paper.denoise, paper.schedule, x, timesteps, **options)
     return [step.x for step in steps]
 
@@ -71,7 +71,7 @@ def trajectory(
 def weights(
     kernel: Callable[[np.ndarray], np.ndarray], nodes: Sequence[float], a: float, b: float
 ) -> np.ndarray:
-    """The integrals from a to b of the kernel times each of the nodes' Lagrange polynomials."""
+    """The integrals from a to b of the kernel times the Lagrange polynomial of each node."""
 
     def basis(k: int) -> Callable[[np.ndarray], np.ndarray]:
         others = [node for j, node in enumerate(nodes) if j != k]
@@ -80,14 +80,14 @@ def weights(
     return np.array([integral(basis(k), a, b) for k in range(len(nodes))])
 
 
-def textbook(
+def adams_states(
     p: Paper, timesteps: np.ndarray, x: np.ndarray, m: np.ndarray, noise: bool, order: int,
     corrector: bool = False,
 ) -> np.ndarray:  # fmt: skip
-    """An exponential Adams method: every weight is an integral, by Gauss's quadrature.
+    """An exponential Adams method whose weights are integrals, by Gauss quadrature.
 
-    Predicted states of the method that extrapolates the last ``order`` of the known estimates m,
-    (steps, N), and with the corrector interpolates one more.
+    Returns the predicted states of the method that extrapolates the last ``order`` of the known
+    estimates m, (steps, N), and with the corrector interpolates one more.
     """
     times, lam = timesteps.tolist(), [p.lam(t) for t in timesteps]
 
@@ -110,11 +110,11 @@ def textbook(
     return np.array(states)
 
 
-def fed(
+def states_from_estimates(
     case: Case, name: str, p: Paper, x: np.ndarray, timesteps: np.ndarray, m: np.ndarray, smooth: str,
     **options: Any,
 ) -> np.ndarray:  # fmt: skip
-    """The states of a sampler whose denoiser answers m[i] at times[i], whatever x is."""
+    """The states of a sampler whose denoiser returns m[i] at times[i] for every x."""
     denoise = known(p.schedule, smooth, lambda t: m[np.argmin(np.abs(timesteps - float(t)))])
     steps = SAMPLERS[name](denoise, p.schedule, case.array(x), timesteps, **options)
     return np.array([to_host(step.x) for step in steps])

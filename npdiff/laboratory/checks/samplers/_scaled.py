@@ -1,7 +1,8 @@
-"""TODO Checks of the samplers that work in sigma / alpha, against loops in the symbols of their papers.
+"""Comparison of the samplers that work in sigma / alpha with loops in the symbols of their papers.
 
-The denoiser is made up: nothing in it is linear, and nothing of it is known to the samplers. The
-loops know nothing of schedules: they step through sigma with alpha = 1."""
+The denoiser is an arbitrary nonlinear function. The loops do not use schedules: they step through
+sigma with alpha = 1.
+"""
 
 import math
 from collections.abc import Callable, Iterator
@@ -14,29 +15,29 @@ from npdiff.laboratory.registry import Case, relative
 from npdiff.samplers import SAMPLERS
 from npdiff.schedules import SCHEDULES, Schedule
 
-#: z and the noise levels from the first on, the draws from the first on, the number of steps.
+#: A loop: from z, the noise levels, the draws and the number of steps to the states.
 Book = Callable[[np.ndarray, list[float], np.ndarray, int], Iterator[np.ndarray]]
 
 
-def guess(y: np.ndarray, angle: float) -> np.ndarray:
-    """A made-up estimate of the data, of the state at unit size and its angle."""
+def arbitrary_x0(y: np.ndarray, angle: float) -> np.ndarray:
+    """An arbitrary estimate of the data from the state at unit size and its angle."""
     return 0.4 * np.tanh(1.3 * y + 0.2) + 0.15 * y + 0.3 - 0.2 * math.sin(2.0 * angle)
 
 
-def slope_of(z: np.ndarray, u: float) -> np.ndarray:
-    """The made-up estimate of the noise at sigma = u, alpha = 1."""
-    return (z - guess(z / math.hypot(1.0, u), math.atan(u))) / u
+def arbitrary_eps(z: np.ndarray, u: float) -> np.ndarray:
+    """The corresponding estimate of the noise at sigma = u, alpha = 1."""
+    return (z - arbitrary_x0(z / math.hypot(1.0, u), math.atan(u))) / u
 
 
 def problem(case: Case) -> tuple[Schedule, np.ndarray]:
-    """Each of the schedules in its turn, and seven steps that end at the data or before."""
+    """The schedule of this case, and seven steps that end at the data or before."""
     schedule = SCHEDULES[case.choose(list(SCHEDULES))]()
     last = 0.3 * (case.index // len(SCHEDULES) % 2)
     return schedule, schedule.t_max * np.linspace(1.0, last, 8) ** 1.5
 
 
-def against_the_book(case: Case, name: str, book: Book, **options: Any) -> float:
-    """All states of a sampler against a loop."""
+def error_against_loop(case: Case, name: str, book: Book, **options: Any) -> float:
+    """The largest relative deviation of a sampler's states from those of a loop."""
     schedule, timesteps = problem(case)
     steps = len(timesteps) - 1
     x, draws = case.rng.normal(size=(3, 2)), case.rng.normal(size=(steps, 3, 2))
@@ -44,7 +45,7 @@ def against_the_book(case: Case, name: str, book: Book, **options: Any) -> float
 
     def denoise(x: Array, t: float) -> tuple[Array, Array]:
         host, a, s = to_host(x), float(schedule.alpha(t)), float(schedule.sigma(t))
-        x_0 = guess(host / math.hypot(a, s), math.atan2(s, a))
+        x_0 = arbitrary_x0(host / math.hypot(a, s), math.atan2(s, a))
         return case.array(x_0), case.array((host - a * x_0) / s)
 
     run = SAMPLERS[name](
@@ -55,8 +56,8 @@ def against_the_book(case: Case, name: str, book: Book, **options: Any) -> float
     with np.errstate(divide="ignore"):
         us = (s / a).tolist()
     expected, begun = [], 0
-    while us[begun] > 1000.0:  # noise alone: the step that keeps both estimates
-        x_0 = guess(x / math.hypot(a[begun], s[begun]), math.atan2(s[begun], a[begun]))
+    while us[begun] > 1000.0:  # noise alone: the step that uses both estimates
+        x_0 = arbitrary_x0(x / math.hypot(a[begun], s[begun]), math.atan2(s[begun], a[begun]))
         down, up = (us[begun + 1], 0.0)
         if options.get("eta"):
             left = us[begun + 1] / us[begun]
@@ -72,7 +73,7 @@ def against_the_book(case: Case, name: str, book: Book, **options: Any) -> float
 
 
 def moment_weights(nodes: np.ndarray, end: float) -> np.ndarray:
-    """Weights that integrate every power up to the number of nodes from the first to ``end``."""
+    """Weights that integrate every power up to the number of nodes, from the first node to ``end``."""
     h = end - nodes[0]
     v, powers = (nodes - nodes[0]) / h, np.arange(len(nodes))
     return h * np.linalg.solve(v[None, :] ** powers[:, None], 1.0 / (powers + 1.0))

@@ -1,8 +1,9 @@
-"""TODO Checks of the weak order of the stochastic samplers, without a random number.
+"""The weak order of the stochastic samplers, without random numbers.
 
 With the exact denoiser of N(m, c) every step is affine in the state and in its noise. The mean of
-what a sampler ends with is its answer to no noise, and the variance is the sum of the squares of
-its answers to one unit of each noise. Both are compared with those of q at the same time."""
+the result is the result without noise; the variance is the sum of squared responses to one unit of
+each noise. Both are compared with those of q at the same time.
+"""
 
 from typing import Any
 
@@ -17,8 +18,8 @@ from npdiff.schedules import LinearVP
 MEAN, VARIANCE = 0.7, 0.3
 
 
-def moments(case: Case, name: str, steps: int, options: dict[str, Any]) -> np.ndarray:
-    """The errors of mean and variance at a time short of the data, from q's own at the start."""
+def moment_errors(case: Case, name: str, steps: int, options: dict[str, Any]) -> np.ndarray:
+    """The errors of mean and variance at a time before the data, from the exact moments at the start."""
     schedule, draws = LinearVP(), steps
     timesteps = schedule.time_at(np.linspace(-6.0, 3.0, steps + 1))
     alpha, sigma = schedule.alpha(timesteps[[0, -1]]), schedule.sigma(timesteps[[0, -1]])
@@ -35,9 +36,9 @@ def moments(case: Case, name: str, steps: int, options: dict[str, Any]) -> np.nd
     return np.array([rows[0] - alpha[1] * MEAN, ((rows[1:] - rows[0]) ** 2).sum() - spread[1]])
 
 
-def off(case: Case, name: str, order: float, **options: Any) -> float:
-    """How far the slopes of both errors are from the order, under doubling N; exact is fine."""
-    coarse, fine = (np.abs(moments(case, name, n, options)) for n in (96, 192))
+def weak_order_error(case: Case, name: str, order: float, **options: Any) -> float:
+    """The deviation of both slopes from the order, under doubling N; an exact moment counts as 0."""
+    coarse, fine = (np.abs(moment_errors(case, name, n, options)) for n in (96, 192))
     return max(
         abs(float(np.log2(a / b)) - order) if a > 1e-12 else 0.0
         for a, b in zip(coarse, fine, strict=True)

@@ -1,4 +1,4 @@
-"""TODO Checks of the exact flows: where the probability-flow ODE carries a point. | Checks of the samplers in time: the ODE's solvers, DDIM both ways, the reverse SDE, Langevin."""
+"""Checks of the adaptive ODE solver."""
 
 import math
 
@@ -14,8 +14,8 @@ from npdiff.samplers import adaptive_ode
 from npdiff.schedules import SCHEDULES
 
 
-@check("flow-in-angle", method="quantiles, number by number", tolerance=1e-8, cases=6)
-def a_product_flows_number_by_number(case: Case) -> float:
+@check("flow-in-angle", method="quantiles, coordinate by coordinate", tolerance=1e-8, cases=6)
+def product_flow_by_coordinates(case: Case) -> float:
     """A mixture of four in the plane that is a product of two on the line; down to the data."""
     schedule = SCHEDULES[case.choose(["rectified-flow", "cosine", "ve", "sub-vp"])]()
     s, t = (float(u) for u in timesteps(case, schedule, 2))
@@ -41,11 +41,11 @@ def a_product_flows_number_by_number(case: Case) -> float:
 
 @check("flow-in-angle", method="the exact flow", tolerance=1e-7, cases=4)
 def adaptive_solution_of_the_flow(case: Case) -> float:
-    """To a tight tolerance every state reported is that of the flow, from pure noise on."""
+    """With a tight tolerance every reported state is that of the flow, starting from pure noise."""
     schedule = SCHEDULES[case.choose(["rectified-flow", "cosine", "edm", "sub-vp"])]()
     timesteps = np.linspace(1.0, 0.0, 4) ** 1.5 * schedule.t_max
     x, denoise = case.normal((3, 2)) * float(schedule.sigma(timesteps[0])), PLANE.denoiser(schedule)
-    if case.index == 3:  # the last time before the data is closer to them than t_min
+    if case.index == 3:  # the last time before the data is below t_min
         timesteps[-2] = 0.5 * schedule.t_min
     steps = adaptive_ode(denoise, schedule, x, timesteps, method="DOP853", rtol=1e-10, atol=1e-10)
     run = list(steps)

@@ -1,4 +1,4 @@
-"""TODO Checks of the samplers in time: the ODE's solvers, DDIM both ways, the reverse SDE, Langevin."""
+"""Checks of DDIM, its step, its marginals and its inversion."""
 
 import numpy as np
 
@@ -12,9 +12,9 @@ from npdiff.schedules import LinearVP, linear_betas
 TWO = Mixture([0.4, 0.6], [Gaussian([-1.0], 0.04), Gaussian([0.6], 0.09)])
 
 
-@check("ddim-step", method="the paper's own symbols", tolerance=1e-11, cases=15)
+@check("ddim-step", method="the paper's symbols", tolerance=1e-11, cases=15)
 def ddim_step_in_the_symbols_of_the_paper(case: Case) -> float:
-    """One step of a chain, eta = 1 being ancestral; the paper writes alpha for alpha-bar."""
+    """One step of DDPM's schedule; eta = 1 is ancestral; the paper writes alpha for alpha-bar."""
     bars = np.cumprod(np.append(1.0, 1.0 - np.linspace(1e-4, 0.02, 1000)))
     t, s = case.choose([(1000, 900), (500, 499), (20, 10), (2, 1), (50, 0)])
     eta = case.choose([0.0, 0.3, 1.0])
@@ -32,7 +32,7 @@ def ddim_step_in_the_symbols_of_the_paper(case: Case) -> float:
 
 @check("ddim-step", method="the marginals of a point", tolerance=1e-12, cases=34)
 def ddim_keeps_the_marginals_of_a_point(case: Case) -> float:
-    """For a point every eta has mean alpha_s x_0 and variance sigma_s^2, on any schedule."""
+    """For a point every eta gives mean alpha_s x_0 and variance sigma_s^2, on any schedule."""
     schedule, eta = a_schedule(case), case.choose([0.0, 0.4, 1.0])
     timesteps = np.linspace(1.0, 0.0, 8) ** 2 * schedule.t_max
     point, count = 0.7, 7
@@ -54,7 +54,7 @@ def ddim_keeps_the_marginals_of_a_point(case: Case) -> float:
 
 @check("ddim-inversion", method="the round trip, and the exact flow", tolerance=0.1, cases=2)
 def inversion_is_of_first_order(case: Case) -> float:
-    """Against the flow of a mixture, and there and back, the error halves with the steps."""
+    """Against the flow of a mixture, and in a round trip, the error halves with twice the steps."""
     schedule, start = LinearVP(), case.choose([0.05, 0.15])
     x, denoise = case.array(np.linspace(-1.4, 1.2, 6)[:, None]), TWO.denoiser(schedule)
     truth = TWO.flow(schedule, x, start, 0.9)
@@ -71,7 +71,7 @@ def inversion_is_of_first_order(case: Case) -> float:
 
 @check("ddim-inversion", method="the round trip to data and back", tolerance=1e-11, cases=17)
 def corrected_inversion_is_exact(case: Case) -> float:
-    """With corrections DDIM leads back to the data; without, the first step asks at (a x_0, t)."""
+    """With corrections DDIM returns to the data; without, the first evaluation is at (a x_0, t)."""
     schedule = a_schedule(case)
     timesteps = schedule.time_at(np.linspace(0.0, 4.0, 9)[::-1])
     if schedule.log_snr(schedule.t_min) > 4.5:

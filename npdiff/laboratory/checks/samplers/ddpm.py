@@ -1,16 +1,12 @@
-"""TODO Checks of the reverse variances, and of ancestral sampling with each of them. | Checks of the weak order of the stochastic samplers, without a random number.
-
-With the exact denoiser of N(m, c) every step is affine in the state and in its noise. The mean of
-what a sampler ends with is its answer to no noise, and the variance is the sum of the squares of
-its answers to one unit of each noise. Both are compared with those of q at the same time."""
+"""Checks of ancestral sampling."""
 
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from npdiff.laboratory.checks._joint_normal import laws
-from npdiff.laboratory.checks.samplers._weak_order import off
+from npdiff.laboratory.checks._joint_normal import means_and_variances
+from npdiff.laboratory.checks.samplers._weak_order import weak_order_error
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.samplers import ddpm
 from npdiff.schedules import linear_betas
@@ -36,12 +32,14 @@ def ancestral_moments(case: Case) -> float:
         mean = factor * mean - beta / np.sqrt((1.0 - bar) * (1.0 - beta)) * shift
         spread = factor**2 * spread + (noise if before < 1.0 else 0.0)
         expected.append((mean, spread))
-    return relative(np.array(laws(case, schedule, timesteps, c, variance)), np.array(expected))
+    return relative(
+        np.array(means_and_variances(case, schedule, timesteps, c, variance)), np.array(expected)
+    )
 
 
-@check("ancestral-step", method="the paper's own symbols", tolerance=1e-12, cases=12)
+@check("ancestral-step", method="the paper's symbols", tolerance=1e-12, cases=12)
 def ancestral_step_in_the_symbols_of_the_paper(case: Case) -> float:
-    """One step of a chain from eps, beta and alpha-bar, and its learned variance by elements."""
+    """One step from eps, beta and alpha-bar, and its learned variance element by element."""
     table = linear_betas()
     variance = case.choose(["small", "large", "learned"])
     t = case.choose([1, 2, 3, 17, 500, 999])
@@ -63,5 +61,5 @@ def ancestral_step_in_the_symbols_of_the_paper(case: Case) -> float:
 
 @check("ancestral-step", method="mean and variance, steps doubled", tolerance=0.15, cases=2)
 def weak_order_of_ancestral_sampling(case: Case) -> float:
-    """Mean and variance converge with order 1, with either variance."""
-    return off(case, "ddpm", 1.0, variance=case.choose(["small", "large"]))
+    """Mean and variance converge with order 1, with both variances."""
+    return weak_order_error(case, "ddpm", 1.0, variance=case.choose(["small", "large"]))

@@ -1,4 +1,4 @@
-"""TODO Checks of DEIS: its ODE, the integrals it is made of, and its steps."""
+"""Checks of DEIS: its ODE, its integrals, its steps."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -6,7 +6,12 @@ from itertools import pairwise
 import numpy as np
 
 from npdiff.backend import to_host
-from npdiff.laboratory.checks.samplers._exponential import SCHEDULES, fed, places, problem
+from npdiff.laboratory.checks.samplers._exponential import (
+    SCHEDULES,
+    lambdas,
+    problem,
+    states_from_estimates,
+)
 from npdiff.laboratory.quadrature import integral, known
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.samplers._deis import VARIABLES, deis, lagrange_integrals, moments
@@ -14,12 +19,12 @@ from npdiff.schedules import Schedule, Times
 
 
 def rho(schedule: Schedule, t: float) -> float:
-    """sigma over alpha."""
+    """sigma / alpha."""
     return float(schedule.sigma(t) / schedule.alpha(t))
 
 
 def variable(schedule: Schedule, name: str) -> Callable[[np.ndarray], np.ndarray]:
-    """From rho to the variable of that name."""
+    """The named variable as a function of rho."""
     if name == "t":
         return lambda r: schedule.time_at(-2.0 * np.log(r))
     return np.log if name == "log-rho" else np.asarray
@@ -27,9 +32,9 @@ def variable(schedule: Schedule, name: str) -> Callable[[np.ndarray], np.ndarray
 
 @check("deis-moments", method="quadrature over rho", tolerance=1e-10, cases=18)
 def moments_by_quadrature(case: Case) -> float:
-    """Powers of t, rho and log rho, integrated over rho itself."""
+    """Powers of t, rho and log rho, integrated over rho."""
     schedule, name = SCHEDULES[case.index // 3 % len(SCHEDULES)], case.choose(VARIABLES)
-    t, s = (float(u) for u in schedule.time_at(2.0 * places(case, 1)))
+    t, s = (float(u) for u in schedule.time_at(2.0 * lambdas(case, 1)))
     v, ends = variable(schedule, name), (rho(schedule, t), rho(schedule, s))
     at_t = v(np.array(ends[0]))
 
@@ -43,7 +48,7 @@ def moments_by_quadrature(case: Case) -> float:
 
 @check("deis-coefficients", method="Lagrange's polynomials, expanded", tolerance=1e-10, cases=6)
 def coefficients_by_expansion(case: Case) -> float:
-    """Coefficients of made-up moments against the expanded polynomials' own, term by term."""
+    """Coefficients from arbitrary moments against those of the expanded polynomials."""
     count = case.choose((2, 3))
     nodes = np.cumsum(case.rng.uniform(0.2, 1.0, size=count)) * case.rng.choice([-1.0, 1.0])
     M = case.rng.standard_normal(count)
@@ -57,7 +62,7 @@ def coefficients_by_expansion(case: Case) -> float:
 
 @check("deis-step", "deis-solution", method="integrals over rho", tolerance=1e-9, cases=6)
 def steps_by_quadrature(case: Case) -> float:
-    """DEIS fed with random estimates against x / alpha plus an integral over rho."""
+    """DEIS with given random estimates against x / alpha plus an integral over rho."""
     p, timesteps, x = problem(case, 5)
     x, m = to_host(x), case.rng.standard_normal((5, 5))
     times = timesteps.tolist()
@@ -72,7 +77,9 @@ def steps_by_quadrature(case: Case) -> float:
             w = lagrange(v, [nodes[k] for k in used], *ends)
             y = p.a(s) * (y / p.a(t) + w @ m[used])
             expected.append(y)
-        found = fed(case, "deis", p, x, timesteps, m, "eps", order=order, variable=name)
+        found = states_from_estimates(
+            case, "deis", p, x, timesteps, m, "eps", order=order, variable=name
+        )
         worst = max(worst, relative(found, np.array(expected)))
     return worst
 

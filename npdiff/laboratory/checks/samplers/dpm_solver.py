@@ -1,4 +1,4 @@
-"""TODO Checks of how the solvers start, how they end, and how they spend a number of evaluations."""
+"""Checks of the budget of evaluations of DPM-Solver."""
 
 import numpy as np
 
@@ -8,9 +8,11 @@ from npdiff.samplers import SAMPLERS
 from npdiff.samplers._dpm_solver import budget_orders
 
 
-@check("budget-orders", method="step by step, from what is left", tolerance=0.0, cases=12)
-def budget_from_what_is_left(case: Case) -> float:
-    """The orders of the steps, the times they visit and what they ask, against a count-down."""
+@check(
+    "budget-orders", method="step by step, from the remaining evaluations", tolerance=0.0, cases=12
+)
+def budget_by_a_count_down(case: Case) -> float:
+    """The orders of the steps, their times and their evaluations, against a count-down."""
     left, order = 1 + case.index, 1 + int(case.rng.integers(3))
     p, timesteps, x = problem(case, left)
     expected, visited = [], []

@@ -1,4 +1,4 @@
-"""TODO Checks of the solvers of the DPM family: the papers line by line, and weights by quadrature."""
+"""Checks of DPM-Solver++."""
 
 from itertools import pairwise
 from typing import Any
@@ -12,7 +12,7 @@ from npdiff.laboratory.registry import Case, check, relative
 
 @check(
     "dpmpp-2s", "dpmpp-2m", "dpmpp-3m", "dpm-solver-multistep",
-    method="the papers and the code they published, line by line", tolerance=1e-11, cases=6,
+    method="the papers and their published code, line by line", tolerance=1e-11, cases=6,
 )  # fmt: skip
 def dpmpp_line_by_line(case: Case) -> dict[str, float]:
     """2S, 2M, the published 3M and both in eps against their algorithms with r and D."""
@@ -30,7 +30,7 @@ def dpmpp_line_by_line(case: Case) -> dict[str, float]:
         two_s.append(to_host(y))
 
     def legacy(noise: bool, order: int) -> np.ndarray:
-        """The multistep formulas of public code: those in the noise have h for -h."""
+        """The multistep formulas of public code; in eps they have h for -h."""
         model, c = (p.noise, sigma) if noise else (p.data, a)
         y, past = x, []
         for i, (t, s) in enumerate(pairwise(times)):

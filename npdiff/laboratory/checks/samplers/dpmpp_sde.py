@@ -1,4 +1,4 @@
-"""TODO Checks of SDE-DPM-Solver++: moments of the reverse process, and the law of Gaussian samples."""
+"""Checks of SDE-DPM-Solver++: moments of the reverse process, distribution of normal samples."""
 
 import math
 from itertools import pairwise
@@ -19,7 +19,7 @@ from npdiff.schedules import LinearVP, Schedule
     method="an ODE solver on the mean and the variance", tolerance=1e-9, cases=6,
 )  # fmt: skip
 def moments_by_the_ode(case: Case) -> float:
-    """One step with the estimate of the data held, against the moments of the reverse SDE."""
+    """One step with a constant x0_hat, against the moments of the reverse SDE."""
     from scipy.integrate import solve_ivp
 
     p, timesteps, x = problem(case, 1)
@@ -51,7 +51,7 @@ def moments_by_the_ode(case: Case) -> float:
 
 @check("exponential-sde", method="weights by quadrature", tolerance=1e-10, cases=6)
 def sde_weights_by_quadrature(case: Case) -> float:
-    """Fed with random estimates: the decay, Lagrange's weights under the kernel, and the noise."""
+    """With given random estimates: the decay, Lagrange's weights under the kernel, and the noise."""
     p, timesteps, x = problem(case, 5)
     eta, order = float(case.rng.uniform(0.1, 2.0)), case.choose((3, 2, 1))
     m, z = case.rng.standard_normal((2, 5, 5))
@@ -77,7 +77,7 @@ def sde_weights_by_quadrature(case: Case) -> float:
 
 @check("dpmpp-2m-sde", "dpmpp-sde-1", method="the paper line by line", tolerance=1e-11, cases=6)
 def sde_line_by_line(case: Case) -> dict[str, float]:
-    """2M SDE with r and D; order 1 is ancestral sampling, and eta = 0 the ODE's solver."""
+    """2M SDE with r and D; order 1 is ancestral sampling; eta = 0 is the ODE solver."""
     p, timesteps, x = problem(case, 5)
     eta = float(case.rng.uniform(0.1, 2.0))
     z = [case.normal((5,)) for _ in range(5)]
@@ -109,9 +109,9 @@ def sde_line_by_line(case: Case) -> dict[str, float]:
 
 def responses(schedule: Schedule, data: Gaussian, timesteps: np.ndarray, x: float, order: int,
               eta: float) -> tuple[float, float]:  # fmt: skip
-    """The mean and variance of what becomes of a point at x, for one-dimensional normal data.
+    """The mean and variance at the end for a start at x and one-dimensional normal data.
 
-    Every step is then linear in the noise: the response to a unit of each draw is read off.
+    Every step is linear in the noise: the variance is the sum of squared responses to unit draws.
     """
     N = len(timesteps) - 1
 
@@ -129,7 +129,7 @@ def responses(schedule: Schedule, data: Gaussian, timesteps: np.ndarray, x: floa
 
 @check("dpmpp-2m-sde", method="a recursion of means and covariances", tolerance=1e-10, cases=6)
 def gaussian_samples_by_recursion(case: Case) -> float:
-    """2M SDE on normal data: the law of (x, the last estimate), carried from step to step."""
+    """2M SDE on normal data: the distribution of (x, last estimate), propagated step by step."""
     schedule = case.choose(SCHEDULES)
     m, v = float(case.rng.normal()), float(case.rng.uniform(0.05, 1.0))
     eta, x = float(case.rng.uniform(0.2, 1.5)), float(case.rng.normal())
@@ -160,14 +160,14 @@ def gaussian_samples_by_recursion(case: Case) -> float:
     "dpmpp-sde-1", "dpmpp-2m-sde",
     method="the exact reverse transition of normal data, steps doubled", tolerance=0.15, cases=2,
 )  # fmt: skip
-def order_in_law(case: Case) -> dict[str, float]:
-    """What becomes of a point: its mean is exact, its variance of order 1, and with 2M of order 2.
+def order_of_mean_and_variance(case: Case) -> dict[str, float]:
+    """For a start at a point: the mean is exact, the variance of order 1, and of order 2 with 2M.
 
     Under the reverse SDE the estimate of the data is a martingale, which is why the mean is exact.
     """
     schedule, data = LinearVP(), Gaussian(np.array([0.7]), 0.25)
     start, end, x = 0.9, 0.1, float(case.rng.uniform(-1.0, 1.0))
-    # q(x_s | x_t) of normal data: the joint law of x_s and x_t
+    # q(x_s | x_t) of normal data: the joint distribution of x_s and x_t
     a_t, a_s = (float(schedule.alpha(u)) for u in (start, end))
     v_t, v_s = (float(schedule.alpha(u) ** 2 * 0.25 + schedule.sigma(u) ** 2) for u in (start, end))
     covariance = a_t / a_s * v_s

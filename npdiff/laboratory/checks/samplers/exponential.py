@@ -1,4 +1,4 @@
-"""TODO Checks of what exponential integrators are made of: phi, exact solutions, Taylor, differences."""
+"""Checks of the phi functions and of the exact solution behind exponential integrators."""
 
 import math
 from decimal import Decimal, localcontext
@@ -6,18 +6,18 @@ from itertools import pairwise
 
 import numpy as np
 
-from npdiff.laboratory.checks.samplers._exponential import SCHEDULES, places
+from npdiff.laboratory.checks.samplers._exponential import SCHEDULES, lambdas
 from npdiff.laboratory.quadrature import integral
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.samplers.exponential import DATA_PREDICTION, NOISE_PREDICTION, first_order, phi, taylor
 
-#: On either side of where the series hands over to the recurrence, and far from it.
+#: Arguments on both sides of the switch from the series to the recurrence, and far from it.
 ARGUMENTS = (-60.0, -7.3, -2.0, -1.9999, -0.4, -1e-7, 0.0, 3e-12, 0.05, 1.7, 2.0, 2.1, 9.0)
 
 
-@check("phi-functions", method="Gauss's quadrature of the integral", tolerance=1e-13, cases=13)
+@check("phi-functions", method="Gauss quadrature of the integral", tolerance=1e-13, cases=13)
 def phi_by_quadrature(case: Case) -> float:
-    """The functions phi against the integral that defines them, on both sides of the hand-over."""
+    """The phi functions against their defining integral, on both sides of the switch."""
     z, n = case.choose(ARGUMENTS), 1 + int(case.rng.integers(5))
 
     def integrand(u: np.ndarray) -> np.ndarray:
@@ -31,7 +31,7 @@ def phi_by_quadrature(case: Case) -> float:
 
 @check("phi-recurrence", method="60 decimal digits", tolerance=1e-14, cases=13)
 def phi_in_decimals(case: Case) -> float:
-    """The functions phi against their recurrence where its cancellation does no harm."""
+    """The phi functions against their recurrence with enough digits for its cancellation."""
     z = case.choose(ARGUMENTS) or 1e-9
     worst = 0.0
     with localcontext() as context:
@@ -48,11 +48,11 @@ def phi_in_decimals(case: Case) -> float:
     method="an ODE solver on the probability flow in time", tolerance=1e-10, cases=6,
 )  # fmt: skip
 def solution_by_the_ode(case: Case) -> dict[str, float]:
-    """A Taylor step of a cubic estimate against the solution of dx/dt = alpha' x_0 + sigma' eps."""
+    """A Taylor step for a cubic estimate against the solution of dx/dt = alpha' x_0 + sigma' eps."""
     from scipy.integrate import solve_ivp
 
     schedule = case.choose(SCHEDULES)
-    a, b = places(case, 1)
+    a, b = lambdas(case, 1)
     t, s = (float(schedule.time_at(2.0 * place)) for place in (a, b))
     start, c = case.rng.standard_normal(4), case.rng.standard_normal((4, 4))
     residuals = {}

@@ -1,4 +1,4 @@
-"""TODO Checks of the samplers in time: the ODE's solvers, DDIM both ways, the reverse SDE, Langevin."""
+"""Checks of the predictor-corrector sampler."""
 
 import math
 
@@ -6,18 +6,21 @@ import numpy as np
 
 from npdiff.backend import to_host
 from npdiff.exact import Gaussian
-from npdiff.laboratory.checks.samplers._gaussian import PLANE, a_schedule, inside
+from npdiff.laboratory.checks.samplers._gaussian import PLANE, a_schedule, inner_time
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.samplers import predictor_corrector
 
 
 @check(
-    "langevin-step", method="the stationary law of a linear recursion", tolerance=1e-10, cases=17
+    "langevin-step",
+    method="the stationary distribution of a linear recursion",
+    tolerance=1e-10,
+    cases=17,
 )
-def langevin_is_stationary_where_algebra_says(case: Case) -> float:
-    """After many corrections: mean alpha m, variance V / (1 - r^2 sigma^2 / V), whatever before."""
+def langevin_stationary_distribution(case: Case) -> float:
+    """After many corrections, from any start: mean alpha m, variance V / (1 - r^2 sigma^2 / V)."""
     schedule, (m, c), r = a_schedule(case), (0.7, 0.4), case.choose([0.3, 0.45, 0.6])
-    s = inside(case, schedule)
+    s = inner_time(case, schedule)
     t = 0.5 * (s + schedule.t_max)
     a, sigma = float(schedule.alpha(s)), float(schedule.sigma(s))
     V = a**2 * c + sigma**2
@@ -40,8 +43,8 @@ def langevin_is_stationary_where_algebra_says(case: Case) -> float:
 
 
 @check("langevin-step", method="loops over each draw", tolerance=1e-11, cases=17)
-def predictor_and_corrector_by_the_book(case: Case) -> float:
-    """Ancestral step by Bayes' precisions, corrections along the score, draws in their order."""
+def predictor_corrector_by_loops(case: Case) -> float:
+    """Ancestral step by Bayes' precisions, corrections along the score, draws in order."""
     schedule, r = a_schedule(case), case.rng.uniform(0.1, 0.5)
     timesteps = np.array([0.9, 0.6, 0.3, 0.0]) * schedule.t_max
     draws, x = case.rng.normal(size=(9, 4, 2)), case.normal((4, 2))

@@ -1,11 +1,11 @@
-"""TODO Checks of the samplers in time: the ODE's solvers, DDIM both ways, the reverse SDE, Langevin."""
+"""Checks of Euler's and Heun's samplers in time."""
 
 from itertools import pairwise
 
 import numpy as np
 
 from npdiff.backend import to_host
-from npdiff.laboratory.checks.samplers._gaussian import PLANE, a_schedule, derivative, inside
+from npdiff.laboratory.checks.samplers._gaussian import PLANE, a_schedule, derivative, inner_time
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.samplers import euler, heun
 from npdiff.samplers.ode import velocity
@@ -13,9 +13,9 @@ from npdiff.samplers.ode import velocity
 
 @check("probability-flow", method="central differences of the exact flow", tolerance=1e-7, cases=34)
 def velocity_of_the_exact_flow(case: Case) -> float:
-    """The velocity is the time derivative of the flow of normal data, in both of its forms."""
+    """The velocity, in both of its forms, is the time derivative of the flow of normal data."""
     schedule = a_schedule(case)
-    t, x = inside(case, schedule), case.normal((5, 2))
+    t, x = inner_time(case, schedule), case.normal((5, 2))
     x = x * float(np.hypot(schedule.alpha(t), schedule.sigma(t)))
     h = 0.1 if schedule.steps else 1e-3 * min(t, schedule.t_max - t)
     moving = derivative(lambda s: to_host(PLANE.flow(schedule, x, t, s)), t, h)
@@ -29,7 +29,7 @@ def velocity_of_the_exact_flow(case: Case) -> float:
     "euler-step", "heun-step", method="slopes from the score, by hand", tolerance=1e-10, cases=34
 )
 def steps_along_the_score(case: Case) -> dict[str, float]:
-    """Two steps of each with the slope f x - g^2 score / 2, and the arrival at the data."""
+    """Two steps with the slope f x - g^2 score / 2, and the last step to the data."""
     schedule = a_schedule(case)
     timesteps = np.array([0.9, 0.7, 0.55, 0.0]) * schedule.t_max
     x, denoise = case.normal((4, 2)), PLANE.denoiser(schedule)

@@ -1,4 +1,4 @@
-"""TODO Checks of the order of the deterministic solvers, one for each claim."""
+"""Checks of the order of the deterministic samplers, one per claim in :mod:`npdiff.laboratory.orders`."""
 
 import re
 

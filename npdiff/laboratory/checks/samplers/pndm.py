@@ -1,14 +1,15 @@
-"""TODO Checks of the samplers that work in sigma / alpha, against loops in the symbols of their papers.
-
-The denoiser is made up: nothing in it is linear, and nothing of it is known to the samplers. The
-loops know nothing of schedules: they step through sigma with alpha = 1."""
+"""Checks of PLMS."""
 
 from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
 
-from npdiff.laboratory.checks.samplers._scaled import against_the_book, moment_weights, slope_of
+from npdiff.laboratory.checks.samplers._scaled import (
+    arbitrary_eps,
+    error_against_loop,
+    moment_weights,
+)
 from npdiff.laboratory.registry import Case, check
 
 
@@ -19,15 +20,15 @@ def plms_by_moments(case: Case) -> float:
     def book(z: np.ndarray, us: list[float], draws: np.ndarray, n: int) -> Iterator[np.ndarray]:
         slopes: list[np.ndarray] = []
         for u, down in pairwise(us):
-            e = slope_of(z, u)
+            e = arbitrary_eps(z, u)
             slopes.append(e)
             h, k = down - u, min(len(slopes), 4)
             if down > 0.0 and k == 1:
-                e = (e + slope_of(z + h * e, down)) / 2.0
+                e = (e + arbitrary_eps(z + h * e, down)) / 2.0
             elif down > 0.0:
                 weights = moment_weights(-np.arange(k), 1.0)
                 e = sum((w * s for w, s in zip(weights, slopes[::-1], strict=False)), 0.0 * e)
             z = z + h * e
             yield z
 
-    return against_the_book(case, "plms", book)
+    return error_against_loop(case, "plms", book)

@@ -1,7 +1,4 @@
-"""TODO Checks of the samplers that work in sigma / alpha, against loops in the symbols of their papers.
-
-The denoiser is made up: nothing in it is linear, and nothing of it is known to the samplers. The
-loops know nothing of schedules: they step through sigma with alpha = 1."""
+"""Checks of the ODE in sigma / alpha, and of the pseudo Runge-Kutta steps."""
 
 import math
 from collections.abc import Iterator
@@ -12,10 +9,10 @@ import numpy as np
 from npdiff.backend import Array, to_host
 from npdiff.exact import Gaussian
 from npdiff.laboratory.checks.samplers._scaled import (
-    against_the_book,
+    arbitrary_eps,
+    error_against_loop,
     moment_weights,
     problem,
-    slope_of,
 )
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.samplers import SAMPLERS
@@ -50,7 +47,7 @@ def slope_of_the_exact_flow(case: Case) -> float:
 
 
 @check("pseudo-runge-kutta", method="a loop in the paper's symbols", tolerance=1e-9, cases=34)
-def pndm_by_the_book(case: Case) -> float:
+def pndm_by_a_loop(case: Case) -> float:
     """Three Runge-Kutta steps through the middle of their times, then even weights by moments."""
     schedule, timesteps = problem(case)
     with np.errstate(divide="ignore"):
@@ -63,24 +60,24 @@ def pndm_by_the_book(case: Case) -> float:
     def book(z: np.ndarray, us: list[float], draws: np.ndarray, n: int) -> Iterator[np.ndarray]:
         slopes: list[np.ndarray] = []
         for u, down in pairwise(us):
-            e, h = slope_of(z, u), down - u
+            e, h = arbitrary_eps(z, u), down - u
             slopes.append(e)
             if down > 0.0 and len(slopes) < 4:
-                e_2 = slope_of(z + (middles[u] - u) * e, middles[u])
-                e_3 = slope_of(z + (middles[u] - u) * e_2, middles[u])
-                e = (e + 2.0 * e_2 + 2.0 * e_3 + slope_of(z + h * e_3, down)) / 6.0
+                e_2 = arbitrary_eps(z + (middles[u] - u) * e, middles[u])
+                e_3 = arbitrary_eps(z + (middles[u] - u) * e_2, middles[u])
+                e = (e + 2.0 * e_2 + 2.0 * e_3 + arbitrary_eps(z + h * e_3, down)) / 6.0
             elif down > 0.0:
                 weights = moment_weights(-np.arange(4), 1.0)
                 e = sum((w * s for w, s in zip(weights, slopes[::-1], strict=False)), 0.0 * e)
             z = z + h * e
             yield z
 
-    return against_the_book(case, "pndm", book)
+    return error_against_loop(case, "pndm", book)
 
 
 @check("pseudo-runge-kutta", method="exponential series and cubic polynomials", tolerance=1e-12)
-def runge_kutta_on_what_it_solves(case: Case) -> float:
-    """A step on eps = k z is the exponential series to h^4, one on a cubic of sigma is exact."""
+def runge_kutta_where_it_is_exact(case: Case) -> float:
+    """A step on eps = k z is the exponential series to h^4; a step on a cubic in sigma is exact."""
     schedule, k = EDM(), case.rng.uniform(0.2, 0.6)
     c, p = case.rng.normal(size=4), np.arange(4)
     timesteps, z = np.array([3.0, 2.2, 1.4, 0.6]), case.rng.normal(size=(3, 2))

@@ -1,16 +1,12 @@
-"""TODO Checks of the samplers in time: the ODE's solvers, DDIM both ways, the reverse SDE, Langevin. | Checks of the weak order of the stochastic samplers, without a random number.
-
-With the exact denoiser of N(m, c) every step is affine in the state and in its noise. The mean of
-what a sampler ends with is its answer to no noise, and the variance is the sum of the squares of
-its answers to one unit of each noise. Both are compared with those of q at the same time."""
+"""Checks of the reverse SDE and of Euler and Maruyama's sampler."""
 
 import math
 
 import numpy as np
 
 from npdiff.exact import Gaussian
-from npdiff.laboratory.checks.samplers._gaussian import PLANE, a_schedule, derivative, inside
-from npdiff.laboratory.checks.samplers._weak_order import off
+from npdiff.laboratory.checks.samplers._gaussian import PLANE, a_schedule, derivative, inner_time
+from npdiff.laboratory.checks.samplers._weak_order import weak_order_error
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.samplers import euler_maruyama
 from npdiff.samplers.sde import reverse_drift
@@ -18,9 +14,9 @@ from npdiff.samplers.sde import reverse_drift
 
 @check("reverse-sde", method="moment equations against the marginals", tolerance=1e-6, cases=34)
 def reverse_sde_has_the_marginals(case: Case) -> float:
-    """Mean and variance under the drift b x + c and the noise g change as those of q(x_t) do."""
+    """Mean and variance under drift b x + c and noise g change as those of q(x_t)."""
     schedule, (m, v) = a_schedule(case), (0.7, 0.4)
-    t = inside(case, schedule)
+    t = inner_time(case, schedule)
     denoise, x = Gaussian([m], v).denoiser(schedule), np.array([[0.0], [1.0]])
     c, at_one = reverse_drift(schedule, x, denoise(x, t)[1], t)[:, 0]
     b = at_one - c
@@ -47,7 +43,7 @@ def euler_maruyama_along_the_score(case: Case) -> float:
     x, z = case.normal((4, 2)), case.normal((4, 2))
     steps = euler_maruyama(PLANE.denoiser(schedule), schedule, x, timesteps, noise=lambda i: z)
     found = [step.x for step in steps]
-    if schedule.log_snr(t) < -2.0 * math.log(1000.0):  # nothing of x_t is left in x_s
+    if schedule.log_snr(t) < -2.0 * math.log(1000.0):  # x_s does not depend on x_t
         a, ratio = (
             float(schedule.alpha(s)),
             float(np.exp(schedule.log_snr(t) - schedule.log_snr(s))),
@@ -65,4 +61,4 @@ def euler_maruyama_along_the_score(case: Case) -> float:
 @check("euler-maruyama-step", method="mean and variance, steps doubled", tolerance=0.15, cases=1)
 def weak_order_of_euler_maruyama(case: Case) -> float:
     """Mean and variance converge with order 1."""
-    return off(case, "euler-maruyama", 1.0)
+    return weak_order_error(case, "euler-maruyama", 1.0)

@@ -1,4 +1,4 @@
-"""TODO Checks at edges: far bins on either side, weights that do not add up to 1, last steps, counts. | Checks of the numbers that are taken where nothing is said: those that were published. | Checks that a step with a full history is exact for polynomials, and of what measures that. | Checks of the solvers of the DPM family: the papers line by line, and weights by quadrature. | Checks of how the solvers start, how they end, and how they spend a number of evaluations."""
+"""Checks of several samplers at once: defaults, last steps, polynomial exactness, starts."""
 
 import math
 from collections.abc import Mapping
@@ -9,12 +9,17 @@ import numpy as np
 from npdiff import samplers
 from npdiff.backend import Array, to_host
 from npdiff.exact import Gaussian
-from npdiff.laboratory.checks.samplers._exponential import fed, problem, textbook, trajectory
+from npdiff.laboratory.checks.samplers._exponential import (
+    adams_states,
+    problem,
+    states_from_estimates,
+    trajectory,
+)
 from npdiff.laboratory.quadrature import quadrature_error
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.schedules import LinearVP
 
-#: Samplers that draw once a step, and their options.
+#: Samplers that draw once per step, and their options.
 ONCE: tuple[tuple[str, dict[str, Any]], ...] = (
     ("ddpm", {}), ("ddim", {"eta": 0.8}), ("dpmpp-sde", {}), ("euler-ancestral", {}),
 )  # fmt: skip
@@ -24,8 +29,8 @@ ONCE: tuple[tuple[str, dict[str, Any]], ...] = (
     "ancestral-step", "ddim-step", "dpmpp-2m-sde", "euler-ancestral-step", "langevin-step",
     method="draws counted", tolerance=0.0, cases=2,
 )  # fmt: skip
-def nothing_is_drawn_at_the_end(case: Case) -> dict[str, float]:
-    """A draw for each step but the last, which leads to the data; with a corrector one more."""
+def no_noise_in_the_last_step(case: Case) -> dict[str, float]:
+    """One draw per step except in the last, which leads to the data; one more with a corrector."""
     schedule, steps, drawn = LinearVP(), 4 + case.index, []
     timesteps, x = np.append(np.linspace(1.0, 0.1, steps), 0.0), case.normal((2, 1))
 
@@ -48,7 +53,7 @@ def nothing_is_drawn_at_the_end(case: Case) -> dict[str, float]:
     return found | {"langevin-step": float(twice != list(range(2 * (steps - 1))))}
 
 
-#: A sampler's label, its name, and its numbers: what it takes them to be, and other ones.
+#: Label, name, default options and other options of each sampler.
 SAMPLERS: Mapping[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "ddim-step": ("ddim", {"eta": 0.0}, {"eta": 0.1}),
     "dpm-solver-2": ("dpm-solver", {"order": 2, "budget": False}, {"order": 3}),
@@ -72,9 +77,9 @@ SAMPLERS: Mapping[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
 }  # fmt: skip
 
 
-@check(*SAMPLERS, method="the same numbers, given", tolerance=0.0, cases=1)
+@check(*SAMPLERS, method="default options given explicitly", tolerance=0.0, cases=1)
 def samplers_by_default(case: Case) -> dict[str, float]:
-    """Six steps told nothing against six told everything; other numbers lead elsewhere."""
+    """Six steps with default options against the same options given; other options differ."""
     schedule, data = LinearVP(), Gaussian([0.7, -0.2], np.array([[0.5, 0.2], [0.2, 0.3]]))
     timesteps = np.append(np.linspace(1.0, 0.05, 6), 0.0)
     start, draws = case.normal((3, 2)), case.normal((200, 3, 2))
@@ -88,14 +93,16 @@ def samplers_by_default(case: Case) -> dict[str, float]:
 
     found = {}
     for label, (name, usual, other) in SAMPLERS.items():
-        own = {"s_churn": 3.0} if label == "edm-step" else {}  # without it the rest is idle
+        own = (
+            {"s_churn": 3.0} if label == "edm-step" else {}
+        )  # without it the other options have no effect
         same = relative(end(name, **own), end(name, **usual))
         found[label] = same + float(relative(end(name, **own), end(name, **other)) < 1e-9)
     return found
 
 
-#: Solvers that are exact for polynomials in half log-SNR of a degree below their order, by the
-#: label of their step.
+#: Solvers that are exact for polynomials in half log-SNR of degree below their order: label of the
+#: step, sampler, smooth estimate, order, options.
 EXACT: tuple[tuple[str, str, str, int, dict[str, Any]], ...] = (
     ("dpm-solver-multistep", "dpm-solver-multistep", "eps", 2, {"midpoint": False}),
     ("dpm-solver-multistep", "dpm-solver-multistep", "eps", 3, {}),
@@ -113,7 +120,7 @@ EXACT: tuple[tuple[str, str, str, int, dict[str, Any]], ...] = (
     method="quadrature of a polynomial with random coefficients", tolerance=1e-12, cases=4,
 )  # fmt: skip
 def exact_for_polynomials(case: Case) -> dict[str, float]:
-    """A long step over an uneven grid, for a polynomial of the highest degree that is exact."""
+    """A long last step of uneven ones, for a polynomial of the highest degree that is exact."""
     timesteps = np.cumsum(case.rng.uniform(0.2, 0.8, size=4)) - 1.0
     residuals = dict.fromkeys((label for label, *_ in EXACT), 0.0)
     for label, sampler, prediction, order, options in EXACT:
@@ -130,18 +137,20 @@ def exact_for_polynomials(case: Case) -> dict[str, float]:
     method="Lagrange polynomials integrated by quadrature", tolerance=1e-10, cases=6,
 )  # fmt: skip
 def multistep_weights_by_quadrature(case: Case) -> dict[str, float]:
-    """Multistep solvers fed with random estimates against weights that are integrals."""
+    """Multistep solvers with given random estimates against weights that are integrals."""
     p, timesteps, x = problem(case, 6)
     x, m = to_host(x), case.rng.standard_normal((6, 5))
     residuals = dict.fromkeys(("dpm-solver-multistep", "dpmpp-2m", "dpmpp-3m", "unip"), 0.0)
     for order in (1, 2, 3):
         for prediction in ("eps", "x0"):
-            expected = textbook(p, timesteps, x, m, prediction == "eps", order)
+            expected = adams_states(p, timesteps, x, m, prediction == "eps", order)
             name = "dpm-solver-multistep" if prediction == "eps" else "dpmpp-multistep"
-            found = fed(case, name, p, x, timesteps, m, prediction, order=order, midpoint=False)
+            found = states_from_estimates(
+                case, name, p, x, timesteps, m, prediction, order=order, midpoint=False
+            )
             label = name if prediction == "eps" else f"dpmpp-{max(2, order)}m"
             residuals[label] = max(residuals[label], relative(found, expected))
-            found = fed(
+            found = states_from_estimates(
                 case, "unipc", p, x, timesteps, m, prediction,
                 order=order, variant="exact", corrector=False, prediction=prediction,
             )  # fmt: skip
@@ -149,7 +158,7 @@ def multistep_weights_by_quadrature(case: Case) -> dict[str, float]:
     return residuals
 
 
-#: Solvers with a start to choose: label, name, options, and the order and form of their first step.
+#: Solvers with a choice of start: label, name, options; order and prediction of the first step.
 STARTS: tuple[tuple[str, str, dict[str, Any], int, str], ...] = (
     ("dpm-solver-multistep", "dpm-solver-multistep", {"order": 3}, 2, "eps"),
     ("dpm-solver-multistep", "dpm-solver-multistep", {"order": 2}, 1, "eps"),
@@ -164,10 +173,10 @@ STARTS: tuple[tuple[str, str, dict[str, Any], int, str], ...] = (
 
 @check(
     *dict.fromkeys(label for label, *_ in STARTS),
-    method="the singlestep solver's own first step", tolerance=1e-12, cases=6,
+    method="the first step of the singlestep solver", tolerance=1e-12, cases=6,
 )  # fmt: skip
 def singlestep_starts(case: Case) -> dict[str, float]:
-    """The first of several steps with a singlestep start against the singlestep solver's."""
+    """The first step of a multistep solver with a singlestep start against the singlestep solver's."""
     p, timesteps, x = problem(case, 3)
     residuals = dict.fromkeys((label for label, *_ in STARTS), 0.0)
     for label, name, options, order, prediction in STARTS:

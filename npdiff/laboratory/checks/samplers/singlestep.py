@@ -1,4 +1,4 @@
-"""TODO Checks of the solvers of the DPM family: the papers line by line, and weights by quadrature."""
+"""Checks of DPM-Solver's singlestep methods."""
 
 from itertools import pairwise
 
@@ -15,7 +15,7 @@ from npdiff.samplers import ddim
     method="the paper line by line", tolerance=1e-11, cases=6,
 )  # fmt: skip
 def dpm_solver_line_by_line(case: Case) -> dict[str, float]:
-    """Singlestep solvers against the paper's algorithms with its exponentials written out."""
+    """Singlestep solvers against the paper's algorithms with exponentials written out."""
     p, timesteps, x = problem(case, 2)
     a, sigma, lam, eps = p.a, p.sigma, p.lam, p.noise
 

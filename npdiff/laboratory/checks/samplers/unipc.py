@@ -1,4 +1,4 @@
-"""TODO Checks of UniPC: its coefficients by quadrature, its steps by weights that are integrals."""
+"""Checks of UniPC: its coefficients and its steps, by quadrature."""
 
 import math
 from itertools import pairwise
@@ -6,20 +6,25 @@ from itertools import pairwise
 import numpy as np
 
 from npdiff.backend import to_host
-from npdiff.laboratory.checks.samplers._exponential import fed, problem, textbook, trajectory
+from npdiff.laboratory.checks.samplers._exponential import (
+    adams_states,
+    problem,
+    states_from_estimates,
+    trajectory,
+)
 from npdiff.laboratory.quadrature import integral
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.samplers._unipc import VARIANTS, coefficients
 
 
-def wanted(z: float, n: int) -> float:
+def kernel_mean(z: float, n: int) -> float:
     """n! phi_{n+1}(z), the mean of u^n under the kernel of a step from 0 to 1."""
     return integral(lambda u: np.exp((1.0 - u) * z) * u**n, 0.0, 1.0)
 
 
 @check("unipc-coefficients", method="moments by quadrature", tolerance=1e-11, cases=9)
 def coefficients_integrate_powers(case: Case) -> float:
-    """The sums of a_k r_k^{n-1} against integrals; and 1/2, the limit of a lonely coefficient."""
+    """The sums of a_k r_k^{n-1} against integrals; and 1/2, the limit of a single coefficient."""
     variant, q = case.choose(VARIANTS), 1 + case.index // 3 % 3
     r = np.cumsum(case.rng.uniform(-0.9, -0.2, size=q))
     r[-1] = 1.0 if q > 1 else r[-1]
@@ -31,7 +36,7 @@ def coefficients_integrate_powers(case: Case) -> float:
         if variant != "exact":
             return max(relative(a, [0.5]), limit)
     B = z if variant == "bh1" else math.exp(z) - 1.0
-    expected = np.array([z * wanted(z, n) / B for n in range(1, q + 1)])
+    expected = np.array([z * kernel_mean(z, n) / B for n in range(1, q + 1)])
     return relative(np.array([r**n @ a for n in range(q)]), expected)
 
 
@@ -39,14 +44,14 @@ def coefficients_integrate_powers(case: Case) -> float:
     "unip", "unic", method="Lagrange polynomials integrated by quadrature", tolerance=1e-10, cases=6
 )
 def correction_by_quadrature(case: Case) -> float:
-    """UniPC fed with random estimates against a method whose weights are integrals."""
+    """UniPC with given random estimates against a method whose weights are integrals."""
     p, timesteps, x = problem(case, 6)
     x, m = to_host(x), case.rng.standard_normal((6, 5))
     residuals = []
     for order in (1, 2, 3):
         for prediction in ("eps", "x0"):
-            expected = textbook(p, timesteps, x, m, prediction == "eps", order, corrector=True)
-            found = fed(
+            expected = adams_states(p, timesteps, x, m, prediction == "eps", order, corrector=True)
+            found = states_from_estimates(
                 case,
                 "unipc",
                 p,
@@ -64,7 +69,7 @@ def correction_by_quadrature(case: Case) -> float:
 
 @check("unip", "unic", method="the algorithm with 1/2 and B, by hand", tolerance=1e-11, cases=12)
 def halves_by_hand(case: Case) -> float:
-    """Orders 1 and 2 as the paper has them, where a lonely coefficient is 1/2 and B matters."""
+    """Orders 1 and 2 as in the paper, where a single coefficient is 1/2 and B matters."""
     p, timesteps, x = problem(case, 4)
     noise, bh1 = bool(case.index % 2), case.index % 4 < 2
     c = p.sigma if noise else p.a
@@ -93,7 +98,7 @@ def halves_by_hand(case: Case) -> float:
                     h = p.lam(t) - lam[-1]
                     r = (lam[-2] - lam[-1]) / h
                     # a_1 + a_2 = b_1 and r a_1 + a_2 = b_2
-                    b_1, b_2 = (z * wanted(z, n) / B(z) for n in (1, 2))
+                    b_1, b_2 = (z * kernel_mean(z, n) / B(z) for n in (1, 2))
                     a_1 = (b_1 - b_2) / (1.0 - r)
                     both = a_1 / r * (past[-2] - past[-1]) + (b_1 - a_1) * D
                     corrected = base - c(t) * B(z) * both

@@ -1,4 +1,4 @@
-"""TODO Checks of the chains: products row by row, and the betas of each name in a plain loop."""
+"""Helpers for the checks of discrete schedules."""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -8,24 +8,26 @@ import numpy as np
 from npdiff.laboratory.registry import Case
 from npdiff.schedules import DiscreteSchedule
 
-#: Lengths of chains to be tried: DDPM's own and others.
+#: Numbers of steps T: DDPM's and others.
 LENGTHS = (1000, 50, 37, 6)
 
 
-def betas_off(table: DiscreteSchedule, expected: Sequence[float]) -> float:
-    """The largest deviation of the betas of rows 1..T, each relative to its own size."""
+def betas_error(table: DiscreteSchedule, expected: Sequence[float]) -> float:
+    """The largest relative deviation of the betas 1..T."""
     right = np.array(expected, dtype=np.float64)
     if table.steps != right.size or table.t_max != right.size or table.betas[0] != 0.0:
         return 1.0
     return float(np.max(np.abs(table.betas[1:] / right - 1.0)))
 
 
-def lengths(case: Case) -> int:
-    """The number of steps, each length in its turn."""
+def length(case: Case) -> int:
+    """The number of steps of this case."""
     return case.choose(LENGTHS)
 
 
-def cut(bar: Callable[[np.longdouble], np.longdouble], T: int, largest: float) -> list[float]:
+def clipped_betas(
+    bar: Callable[[np.longdouble], np.longdouble], T: int, largest: float
+) -> list[float]:
     """The betas of an alpha-bar(u), in extended precision, clipped."""
     rows = [bar(np.longdouble(t) / T) for t in range(T)] + [np.longdouble(0)]
     ratios = [1 - after / before for before, after in pairwise(rows)]

@@ -1,4 +1,4 @@
-"""TODO Checks of the schedules in continuous time: each against what its formula comes from."""
+"""Helpers for the checks of schedules in continuous time."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ Function = Callable[[np.ndarray], np.ndarray]
 
 
 def integral(f: Function, low: float, high: float, pieces: int = 8) -> float:
-    """The integral of a smooth function, by Gauss and Legendre's rule on each of some pieces."""
+    """The integral of a smooth function, by Gauss-Legendre quadrature on several pieces."""
     nodes, weights = np.polynomial.legendre.leggauss(20)
     edges = np.linspace(low, high, pieces + 1)
     half = 0.5 * (edges[1] - edges[0])
@@ -18,5 +18,5 @@ def integral(f: Function, low: float, high: float, pieces: int = 8) -> float:
 
 
 def scales(schedule: Schedule, t: float | np.ndarray) -> np.ndarray:
-    """alpha and sigma, one under the other."""
+    """alpha and sigma, stacked."""
     return np.stack([schedule.alpha(t), schedule.sigma(t)])

@@ -1,4 +1,4 @@
-"""TODO Checks of what every schedule has to satisfy, whatever its formula."""
+"""Checks of properties that every schedule has."""
 
 from collections.abc import Callable
 
@@ -30,9 +30,9 @@ def piece(schedule: Schedule, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def inner_times(case: Case, schedule: Schedule, count: int = 12) -> np.ndarray:
-    """Times inside of smooth pieces, spread over all noise levels that leave digits to compare.
+    """Times inside smooth pieces, at all noise levels that leave enough digits to compare.
 
-    Of a chain also the first step and the last; else also a time before ``t_min``.
+    In a discrete schedule also in the first and the last step; otherwise also before ``t_min``.
     """
     if schedule.steps is not None:
         rows = np.unique([0, schedule.steps - 1, *case.rng.integers(schedule.steps, size=count)])
@@ -43,14 +43,16 @@ def inner_times(case: Case, schedule: Schedule, count: int = 12) -> np.ndarray:
 
 
 def slope(f: Callable[[np.ndarray], np.ndarray], t: np.ndarray, room: np.ndarray) -> np.ndarray:
-    """The derivative by differences; steps are powers of two, so that t + h is no other number."""
+    """The derivative by differences; steps are powers of two, so that t + h is exact."""
     h = 2.0 ** np.floor(np.log2(room / 128.0))
     differences = (w * (f(t + k * h) - f(t - k * h)) for k, w in enumerate(_WEIGHTS, start=1))
     return sum(differences) / h
 
 
-def off(found: np.ndarray, expected: np.ndarray, unit: np.ndarray | float = 1e-300) -> float:
-    """The largest deviation, each relative to its own expected magnitude and a unit."""
+def largest_error(
+    found: np.ndarray, expected: np.ndarray, unit: np.ndarray | float = 1e-300
+) -> float:
+    """The largest deviation, each relative to its expected magnitude and a unit."""
     return float(np.max(np.abs(found - expected) / (np.abs(expected) + unit)))
 
 
@@ -72,13 +74,13 @@ def rates_by_differences(case: Case) -> dict[str, float]:
     spread = -(schedule.sigma(t) ** 2) * slope(schedule.log_snr, t, room)
     unit = 0.01 / room
     drifts = (
-        off(schedule.drift(t), log_alpha),
-        off(schedule.alpha_dot(t), alpha, unit * schedule.alpha(t)),
+        largest_error(schedule.drift(t), log_alpha),
+        largest_error(schedule.alpha_dot(t), alpha, unit * schedule.alpha(t)),
     )
     diffusions = (
-        off(schedule.log_sigma_dot(t), log_sigma, unit),
-        off(schedule.sigma_dot(t), sigma, unit * schedule.sigma(t)),
-        off(schedule.diffusion(t), spread, unit * schedule.sigma(t) ** 2),
+        largest_error(schedule.log_sigma_dot(t), log_sigma, unit),
+        largest_error(schedule.sigma_dot(t), sigma, unit * schedule.sigma(t)),
+        largest_error(schedule.diffusion(t), spread, unit * schedule.sigma(t) ** 2),
     )
     return {"sde-drift": max(drifts), "sde-diffusion": max(diffusions)}
 
@@ -118,7 +120,7 @@ _PRESERVING = [k for k, make in VARIANTS.items() if isinstance(make(), VarianceP
 
 @check(
     "variance-preserving",
-    method="Pythagoras, and the derivative of it",
+    method="Pythagoras, and its derivative",
     tolerance=1e-12,
     cases=len(_PRESERVING),
 )
@@ -130,14 +132,14 @@ def variance_by_pythagoras(case: Case) -> float:
     t = t[t > 0.0]
     of_alpha = schedule.alpha(t) * schedule.alpha_dot(t)
     of_sigma = schedule.sigma(t) ** 2 * schedule.log_sigma_dot(t)
-    return max(relative(total, np.ones_like(total)), off(-of_sigma, of_alpha, 1e-30))
+    return max(relative(total, np.ones_like(total)), largest_error(-of_sigma, of_alpha, 1e-30))
 
 
 @check(
     "log-snr", method="its two scales, its inverse, its ends", tolerance=1e-9, cases=len(VARIANTS)
 )
 def log_snr_by_its_scales(case: Case) -> float:
-    """log(alpha^2 / sigma^2), which decreases from inf at (1, 0); ``time_at`` undoes it."""
+    """log(alpha^2 / sigma^2) decreases from inf at (1, 0); ``time_at`` is its inverse."""
     schedule = VARIANTS[case.choose(list(VARIANTS))]()
     t = inner_times(case, schedule)
     level = np.log(schedule.alpha(t) ** 2 / schedule.sigma(t) ** 2)
@@ -148,13 +150,13 @@ def log_snr_by_its_scales(case: Case) -> float:
         schedule.time_at(np.inf) == 0.0,
     )
     visited = np.append(t, schedule.t_max)
-    back = off(schedule.time_at(schedule.log_snr(visited)), visited)
-    return max(0.0 if all(right) else 1.0, off(schedule.log_snr(t), level, 1.0), back)
+    back = largest_error(schedule.time_at(schedule.log_snr(visited)), visited)
+    return max(0.0 if all(right) else 1.0, largest_error(schedule.log_snr(t), level, 1.0), back)
 
 
 @check("level-timestep", method="logarithms of quotients", tolerance=1e-13, cases=len(VARIANTS))
-def clock_by_what_it_tells(case: Case) -> float:
-    """The time in thousandths, or for five families the logarithm of the level, or the noise."""
+def timestep_by_logarithms(case: Case) -> float:
+    """The timestep: t in thousandths, or for five families the logarithm of sigma / alpha, or sigma."""
     schedule = VARIANTS[case.choose(list(VARIANTS))]()
     t = np.append(inner_times(case, schedule), [0.0, schedule.t_min, schedule.t_max])
     level = schedule.sigma(t) / np.maximum(schedule.alpha(t), 1e-30)

@@ -1,4 +1,4 @@
-"""TODO Checks of the schedules in continuous time: each against what its formula comes from."""
+"""Checks of rectified flow's schedule."""
 
 import math
 from fractions import Fraction
@@ -12,7 +12,7 @@ from npdiff.schedules import RectifiedFlow, shifted_flow
 
 @check("rectified-flow", "flow-shift", method="exact fractions", tolerance=1e-14, cases=8)
 def flow_by_fractions(case: Case) -> dict[str, float]:
-    """1 - u and u, u = k t / (1 + (k - 1) t); shifted twice is shifted by the product."""
+    """1 - u and u, u = k t / (1 + (k - 1) t); two shifts are a shift by the product."""
     k = case.choose([Fraction(1), Fraction(3), Fraction(2, 5), Fraction(7, 2)])
     named = {Fraction(1): RectifiedFlow(), Fraction(3): shifted_flow()}
     schedule = named.get(k) or RectifiedFlow(float(k))

@@ -1,4 +1,4 @@
-"""TODO Checks of the schedules in continuous time: each against what its formula comes from."""
+"""Checks of the Laplace schedule."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""TODO Checks of the schedules in continuous time: each against what its formula comes from. | Checks at edges: far bins on either side, weights that do not add up to 1, last steps, counts."""
+"""Checks of the learned schedule."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from npdiff.schedules import Learned
 
 @check("learned-log-snr", method="SciPy's logistic function", tolerance=1e-12, cases=6)
 def learned_by_the_logistic_function(case: Case) -> float:
-    """The scales of gamma(u), from t_min on; before it powers of the first alpha."""
+    """The scales of gamma(u), from t_min on; before t_min powers of the first alpha."""
     from scipy.special import expit, log_expit
 
     schedule = Learned(cubic) if case.index % 2 else Learned()
@@ -28,8 +28,8 @@ def learned_by_the_logistic_function(case: Case) -> float:
 
 
 @check("learned-log-snr", method="a difference from the right", tolerance=1e-4, cases=1)
-def slope_where_a_curve_begins(case: Case) -> float:
-    """At t_min the slope is already the curve's, not that of the way there."""
+def slope_at_the_first_time(case: Case) -> float:
+    """At t_min the slope is that of the curve, not that of the piece before it."""
     schedule, h = Learned(), 1e-6
     t = schedule.t_min
     slope = (float(schedule.log_alpha(t + h)) - float(schedule.log_alpha(t))) / h

@@ -1,10 +1,10 @@
-"""TODO Checks of the chains: products row by row, and the betas of each name in a plain loop."""
+"""Checks of the named discrete schedules."""
 
 import math
 
 import numpy as np
 
-from npdiff.laboratory.checks.schedules._discrete import betas_off, cut, lengths
+from npdiff.laboratory.checks.schedules._discrete import betas_error, clipped_betas, length
 from npdiff.laboratory.registry import Case, check
 from npdiff.schedules import (
     exponential_betas,
@@ -14,19 +14,19 @@ from npdiff.schedules import (
 )
 
 
-@check("scaled-linear-betas", method="a loop over the rows", tolerance=1e-13)
+@check("scaled-linear-betas", method="a loop over the steps", tolerance=1e-13)
 def scaled_linear_betas_in_a_loop(case: Case) -> float:
-    """The squares of numbers in equal strides."""
-    T, first, last = lengths(case), *case.choose([(0.00085, 0.012), (0.0015, 0.0195)])
+    """The squares of evenly spaced values."""
+    T, first, last = length(case), *case.choose([(0.00085, 0.012), (0.0015, 0.0195)])
     a, b = math.sqrt(first), math.sqrt(last)
     table = scaled_linear_betas(T) if last == 0.012 else scaled_linear_betas(T, first, last)
-    return betas_off(table, [(a + (b - a) * t / (T - 1)) ** 2 for t in range(T)])
+    return betas_error(table, [(a + (b - a) * t / (T - 1)) ** 2 for t in range(T)])
 
 
-@check("sigmoid-alpha-bar", method="its sigmoids in extended precision", tolerance=1e-10, cases=8)
+@check("sigmoid-alpha-bar", method="sigmoids in extended precision", tolerance=1e-10, cases=8)
 def sigmoid_alpha_bar_by_sigmoids(case: Case) -> float:
-    """The same of a piece of the logistic function, symmetric or not."""
-    T, options = lengths(case), case.choose([(-3.0, 3.0, 1.0, 0.999), (-1.0, 4.0, 0.6, 0.8)])
+    """The betas of a piece of the logistic function, symmetric or not."""
+    T, options = length(case), case.choose([(-3.0, 3.0, 1.0, 0.999), (-1.0, 4.0, 0.6, 0.8)])
     start, end, tau, largest = options
 
     def sigmoid(v: np.longdouble) -> np.longdouble:
@@ -38,24 +38,24 @@ def sigmoid_alpha_bar_by_sigmoids(case: Case) -> float:
         return (high - now) / (high - sigmoid(np.longdouble(start) / tau))
 
     table = sigmoid_alpha_bar(T) if tau == 1.0 else sigmoid_alpha_bar(T, *options)
-    return betas_off(table, cut(bar, T, largest))
+    return betas_error(table, clipped_betas(bar, T, largest))
 
 
-@check("sigmoid-betas", method="a loop over the rows, tanh", tolerance=1e-13)
+@check("sigmoid-betas", method="a loop over the steps, tanh", tolerance=1e-13)
 def sigmoid_betas_in_a_loop(case: Case) -> float:
     """From one beta to the other along (1 + tanh(v / 2)) / 2, v from -6 to 6."""
-    T, options = lengths(case), case.choose([(1e-4, 0.02, 6.0), (0.003, 0.1, 3.5)])
+    T, options = length(case), case.choose([(1e-4, 0.02, 6.0), (0.003, 0.1, 3.5)])
     first, last, reach = options
     half = [0.5 * reach * (2 * t / (T - 1) - 1) for t in range(T)]
     expected = [first + (last - first) * 0.5 * (1.0 + math.tanh(v)) for v in half]
     table = sigmoid_betas(T) if reach == 6.0 else sigmoid_betas(T, *options)
-    return betas_off(table, expected)
+    return betas_error(table, expected)
 
 
-@check("exponential-alpha-bar", method="equal shares of alpha-bar", tolerance=1e-12)
-def exponential_by_equal_shares(case: Case) -> float:
-    """alpha-bar at u = t / T is exp(-12 u) at every row."""
-    T, rate = lengths(case), case.choose([12.0, 5.0])
+@check("exponential-alpha-bar", method="equal factors of alpha-bar", tolerance=1e-12)
+def exponential_by_equal_factors(case: Case) -> float:
+    """alpha-bar at u = t / T is exp(-12 u) at every step."""
+    T, rate = length(case), case.choose([12.0, 5.0])
     table = exponential_betas(T) if rate == 12.0 else exponential_betas(T, rate)
     expected = np.array([math.exp(-rate * t / T) for t in range(T + 1)])
     return float(np.max(np.abs(table.alpha_bar / expected - 1.0)))

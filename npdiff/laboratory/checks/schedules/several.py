@@ -1,4 +1,4 @@
-"""TODO Checks of the numbers that are taken where nothing is said: those that were published."""
+"""Checks of several schedules at once: default options, ends of time."""
 
 import math
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from npdiff.laboratory.registry import Case, check, relative
 from npdiff.schedules import Schedule, discrete, flow, laplace, named
 from npdiff.spacings import in_noise_level
 
-#: What makes a schedule, and its numbers.
+#: Label, factory and published options of each schedule.
 MAKERS: Mapping[str, tuple[Any, tuple[float, ...]]] = {
     "linear-betas": (discrete.linear_betas, (1000, 1e-4, 0.02)),
     "cosine-betas": (discrete.cosine_betas, (1000, 0.008, 0.999)),
@@ -33,22 +33,22 @@ MAKERS: Mapping[str, tuple[Any, tuple[float, ...]]] = {
 
 
 def curve(schedule: Schedule) -> np.ndarray:
-    """What a schedule is, at its ends and between them."""
+    """The scales of a schedule at its ends and between them."""
     t = schedule.t_max * np.array([0.003, 0.1, 0.45, 0.8, 0.999])
     ends = [schedule.t_min, schedule.t_max, float(schedule.steps or 0)]
     return np.concatenate([ends, schedule.alpha(t), schedule.sigma(t)])
 
 
-@check(*MAKERS, method="their papers' numbers, given", tolerance=0.0, cases=1)
+@check(*MAKERS, method="the published options given explicitly", tolerance=0.0, cases=1)
 def schedules_by_default(case: Case) -> dict[str, float]:
-    """A schedule that is told nothing against the same told the numbers of its paper."""
+    """A schedule with default options against the same with its paper's options."""
     return {
         label: relative(curve(make()), curve(make(*numbers)))
         for label, (make, numbers) in MAKERS.items()
     }
 
 
-#: The times at which schedules that are no chains end, and from which they are asked.
+#: t_max and t_min of the schedules in continuous time.
 ENDS = {
     "linear-vp": (1.0, 1e-3), "sub-vp": (1.0, 1e-3), "cosine-alpha-bar": (1.0, 1e-3),
     "exploding-variance": (1.0, 0.5 * math.log(2.0) / math.log(5000.0)),
@@ -59,16 +59,16 @@ ENDS = {
 
 @check(
     *ENDS, "zero-terminal-snr", "log-snr-spacing", "karras-spacing",
-    method="their papers' numbers", tolerance=1e-14, cases=1,
+    method="the published values", tolerance=1e-14, cases=1,
 )  # fmt: skip
 def ends_of_time(case: Case) -> dict[str, float]:
-    """Where time ends and begins, slopes there, and a grid of two steps, which stops once."""
+    """Where time ends and begins, slopes there, and spacings of two steps, with one inner time."""
     found = {}
     for label, ends in ENDS.items():
         schedule = MAKERS[label][0]()
         found[label] = relative([schedule.t_max, schedule.t_min], ends)
         found[label] += float(schedule.log_sigma_dot(0.0) != np.inf)
-    chain = named.zero_snr_betas(40)  # alpha runs straight to nothing in its last step
+    chain = named.zero_snr_betas(40)  # alpha is linear down to 0 in the last step
     slope = -float(chain.alpha(39.0))
     found["zero-terminal-snr"] = relative(chain.alpha_dot(np.array([39.5, 40.0])), [slope, slope])
     for label, timesteps in (

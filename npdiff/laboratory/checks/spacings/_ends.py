@@ -1,4 +1,4 @@
-"""TODO Checks of the grids: each in plain numbers, or by what is evenly spaced in it."""
+"""The noise levels at which spacings begin and end."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from npdiff.schedules import Schedule
 
 
 def ends(schedule: Schedule) -> tuple[float, float]:
-    """log(sigma / alpha) where the spacing by noise begins and ends."""
+    """log(sigma / alpha) where a spacing by noise level begins and ends."""
     first = schedule.t_max
     if schedule.alpha(first) == 0.0:
         first = schedule.t_max - schedule.t_min

@@ -1,4 +1,4 @@
-"""TODO Checks of the grids: each in plain numbers, or by what is evenly spaced in it. | Checks of the numbers that are taken where nothing is said: those that were published."""
+"""Checks of the spacings in noise level."""
 
 import math
 from typing import Any
@@ -19,10 +19,14 @@ _LONG = [name for name, make in VARIANTS.items() if (make().steps or 9) >= 9]
 
 
 @check(
-    "log-snr-spacing", "karras-spacing", method="the levels found", tolerance=1e-6, cases=len(_LONG)
+    "log-snr-spacing",
+    "karras-spacing",
+    method="the noise levels of the timesteps",
+    tolerance=1e-6,
+    cases=len(_LONG),
 )
-def grids_by_their_levels(case: Case) -> dict[str, float]:
-    """log(sigma / alpha) of the times but the first against what a loop over k spaces."""
+def spacings_by_their_levels(case: Case) -> dict[str, float]:
+    """log(sigma / alpha) of all timesteps but the first against a loop over k."""
     schedule = VARIANTS[case.choose(_LONG)]()
     N = int(case.rng.integers(3, 9))
     noisy, clean = ends(schedule)
@@ -44,9 +48,9 @@ def grids_by_their_levels(case: Case) -> dict[str, float]:
     return found
 
 
-@check("karras-spacing", method="EDM's own formula", tolerance=1e-12, cases=4)
-def karras_by_its_own_formula(case: Case) -> float:
-    """Where time is sigma, the times themselves; with the defaults and with others."""
+@check("karras-spacing", method="EDM's formula", tolerance=1e-12, cases=4)
+def karras_by_the_published_formula(case: Case) -> float:
+    """Where time is sigma, the timesteps themselves; with default and other options."""
     low, high, rho, N = case.choose([(0.002, 80.0, 7.0, 18), (0.01, 5.0, 3.0, 6)])
     roots = [
         high ** (1 / rho) + k / (N - 1) * (low ** (1 / rho) - high ** (1 / rho)) for k in range(N)
@@ -59,16 +63,16 @@ def karras_by_its_own_formula(case: Case) -> float:
 
 @check(
     "log-snr-spacing", "karras-spacing", "guidance-rescale", "dynamic-thresholding",
-    method="their papers' numbers, given", tolerance=0.0, cases=1,
+    method="the published options given explicitly", tolerance=0.0, cases=1,
 )  # fmt: skip
-def grids_and_guidance_by_default(case: Case) -> dict[str, float]:
+def spacings_and_guidance_by_default(case: Case) -> dict[str, float]:
     """Even in log-SNR, rho = 7, phi = 0.7, the 0.995-quantile."""
     schedule, x = LinearVP(), 3.0 * case.normal((2, 40))
     data, other = Gaussian(np.full(40, 2.0), 0.5), Gaussian(np.full(40, -1.0), 2.0)
     strong = classifier_free(data.denoiser(schedule), other.denoiser(schedule), 4.0)
     plain = data.denoiser(schedule)
 
-    def halves(x: Any, t: Any) -> Any:  # the first of a batch with, the rest without a condition
+    def halves(x: Any, t: Any) -> Any:  # the first half with, the second without a condition
         parts = (plain(x[:2], t), other.denoiser(schedule)(x[2:], t))
         return tuple(case.xp.concatenate(both) for both in zip(*parts, strict=True))
 

@@ -1,4 +1,4 @@
-"""TODO Checks of the grids: each in plain numbers, or by what is evenly spaced in it."""
+"""Checks of the spacings in time."""
 
 import math
 from fractions import Fraction
@@ -9,12 +9,12 @@ from npdiff.laboratory.registry import Case, check, relative
 from npdiff.schedules import EDM, VE, LinearVP, RectifiedFlow, cosine_betas, linear_betas
 from npdiff.spacings import leading, linspace, quadratic, trailing
 
-#: T and N: N divides T, does not, is all of T, is 1.
+#: T and N: N divides T or not, is T, is 1.
 CHAINS = ((1000, 50), (1000, 37), (23, 23), (10, 4), (7, 6), (12, 1), (97, 90), (64, 5))
 
 
-def whole(found: np.ndarray, exact: list[Fraction]) -> float:
-    """How far times are from exact ones, rounded; a time in the middle may go either way."""
+def rounding_error(found: np.ndarray, exact: list[Fraction]) -> float:
+    """0 if the times are the exact ones rounded to integers, either way from the middle; else 1."""
     if len(found) != len(exact):
         return math.inf
     off = [abs(Fraction(float(a)) - b) for a, b in zip(found, exact, strict=True)]
@@ -22,27 +22,27 @@ def whole(found: np.ndarray, exact: list[Fraction]) -> float:
     return 0.0 if fits and (np.diff(found) < 0.0).all() else 1.0
 
 
-def strides(first: Fraction, last: Fraction, count: int) -> list[Fraction]:
-    """``count`` numbers from first to last in equal strides."""
+def evenly_spaced(first: Fraction, last: Fraction, count: int) -> list[Fraction]:
+    """``count`` evenly spaced values from first to last."""
     return [first + (last - first) * k / max(count - 1, 1) for k in range(count)]
 
 
 @check("trailing-spacing", "linspace-spacing", method="exact fractions", tolerance=1e-14, cases=8)
-def even_grids_by_fractions(case: Case) -> dict[str, float]:
-    """Equal strides from T to 0, or to the first noise, and on a chain the nearest whole times."""
+def even_spacings_by_fractions(case: Case) -> dict[str, float]:
+    """Even steps from T to 0, or to the least noise; rounded in a discrete schedule."""
     (T, N), one, zero = case.choose(CHAINS), Fraction(1), Fraction(0)
     chain, flow, edm = linear_betas(T), RectifiedFlow(), EDM(sigma_max=8.0, sigma_min=0.25)
-    even = strides(Fraction(T), zero, N + 1)
-    to_one = [*strides(Fraction(T), one, N), zero]
-    to_quarter = [*strides(Fraction(8), Fraction(1, 4), N), zero]
-    trails = whole(trailing(chain, N), even)
+    even = evenly_spaced(Fraction(T), zero, N + 1)
+    to_one = [*evenly_spaced(Fraction(T), one, N), zero]
+    to_quarter = [*evenly_spaced(Fraction(8), Fraction(1, 4), N), zero]
+    trails = rounding_error(trailing(chain, N), even)
     trails += relative(trailing(flow, N), np.array([float(t / T) for t in even]))
-    lines = whole(linspace(chain, N), to_one)
+    lines = rounding_error(linspace(chain, N), to_one)
     lines += relative(linspace(edm, N), np.array([float(t) for t in to_quarter]))
     if N < T:
-        dropped = [*strides(Fraction(T), one, N + 1)[:-1], zero]
-        lines += whole(linspace(chain, N, dropped=True), dropped)
-        dropped = [*strides(Fraction(8), Fraction(1, 4), N + 1)[:-1], zero]
+        dropped = [*evenly_spaced(Fraction(T), one, N + 1)[:-1], zero]
+        lines += rounding_error(linspace(chain, N, dropped=True), dropped)
+        dropped = [*evenly_spaced(Fraction(8), Fraction(1, 4), N + 1)[:-1], zero]
         right = np.array([float(t) for t in dropped])
         lines += relative(linspace(edm, N, dropped=True), right)
     return {"trailing-spacing": trails, "linspace-spacing": lines}
@@ -50,7 +50,7 @@ def even_grids_by_fractions(case: Case) -> dict[str, float]:
 
 @check("leading-spacing", method="counting", tolerance=0.0, cases=8)
 def leading_by_counting(case: Case) -> float:
-    """1, 1 + stride, ... in whole numbers, read backwards, then 0."""
+    """1, 1 + stride, ... in integers, reversed, then 0."""
     T, N = case.choose(CHAINS)
     counted = [*reversed(range(1, 1 + N * (T // N), T // N)), 0]
     off = relative(leading(linear_betas(T), N), np.array(counted, dtype=float))
@@ -62,9 +62,9 @@ def leading_by_counting(case: Case) -> float:
     return off
 
 
-@check("quadratic-spacing", method="squares, and free rows one by one", tolerance=1e-13, cases=8)
+@check("quadratic-spacing", method="squares, and free steps one by one", tolerance=1e-13, cases=8)
 def quadratic_by_squares(case: Case) -> float:
-    """Squares of evenly spaced roots; on a chain upwards, each to the next row that is free."""
+    """Squares of evenly spaced roots; in a discrete schedule each at the next free step."""
     T, N = case.choose(CHAINS)
     rows: list[float] = []
     for j in range(N):

@@ -1,4 +1,4 @@
-"""TODO Checks of the optimizer, the learning rate and the moving average."""
+"""Checks of the optimizer, the learning rate and the moving average."""
 
 import math
 from fractions import Fraction
@@ -22,7 +22,7 @@ from npdiff.training.optimizer import (
 
 @check("adamw", method="the moments as sums over all past gradients", tolerance=1e-13)
 def adamw_unrolled(case: Case) -> float:
-    """Nine steps, one number at a time; arrays of one axis are not decayed."""
+    """Nine steps, element by element; arrays with one axis have no weight decay."""
     beta_1, beta_2, eps, decay = case.choose(
         [(0.8, 0.95, 1e-3, 0.2), (0.9, 0.999, 1e-8, 0.0), (0.0, 0.5, 1e-1, 1.0), (0.5, 0.9, 0, 0.1)]
     )
@@ -35,7 +35,7 @@ def adamw_unrolled(case: Case) -> float:
         given = tuple(map(case.array, gradient))
         options: dict[str, Any] = {"betas": (beta_1, beta_2), "eps": eps, "weight_decay": decay}
         if case.index % 4 == 1:
-            options = {}  # these are what is taken if nothing is said
+            options = {}  # the defaults
         model, moments = adamw(model, given, moments, step=n, learning_rate=rate, **options)
 
     def final(array: int, at: tuple[int, ...]) -> float:
@@ -55,9 +55,9 @@ def adamw_unrolled(case: Case) -> float:
     )
 
 
-@check("adamw", method="its fixed length and its fixed point", tolerance=1e-12)
+@check("adamw", method="its step length and its fixed point", tolerance=1e-12)
 def adamw_on_a_constant_gradient(case: Case) -> float:
-    """Under a constant gradient every step has the length of the rate; then decay alone remains."""
+    """With a constant gradient every step has the length of the learning rate, plus decay."""
     g, rate, decay = case.rng.uniform(-3.0, 3.0), 0.05, 0.3
     model = (case.array([[2.0]]), case.array([2.0]))
     moments, gradient = Moments.zero(model), (case.array([[g]]), case.array([g]))
@@ -73,7 +73,7 @@ def adamw_on_a_constant_gradient(case: Case) -> float:
 
 @check("global-norm", "gradient-clipping", method="math.hypot, projection", tolerance=1e-14)
 def clipping_is_a_projection(case: Case) -> dict[str, float]:
-    """The length of all numbers at once; the nearest point of the ball: same direction."""
+    """The norm of all elements; the nearest point of the ball, in the same direction."""
     limit = case.choose([1.0, 0.1, 100.0, 2.0])
     gradient = tuple(case.normal(shape) for shape in ((3, 2), (4,), ()))
     numbers = [float(g) for leaf in tree.leaves(gradient) for g in to_host(leaf).ravel()]
@@ -81,7 +81,7 @@ def clipping_is_a_projection(case: Case) -> dict[str, float]:
     kept = [float(g) for leaf in tree.leaves(clip(gradient, norm, limit)) for g in leaf.ravel()]
     inside = length <= limit
     expected = [g if inside else g / math.hypot(*numbers) * limit for g in numbers]
-    edge = clip(gradient, norm, norm)  # exactly as long as is allowed: untouched
+    edge = clip(gradient, norm, norm)  # exactly at the limit: unchanged
     same = float(any(a is not b for a, b in zip(edge, gradient, strict=True)))
     return {
         "global-norm": abs(norm / length - 1.0),
@@ -91,7 +91,7 @@ def clipping_is_a_projection(case: Case) -> dict[str, float]:
 
 @check("learning-rate", method="fractions, and the half-angle of the cosine", tolerance=1e-14)
 def learning_rate_in_fractions(case: Case) -> float:
-    """Every step of a run: the line up, and each of the three ways down."""
+    """Every step of a run: the warm-up, and each of the three decays."""
     peak, steps, warmup = case.choose([(0.4, 40, 5), (1.0, 7, 0), (0.02, 30, 29), (3.0, 13, 4)])
 
     def expected(step: int, decay: str) -> float:
@@ -113,25 +113,25 @@ def learning_rate_in_fractions(case: Case) -> float:
     )
 
 
-@check("learning-rate", method="the options that are not given", tolerance=0.0, cases=1)
+@check("learning-rate", method="default options", tolerance=0.0, cases=1)
 def learning_rate_by_default(case: Case) -> float:
-    """No warm-up, no decay; and without a warm-up a decay begins with the second step."""
+    """No warm-up, no decay; without warm-up a decay begins with the second step."""
     constant = max(abs(learning_rate(n, peak=0.3, steps=5) - 0.3) for n in (1, 2, 5))
     return max(constant, abs(learning_rate(2, peak=0.5, steps=4, decay="linear") - 0.375))
 
 
 @check("ema-warm-up", method="factorials", tolerance=1e-13)
-def share_of_the_start(case: Case) -> float:
-    """What is left of the initialization after n steps: the product telescopes to factorials."""
+def ema_weight_of_the_start(case: Case) -> float:
+    """The weight of the initialization after n steps: the product telescopes to factorials."""
     n = case.choose([1, 5, 20, 60])
     share = math.prod(ema_decay(k, 0.9999) for k in range(1, n + 1))
     exact = Fraction(math.factorial(10) * math.factorial(n + 1), math.factorial(n + 10))
     return max(abs(share / float(exact) - 1.0), abs(ema_decay(10**6, 0.97) - 0.97))
 
 
-@check("weight-average", method="the weighted sum of all it has seen", tolerance=1e-14)
+@check("weight-average", method="the weighted sum of all values", tolerance=1e-14)
 def average_unrolled(case: Case) -> float:
-    """The start weighted by d^n, and each later value by (1 - d) d^(its age)."""
+    """The start with weight d^n, and each later value with (1 - d) d^age."""
     decay = case.choose([0.9, 0.5, 0.0, 0.99])
     values = case.rng.standard_normal((6, 2, 3))
     average = (case.array(values[0]),)

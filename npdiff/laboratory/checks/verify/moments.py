@@ -1,4 +1,4 @@
-"""TODO Checks of what the laboratory itself computes and asks: moments, gradients, pullbacks."""
+"""Checks of the exact moments of affine samplers."""
 
 from itertools import pairwise
 from typing import Any
@@ -13,7 +13,7 @@ from npdiff.verify.problem import NORMAL, Trial
 
 @check("affine-moments", method="the recursion of mean and variance", tolerance=1e-12, cases=3)
 def moments_of_a_recursion(case: Case) -> float:
-    """An autoregression with two draws a step: its impulses, and its moments step by step."""
+    """An autoregression with two draws per step: unit responses, and moments step by step."""
     schedule, timesteps = LinearVP(), np.linspace(1.0, 0.2, 6 + case.index)
     size = timesteps.size - 1
     a, b, c, d = case.rng.uniform(0.3, 1.4, (4, size)) * case.rng.choice([-1, 1], (4, size))

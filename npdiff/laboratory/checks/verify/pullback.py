@@ -1,4 +1,4 @@
-"""TODO Checks of what the laboratory itself computes and asks: moments, gradients, pullbacks. | Checks of the checker of pullbacks: errors of a known size, and where it is exact."""
+"""Checks of the pullback checker: known errors, and where it is exact."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from npdiff.verify._pullback import pullback
 
 @check("pullback-check", method="pullbacks wrong by a known factor", tolerance=1e-8, cases=3)
 def error_of_a_known_mistake(case: Case) -> float:
-    """The error of a gradient too large by c is c / (1 + c) times the same number for every c."""
+    """The error of a gradient too large by c is c / (1 + c) times the same value for every c."""
     w = case.rng.standard_normal((4, 3))
     x = case.rng.standard_normal((2, 4))
 
@@ -25,8 +25,8 @@ def error_of_a_known_mistake(case: Case) -> float:
     return max(error(0.0), abs(scaled[0] / scaled[1] - 1.0), float(scaled[0] < 1e-3))
 
 
-def _cubic(planted: Any = 0.0, power: int = 3) -> Callable[[np.ndarray], Any]:
-    """A power of every number, its gradient off by ``planted``."""
+def power_with_error(planted: Any = 0.0, power: int = 3) -> Callable[[np.ndarray], Any]:
+    """A power of every element, with ``error`` added to its gradient."""
 
     def f(x: np.ndarray) -> Any:
         return x**power, lambda dy: (power * x ** (power - 1) * dy + planted,)
@@ -34,13 +34,13 @@ def _cubic(planted: Any = 0.0, power: int = 3) -> Callable[[np.ndarray], Any]:
     return f
 
 
-@check("pullback-check", method="an error of known size is planted", tolerance=1e-9)
-def a_planted_error_is_reported(case: Case) -> float:
-    """What is reported is the error along the largest direction, in units of the gradient."""
+@check("pullback-check", method="an error of known size", tolerance=1e-9)
+def known_error_is_reported(case: Case) -> float:
+    """The reported error is that along the largest direction, in units of the gradient."""
     x, size = 1.0 + case.rng.uniform(0.0, 1.0, (3, 4)), case.choose([1e-1, 1e-3, 1e-5, 1.0])
     planted = np.zeros((3, 4))
     planted[1, 2] = size
-    report = pullback(_cubic(planted), x, seed=case.index, directions=3)
+    report = pullback(power_with_error(planted), x, seed=case.index, directions=3)
     draws = np.random.default_rng(case.index)
     dy = draws.standard_normal((3, 4))
     directions = [draws.standard_normal((3, 4)) for _ in range(3)]
@@ -49,12 +49,16 @@ def a_planted_error_is_reported(case: Case) -> float:
     return max(abs(report.worst - expected), abs(report.rows[0].norm / length - 1.0))
 
 
-@check("pullback-check", method="polynomials: exact to degree 4, then known", tolerance=1e-10)
-def the_difference_is_of_fourth_order(case: Case) -> float:
-    """No error of a quartic; that of a quintic is 4 h^4 u^5, from its fifth derivative."""
+@check(
+    "pullback-check",
+    method="polynomials: exact to degree 4, known error at degree 5",
+    tolerance=1e-10,
+)
+def difference_is_of_fourth_order(case: Case) -> float:
+    """No error for a quartic; 4 h^4 u^5 for a quintic, from its fifth derivative."""
     x, h = case.rng.uniform(1.0, 2.0, (1,)), 0.02
-    quartic = pullback(_cubic(power=4), x, step=h, directions=1, seed=case.index).worst
-    quintic = pullback(_cubic(power=5), x, step=h, directions=1, seed=case.index).worst
+    quartic = pullback(power_with_error(power=4), x, step=h, directions=1, seed=case.index).worst
+    quintic = pullback(power_with_error(power=5), x, step=h, directions=1, seed=case.index).worst
     draws = np.random.default_rng(case.index)
     dy, u = draws.standard_normal(1), draws.standard_normal(1)
     step = h / max(1.0, abs(u[0]))
