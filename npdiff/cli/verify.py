@@ -41,9 +41,7 @@ check, the independent method that computes the same quantity, the number of cas
 residual and the tolerance. The exit status is 1 if a check fails or an equation has none."""
 
 COLUMNS = (
-    Column(
-        "equation", least=22
-    ),  # long enough for nearly all labels, the arguments of the next call
+    Column("equation", least=22),  # long enough for nearly all labels
     Column("paper", least=12, drop=3),
     Column("location", least=14, drop=4, end=True),
     Column("check", least=12, drop=2, end=True),
@@ -74,10 +72,7 @@ def add(commands: Any) -> None:
         help="a label or part of one, a file or a check (default: all); with --orders a solver",
     )  # fmt: skip
     parser.add_argument(
-        "--cases",
-        type=whole(1),
-        metavar="N",
-        help="number of cases of every check (default: its own)",
+        "--cases", type=whole(1), metavar="N", help="cases of every check (default: its own number)"
     )
     add_seed(parser, "seed of the checks' random numbers (default: 0)")
     add_backend(parser)
@@ -227,8 +222,8 @@ def orders(arguments: argparse.Namespace) -> int:
             {
                 "solver": f.claim.sampler, "options": dict(f.claim.options), "problem": f.problem,
                 "steps": list(f.steps), "errors": [json_number(e) for e in f.errors],
-                "evaluations": list(f.evaluations), "slope": json_number(f.slope), "claimed": f.claim.order,
-                "passed": ok,
+                "evaluations": list(f.evaluations), "slope": json_number(f.slope),
+                "claimed": f.claim.order, "passed": ok,
             }
             for f, ok in zip(found, good, strict=True)
         ]  # fmt: skip

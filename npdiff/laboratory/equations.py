@@ -61,7 +61,7 @@ class Equation:
     label : label by which chapters cite it
     latex : LaTeX text
     file : file that implements it, a path within the package: ``process.py``
-    name : function or class there: ``posterior_mean``, ``DiscreteSchedule.alpha``; empty: the module
+    name : function or class there, ``DiscreteSchedule.alpha``; empty for the module
     line : first line of that function or class
     about : first line of the docstring
     sources : papers named in the docstring

@@ -1,8 +1,8 @@
 """The registry of checks: which equation each verifies, by which independent method, how closely.
 
 A check is a function of a :class:`Case`. It computes the same quantity twice, with the package and
-with a method that does not use the package's algebra, and returns the deviation. It names the labels
-of the equations it verifies; the equations are read from the docstrings
+with a method that does not use the package's algebra, and returns the deviation. It names the
+labels of the equations it verifies; the equations are read from the docstrings
 (:mod:`npdiff.laboratory.equations`). Tests require a check for every label and a label for every
 check.
 """

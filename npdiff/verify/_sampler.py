@@ -8,9 +8,9 @@ import numpy as np
 from npdiff.errors import InputError
 from npdiff.samplers import SAMPLERS
 from npdiff.schedules import LinearVP, Schedule
+from npdiff.verify.convergence import DATA
 from npdiff.verify.deterministic import conduct, converges, errors_at, rounding, short_walk
 from npdiff.verify.moments import given_noise, own_noise
-from npdiff.verify.convergence import DATA
 from npdiff.verify.problem import EXACT_FOR, POINT, Sampler, Trial
 from npdiff.verify.report import Finding, Findings, called, deviation
 

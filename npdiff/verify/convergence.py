@@ -1,4 +1,4 @@
-"""What convergence tests share: data with a known flow, starting points, the tolerance of an order."""
+"""Shared by convergence tests: data with a known flow, starting points, tolerance of an order."""
 
 import numpy as np
 

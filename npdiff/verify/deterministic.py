@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from npdiff.verify.moments import short_of
 from npdiff.verify.convergence import TOLERANCE
+from npdiff.verify.moments import short_of
 from npdiff.verify.problem import Record, Sampler, Trial
 from npdiff.verify.report import Finding, deviation
 

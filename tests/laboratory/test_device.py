@@ -1,6 +1,6 @@
-"""What `npdiff verify --backend cupy` needs: every check runs where arrays are not the host's.
+"""Every check runs where arrays are not NumPy's, as ``npdiff verify --backend cupy`` requires.
 
-On the stand-in, which refuses what a device refuses; `pytest -m gpu` does the same on CuPy.
+On the strict stand-in, which refuses what a device refuses; with ``pytest -m gpu`` on CuPy.
 """
 
 from typing import Any
@@ -22,11 +22,11 @@ def _cupy() -> Any:
 
 @pytest.mark.parametrize("xp", [_strict, pytest.param(_cupy, marks=pytest.mark.gpu)])
 def test_every_check_runs_on_a_device(xp: Any) -> None:
-    broken = {}
+    failed = {}
     for check in checks().values():
-        outcome = run_check(check, cases=1, xp=xp())
-        # A check may wait for a number: a device then waits, and only the stand-in refuses.
-        waits = "makes the program wait for the device" in outcome.error
-        if not outcome.passed() and not waits:
-            broken[check.location] = outcome.error or dict(outcome.residuals)
-    assert not broken
+        result = run_check(check, cases=1, xp=xp())
+        # A check may read a scalar: a device then synchronizes, and only the stand-in refuses.
+        synchronizes = "makes the program wait for the device" in result.error
+        if not result.passed() and not synchronizes:
+            failed[check.location] = result.error or dict(result.residuals)
+    assert not failed

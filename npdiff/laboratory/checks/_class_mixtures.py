@@ -1,4 +1,4 @@
-"""Mixtures of two Gaussians as classes, for real and complex x; shared by the checks of guidance."""
+"""Mixtures of two Gaussians as classes, for real and complex x, for the checks of guidance."""
 
 import math
 from collections.abc import Callable

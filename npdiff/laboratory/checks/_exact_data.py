@@ -64,9 +64,9 @@ class Textbook:
 
     def score(self, x: np.ndarray) -> np.ndarray:
         terms = self.log_terms(x)
-        share = np.exp(terms - self.log_density(x)[..., None])
+        responsibilities = np.exp(terms - self.log_density(x)[..., None])
         parts = [
-            share[..., k, None] * ((m - x) @ np.linalg.inv(C))
+            responsibilities[..., k, None] * ((m - x) @ np.linalg.inv(C))
             for k, (m, C) in enumerate(zip(self.means, self.covariances, strict=True))
         ]
         return np.sum(parts, axis=0)
@@ -118,7 +118,7 @@ def bayes_on_a_grid(
 def fine_rule(
     low: float, high: float, *around: tuple[float, float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Quadrature nodes and weights on [low, high], with panels that grow away from each (place, width)."""
+    """Quadrature nodes and weights on [low, high]; panels grow away from each (place, width)."""
     growth = np.append(0.0, 1.3 ** np.arange(-10.0, 60.0))
     edges = [low, high]
     for place, width in around:

@@ -28,9 +28,9 @@ def group_norm(
     y = np.zeros(x.shape, dtype=np.result_type(x, gamma, beta))
     channels = np.split(np.arange(x.shape[-1]), groups)
     for n, own in product(range(x.shape[0]), channels):
-        numbers = x[n][..., own].ravel()
-        mean = sum(numbers) / numbers.size
-        variance = sum((number - mean) ** 2 for number in numbers) / numbers.size
+        values = x[n][..., own].ravel()
+        mean = sum(values) / values.size
+        variance = sum((value - mean) ** 2 for value in values) / values.size
         for c in own:
             y[n, ..., c] = gamma[c] * (x[n, ..., c] - mean) / (variance + eps) ** 0.5 + beta[c]
     return y
@@ -41,7 +41,7 @@ def layer_norm(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float) -
     y = np.zeros(x.shape, dtype=np.result_type(x, gamma, beta))
     for at in np.ndindex(*x.shape[:-1]):
         mean = sum(x[at]) / x.shape[-1]
-        variance = sum((number - mean) ** 2 for number in x[at]) / x.shape[-1]
+        variance = sum((value - mean) ** 2 for value in x[at]) / x.shape[-1]
         y[at] = gamma * (x[at] - mean) / (variance + eps) ** 0.5 + beta
     return y
 
@@ -77,8 +77,8 @@ def attention(
     d = q.shape[-1] // heads
     for n, i, head in product(range(q.shape[0]), range(q.shape[1]), range(heads)):
         own = slice(head * d, (head + 1) * d)
-        seen = [j for j in range(k.shape[1]) if mask is None or mask[n, j]]
-        weights = [np.exp(np.sum(q[n, i, own] * k[n, j, own]) / d**0.5) for j in seen]
-        for j, weight in zip(seen, weights, strict=True):
+        visible = [j for j in range(k.shape[1]) if mask is None or mask[n, j]]
+        weights = [np.exp(np.sum(q[n, i, own] * k[n, j, own]) / d**0.5) for j in visible]
+        for j, weight in zip(visible, weights, strict=True):
             o[n, i, own] += weight / sum(weights) * v[n, j, own]
     return o

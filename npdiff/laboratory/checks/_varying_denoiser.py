@@ -18,8 +18,8 @@ def varying_denoiser(schedule: Schedule, slope: float, rate: float) -> Any:
         column = (-1, *(1,) * (x.ndim - 1))
         at = np.broadcast_to(schedule.time(t), x.shape[:1])
         wave, alpha, sigma = (
-            namespace(x).asarray(number.reshape(column))
-            for number in (np.sin(rate * at), schedule.alpha(at), schedule.sigma(at))
+            namespace(x).asarray(value.reshape(column))
+            for value in (np.sin(rate * at), schedule.alpha(at), schedule.sigma(at))
         )
         x_0 = slope * x + wave
         return x_0, (x - alpha * x_0) / sigma

@@ -7,10 +7,10 @@ from npdiff.denoiser import clip_x0
 from npdiff.laboratory.checks._schedules import a_schedule, timesteps
 from npdiff.laboratory.checks._varying_denoiser import estimates, varying_denoiser
 from npdiff.laboratory.registry import Case, check, relative
-from npdiff.schedules import EDM, LinearVP, RectifiedFlow, Schedule
+from npdiff.schedules import EDM, SCHEDULES, LinearVP, RectifiedFlow, Schedule
 
 
-@check("clipping", method="element by element", tolerance=1e-12, cases=8)
+@check("clipping", method="element by element", tolerance=1e-12, cases=len(SCHEDULES))
 def clipping_by_elements(case: Case) -> float:
     """The clipped estimate and the remaining noise, element by element."""
     schedule = a_schedule(case)
@@ -33,6 +33,6 @@ def clipping_at_each_state_and_time(case: Case) -> float:
     t, x = timesteps(case, schedule, 3), case.normal((3, 2, 2))
     found = clip_x0(varying_denoiser(schedule, 1.3, 2.0), schedule)(x, t)
     raw = 1.3 * to_host(x) + np.sin(2.0 * t).reshape(3, 1, 1)
-    kept = np.array([min(max(number, -1.0), 1.0) for number in raw.ravel()]).reshape(raw.shape)
+    kept = np.array([min(max(value, -1.0), 1.0) for value in raw.ravel()]).reshape(raw.shape)
     expected = estimates(schedule, to_host(x), t, kept)
     return max(relative(a, b) for a, b in zip(found, expected, strict=True))

@@ -10,10 +10,10 @@ from npdiff.laboratory.checks._schedules import a_schedule, timesteps
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.parameterization import PARAMETERIZATIONS, Parameterization, edm
 from npdiff.process import marginal
-from npdiff.schedules import Cosine, LinearVP
+from npdiff.schedules import SCHEDULES, Cosine, LinearVP
 
 
-@check("output", method="the known data and noise", tolerance=1e-12, cases=12)
+@check("output", method="the known data and noise", tolerance=1e-12, cases=len(SCHEDULES))
 def targets_of_data_and_noise(case: Case) -> float:
     """The targets of prediction types x0 and eps are the data and the noise."""
     schedule = a_schedule(case)
@@ -27,7 +27,7 @@ def targets_of_data_and_noise(case: Case) -> float:
 
 @check(
     "output", "solution", "determinant", method="numpy.linalg on the 2x2 system", tolerance=1e-9,
-    cases=32,
+    cases=2 * len(SCHEDULES),
 )  # fmt: skip
 def parameterizations_by_linear_algebra(case: Case) -> dict[str, float]:
     """Target, determinant and inverse for arbitrary (a, b) against the linear solver."""
@@ -51,7 +51,12 @@ def parameterizations_by_linear_algebra(case: Case) -> dict[str, float]:
     }
 
 
-@check("solution", method="every target back to data and noise", tolerance=1e-11, cases=48)
+@check(
+    "solution",
+    method="every target back to data and noise",
+    tolerance=1e-11,
+    cases=3 * len(SCHEDULES),
+)
 def parameterizations_are_inverse_pairs(case: Case) -> float:
     """Each parameterization, solved at its target, on every schedule."""
     schedule = a_schedule(case)
@@ -88,7 +93,9 @@ def v_is_the_velocity_on_the_circle(case: Case) -> float:
     return relative(PARAMETERIZATIONS["v"].target(schedule, x_0, eps, t), slope)
 
 
-@check("score", method="complex step through the log-density", tolerance=1e-10, cases=12)
+@check(
+    "score", method="complex step through the log-density", tolerance=1e-10, cases=len(SCHEDULES)
+)
 def score_by_complex_step(case: Case) -> float:
     """The score against the derivative of log N(x_t; alpha_t x_0, sigma_t^2)."""
     schedule = a_schedule(case)
@@ -101,9 +108,9 @@ def score_by_complex_step(case: Case) -> float:
     return relative(found, log_density.imag / 1e-30)
 
 
-@check("velocity", method="central differences in time", tolerance=1e-6, cases=12)
+@check("velocity", method="central differences in time", tolerance=1e-6, cases=len(SCHEDULES))
 def velocity_by_differences(case: Case) -> float:
-    """The velocity against the slope of alpha_t x_0 + sigma_t eps, inside the steps of a schedule."""
+    """The velocity against the slope of alpha_t x_0 + sigma_t eps, inside the steps."""
     schedule = a_schedule(case)
     t = timesteps(case, schedule, 4)
     t = t if schedule.steps is None else np.floor(t) + 0.5
@@ -126,7 +133,7 @@ def velocity_by_differences(case: Case) -> float:
 
 @check(
     "edm-preconditioning", "edm-input", method="linear regression of data on x_t", tolerance=1e-11,
-    cases=24,
+    cases=2 * len(SCHEDULES),
 )  # fmt: skip
 def edm_by_regression(case: Case) -> dict[str, float]:
     """x_0 of deviation sigma_d is its regression on x_t plus F times the residual deviation."""
@@ -148,21 +155,23 @@ def edm_by_regression(case: Case) -> dict[str, float]:
     }
 
 
-@check("edm-input", method="a network that records its input", tolerance=1e-12, cases=12)
+@check(
+    "edm-input", method="a network that records its input", tolerance=1e-12, cases=len(SCHEDULES)
+)
 def network_receives_scaled_input(case: Case) -> float:
     """The input that a denoiser passes to its network, recorded by the network."""
     schedule = a_schedule(case)
     t = timesteps(case, schedule, 3)
-    seen = []
+    received = []
 
     def network(x: np.ndarray, timestep: np.ndarray) -> np.ndarray:
-        seen.append(x)
+        received.append(x)
         return x
 
     x = case.normal((3, 2))
     Denoiser(network, schedule, edm(0.8))(x, t)
     deviation = np.sqrt((0.8 * schedule.alpha(t)) ** 2 + schedule.sigma(t) ** 2)
-    return relative(seen[0], x / case.array(deviation[:, None]))
+    return relative(received[0], x / case.array(deviation[:, None]))
 
 
 @check("solution", method="a module without its pullback", tolerance=1e-15, cases=1)

@@ -5,7 +5,7 @@ import numpy as np
 from npdiff.laboratory.checks._schedules import a_schedule, timesteps
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.process import marginal, posterior_mean, posterior_variance, transition
-from npdiff.schedules import Schedule, linear_betas
+from npdiff.schedules import SCHEDULES, Schedule, linear_betas
 
 
 def discrete_schedule(case: Case) -> tuple[Schedule, np.ndarray]:
@@ -45,7 +45,9 @@ def transition_by_composition(case: Case) -> float:
     return relative(np.stack(transition(schedule, s, t), axis=1), expected)
 
 
-@check("transition", method="the Chapman-Kolmogorov equation", tolerance=1e-11, cases=16)
+@check(
+    "transition", method="the Chapman-Kolmogorov equation", tolerance=1e-11, cases=len(SCHEDULES)
+)
 def transition_by_semigroup(case: Case) -> float:
     """From 0 to s to t is from 0 to t, in the marginals of every schedule."""
     schedule = a_schedule(case)
@@ -66,7 +68,7 @@ def transition_by_semigroup(case: Case) -> float:
     "posterior-variance",
     method="Bayes' rule on a grid of x_s",
     tolerance=1e-9,
-    cases=16,
+    cases=len(SCHEDULES),
 )
 def posterior_by_bayes(case: Case) -> dict[str, float]:
     """Mean and variance of q(x_s | x_t, x_0) against the moments of prior times likelihood."""
@@ -79,7 +81,7 @@ def posterior_by_bayes(case: Case) -> dict[str, float]:
     x_t = alpha_t * x_0 + sigma_t * case.rng.normal()
     factor = alpha_t / alpha_s
     step = sigma_t**2 - factor**2 * sigma_s**2
-    # Where prior and likelihood overlap; the trapezoidal rule is exact to rounding for such functions.
+    # Where prior and likelihood overlap; the trapezoidal rule is exact to rounding there.
     x_s = np.linspace(alpha_s * x_0 - 10.0 * sigma_s, alpha_s * x_0 + 10.0 * sigma_s, 200_001)
     logs = -0.5 * ((x_s - alpha_s * x_0) / sigma_s) ** 2 - 0.5 * (x_t - factor * x_s) ** 2 / step
     weights = np.exp(logs - logs.max())

@@ -69,7 +69,7 @@ def words_in_integers(case: Case) -> float:
 
 @check("keyed-uniform", "keyed-integers", method="fractions", tolerance=0.0)
 def samples_from_words(case: Case) -> dict[str, float]:
-    """The middle of the word's cell in the unit interval; and the cell of ``high`` that contains it."""
+    """The middle of the word's cell in [0, 1]; and the cell of ``high`` that contains it."""
     key = Key(case.index, (3, 1, 4), 1, "u")
     words = to_host(key.bits(6)).tolist()
     found = to_host(key.uniform((2, 3), case.xp)).reshape(3, 6)

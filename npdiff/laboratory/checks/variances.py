@@ -32,12 +32,12 @@ def learned_variances_step_by_step(case: Case) -> float:
     schedule, bars = DiscreteSchedule(betas), np.cumprod(1.0 - betas)
     shape = case.choose([(2, 3), (2, 2, 3), (1, 4, 1), (3, 2)])
     x, noise = case.normal(shape), case.rng.standard_normal((5, *shape))
-    asked = []
+    calls = []
 
     def network(x: Array, timestep: Array) -> Array:
-        asked.append(1)
-        told = timestep.reshape(-1, *(1,) * (x.ndim - 1)) / 5.0
-        return case.xp.concatenate([case.xp.sin(x) + told, case.xp.tanh(x - told)], axis=-1)
+        calls.append(1)
+        embedded = timestep.reshape(-1, *(1,) * (x.ndim - 1)) / 5.0
+        return case.xp.concatenate([case.xp.sin(x) + embedded, case.xp.tanh(x - embedded)], axis=-1)
 
     denoise, variance = with_variance(network, schedule, PARAMETERIZATIONS["eps"])
     steps = samplers.sample(
@@ -55,7 +55,7 @@ def learned_variances_step_by_step(case: Case) -> float:
             mean = mean + beta ** (part / 2.0) * tilde ** (0.5 - part / 2.0) * noise[i]
         state = mean
         off.append(relative(found[i], state))
-    once = float(len(asked) != 5)
+    once = float(len(calls) != 5)
     _, again = with_variance(network, schedule, PARAMETERIZATIONS["eps"])
     alone = again(x, 2.0, 3.0)  # for a state that was not denoised before
     v = 0.5 * (np.tanh(to_host(x) - 3.0 / 5.0) + 1.0)
@@ -125,7 +125,7 @@ def interpolation_by_logarithms(case: Case) -> float:
     "optimal-variance",
     method="conditioning of a joint normal distribution",
     tolerance=1e-12,
-    cases=17,
+    cases=2 * len(SCHEDULES),
 )
 def optimal_by_conditioning(case: Case) -> float:
     """Var[x_s | x_t] of normal data, from the covariance of x_s and x_t alone."""
@@ -181,7 +181,7 @@ DESIGN = np.sqrt(2.0) * np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.
     "spread-from-noise",
     method="sum of precisions",
     tolerance=1e-12,
-    cases=17,
+    cases=2 * len(SCHEDULES),
 )
 def posterior_variance_by_precisions(case: Case) -> dict[str, float]:
     """On normal data, from samples with exact moments: 1 / (1 / c + SNR)."""

@@ -8,11 +8,12 @@ import numpy as np
 from npdiff.backend import Array
 from npdiff.laboratory.errata.record import MEASURED, READ, SAID, Finding, Place, erratum
 from npdiff.laboratory.errata.times import perfect
-from npdiff.laboratory.orders import DATA, TEST_PROBLEMS, TestProblem
+from npdiff.laboratory.orders import TEST_PROBLEMS, ConvergenceProblem
 from npdiff.samplers import SAMPLERS, Noise, ddim
 from npdiff.samplers.exponential import NOISE_PREDICTION, half_log_snr
 from npdiff.samplers.singlestep import intermediate_times, singlestep
 from npdiff.schedules import LinearVP, Times, linear_betas
+from npdiff.verify.convergence import DATA
 
 
 @erratum(
@@ -115,17 +116,17 @@ def third_order_ends_low() -> Finding:
     return Finding(abs(slope - 3.0), abs(math.log2(whole[96] / whole[192]) - 3.0), figures)
 
 
-def _singlestep_error(bed: TestProblem, orders: list[int]) -> float:
+def _singlestep_error(bed: ConvergenceProblem, orders: list[int]) -> float:
     """The error of one step of each order in turn, of equal length in log-SNR."""
     schedule, x, denoise = bed.schedule, bed.x, DATA.denoiser(bed.schedule)
-    timesteps = bed.grid(len(orders))
+    timesteps = bed.timesteps(len(orders))
     places = half_log_snr(schedule, timesteps)
     between = intermediate_times(schedule, places, orders)
     steps = zip(pairwise(timesteps), pairwise(places), between, strict=True)
     for (t, s), (a, b), inner in steps:
         x_0, eps = denoise(x, t)
         x = singlestep(NOISE_PREDICTION, denoise, schedule, x_0, eps, inner, s, b - a)
-    return float(np.abs(x - bed.truth).max())
+    return float(np.abs(x - bed.solution).max())
 
 
 @erratum(
@@ -152,7 +153,7 @@ def second_stage_sigma() -> Finding:
 
     def solve(kind: str, steps: int) -> float:
         x = bed.x
-        for t, s in pairwise(bed.grid(steps).tolist()):
+        for t, s in pairwise(bed.timesteps(steps).tolist()):
             _, slope = exact(x, t)
             ahead = x + (s - t) * slope
             x_0, eps = exact(ahead, s)
@@ -162,7 +163,7 @@ def second_stage_sigma() -> Finding:
             elif kind == "eps":
                 x_0 = ahead - t * eps
             x = x + 0.5 * (s - t) * (slope + (ahead - x_0) / t)
-        return float(np.abs(x - bed.truth).max())
+        return float(np.abs(x - bed.solution).max())
 
     right = bed.solve("heun", 96, {})[0]
     with_v, with_eps = solve("v", 96), solve("eps", 96)

@@ -1,4 +1,4 @@
-"""Gaussian data for the checks of editing: every edit is an affine map, so its distribution is known."""
+"""Gaussian data: every edit is an affine map, and its distribution is known."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple

@@ -32,8 +32,8 @@ def draws_of_each_step(case: Case) -> float:
         noise=noise, resamplings=1, sampler="predictor-corrector", corrections=corrections,
     )  # fmt: skip
     count = len(list(steps))
-    own = [[64 * i, *(64 * i + 1 + k for k in range(1 + corrections))] for i in (1, 2)]
-    return float(count != 3 or sorted(drawn) != [0, *own[0], *own[1], 192])
+    expected_draws = [[64 * i, *(64 * i + 1 + k for k in range(1 + corrections))] for i in (1, 2)]
+    return float(count != 3 or sorted(drawn) != [0, *expected_draws[0], *expected_draws[1], 192])
 
 
 def inpainted(
@@ -173,10 +173,10 @@ def evaluations_by_counting(case: Case) -> float:
     how: dict[str, Any] = {"jump": jump, "resamplings": resamplings}
     if case.index == 0:  # RePaint's settings
         steps, jump, resamplings, how = 25, 10, 10, {}
-    schedule, asked = LinearVP(), []
+    schedule, calls = LinearVP(), []
 
     def denoise(x: Array, t: Times) -> tuple[Array, Array]:
-        asked.append(t)
+        calls.append(t)
         return x, x
 
     timesteps = np.linspace(0.9, 0.0, steps + 1)
@@ -188,7 +188,7 @@ def evaluations_by_counting(case: Case) -> float:
     arrivals = [b for a, b in pairwise(places) if b < a]
     turns = [1 + jump * k for k in range(steps) if 1 + jump * (k + 1) <= steps]
     return (
-        abs(len(asked) - evaluations(steps, **how))
+        abs(len(calls) - evaluations(steps, **how))
         + sum(abs(arrivals.count(place) - resamplings) for place in turns)
         + sum(move not in (-1, jump) for move in moves)
         + abs(places[0] - steps)

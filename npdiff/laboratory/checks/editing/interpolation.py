@@ -18,8 +18,8 @@ def turned(a: np.ndarray, b: np.ndarray, w: float) -> np.ndarray:
     across /= np.linalg.norm(across)
     angle = w * np.angle(complex(u @ v, across @ v))
     point = np.exp(1j * angle).real * u + np.exp(1j * angle).imag * across
-    share = np.linalg.lstsq(np.stack([u, v], axis=1), point, rcond=None)[0]
-    return share[0] * a + share[1] * b
+    coefficients = np.linalg.lstsq(np.stack([u, v], axis=1), point, rcond=None)[0]
+    return coefficients[0] * a + coefficients[1] * b
 
 
 @check("slerp", method="a rotation in the plane of both", tolerance=1e-12)

@@ -16,16 +16,16 @@ from npdiff.schedules import EDM, LinearVP, Times
 @check("edit-start", method="evaluations counted", tolerance=0.0, cases=3)
 def default_strength_is_half(case: Case) -> float:
     """The default strength takes half of the steps; counting evaluations changes nothing."""
-    schedule, steps, asked = LinearVP(), case.choose([40, 100, 20]), []
+    schedule, steps, calls = LinearVP(), case.choose([40, 100, 20]), []
     timesteps, x = np.linspace(1.0, 0.0, steps + 1), case.normal((2, 2))
 
     def denoise(x: Array, t: Times) -> tuple[Array, Array]:
         return 0.5 * x + float(t), x - float(t)
 
-    counted = with_callback(denoise, lambda: asked.append(1))
+    counted = with_callback(denoise, lambda: calls.append(1))
     for _ in sdedit(counted, schedule, x, timesteps, noise=lambda i: x):
         pass
-    off = abs(len(asked) - steps // 2)
+    off = abs(len(calls) - steps // 2)
     pairs = zip(counted(x, 0.4), denoise(x, 0.4), strict=True)
     return max(off, *(relative(a, b) for a, b in pairs))
 
@@ -70,10 +70,10 @@ def evaluations_and_draws_of_edits(case: Case) -> dict[str, float]:
     """Half of the steps by default, draws 0, 1, 2, ...; two trajectories to noise, one back."""
     schedule, steps = EDM(), int(case.rng.integers(2, 9))
     timesteps, x = np.append(np.linspace(3.0, 1.0, steps), 0.0), case.normal((1, 3))
-    asked, drawn = [], []
+    calls, drawn = [], []
 
     def denoise(x: Array, t: Times) -> tuple[Array, Array]:
-        asked.append(float(t))
+        calls.append(float(t))
         return 0.5 * x, x
 
     def noise(i: int) -> Array:
@@ -82,13 +82,13 @@ def evaluations_and_draws_of_edits(case: Case) -> dict[str, float]:
 
     last(sdedit(denoise, schedule, x, timesteps, noise=noise, sampler="ddpm"))
     taken = (steps + 1) // 2
-    start = float(asked != list(timesteps[-1 - taken : -1]) or drawn != list(range(taken)))
-    asked.clear()
+    start = float(calls != list(timesteps[-1 - taken : -1]) or drawn != list(range(taken)))
+    calls.clear()
     interpolate(denoise, schedule, x, x + 1.0, 0.5, timesteps)
-    found = len(asked)
-    asked.clear()
+    found = len(calls)
+    calls.clear()
     encode(denoise, schedule, x, timesteps)
     return {
         "edit-start": start,
-        "latent-interpolation": abs(found - 3 * steps) + abs(len(asked) - steps),
+        "latent-interpolation": abs(found - 3 * steps) + abs(len(calls) - steps),
     }

@@ -11,13 +11,14 @@ from npdiff.laboratory.checks._class_mixtures import (
     time_in_schedule,
 )
 from npdiff.laboratory.registry import Case, check, relative
+from npdiff.schedules import SCHEDULES
 
 
 @check(
     "class-gradient",
     method="complex steps on the logarithm of Bayes' rule",
     tolerance=1e-10,
-    cases=12,
+    cases=len(SCHEDULES),
 )
 def classes_by_bayes(case: Case) -> float:
     """The gradient of a component's log-probability against a complex step on Bayes' rule."""

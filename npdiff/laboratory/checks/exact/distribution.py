@@ -45,7 +45,7 @@ def along(f: Log, axis: int) -> Log:
     cases=len(SCHEDULES),
 )
 def derivatives_by_complex_step(case: Case) -> dict[str, float]:
-    """Score and Hessian against derivatives of log q; the denoiser's Jacobian against its derivatives."""
+    """Score and Hessian against derivatives of log q; the Jacobian against the denoiser's."""
     schedule, t, alpha, sigma = schedule_and_time(case)
     prior = case.choose([ONE, PLANE, PLANE])
     data, q = prior.exact(), prior.at(alpha, sigma)
@@ -68,15 +68,15 @@ def derivatives_by_complex_step(case: Case) -> dict[str, float]:
     }
 
 
-def mean_squared_error(law: Textbook, alpha: float, sigma: float) -> float:
+def mean_squared_error(mixture: Textbook, alpha: float, sigma: float) -> float:
     """tr Var[x_0] - tr Var[E[x_0 | x_t]] on the line, the mean by Tweedie's formula on a grid."""
-    q = law.at(alpha, sigma)
+    q = mixture.at(alpha, sigma)
     around = [(m, d) for m, d in zip(q.means[:, 0], np.sqrt(q.covariances[:, 0, 0]), strict=True)]
     low = min(m - 11.0 * d for m, d in around)
     x, weights = fine_rule(low, max(m + 11.0 * d for m, d in around), *around)
     p = weights * np.exp(q.log_density(x[:, None]))
     mean = (x + sigma**2 * q.score(x[:, None])[:, 0]) / alpha
-    total = law.weights @ (law.covariances[:, 0, 0] + law.means[:, 0] ** 2)
+    total = mixture.weights @ (mixture.covariances[:, 0, 0] + mixture.means[:, 0] ** 2)
     return float(total - p @ mean**2)
 
 
@@ -85,7 +85,7 @@ def mean_squared_error(law: Textbook, alpha: float, sigma: float) -> float:
     "gaussian-spread",
     method="the law of total variance",
     tolerance=1e-8,
-    cases=10,
+    cases=len(SCHEDULES),
 )
 def spread_by_total_variance(case: Case) -> dict[str, float]:
     """The variance of the data minus that of their estimate: a mixture, a Gaussian, a box."""

@@ -26,8 +26,10 @@ def flows_end_at_the_data(case: Case) -> dict[str, float]:
     below = 0.5 * weights @ ndtr((there[:, 0] - alpha * data[:, None]) / sigma)
     back = segment.flow(schedule, case.array(there), t, 0.0)
     y = alpha * case.rng.choice([0.3, -1.2, 0.9], (5, 1)) + sigma * case.rng.normal(size=(5, 1))
-    share = ndtr((y - alpha * np.array([-1.2, 0.3, 0.9])) / sigma) @ np.array([0.25, 0.125, 0.625])
-    place = np.array([-1.2, 0.3, 0.9])[np.searchsorted([0.25, 0.375], share)]
+    probability = ndtr((y - alpha * np.array([-1.2, 0.3, 0.9])) / sigma) @ np.array(
+        [0.25, 0.125, 0.625]
+    )
+    place = np.array([-1.2, 0.3, 0.9])[np.searchsorted([0.25, 0.375], probability)]
     ends = line.flow(schedule, case.array(y), t, 0.0)
     # the flow of a product of two sets of points acts coordinate by coordinate
     other, v = FiniteData([[0.5], [-0.4]], [3.0, 1.0]), alpha * 0.2 + sigma * case.rng.normal()

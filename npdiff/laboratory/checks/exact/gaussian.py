@@ -26,7 +26,7 @@ from npdiff.schedules import SCHEDULES, LinearVP, Schedule
     "gaussian-spread",
     method="Bayes' rule on a grid of x_0",
     tolerance=1e-10,
-    cases=12,
+    cases=len(SCHEDULES),
 )
 def gaussian_by_bayes(case: Case) -> dict[str, float]:
     """Density, mean and covariance against sums of prior times likelihood, correlated data."""
@@ -46,13 +46,15 @@ def gaussian_by_bayes(case: Case) -> dict[str, float]:
 CONTINUOUS = ("vp", "cosine-continuous", "sub-vp", "ve", "edm", "rectified-flow")
 
 
-def integrated(schedule: Schedule, law: Textbook, x: np.ndarray, t: float, s: float) -> np.ndarray:
+def integrated(
+    schedule: Schedule, mixture: Textbook, x: np.ndarray, t: float, s: float
+) -> np.ndarray:
     """A numerical solution of dx/dt = f x - g^2 score / 2 with the exact score."""
     from scipy.integrate import solve_ivp
 
     def slope(u: float, y: np.ndarray) -> np.ndarray:
         y = y.reshape(x.shape)
-        score = law.at(*scales(schedule, u)).score(y)
+        score = mixture.at(*scales(schedule, u)).score(y)
         return (schedule.drift(u) * y - 0.5 * schedule.diffusion(u) * score).ravel()
 
     return (
@@ -63,7 +65,7 @@ def integrated(schedule: Schedule, law: Textbook, x: np.ndarray, t: float, s: fl
 
 
 def schedule_and_times(case: Case) -> tuple[Schedule, float, float]:
-    """A continuous schedule and two of its times, alternately towards the data and away from them."""
+    """A continuous schedule and two times, alternately towards the data and away from them."""
     schedule = SCHEDULES[case.choose(CONTINUOUS)]()
     s, t = timesteps(case, schedule, 2)
     return (schedule, float(t), float(s)) if case.index % 2 else (schedule, float(s), float(t))
@@ -81,12 +83,18 @@ def flows_by_a_solver(case: Case) -> dict[str, float]:
     """Correlated data, a mixture on the line and one in the plane, in both directions."""
     schedule, t, s = schedule_and_times(case)
     found = {}
-    for label, law in (("gaussian-flow", ONE), ("quantile-flow", LINE), ("flow-in-angle", PLANE)):
-        D = law.means.shape[1]
+    for label, mixture in (
+        ("gaussian-flow", ONE),
+        ("quantile-flow", LINE),
+        ("flow-in-angle", PLANE),
+    ):
+        D = mixture.means.shape[1]
         alpha, sigma = scales(schedule, t)
-        x = alpha * law.means[0] + np.hypot(0.5 * alpha, sigma) * case.rng.standard_normal((2, D))
-        end = law.exact().flow(schedule, case.array(x), t, s)
-        found[label] = relative(end, integrated(schedule, law, x, t, s))
+        x = alpha * mixture.means[0] + np.hypot(0.5 * alpha, sigma) * case.rng.standard_normal(
+            (2, D)
+        )
+        end = mixture.exact().flow(schedule, case.array(x), t, s)
+        found[label] = relative(end, integrated(schedule, mixture, x, t, s))
     return found
 
 
@@ -97,17 +105,17 @@ def flows_by_a_solver(case: Case) -> dict[str, float]:
     cases=len(SCHEDULES),
 )
 def flow_maps_the_covariance(case: Case) -> float:
-    """The flow's matrix A from unit steps: A is symmetric, A V_t A = V_s, and means map to means."""
+    """The flow's matrix A from unit steps: symmetric, A V_t A = V_s, and means map to means."""
     schedule = a_schedule(case)
     s, t = timesteps(case, schedule, 2)
-    law, other = ONE.at(*scales(schedule, t)), ONE.at(*scales(schedule, s))
-    x = np.concatenate([law.means, law.means + np.eye(2)])
+    mixture, other = ONE.at(*scales(schedule, t)), ONE.at(*scales(schedule, s))
+    x = np.concatenate([mixture.means, mixture.means + np.eye(2)])
     end = to_host(ONE.exact().flow(schedule, case.array(x), t, s))
     A = end[1:] - end[0]
     return max(
         relative(end[0], other.means[0]),
         relative(A, A.T),
-        relative(A @ law.covariances[0] @ A.T, other.covariances[0]),
+        relative(A @ mixture.covariances[0] @ A.T, other.covariances[0]),
         float(max(0.0, -np.linalg.eigvalsh(A).min())),
     )
 
@@ -121,11 +129,11 @@ def conditional_by_precision(case: Case) -> float:
     values = case.rng.standard_normal(int(known.sum()))
     found = Gaussian(m, C).given(known, values)
     P = np.linalg.inv(C)
-    own, cross = P[np.ix_(~known, ~known)], P[np.ix_(~known, known)]
-    mean = m[~known] - np.linalg.solve(own, cross @ (values - m[known]))
+    block, cross = P[np.ix_(~known, ~known)], P[np.ix_(~known, known)]
+    mean = m[~known] - np.linalg.solve(block, cross @ (values - m[known]))
     schedule = LinearVP()
     covariance = found.covariance(schedule, np.zeros((1, found.size)), 1.0)[0]
-    left = np.linalg.inv(own)  # unconditional; given x_1 it is a little less
+    left = np.linalg.inv(block)  # unconditional; given x_1 it is a little less
     alpha, sigma = scales(schedule, 1.0)
-    seen = np.linalg.inv(np.linalg.inv(left) + (alpha / sigma) ** 2 * np.eye(found.size))
-    return max(relative(found.mean, mean), relative(covariance, seen))
+    expected = np.linalg.inv(np.linalg.inv(left) + (alpha / sigma) ** 2 * np.eye(found.size))
+    return max(relative(found.mean, mean), relative(covariance, expected))

@@ -13,7 +13,7 @@ from npdiff.laboratory.checks._exact_data import (
     schedule_and_time,
 )
 from npdiff.laboratory.registry import Case, check, relative
-from npdiff.schedules import LinearVP
+from npdiff.schedules import SCHEDULES, LinearVP
 
 
 @check("mixture-denoiser", "responsibilities", method="weights with another sum", tolerance=1e-13)
@@ -21,7 +21,7 @@ def mixture_weights_are_normalized(case: Case) -> float:
     """Weights 2 and 6 act as 1/4 and 3/4: the density and the denoiser."""
     parts = [Gaussian([-0.8, 0.1], 0.2), Gaussian([0.6, 0.4], 0.5)]
     schedule, x, t = LinearVP(), case.normal((5, 2)), float(case.rng.uniform(0.1, 0.9))
-    given, shares = Mixture([2.0, 6.0], parts), Mixture([0.25, 0.75], parts)
+    given, normalized = Mixture([2.0, 6.0], parts), Mixture([0.25, 0.75], parts)
     alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
     density = np.zeros(5)
     for weight, mean, variance in ((0.25, [-0.8, 0.1], 0.2), (0.75, [0.6, 0.4], 0.5)):
@@ -30,7 +30,7 @@ def mixture_weights_are_normalized(case: Case) -> float:
         density += weight * np.exp(-0.5 * squares / spread) / (2.0 * np.pi * spread)
     return max(
         relative(given.log_density(schedule, x, t), np.log(density)),
-        relative(given.denoised(schedule, x, t), shares.denoised(schedule, x, t)),
+        relative(given.denoised(schedule, x, t), normalized.denoised(schedule, x, t)),
     )
 
 
@@ -41,19 +41,19 @@ def mixture_weights_are_normalized(case: Case) -> float:
     "mixture-covariance",
     method="Bayes' rule on a grid of x_0",
     tolerance=1e-9,
-    cases=9,
+    cases=len(SCHEDULES),
 )
 def mixture_by_bayes(case: Case) -> dict[str, float]:
     """Density, responsibilities, mean and covariance against sums of prior times likelihood."""
     schedule, t, alpha, sigma = schedule_and_time(case)
     data = PLANE.exact()
     x = noisy(case, PLANE.means[case.index % 3] * 0.6, alpha, sigma)
-    log_q, shares, mean, covariance = bayes_on_a_grid(PLANE, alpha, sigma, x)
+    log_q, normalized, mean, covariance = bayes_on_a_grid(PLANE, alpha, sigma, x)
     at = case.array(x[None])
     r = data.responsibilities(schedule, at, t)  # type: ignore[attr-defined]
     return {
         "mixture-density": abs(float(to_host(data.log_density(schedule, at, t))[0]) - log_q),
-        "responsibilities": relative(r, shares[None]),
+        "responsibilities": relative(r, normalized[None]),
         "mixture-denoiser": relative(data.denoised(schedule, at, t), mean[None]),
         "mixture-covariance": relative(data.covariance(schedule, at, t), covariance[None]),
     }

@@ -18,7 +18,7 @@ from npdiff.laboratory.registry import Case, check, relative
     cases=6,
 )
 def points_by_bayes(case: Case) -> dict[str, float]:
-    """Density and moments in a loop over the points; the posterior variance as a mean over q(x_t)."""
+    """Density and moments in a loop over the points; the variance as a mean over q(x_t)."""
     schedule, t, alpha, sigma = schedule_and_time(case)
     data = FiniteData(POINTS, WEIGHTS)
 
@@ -28,9 +28,11 @@ def points_by_bayes(case: Case) -> dict[str, float]:
         least = squares.min()
         likelihood = np.exp(-(squares - least) / (2.0 * sigma**2))
         total = sum(p * likelihood)
-        share = p * likelihood / total
-        mean = sum(r * a for r, a in zip(share, POINTS, strict=True))
-        second = sum(r * np.outer(a - mean, a - mean) for r, a in zip(share, POINTS, strict=True))
+        responsibilities = p * likelihood / total
+        mean = sum(r * a for r, a in zip(responsibilities, POINTS, strict=True))
+        second = sum(
+            r * np.outer(a - mean, a - mean) for r, a in zip(responsibilities, POINTS, strict=True)
+        )
         density = np.log(total) - least / (2.0 * sigma**2) - np.log(2.0 * np.pi * sigma**2)
         return density, mean, second
 

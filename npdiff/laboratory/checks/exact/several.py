@@ -42,9 +42,9 @@ def one_time_per_sample(case: Case) -> float:
         method = getattr(data, name)
         alone = [to_host(method(schedule, x[i : i + 1], float(t[i]))) for i in range(3)]
         worst = max(worst, relative(method(schedule, x, t), np.concatenate(alone)))
-    for k, whole in enumerate(data.denoiser(schedule)(x, t)):
+    for k, batch in enumerate(data.denoiser(schedule)(x, t)):
         rows = [data.denoiser(schedule)(x[i : i + 1], float(t[i]))[k] for i in range(3)]
-        worst = max(worst, relative(whole, np.concatenate([to_host(row) for row in rows])))
+        worst = max(worst, relative(batch, np.concatenate([to_host(row) for row in rows])))
     return worst
 
 
@@ -152,11 +152,12 @@ def entropy_from_errors(data: Distribution, most: float) -> float:
 )
 def entropy_by_information(case: Case) -> dict[str, float]:
     """A mixture on the line, a Gaussian in the plane, a box."""
-    laws = {
+    distributions = {
         "differential-entropy": (LINE.exact(), 27.0),
         "gaussian-entropy": (ONE.exact(), 27.0),
         "uniform-entropy": (Uniform([-0.7, 0.2], [1.6, 0.5]), 45.0),
     }
     return {
-        k: abs(data.entropy() - entropy_from_errors(data, most)) for k, (data, most) in laws.items()
+        k: abs(data.entropy() - entropy_from_errors(data, most))
+        for k, (data, most) in distributions.items()
     }

@@ -22,14 +22,14 @@ from npdiff.laboratory.checks._class_mixtures import (
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.process import posterior_variance, transition
 from npdiff.samplers import ddpm
-from npdiff.schedules import LinearVP, Times, linear_betas
+from npdiff.schedules import SCHEDULES, LinearVP, Times, linear_betas
 
 
 @check(
     "classifier-guidance",
     method="complex steps on log q(x_t) + w log p(k | x_t), the classifier by Bayes' rule",
     tolerance=1e-10,
-    cases=24,
+    cases=2 * len(SCHEDULES),
 )
 def classifier_guided_score(case: Case) -> float:
     """The guided score of a mixture against a complex step; at w = 1 the component's score."""
@@ -127,21 +127,21 @@ def gradient_of_a_label(case: Case) -> float:
 def no_gradient_where_no_noise_is_added(case: Case) -> float:
     """The last step of ancestral sampling has no noise, and its mean is not shifted."""
     schedule, timesteps = LinearVP(), np.array([0.8, 0.3, 0.0])
-    plain, asked = Gaussian([0.3], 0.4).denoiser(schedule), []
+    plain, calls = Gaussian([0.3], 0.4).denoiser(schedule), []
 
     def gradient(x: Any, t: Any) -> Any:
-        asked.append(float(t))
+        calls.append(float(t))
         return 0.0 * x + 1.0
 
     guided, x = mean_shifted(plain, schedule, gradient, 2.0, timesteps), case.normal((3, 1))
     moved = relative(guided(x, 0.8)[0], plain(x, 0.8)[0]) < 1e-6
     still = relative(guided(x, 0.3)[0], plain(x, 0.3)[0])
-    return max(still, float(moved), float(asked != [0.3]))
+    return max(still, float(moved), float(calls != [0.3]))
 
 
 @check("label-gradient", method="a classifier whose pullback has three cotangents", tolerance=1e-12)
 def gradient_is_the_last_cotangent(case: Case) -> float:
-    """A linear classifier of states and times: the cotangent of x is the last one, as for a module."""
+    """A linear classifier of states and times: the cotangent of x is the last one."""
     mix, labels = case.rng.standard_normal((3, 4)), case.rng.integers(4, size=5)
     x, there = case.normal((5, 3)), case.array(mix)
 

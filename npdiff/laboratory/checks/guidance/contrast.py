@@ -11,7 +11,7 @@ from npdiff.laboratory.checks._schedules import timesteps
 from npdiff.laboratory.checks._varying_denoiser import estimates, varying_denoiser
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.parameterization import PARAMETERIZATIONS
-from npdiff.schedules import EDM, LinearVP, RectifiedFlow, Schedule
+from npdiff.schedules import EDM, SCHEDULES, LinearVP, RectifiedFlow, Schedule
 
 
 def _state_and_estimates(
@@ -28,7 +28,7 @@ def _state_and_estimates(
     "guidance-rescale",
     method="sums over each sample in a loop; estimates by linear algebra",
     tolerance=1e-11,
-    cases=18,
+    cases=2 * len(SCHEDULES),
 )
 def rescale_by_loops(case: Case) -> float:
     """Rescaled estimates against standard deviations summed in a loop and a 2 x 2 system."""
@@ -70,7 +70,7 @@ def rescale_by_loops(case: Case) -> float:
     "dynamic-thresholding",
     method="sorting each sample, clipping element by element",
     tolerance=1e-11,
-    cases=18,
+    cases=2 * len(SCHEDULES),
 )
 def thresholding_by_sorting(case: Case) -> float:
     """Thresholded estimates against a loop over sorted elements; also of samples within [-1, 1]."""

@@ -17,7 +17,7 @@ from npdiff.laboratory.checks._class_mixtures import (
     time_in_schedule,
 )
 from npdiff.laboratory.registry import Case, check, relative
-from npdiff.schedules import Schedule, Times
+from npdiff.schedules import SCHEDULES, Schedule, Times
 
 
 def _pair(schedule: Schedule) -> tuple[Denoise, Denoise]:
@@ -29,7 +29,7 @@ def _pair(schedule: Schedule) -> tuple[Denoise, Denoise]:
     "guided-density",
     method="complex steps on the log of the guided density of two mixtures",
     tolerance=1e-10,
-    cases=24,
+    cases=2 * len(SCHEDULES),
 )
 def guided_score_by_complex_steps(case: Case) -> float:
     """The guided score of two mixtures against the gradient of w log p + (1 - w) log q."""
@@ -70,7 +70,7 @@ def two_conventions_of_w(case: Case) -> float:
     "autoguidance",
     method="precision matrices of two Gaussians of equal mean, weighted w and 1 - w",
     tolerance=1e-10,
-    cases=12,
+    cases=len(SCHEDULES),
 )
 def autoguidance_of_gaussians(case: Case) -> float:
     """A Gaussian guided by a broader one against the Gaussian with the combined precision."""
@@ -91,7 +91,7 @@ def autoguidance_of_gaussians(case: Case) -> float:
     "guidance-rescale",
     method="the two halves of the batch one by one, in a loop",
     tolerance=1e-12,
-    cases=12,
+    cases=2 * len(SCHEDULES),
 )
 def guidance_in_one_batch(case: Case) -> float:
     """Guidance from a batch of 2N samples, with one time or one per sample, against a loop."""

@@ -10,14 +10,14 @@ from npdiff.laboratory.checks._class_mixtures import time_in_schedule
 from npdiff.laboratory.checks._schedules import timesteps
 from npdiff.laboratory.checks._varying_denoiser import estimates, varying_denoiser
 from npdiff.laboratory.registry import Case, check, relative
-from npdiff.schedules import EDM, LinearVP, RectifiedFlow, Schedule
+from npdiff.schedules import EDM, SCHEDULES, LinearVP, RectifiedFlow, Schedule
 
 
 @check(
     "guidance-interval",
     method="a choice per sample from sigma / alpha",
     tolerance=0.0,
-    cases=12,
+    cases=2 * len(SCHEDULES),
 )
 def interval_by_cases(case: Case) -> float:
     """Guidance limited to an interval against a choice sample by sample."""
@@ -42,7 +42,7 @@ def interval_by_cases(case: Case) -> float:
 
 @check("guidance-interval", method="sample by sample", tolerance=1e-12, cases=6)
 def intervals_of_each_sample(case: Case) -> float:
-    """Samples with different times: those inside use the guided denoiser, the others the plain one."""
+    """Samples with different times: inside the guided denoiser, outside the conditional one."""
     schedule: Schedule = case.choose([LinearVP(), EDM(), RectifiedFlow()])
     t, x = timesteps(case, schedule, 5), case.normal((5, 2, 2))
     levels = np.sort(schedule.sigma(t) / schedule.alpha(t))

@@ -36,7 +36,12 @@ def _apart(found: Any, expected: Any) -> float:
     return float(np.max(np.abs(np.asarray(found) - np.asarray(expected))))
 
 
-@check("winograd-1d", method="all pairs of basis vectors, in fractions", tolerance=0.0, cases=16)
+@check(
+    "winograd-1d",
+    method="all pairs of basis vectors, in fractions",
+    tolerance=0.0,
+    cases=2 * len(SIZES),
+)
 def bilinear_identity(case: Case) -> float:
     """Input l and tap j contribute to output l - j with factor 1, and to no other output."""
     m, r = case.choose(SIZES)
@@ -49,7 +54,12 @@ def bilinear_identity(case: Case) -> float:
     return float(worst)
 
 
-@check("cook-toom", method="zeros and leading coefficients of polynomials", tolerance=0.0, cases=16)
+@check(
+    "cook-toom",
+    method="zeros and leading coefficients of polynomials",
+    tolerance=0.0,
+    cases=2 * len(SIZES),
+)
 def polynomials_by_their_zeros(case: Case) -> float:
     """Polynomials from zeros and leading coefficient; rows of powers from their ratio.
 
@@ -73,7 +83,7 @@ def polynomials_by_their_zeros(case: Case) -> float:
         wrong += [G[i, j + 1] - point * G[i, j] for j in range(r - 1)]
     wrong += [*AT[:-1, -1], AT[-1, -1] - 1, *G[-1, :-1]]
     wrong += [G[-1, -1] * int(np.prod(denominators, dtype=object)) - 1]
-    return float(max(abs(number) for number in wrong))
+    return float(max(abs(value) for value in wrong))
 
 
 @check("winograd-nested", method="the sums written out, in fractions", tolerance=0.0, cases=4)
@@ -91,7 +101,7 @@ def correlation_of_tiles(case: Case) -> float:
 
 @check("winograd-adjoint", method="the sums transposed, in fractions", tolerance=0.0, cases=4)
 def adjoint_of_tiles(case: Case) -> float:
-    """The cotangent of an output contributes to each of its inputs and taps, times the other factor."""
+    """An output contributes its cotangent times the other factor to each input and each tap."""
     d, g, F, q = _tiles(case)
     _, pullback = cook_toom.tiles(d, g, F)
     dy = _fractions(case, len(d), *(F.m,) * q, g.shape[-1])

@@ -20,6 +20,6 @@ def quadrature_error_by_hand(case: Case) -> float:
 
     timesteps = [a - 0.7, a, b] if case.index % 2 else [a, b]
     h = b - a
-    lacks = {"x0": -d * (math.exp(-h) - 1.0 + h), "eps": -d * (math.exp(h) - 1.0 - h)}
-    found = [quadrature_error("ddim", timesteps, line, prediction) for prediction in lacks]
-    return relative(np.array(found), np.array(list(lacks.values())))
+    expected = {"x0": -d * (math.exp(-h) - 1.0 + h), "eps": -d * (math.exp(h) - 1.0 - h)}
+    found = [quadrature_error("ddim", timesteps, line, prediction) for prediction in expected]
+    return relative(np.array(found), np.array(list(expected.values())))

@@ -11,7 +11,7 @@ from npdiff.laboratory.registry import Case, check, relative
 from npdiff.likelihood import adaptive_log_density, by_jacobian, flow_log_density
 from npdiff.likelihood.ode import along_the_flow, log_noise, tau_of, time_of
 from npdiff.objective.bound import prior_variance
-from npdiff.schedules import EDM, LinearVP, RectifiedFlow, Schedule
+from npdiff.schedules import EDM, SCHEDULES, LinearVP, RectifiedFlow, Schedule
 
 TWO = Mixture([0.35, 0.65], [Gaussian([-0.8], 0.09), Gaussian([0.6], 0.25)])
 
@@ -21,7 +21,7 @@ TWO = Mixture([0.35, 0.65], [Gaussian([-0.8], 0.09), Gaussian([0.6], 0.25)])
     "change-of-variables",
     method="exact flows and exact densities of Gaussians",
     tolerance=1e-4,
-    cases=16,
+    cases=len(SCHEDULES),
 )
 def flow_of_normal_data(case: Case) -> dict[str, float]:
     """The end of the solution, and the density it gives at its start."""
@@ -73,7 +73,7 @@ def flow_in_time(case: Case) -> float:
     "likelihood-flow",
     method="central differences along an exact solution",
     tolerance=1e-6,
-    cases=16,
+    cases=len(SCHEDULES),
 )
 def slope_along_the_exact_flow(case: Case) -> float:
     """dy / dtau against differences of the exact quantile flow; tau of t, and t of tau."""
@@ -123,8 +123,8 @@ def prior_density_and_default_steps(case: Case) -> float:
     schedule: Schedule = case.choose([EDM(), EDM(sigma_max=3.0), LinearVP(), RectifiedFlow()])
     spread = {0: 80.0, 1: 3.0}.get(case.index % 4, 1.0)
     x = spread * case.rng.standard_normal((3, 2, 2))
-    law = NormalDist(0.0, spread)
-    expected = [math.fsum(math.log(law.pdf(number)) for number in row.ravel()) for row in x]
+    prior = NormalDist(0.0, spread)
+    expected = [math.fsum(math.log(prior.pdf(value)) for value in row.ravel()) for row in x]
     linear = by_jacobian(Gaussian([0.1], 0.5), schedule)
     count = len(list(flow_log_density(linear, schedule, case.array(x[:, 0, :1]))))
     return max(relative(log_noise(schedule, case.array(x)), expected), abs(count - 32))

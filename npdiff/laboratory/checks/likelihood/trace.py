@@ -15,10 +15,10 @@ from npdiff.likelihood import by_differences, by_jacobian, by_pullback, probes, 
 from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.pullback import Traced
 from npdiff.random import Key
-from npdiff.schedules import EDM, LinearVP, Times
+from npdiff.schedules import EDM, SCHEDULES, LinearVP, Times
 
 
-@check("hutchinson-trace", method="complex steps", tolerance=1e-9, cases=12)
+@check("hutchinson-trace", method="complex steps", tolerance=1e-9, cases=2 * len(PARAMETERIZATIONS))
 def jacobians_by_complex_step(case: Case) -> float:
     """J v by differences and J^T v by a pullback, for a network with a known derivative."""
     schedule = [LinearVP(), EDM(sigma_max=5.0)][case.index // len(PARAMETERIZATIONS) % 2]
@@ -86,7 +86,7 @@ def trace_by_all_signs(case: Case) -> float:
     "hutchinson-trace",
     method="powers: exact to degree 4, known error at degree 5",
     tolerance=1e-9,
-    cases=6,
+    cases=len(SCHEDULES),
 )
 def jacobian_of_powers(case: Case) -> float:
     """Differences of a map of powers: no error to degree 4; -4 h^4 v^5 for degree 5."""

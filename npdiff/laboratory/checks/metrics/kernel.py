@@ -24,10 +24,10 @@ def kernel_distance_by_pairs(case: Case) -> dict[str, float]:
 
     a = [others(x, i) - fmean(k(x[i], q) for q in y) for i in range(n)]
     b = [others(y, j) - fmean(k(p, y[j]) for p in x) for j in range(m)]
-    own = sum(k(p, q) for p in x for q in x) - sum(k(p, p) for p in x)
+    own_x = sum(k(p, q) for p in x for q in x) - sum(k(p, p) for p in x)
     own_y = sum(k(p, q) for p in y for q in y) - sum(k(p, p) for p in y)
     cross = sum(k(p, q) for p in x for q in y)
-    value = own / (n * (n - 1)) + own_y / (m * (m - 1)) - 2.0 * cross / (n * m)
+    value = own_x / (n * (n - 1)) + own_y / (m * (m - 1)) - 2.0 * cross / (n * m)
     error = math.sqrt(4.0 * variance(a) / n + 4.0 * variance(b) / m)
     found = kernel_distance(x, y)
     return {

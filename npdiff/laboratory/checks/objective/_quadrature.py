@@ -15,9 +15,9 @@ def expectation(
     mean: np.ndarray, variance: np.ndarray, f: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
     """E f(x) under Gaussians, element by element; exact for polynomials up to degree 9."""
-    nodes, shares = np.polynomial.hermite_e.hermegauss(5)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(5)
     values = f(mean[..., None] + np.sqrt(variance)[..., None] * nodes)
-    return np.asarray((values * shares).sum(axis=-1) / np.sqrt(2.0 * np.pi))
+    return np.asarray((values * weights).sum(axis=-1) / np.sqrt(2.0 * np.pi))
 
 
 def log_normal_density(x: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
@@ -52,7 +52,7 @@ def bin_mass(mean: float, deviation: float, x: float, half: float) -> float:
     """
     from scipy.special import ndtr
 
-    nodes, shares = RULE
+    nodes, weights = RULE
     low, high = (x - half - mean) / deviation, (x + half - mean) / deviation
     if low < -2.0 and high > 2.0:
         return float(np.log1p(-(ndtr(low) + ndtr(-high))))
@@ -63,7 +63,7 @@ def bin_mass(mean: float, deviation: float, x: float, half: float) -> float:
     if top < 0.0:
         low = max(low, top + 40.0 / top)
     u = 0.5 * (low + high) + 0.5 * (high - low) * nodes
-    mass = 0.5 * (high - low) * (shares * np.exp(-0.5 * (u**2 - top**2))).sum()
+    mass = 0.5 * (high - low) * (weights * np.exp(-0.5 * (u**2 - top**2))).sum()
     return -0.5 * top**2 - 0.5 * np.log(2.0 * np.pi) + np.log(mass)
 
 

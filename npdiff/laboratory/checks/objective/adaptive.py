@@ -38,15 +38,18 @@ def second_moments_by_loop(case: Case) -> float:
         history = history.add(t.astype(float), losses)
         for time, loss in zip(t, losses, strict=True):
             lists[time - 1] = [*lists[time - 1], loss][-K:]
-        full = all(len(seen) == K for seen in lists)
-        roots = [(sum(x * x for x in seen) / K) ** 0.5 for seen in lists]
-        for share, found in (
+        full = all(len(kept) == K for kept in lists)
+        roots = [(sum(x * x for x in kept) / K) ** 0.5 for kept in lists]
+        for uniform_fraction, found in (
             (floor, history.probabilities(floor)),
             (1e-3, history.probabilities()),
             (1e-3, SecondMoment(history).p),
         ):
             expected = [
-                (1.0 - share) * r / sum(roots) + share / T if full else 1.0 / T for r in roots
+                (1.0 - uniform_fraction) * r / sum(roots) + uniform_fraction / T
+                if full
+                else 1.0 / T
+                for r in roots
             ]
             worst = max(worst, relative(found, np.array(expected)))
     return worst
@@ -64,9 +67,9 @@ def importance_sampling_is_unbiased(case: Case) -> float:
     t = np.arange(1.0, T + 1.0)
     uniform = Objective(schedule, PARAMETERIZATIONS["v"])
     drawn = replace(uniform, time_sampler=time_sampler)
-    shares = np.diff(edges, prepend=0.0)
+    probabilities = np.diff(edges, prepend=0.0)
     return max(
         relative(inside, t),
-        relative(shares * drawn.weights(t), uniform.weights(t) / T),
-        relative(time_sampler.density(schedule, t), T * shares),
+        relative(probabilities * drawn.weights(t), uniform.weights(t) / T),
+        relative(time_sampler.density(schedule, t), T * probabilities),
     )

@@ -21,10 +21,23 @@ from npdiff.objective.bound import (
     prior_variance,
     step_kl,
 )
-from npdiff.schedules import EDM, DiscreteSchedule, LinearVP, Schedule, Times, linear_betas
+from npdiff.schedules import (
+    EDM,
+    SCHEDULES,
+    DiscreteSchedule,
+    LinearVP,
+    Schedule,
+    Times,
+    linear_betas,
+)
 
 
-@check("bound-prior", method="Gauss-Hermite quadrature of log q - log p", tolerance=1e-12, cases=11)
+@check(
+    "bound-prior",
+    method="Gauss-Hermite quadrature of log q - log p",
+    tolerance=1e-12,
+    cases=len(SCHEDULES),
+)
 def prior_by_quadrature(case: Case) -> float:
     """L_T against the integral, for the noise at which sampling starts."""
     schedule = a_schedule(case)
@@ -46,7 +59,7 @@ def prior_by_quadrature(case: Case) -> float:
     "ddpm-weight",
     method="Gauss-Hermite quadrature of log q(x_s | x_t, x_0) - log p(x_s | x_t)",
     tolerance=1e-11,
-    cases=22,
+    cases=2 * len(SCHEDULES),
 )
 def step_by_quadrature(case: Case) -> dict[str, float]:
     """L_s against the integral, with the true variance and two others; and as weights."""
@@ -95,7 +108,12 @@ def weight_in_the_papers_symbols(case: Case) -> float:
     return max(relative(found / expected, np.ones(3)), relative(last / ends, np.ones(4)))
 
 
-@check("discrete-weight", method="the limit of small steps, extrapolated", tolerance=1e-6, cases=11)
+@check(
+    "discrete-weight",
+    method="the limit of small steps, extrapolated",
+    tolerance=1e-6,
+    cases=len(SCHEDULES),
+)
 def steps_become_an_integral(case: Case) -> float:
     """The sum over more and more steps, even in log-SNR, against half the range of log-SNR."""
     schedule = a_schedule(case)
@@ -104,8 +122,8 @@ def steps_become_an_integral(case: Case) -> float:
     ends = schedule.log_snr(s), schedule.log_snr(t)
 
     def total(steps: int) -> float:
-        grid = schedule.time_at(np.linspace(*ends, steps + 1))
-        return float(discrete_weight(schedule, grid[:-1], grid[1:]).sum())
+        timesteps = schedule.time_at(np.linspace(*ends, steps + 1))
+        return float(discrete_weight(schedule, timesteps[:-1], timesteps[1:]).sum())
 
     coarse, fine = total(400), total(800)
     finest = total(1600)
@@ -185,7 +203,7 @@ def joint(
     cases=9,
 )
 def bound_by_linear_algebra(case: Case) -> float:
-    """The sum of all terms, averaged by quadrature, against the divergence of the joint distributions."""
+    """The sum of all terms, averaged by quadrature, against the joint cross-entropy."""
     schedule = case.choose(
         [DiscreteSchedule(np.array([0.05, 0.1, 0.2, 0.4, 0.6])), EDM(sigma_max=5.0), LinearVP()]
     )
@@ -199,9 +217,11 @@ def bound_by_linear_algebra(case: Case) -> float:
     small[0] = float(last_variance(schedule, t[0]))
     of_step = {"small": small, "large": forward, "other": 0.4 + 0.1 * t}[name]
     data = Gaussian([mean], variance)
-    nodes, shares = np.polynomial.hermite_e.hermegauss(6)
+    nodes, node_weights = np.polynomial.hermite_e.hermegauss(6)
     pairs = np.array(list(itertools.product(nodes, nodes)))
-    weights = np.array([a * b for a, b in itertools.product(shares, shares)]) / (2.0 * np.pi)
+    weights = np.array([a * b for a, b in itertools.product(node_weights, node_weights)]) / (
+        2.0 * np.pi
+    )
     x_0 = case.array(mean + np.sqrt(variance) * pairs[:, :1])
     noise = case.array(pairs[:, 1:])
     chosen: str | Callable[..., float] = name

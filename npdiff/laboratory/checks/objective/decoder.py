@@ -7,6 +7,7 @@ from npdiff.laboratory.checks._schedules import a_schedule
 from npdiff.laboratory.checks.objective._quadrature import RULE, bin_mass, worst_error
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.objective.decoder import categorical, discretized_gaussian
+from npdiff.schedules import SCHEDULES
 from npdiff.verify._pullback import pullback
 
 #: Standard deviations from far below to far above the width of a bin.
@@ -16,8 +17,8 @@ DEVIATIONS = (1e-4, 2e-3, 0.02, 0.15, 0.4, 3.0, 1e3)
 def nats(found: float, expected: float) -> float:
     """The error of a log-probability, absolute in nats or relative; a thousandth of that near 0.
 
-    Where almost all of the mass is on the bin, the logarithm is minus the mass outside. An edge known
-    to 16 digits of x is known to 12 digits of its distance in standard deviations.
+    Where almost all of the mass is on the bin, the logarithm is minus the mass outside. An edge
+    known to 16 digits of x is known to 12 digits of its distance in standard deviations.
     """
     off = abs(found - expected)
     return max(off / max(1.0, -expected), 1e-3 * relative(found, expected))
@@ -27,7 +28,7 @@ def nats(found: float, expected: float) -> float:
     "discretized-gaussian",
     method="Gauss-Legendre quadrature of the density over the bin; the sum over all bytes",
     tolerance=1e-12,
-    cases=14,
+    cases=2 * len(DEVIATIONS),
 )
 def decoder_by_quadrature(case: Case) -> float:
     """Log-probabilities of bytes, near and far from the mean, under narrow and wide Gaussians."""
@@ -72,9 +73,9 @@ def decoder_pullback_by_differences(case: Case) -> float:
 
 def bin_moments(mean: float, deviation: float, x: float, half: float) -> tuple[float, float]:
     """E[z] and E[z^2] over the bin, with z the distance from the mean in standard deviations."""
-    nodes, shares = RULE
+    nodes, weights = RULE
     z = (x - mean + half * nodes) / deviation
-    odds = shares * np.exp(-0.5 * (z**2 - (z**2).min()))
+    odds = weights * np.exp(-0.5 * (z**2 - (z**2).min()))
     return float((odds * z).sum() / odds.sum()), float((odds * z**2).sum() / odds.sum())
 
 
@@ -103,7 +104,12 @@ def decoder_pullback_by_moments(case: Case) -> float:
     return relative(found / scale, expected / scale)
 
 
-@check("categorical-decoder", method="the softmax over all 256 values", tolerance=1e-11, cases=8)
+@check(
+    "categorical-decoder",
+    method="the softmax over all 256 values",
+    tolerance=1e-11,
+    cases=len(SCHEDULES),
+)
 def categorical_by_softmax(case: Case) -> float:
     """VDM's decoder against SciPy's log-softmax of its logits."""
     from scipy.special import log_softmax

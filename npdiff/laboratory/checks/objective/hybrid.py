@@ -36,7 +36,7 @@ class LateTimes(TimeSampler):
 
 
 def hybrid_problem(case: Case) -> tuple[Objective, Example, np.ndarray, np.ndarray]:
-    """An objective on a discrete schedule, a batch that includes t = 1, its data, an output for it."""
+    """An objective on a discrete schedule, a batch that includes t = 1, its data, an output."""
     schedule = case.choose([DiscreteSchedule(np.array([0.02, 0.05, 0.1, 0.3])), cosine_betas(40)])
     parameterization = PARAMETERIZATIONS[
         list(PARAMETERIZATIONS)[case.index % len(PARAMETERIZATIONS)]

@@ -15,7 +15,7 @@ from npdiff.parameterization import PARAMETERIZATIONS
     "implied-weight",
     method="quadrature over t against quadrature over log-SNR",
     tolerance=1e-10,
-    cases=33,
+    cases=3 * len(WEIGHTINGS),
 )
 def losses_by_quadrature(case: Case) -> float:
     """The expected loss under its time sampler against the integral over log-SNR with its w."""
@@ -24,7 +24,7 @@ def losses_by_quadrature(case: Case) -> float:
     time_sampler = None
     if schedule.steps is None:
         time_sampler = [None, LogNormal(-0.5, 1.5), LogitNormal(0.3, 1.2)][case.index // 11 % 3]
-    nodes, shares = np.polynomial.legendre.leggauss(30)
+    nodes, weights = np.polynomial.legendre.leggauss(30)
     ends = timesteps(case, schedule, 1) * np.array([1.0, 1.0 + case.rng.uniform(0.01, 0.04)])
     if schedule.steps is not None:
         ends = np.floor(ends[0]) + case.rng.uniform(0.05, 0.95, 2)
@@ -37,15 +37,15 @@ def losses_by_quadrature(case: Case) -> float:
 
     def integral(low: float, high: float, f: Callable[[np.ndarray], np.ndarray]) -> float:
         at = 0.5 * (low + high) + 0.5 * (high - low) * nodes
-        return float(0.5 * (high - low) * (shares * f(at)).sum())
+        return float(0.5 * (high - low) * (weights * f(at)).sum())
 
     example = Objective(schedule, PARAMETERIZATIONS["eps"], WEIGHTINGS[name])
-    whole = schedule.steps or schedule.t_max - schedule.t_min
+    length = schedule.steps or schedule.t_max - schedule.t_min
 
     def drawn(t: np.ndarray) -> np.ndarray:
         density = 1.0 if time_sampler is None else time_sampler.density(schedule, t)
         units = (schedule.alpha(t) / PARAMETERIZATIONS["eps"].determinant(schedule, t)) ** 2
-        return density / whole * example.weights(t) / units * error(t)
+        return density / length * example.weights(t) / units * error(t)
 
     def weighed(log_snr: np.ndarray) -> np.ndarray:
         t = schedule.time_at(log_snr)

@@ -54,7 +54,7 @@ def losses_as_integrals(case: Case) -> dict[str, float]:
         return relative(found / expected, np.ones_like(expected))
 
     # Cosine schedule without offset: p(lambda) = sech(lambda / 2) / (2 pi), cut at both ends.
-    share = 0.9946 * (1.0 - 1e-3) * np.pi
+    fraction = 0.9946 * (1.0 - 1e-3) * np.pi
     on_cosine: dict[str, tuple[str, Weighting]] = {
         "simple-loss": ("simple", np.ones_like),
         "min-snr": ("min-snr", lambda r: np.minimum(1.0, 5.0 * np.exp(-r))),
@@ -65,9 +65,9 @@ def losses_as_integrals(case: Case) -> dict[str, float]:
     found = {}
     for label, (name, factor) in on_cosine.items():
         w, r = implied(cosine, name)
-        found[label] = residual(w, sech(r / 2.0) * factor(r) / share)
+        found[label] = residual(w, sech(r / 2.0) * factor(r) / fraction)
     w, r = implied(cosine, "v")
-    v = residual(w, 2.0 * np.exp(-r / 2.0) / share)
+    v = residual(w, 2.0 * np.exp(-r / 2.0) / fraction)
     # Rectified flow: exp(-lambda / 2); with logit-normal times a Gaussian times (1 + e^-l/2)^2.
     w, r = implied(flow, "flow")
     found["flow-matching-weight"] = residual(w, np.exp(-r / 2.0) * (b - a))

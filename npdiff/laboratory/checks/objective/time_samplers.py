@@ -45,7 +45,7 @@ def distribution(
     "log-normal-noise",
     method="the distribution function and its central differences",
     tolerance=1e-6,
-    cases=22,
+    cases=2 * len(SCHEDULES),
 )
 def times_follow_their_distribution(case: Case) -> dict[str, float]:
     """Quantiles and densities against SciPy's normal distribution of the transformed time."""
@@ -53,18 +53,18 @@ def times_follow_their_distribution(case: Case) -> dict[str, float]:
     mean, deviation = case.rng.uniform(-1.0, 0.5), case.rng.uniform(0.6, 1.5)
     u = case.rng.uniform(0.05, 0.95, 5)
     found: dict[str, float] = {}
-    for label, time_sampler, *law in (
+    for label, time_sampler, *moments in (
         ("logit-normal", LogitNormal(mean, deviation), mean, deviation),
         ("log-normal-noise", LogNormal(mean, deviation), mean, deviation),
         ("logit-normal", LogitNormal(), 0.0, 1.0),
         ("log-normal-noise", LogNormal(), -1.2, 1.2),
     ):
-        below = distribution(label, schedule, *law)
+        below = distribution(label, schedule, *moments)
         t = time_sampler.quantile(schedule, u)
         if schedule.steps is None:
             h = 1e-4 * np.minimum(t, schedule.t_max - t + 2e-5)  # steep at both ends
-            whole = schedule.t_max - schedule.t_min
-            slope = whole * (below(t + h) - below(t - h)) / (2.0 * h)
+            length = schedule.t_max - schedule.t_min
+            slope = length * (below(t + h) - below(t - h)) / (2.0 * h)
             residual = max(
                 relative(below(t), u),
                 relative(time_sampler.density(schedule, t) / slope, 1 + 0 * t),
@@ -100,17 +100,17 @@ def low_discrepancy_times_are_even(case: Case) -> float:
 def times_average_by_their_density(case: Case) -> float:
     """Over 4096 samples each time sampler averages a function as its density implies."""
     schedule = case.choose([LinearVP(), cosine_betas(), SCHEDULES["edm"]()])
-    whole = schedule.t_max - schedule.t_min
+    length = schedule.t_max - schedule.t_min
     if schedule.steps is None:
-        grid = schedule.t_min + whole * (np.arange(200_000) + 0.5) / 200_000
+        times = schedule.t_min + length * (np.arange(200_000) + 0.5) / 200_000
     else:
-        grid = np.arange(1.0, schedule.steps + 1.0)
+        times = np.arange(1.0, schedule.steps + 1.0)
     worst = 0.0
     for time_sampler in TIME_SAMPLERS.values():
         t = time_sampler(schedule, Key(case.index, range(4096), stream="mean"))
         of_draws = np.tanh(schedule.log_snr(t) / 4.0).mean()
         of_density = (
-            time_sampler.density(schedule, grid) * np.tanh(schedule.log_snr(grid) / 4.0)
+            time_sampler.density(schedule, times) * np.tanh(schedule.log_snr(times) / 4.0)
         ).mean()
         worst = max(worst, abs(of_draws - of_density))
     return worst

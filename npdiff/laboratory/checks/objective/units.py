@@ -8,7 +8,7 @@ from npdiff.laboratory.checks._schedules import a_schedule, timesteps
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.objective import WEIGHTINGS, Integral, noise_weight, weight
 from npdiff.parameterization import PARAMETERIZATIONS
-from npdiff.schedules import RectifiedFlow, Schedule
+from npdiff.schedules import SCHEDULES, RectifiedFlow, Schedule
 
 
 def outputs(
@@ -33,7 +33,7 @@ def outputs(
     "output-weight",
     method="the same two estimates as the target of each paper",
     tolerance=1e-11,
-    cases=22,
+    cases=2 * len(SCHEDULES),
 )
 def one_error_in_every_unit(case: Case) -> float:
     """The weighted error in each parameterization against the weighted error of eps."""
@@ -42,12 +42,18 @@ def one_error_in_every_unit(case: Case) -> float:
     x_0, eps, eps_hat = case.rng.standard_normal((3, 4)) + 0.5
     x_t = schedule.alpha(t) * x_0 + schedule.sigma(t) * eps
     x0_hat = (x_t - schedule.sigma(t) * eps_hat) / schedule.alpha(t)
-    said, meant = outputs(schedule, x0_hat, eps_hat, t), outputs(schedule, x_0, eps, t)
+    found_targets, true_targets = (
+        outputs(schedule, x0_hat, eps_hat, t),
+        outputs(schedule, x_0, eps, t),
+    )
     weighting = WEIGHTINGS[list(WEIGHTINGS)[case.index // 2 % len(WEIGHTINGS)]]
     expected = noise_weight(schedule, weighting, t) * (eps_hat - eps) ** 2
     worst = 0.0
     for name, parameterization in PARAMETERIZATIONS.items():
-        found = weight(schedule, parameterization, weighting, t) * (said[name] - meant[name]) ** 2
+        found = (
+            weight(schedule, parameterization, weighting, t)
+            * (found_targets[name] - true_targets[name]) ** 2
+        )
         worst = max(worst, relative(found, expected))
     return worst
 
@@ -71,7 +77,7 @@ def weights_without_signal(case: Case) -> float:
     "flow-matching-weight",
     method="central differences of log-SNR, alpha and sigma",
     tolerance=1e-6,
-    cases=22,
+    cases=2 * len(SCHEDULES),
 )
 def weights_by_differences(case: Case) -> dict[str, float]:
     """g^2 / sigma^2 and the error of the velocity, from differences of the schedule."""
@@ -84,15 +90,15 @@ def weights_by_differences(case: Case) -> dict[str, float]:
     def slope(f: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         return (f(t + h) - f(t - h)) / (2.0 * h)
 
-    whole = schedule.steps or schedule.t_max - schedule.t_min
+    length = schedule.steps or schedule.t_max - schedule.t_min
     falling = -slope(lambda u: 2.0 * np.log(schedule.alpha(u) / schedule.sigma(u)))
     alpha, sigma = schedule.alpha(t), schedule.sigma(t)
     # x_dot at fixed x_t, where the error of x_0 is -sigma / alpha times that of eps
     velocity = slope(schedule.sigma) - sigma / alpha * slope(schedule.alpha)
     likelihood = noise_weight(schedule, Integral(np.cosh), t)
-    expected = np.cosh(2.0 * np.log(alpha / sigma)) * falling * whole / 2.0
+    expected = np.cosh(2.0 * np.log(alpha / sigma)) * falling * length / 2.0
     flow = noise_weight(schedule, WEIGHTINGS["flow"], t)
     return {
         "likelihood-weighting": relative(likelihood / expected, np.ones(3)),
-        "flow-matching-weight": relative(flow / (whole * velocity) ** 2, np.ones(3)),
+        "flow-matching-weight": relative(flow / (length * velocity) ** 2, np.ones(3)),
     }

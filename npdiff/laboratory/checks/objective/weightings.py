@@ -82,8 +82,8 @@ def weightings_by_default(case: Case) -> dict[str, float]:
     """A weighting with default parameters against the same with its paper's parameters."""
     log_snr = np.linspace(-8.0, 8.0, 9)
     return {
-        label: relative(weight(log_snr), weight(log_snr, *numbers))
-        for label, (weight, numbers) in WEIGHTS.items()
+        label: relative(weight(log_snr), weight(log_snr, *parameters))
+        for label, (weight, parameters) in WEIGHTS.items()
     }
 
 
@@ -123,7 +123,7 @@ PUBLISHED: dict[str, tuple[Weighting, dict[str, Published]]] = {
 
 @check(*PUBLISHED, method="each paper's weight in its units", tolerance=1e-11, cases=3)
 def weights_as_published(case: Case) -> dict[str, float]:
-    """Weights in the units of a parameterization against the published functions of SNR or sigma."""
+    """Weights in units of a parameterization against the published functions of SNR or sigma."""
     schedule = case.choose([linear_betas(), LinearVP(), Cosine()])
     t = timesteps(case, schedule, 7)
     snr = (schedule.alpha(t) / schedule.sigma(t)) ** 2

@@ -19,15 +19,15 @@ MASKS: list[Any] = [None, [[1, 0, 1], [1, 1, 1]], [[0, 0, 0], [0, 1, 1]], None]
 def attention_by_loops(case: Case) -> dict[str, float]:
     """One query of one head at a time; masked keys, and a sample with all keys masked."""
     mask = case.choose(MASKS)
-    seen = None if mask is None else np.array(mask, dtype=bool)
+    visible = None if mask is None else np.array(mask, dtype=bool)
     heads = case.choose([2, 2, 1, 4])
 
     def op(q: Any, k: Any, v: Any) -> Any:
-        given = None if seen is None else case.array(seen)
+        given = None if visible is None else case.array(visible)
         return ops.attention(q, k, v, heads=heads, mask=given)
 
     def f(q: Any, k: Any, v: Any) -> Any:
-        return textbook.attention(q, k, v, heads, seen)
+        return textbook.attention(q, k, v, heads, visible)
 
     shapes = [(2, 2, 4), (2, 3, 4), (2, 3, 4)]
     value, slope = compare(case, op, f, *(1.5 * case.rng.standard_normal(s) for s in shapes))
@@ -50,10 +50,10 @@ def attention_by_matrices(case: Case) -> dict[str, float]:
 
     def f(q: Any, k: Any, v: Any) -> Any:
         o = []
-        for own in (slice(0, 2), slice(2, 4)):
-            s = np.einsum("nie,nje->nij", q[..., own], k[..., own]) / np.sqrt(2.0)
+        for head in (slice(0, 2), slice(2, 4)):
+            s = np.einsum("nie,nje->nij", q[..., head], k[..., head]) / np.sqrt(2.0)
             p = np.exp(s - s.real.max(axis=2, keepdims=True))
-            o.append(np.einsum("nij,nje->nie", p / p.sum(axis=2, keepdims=True), v[..., own]))
+            o.append(np.einsum("nij,nje->nie", p / p.sum(axis=2, keepdims=True), v[..., head]))
         return np.concatenate(o, axis=2)
 
     o, vjp = ops.attention(*map(case.array, args), heads=2)

@@ -37,11 +37,11 @@ def norm_silu_conv_by_textbook_ops(case: Case) -> float:
     def op(x: Any, gamma: Any, beta: Any, w: Any, b: Any, *rest: Any) -> Any:
         every = x, gamma, beta, w, b, *in_place(rest)
         y, pullback = ops.norm_silu_conv(*every, groups=2, rate=0.4, key=key)
-        wanted = [argument is not None for argument in every]
+        expected_present = [argument is not None for argument in every]
 
         def present(dy: Any) -> Any:
             found = pullback(dy)
-            if [cotangent is not None for cotangent in found] != wanted:
+            if [cotangent is not None for cotangent in found] != expected_present:
                 raise ValueError("a cotangent for what is absent, or none for what is there")
             return tuple(cotangent for cotangent in found if cotangent is not None)
 

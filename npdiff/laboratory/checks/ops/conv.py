@@ -41,7 +41,13 @@ def windows_counted(case: Case) -> float:
     )
 
 
-@check("conv", "conv-pullback", method="window by window, complex step", tolerance=1e-12, cases=11)
+@check(
+    "conv",
+    "conv-pullback",
+    method="window by window, complex step",
+    tolerance=1e-12,
+    cases=len(CONVOLUTIONS),
+)
 def conv_by_windows(case: Case) -> dict[str, float]:
     """One window of x against the kernel at a time; all strides and paddings."""
     space, kernel, stride, padding = case.choose(CONVOLUTIONS)

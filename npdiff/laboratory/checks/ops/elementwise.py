@@ -20,7 +20,7 @@ def silu_by_the_logistic_function(case: Case) -> dict[str, float]:
 
 
 def _normal_integral(x: np.ndarray) -> np.ndarray:
-    """One half plus the integral of the normal density from 0 to x, by Gauss-Legendre quadrature."""
+    """The normal distribution function: 1/2 plus an integral by Gauss-Legendre quadrature."""
     nodes, weights = np.polynomial.legendre.leggauss(48)
     total = sum(
         w * np.exp(-((0.5 * (1.0 + s) * x) ** 2) / 2.0) for s, w in zip(nodes, weights, strict=True)
@@ -76,7 +76,7 @@ def softmax_of_distant_logits(case: Case) -> float:
 
 @check("dropout", method="element by element", tolerance=1e-15)
 def dropout_by_elements(case: Case) -> float:
-    """Keep elements whose uniform sample is at least r, times 1 / (1 - r); same for the cotangent."""
+    """Keep elements whose uniform sample is at least r, times 1 / (1 - r); likewise dy."""
     rate = case.choose([0.5, 0.1, 0.8, 0.0])
     x, dy = case.normal((3, 4, 5)), case.normal((3, 4, 5))
     key = Key(case.index, (2, 9, 4), 3, "dropout")
@@ -97,12 +97,12 @@ def dropout_by_elements(case: Case) -> float:
 class GivenKey:
     """A key with given uniform samples."""
 
-    def __init__(self, numbers: np.ndarray) -> None:
-        self.numbers, self.samples = numbers, range(len(numbers))
+    def __init__(self, values: np.ndarray) -> None:
+        self.values, self.samples = values, range(len(values))
 
     def uniform(self, shape: tuple[int, ...], xp: Any) -> Any:
         """The given samples."""
-        return xp.asarray(self.numbers)
+        return xp.asarray(self.values)
 
 
 @check("dropout", method="given uniform samples", tolerance=1e-15, cases=1)

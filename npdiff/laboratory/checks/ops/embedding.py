@@ -26,7 +26,13 @@ def embedding_row_by_row(case: Case) -> float:
     return max(relative(y, rows), relative(vjp(case.array(dy))[0], received))
 
 
-@check("sinusoidal", "sinusoidal-pullback", method="powers and cmath", tolerance=1e-12, cases=6)
+@check(
+    "sinusoidal",
+    "sinusoidal-pullback",
+    method="powers and cmath",
+    tolerance=1e-12,
+    cases=2 * len(VARIANTS),
+)
 def sinusoids_one_by_one(case: Case) -> dict[str, float]:
     """Each frequency as a power of P, each feature separately; three layouts, odd widths."""
     variant, longest = case.choose(VARIANTS), case.rng.uniform(50.0, 20_000.0)

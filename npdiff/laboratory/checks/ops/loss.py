@@ -51,8 +51,10 @@ def cross_entropy_by_terms(case: Case) -> dict[str, float]:
         return ops.cross_entropy(z + shift, labels=case.array(labels))
 
     def f(z: Any) -> Any:
-        shares = [np.exp(z[n, label]) / sum(map(np.exp, z[n])) for n, label in enumerate(labels)]
-        return np.asarray(-sum(map(np.log, shares)) / len(shares))
+        probabilities = [
+            np.exp(z[n, label]) / sum(map(np.exp, z[n])) for n, label in enumerate(labels)
+        ]
+        return np.asarray(-sum(map(np.log, probabilities)) / len(probabilities))
 
     value, slope = compare(case, op, f, 2.0 * case.rng.standard_normal((3, 4)))
     return {"cross-entropy": value, "cross-entropy-pullback": slope}
@@ -63,7 +65,7 @@ def cross_entropy_by_terms(case: Case) -> dict[str, float]:
     cases=3,
 )  # fmt: skip
 def cross_entropy_of_logits_far_apart(case: Case) -> dict[str, float]:
-    """Logits 900 apart: the loss is the distance to the largest logit, and the gradient is 0 or 1."""
+    """Logits 900 apart: the loss is the distance to the largest; the gradient is 0 or 1."""
     label = case.choose([0, 1, 2])
     loss, vjp = ops.cross_entropy(
         case.array([[900.0, 0.0, -900.0]] * 2), labels=case.array(np.array([label, 0]))
@@ -85,5 +87,5 @@ def losses_of_single_samples(case: Case) -> float:
     output = case.normal(shape)
     squares = (output - example.target).reshape(3, -1) ** 2
     expected = [float(example.weight[n]) * float(squares[n].mean()) for n in range(3)]
-    whole = relative(loss(output, example=example)[0], sum(expected) / 3)
-    return max(whole, relative(sample_losses(output, example), expected))
+    total = relative(loss(output, example=example)[0], sum(expected) / 3)
+    return max(total, relative(sample_losses(output, example), expected))

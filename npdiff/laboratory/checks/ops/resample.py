@@ -63,9 +63,9 @@ def space_and_depth_by_indices(case: Case) -> float:
     host: Any = to_host(wide)
     expected: Any = np.zeros((2, *space, factor ** len(space) * 3))
     for o, k in _cells(space, factor):
-        number = sum(j * factor ** (len(space) - 1 - axis) for axis, j in enumerate(k))
+        position = sum(j * factor ** (len(space) - 1 - axis) for axis, j in enumerate(k))
         there = (slice(None), *(factor * i + j for i, j in zip(o, k, strict=True)))
-        expected[(slice(None), *o, slice(3 * number, 3 * number + 3))] = host[there]
+        expected[(slice(None), *o, slice(3 * position, 3 * position + 3))] = host[there]
     options = {} if factor == 2 else {"factor": factor}  # 2 is the default
     deep, deep_vjp = ops.space_to_depth(wide, **options)
     back, back_vjp = ops.depth_to_space(deep, **options)

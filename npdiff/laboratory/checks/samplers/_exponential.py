@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from npdiff.backend import Array, namespace, to_host
-from npdiff.laboratory.quadrature import integral, known
+from npdiff.laboratory.quadrature import denoiser_in_time, integral
 from npdiff.laboratory.registry import Case
 from npdiff.samplers import SAMPLERS
 from npdiff.schedules import EDM, VE, Cosine, LinearVP, RectifiedFlow, Schedule, SubVP, Times
@@ -29,7 +29,7 @@ class Paper:
     schedule: Schedule
 
     def __post_init__(self) -> None:
-        self.asked: list[float] = []
+        self.calls: list[float] = []
 
     def a(self, t: float) -> float:
         return float(self.schedule.alpha(t))
@@ -50,7 +50,7 @@ class Paper:
 
     def denoise(self, x: Array, t: Times) -> tuple[Array, Array]:
         """x_theta and epsilon_theta with the package's signature."""
-        self.asked.append(float(t))
+        self.calls.append(float(t))
         return self.data(x, float(t)), self.noise(x, float(t))
 
 
@@ -111,10 +111,12 @@ def adams_states(
 
 
 def states_from_estimates(
-    case: Case, name: str, p: Paper, x: np.ndarray, timesteps: np.ndarray, m: np.ndarray, smooth: str,
-    **options: Any,
+    case: Case, name: str, p: Paper, x: np.ndarray, timesteps: np.ndarray, m: np.ndarray,
+    smooth: str, **options: Any,
 ) -> np.ndarray:  # fmt: skip
     """The states of a sampler whose denoiser returns m[i] at times[i] for every x."""
-    denoise = known(p.schedule, smooth, lambda t: m[np.argmin(np.abs(timesteps - float(t)))])
+    denoise = denoiser_in_time(
+        p.schedule, smooth, lambda t: m[np.argmin(np.abs(timesteps - float(t)))]
+    )
     steps = SAMPLERS[name](denoise, p.schedule, case.array(x), timesteps, **options)
     return np.array([to_host(step.x) for step in steps])

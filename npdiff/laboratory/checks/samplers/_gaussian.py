@@ -17,7 +17,7 @@ def a_schedule(case: Case) -> Schedule:
 
 
 def inner_time(case: Case, schedule: Schedule) -> float:
-    """A time inside a schedule; in a discrete schedule in the middle of a step, where it is smooth."""
+    """A time inside a schedule; if it is discrete, in the middle of a step, where it is smooth."""
     high = float(schedule.log_snr(schedule.t_min))
     t = float(schedule.time_at(min(high - 1.0, case.rng.uniform(-2.5, 3.0))))
     return math.ceil(t) - 0.5 if schedule.steps else t

@@ -73,7 +73,7 @@ def error_against_loop(case: Case, name: str, book: Book, **options: Any) -> flo
 
 
 def moment_weights(nodes: np.ndarray, end: float) -> np.ndarray:
-    """Weights that integrate every power up to the number of nodes, from the first node to ``end``."""
+    """Weights that integrate as many powers as there are nodes, from the first to ``end``."""
     h = end - nodes[0]
     v, powers = (nodes - nodes[0]) / h, np.arange(len(nodes))
     return h * np.linalg.solve(v[None, :] ** powers[:, None], 1.0 / (powers + 1.0))

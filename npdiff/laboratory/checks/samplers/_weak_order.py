@@ -19,7 +19,7 @@ MEAN, VARIANCE = 0.7, 0.3
 
 
 def moment_errors(case: Case, name: str, steps: int, options: dict[str, Any]) -> np.ndarray:
-    """The errors of mean and variance at a time before the data, from the exact moments at the start."""
+    """The errors of mean and variance at a positive sigma, with exact moments at the start."""
     schedule, draws = LinearVP(), steps
     timesteps = schedule.time_at(np.linspace(-6.0, 3.0, steps + 1))
     alpha, sigma = schedule.alpha(timesteps[[0, -1]]), schedule.sigma(timesteps[[0, -1]])
@@ -37,7 +37,7 @@ def moment_errors(case: Case, name: str, steps: int, options: dict[str, Any]) ->
 
 
 def weak_order_error(case: Case, name: str, order: float, **options: Any) -> float:
-    """The deviation of both slopes from the order, under doubling N; an exact moment counts as 0."""
+    """The deviation of both slopes from the order as N doubles; 0 for an exact moment."""
     coarse, fine = (np.abs(moment_errors(case, name, n, options)) for n in (96, 192))
     return max(
         abs(float(np.log2(a / b)) - order) if a > 1e-12 else 0.0

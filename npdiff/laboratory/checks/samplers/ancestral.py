@@ -10,6 +10,7 @@ from npdiff.laboratory.checks.samplers._scaled import arbitrary_eps, error_again
 from npdiff.laboratory.checks.samplers._weak_order import weak_order_error
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.samplers.ancestral import split
+from npdiff.schedules import SCHEDULES
 
 
 @check("ancestral-split", method="sum of precisions", tolerance=1e-10)
@@ -34,7 +35,12 @@ def sigma_down_up(u: float, u_s: float, eta: float) -> tuple[float, float]:
     return math.sqrt(max(u_s**2 - up**2, 0.0)), up
 
 
-@check("euler-ancestral-step", method="a loop in k-diffusion's symbols", tolerance=1e-9, cases=34)
+@check(
+    "euler-ancestral-step",
+    method="a loop in k-diffusion's symbols",
+    tolerance=1e-9,
+    cases=3 * len(SCHEDULES),
+)
 def euler_ancestral_by_a_loop(case: Case) -> float:
     """Euler's step down, noise up, with several eta."""
     eta = case.choose([1.0, 0.6, 0.0])
@@ -48,7 +54,12 @@ def euler_ancestral_by_a_loop(case: Case) -> float:
     return error_against_loop(case, "euler-ancestral", book, eta=eta)
 
 
-@check("dpm2-ancestral-step", method="a loop in k-diffusion's symbols", tolerance=1e-9, cases=34)
+@check(
+    "dpm2-ancestral-step",
+    method="a loop in k-diffusion's symbols",
+    tolerance=1e-9,
+    cases=3 * len(SCHEDULES),
+)
 def dpm2_ancestral_by_a_loop(case: Case) -> float:
     """The midpoint step down, noise up, with several eta."""
     eta = case.choose([1.0, 0.6, 0.0])

@@ -7,7 +7,7 @@ from npdiff.exact import Gaussian, Mixture
 from npdiff.laboratory.checks.samplers._gaussian import a_schedule
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.samplers import ddim, ddim_inversion
-from npdiff.schedules import LinearVP, linear_betas
+from npdiff.schedules import SCHEDULES, LinearVP, linear_betas
 
 TWO = Mixture([0.4, 0.6], [Gaussian([-1.0], 0.04), Gaussian([0.6], 0.09)])
 
@@ -30,7 +30,7 @@ def ddim_step_in_the_symbols_of_the_paper(case: Case) -> float:
     return relative(step.x, expected)
 
 
-@check("ddim-step", method="the marginals of a point", tolerance=1e-12, cases=34)
+@check("ddim-step", method="the marginals of a point", tolerance=1e-12, cases=3 * len(SCHEDULES))
 def ddim_keeps_the_marginals_of_a_point(case: Case) -> float:
     """For a point every eta gives mean alpha_s x_0 and variance sigma_s^2, on any schedule."""
     schedule, eta = a_schedule(case), case.choose([0.0, 0.4, 1.0])
@@ -69,7 +69,12 @@ def inversion_is_of_first_order(case: Case) -> float:
     return float(np.abs(slopes - 1.0).max())
 
 
-@check("ddim-inversion", method="the round trip to data and back", tolerance=1e-11, cases=17)
+@check(
+    "ddim-inversion",
+    method="the round trip to data and back",
+    tolerance=1e-11,
+    cases=2 * len(SCHEDULES),
+)
 def corrected_inversion_is_exact(case: Case) -> float:
     """With corrections DDIM returns to the data; without, the first evaluation is at (a x_0, t)."""
     schedule = a_schedule(case)

@@ -12,7 +12,7 @@ from npdiff.laboratory.checks.samplers._exponential import (
     problem,
     states_from_estimates,
 )
-from npdiff.laboratory.quadrature import integral, known
+from npdiff.laboratory.quadrature import denoiser_in_time, integral
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.samplers._deis import VARIABLES, deis, lagrange_integrals, moments
 from npdiff.schedules import Schedule, Times
@@ -30,7 +30,12 @@ def variable(schedule: Schedule, name: str) -> Callable[[np.ndarray], np.ndarray
     return np.log if name == "log-rho" else np.asarray
 
 
-@check("deis-moments", method="quadrature over rho", tolerance=1e-10, cases=18)
+@check(
+    "deis-moments",
+    method="quadrature over rho",
+    tolerance=1e-10,
+    cases=len(VARIABLES) * len(SCHEDULES),
+)
 def moments_by_quadrature(case: Case) -> float:
     """Powers of t, rho and log rho, integrated over rho."""
     schedule, name = SCHEDULES[case.index // 3 % len(SCHEDULES)], case.choose(VARIABLES)
@@ -60,7 +65,9 @@ def coefficients_by_expansion(case: Case) -> float:
     return relative(np.array(lagrange_integrals(nodes.tolist(), M.tolist())), np.array(expected))
 
 
-@check("deis-step", "deis-solution", method="integrals over rho", tolerance=1e-9, cases=6)
+@check(
+    "deis-step", "deis-solution", method="integrals over rho", tolerance=1e-9, cases=len(SCHEDULES)
+)
 def steps_by_quadrature(case: Case) -> float:
     """DEIS with given random estimates against x / alpha plus an integral over rho."""
     p, timesteps, x = problem(case, 5)
@@ -101,7 +108,7 @@ def lagrange(
     "deis-step",
     method="an ODE solver on the flow in time",
     tolerance=1e-9,
-    cases=6,
+    cases=len(SCHEDULES),
 )
 def solution_by_the_ode_in_time(case: Case) -> float:
     """A third-order step where the noise is a parabola in rho, against dx/dt of the flow."""
@@ -119,7 +126,7 @@ def solution_by_the_ode_in_time(case: Case) -> float:
         x_0 = (y - schedule.sigma(u) * eps) / schedule.alpha(u)
         return schedule.alpha_dot(u) * x_0 + schedule.sigma_dot(u) * eps
 
-    denoise = known(schedule, "eps", noise)
+    denoise = denoiser_in_time(schedule, "eps", noise)
     _, before, after = deis(denoise, schedule, x, timesteps, variable="rho")
     ends = (float(timesteps[2]), float(timesteps[3]))
     truth = solve_ivp(slope, ends, to_host(before.x), method="DOP853", rtol=1e-12, atol=1e-13)

@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 
 from npdiff.backend import to_host
-from npdiff.laboratory.checks.samplers._exponential import problem, trajectory
+from npdiff.laboratory.checks.samplers._exponential import SCHEDULES, problem, trajectory
 from npdiff.laboratory.registry import Case, check, relative
 
 
 @check(
     "dpmpp-2s", "dpmpp-2m", "dpmpp-3m", "dpm-solver-multistep",
-    method="the papers and their published code, line by line", tolerance=1e-11, cases=6,
+    method="the papers and their published code, line by line", tolerance=1e-11,
+    cases=len(SCHEDULES),
 )  # fmt: skip
 def dpmpp_line_by_line(case: Case) -> dict[str, float]:
     """2S, 2M, the published 3M and both in eps against their algorithms with r and D."""

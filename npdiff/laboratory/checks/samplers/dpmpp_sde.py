@@ -8,7 +8,7 @@ import numpy as np
 from npdiff.backend import Array, to_host
 from npdiff.exact import Gaussian
 from npdiff.laboratory.checks.samplers._exponential import SCHEDULES, problem, weights
-from npdiff.laboratory.quadrature import known
+from npdiff.laboratory.quadrature import denoiser_in_time
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.samplers import ddpm, dpmpp_multistep, dpmpp_sde
 from npdiff.schedules import LinearVP, Schedule
@@ -16,7 +16,7 @@ from npdiff.schedules import LinearVP, Schedule
 
 @check(
     "reverse-sde-eta", "exponential-sde", "dpmpp-sde-1",
-    method="an ODE solver on the mean and the variance", tolerance=1e-9, cases=6,
+    method="an ODE solver on the mean and the variance", tolerance=1e-9, cases=len(SCHEDULES),
 )  # fmt: skip
 def moments_by_the_ode(case: Case) -> float:
     """One step with a constant x0_hat, against the moments of the reverse SDE."""
@@ -37,7 +37,7 @@ def moments_by_the_ode(case: Case) -> float:
 
     start = np.concatenate([to_host(x), np.zeros(5)])
     truth = solve_ivp(slope, (t, s), start, method="DOP853", rtol=1e-12, atol=1e-13).y[:, -1]
-    denoise = known(schedule, "x0", lambda u: held)
+    denoise = denoiser_in_time(schedule, "x0", lambda u: held)
 
     def ended(z: float) -> np.ndarray:
         steps = dpmpp_sde(
@@ -49,9 +49,9 @@ def moments_by_the_ode(case: Case) -> float:
     return max(relative(mean, truth[:5]), relative((ended(1.0) - mean) ** 2, truth[5:]))
 
 
-@check("exponential-sde", method="weights by quadrature", tolerance=1e-10, cases=6)
+@check("exponential-sde", method="weights by quadrature", tolerance=1e-10, cases=len(SCHEDULES))
 def sde_weights_by_quadrature(case: Case) -> float:
-    """With given random estimates: the decay, Lagrange's weights under the kernel, and the noise."""
+    """With random estimates: the decay, Lagrange's weights under the kernel, and the noise."""
     p, timesteps, x = problem(case, 5)
     eta, order = float(case.rng.uniform(0.1, 2.0)), case.choose((3, 2, 1))
     m, z = case.rng.standard_normal((2, 5, 5))
@@ -67,7 +67,9 @@ def sde_weights_by_quadrature(case: Case) -> float:
         y = p.sigma(s) / p.sigma(t) * math.exp(-eta * h) * y + w @ m[used]
         y = y + p.sigma(s) * math.sqrt(1.0 - math.exp(-2.0 * eta * h)) * z[i]
         expected.append(y)
-    denoise = known(p.schedule, "x0", lambda u: m[np.argmin(np.abs(timesteps - float(u)))])
+    denoise = denoiser_in_time(
+        p.schedule, "x0", lambda u: m[np.argmin(np.abs(timesteps - float(u)))]
+    )
     steps = dpmpp_sde(
         denoise, p.schedule, x, timesteps, order=order, eta=eta, midpoint=False,
         noise=lambda i: case.array(z[i]),
@@ -75,7 +77,13 @@ def sde_weights_by_quadrature(case: Case) -> float:
     return relative(np.array([to_host(step.x) for step in steps]), np.array(expected))
 
 
-@check("dpmpp-2m-sde", "dpmpp-sde-1", method="the paper line by line", tolerance=1e-11, cases=6)
+@check(
+    "dpmpp-2m-sde",
+    "dpmpp-sde-1",
+    method="the paper line by line",
+    tolerance=1e-11,
+    cases=len(SCHEDULES),
+)
 def sde_line_by_line(case: Case) -> dict[str, float]:
     """2M SDE with r and D; order 1 is ancestral sampling; eta = 0 is the ODE solver."""
     p, timesteps, x = problem(case, 5)
@@ -127,7 +135,12 @@ def responses(schedule: Schedule, data: Gaussian, timesteps: np.ndarray, x: floa
     return mean, float(((last.x[:N, 0] - mean) ** 2).sum())
 
 
-@check("dpmpp-2m-sde", method="a recursion of means and covariances", tolerance=1e-10, cases=6)
+@check(
+    "dpmpp-2m-sde",
+    method="a recursion of means and covariances",
+    tolerance=1e-10,
+    cases=len(SCHEDULES),
+)
 def gaussian_samples_by_recursion(case: Case) -> float:
     """2M SDE on normal data: the distribution of (x, last estimate), propagated step by step."""
     schedule = case.choose(SCHEDULES)

@@ -12,7 +12,13 @@ from npdiff.laboratory.registry import Case, check
 from npdiff.schedules import SCHEDULES
 
 
-@check("edm-churn", "edm-step", method="a loop in the paper's symbols", tolerance=1e-10, cases=34)
+@check(
+    "edm-churn",
+    "edm-step",
+    method="a loop in the paper's symbols",
+    tolerance=1e-10,
+    cases=3 * len(SCHEDULES),
+)
 def edm_by_a_loop(case: Case) -> float:
     """Algorithm 2, with churn below and above its bound and in a part of the noise levels."""
     churn, low, high = case.choose([(0.0, 0.0, math.inf), (1.4, 0.05, 40.0), (9.0, 0.5, math.inf)])

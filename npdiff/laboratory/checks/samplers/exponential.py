@@ -15,7 +15,12 @@ from npdiff.samplers.exponential import DATA_PREDICTION, NOISE_PREDICTION, first
 ARGUMENTS = (-60.0, -7.3, -2.0, -1.9999, -0.4, -1e-7, 0.0, 3e-12, 0.05, 1.7, 2.0, 2.1, 9.0)
 
 
-@check("phi-functions", method="Gauss quadrature of the integral", tolerance=1e-13, cases=13)
+@check(
+    "phi-functions",
+    method="Gauss quadrature of the integral",
+    tolerance=1e-13,
+    cases=len(ARGUMENTS),
+)
 def phi_by_quadrature(case: Case) -> float:
     """The phi functions against their defining integral, on both sides of the switch."""
     z, n = case.choose(ARGUMENTS), 1 + int(case.rng.integers(5))
@@ -29,7 +34,7 @@ def phi_by_quadrature(case: Case) -> float:
     return max(relative(a, b) for a, b in zip(found, [math.exp(z), expected], strict=True))
 
 
-@check("phi-recurrence", method="60 decimal digits", tolerance=1e-14, cases=13)
+@check("phi-recurrence", method="60 decimal digits", tolerance=1e-14, cases=len(ARGUMENTS))
 def phi_in_decimals(case: Case) -> float:
     """The phi functions against their recurrence with enough digits for its cancellation."""
     z = case.choose(ARGUMENTS) or 1e-9
@@ -45,10 +50,10 @@ def phi_in_decimals(case: Case) -> float:
 
 @check(
     "exponential-eps", "exponential-x0", "exponential-taylor",
-    method="an ODE solver on the probability flow in time", tolerance=1e-10, cases=6,
+    method="an ODE solver on the probability flow in time", tolerance=1e-10, cases=len(SCHEDULES),
 )  # fmt: skip
 def solution_by_the_ode(case: Case) -> dict[str, float]:
-    """A Taylor step for a cubic estimate against the solution of dx/dt = alpha' x_0 + sigma' eps."""
+    """A Taylor step for a cubic estimate against a solution of dx/dt = alpha' x_0 + sigma' eps."""
     from scipy.integrate import solve_ivp
 
     schedule = case.choose(SCHEDULES)

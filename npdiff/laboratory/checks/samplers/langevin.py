@@ -9,13 +9,14 @@ from npdiff.exact import Gaussian
 from npdiff.laboratory.checks.samplers._gaussian import PLANE, a_schedule, inner_time
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.samplers import predictor_corrector
+from npdiff.schedules import SCHEDULES
 
 
 @check(
     "langevin-step",
     method="the stationary distribution of a linear recursion",
     tolerance=1e-10,
-    cases=17,
+    cases=2 * len(SCHEDULES),
 )
 def langevin_stationary_distribution(case: Case) -> float:
     """After many corrections, from any start: mean alpha m, variance V / (1 - r^2 sigma^2 / V)."""
@@ -42,7 +43,7 @@ def langevin_stationary_distribution(case: Case) -> float:
     return max(abs(found[0] - a * m) / math.sqrt(V), abs(variance / stationary - 1.0))
 
 
-@check("langevin-step", method="loops over each draw", tolerance=1e-11, cases=17)
+@check("langevin-step", method="loops over each draw", tolerance=1e-11, cases=2 * len(SCHEDULES))
 def predictor_corrector_by_loops(case: Case) -> float:
     """Ancestral step by Bayes' precisions, corrections along the score, draws in order."""
     schedule, r = a_schedule(case), case.rng.uniform(0.1, 0.5)

@@ -11,9 +11,12 @@ from npdiff.laboratory.checks.samplers._scaled import (
     moment_weights,
 )
 from npdiff.laboratory.registry import Case, check
+from npdiff.schedules import SCHEDULES
 
 
-@check("lms-step", method="moment equations of the weights", tolerance=1e-10, cases=34)
+@check(
+    "lms-step", method="moment equations of the weights", tolerance=1e-10, cases=3 * len(SCHEDULES)
+)
 def lms_by_moments(case: Case) -> float:
     """Every step with weights that are exact for powers of sigma, one power per node."""
     order = case.choose([4, 1, 2, 3, 5])

@@ -9,9 +9,15 @@ from npdiff.laboratory.checks.samplers._gaussian import PLANE, a_schedule, deriv
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.samplers import euler, heun
 from npdiff.samplers.ode import velocity
+from npdiff.schedules import SCHEDULES
 
 
-@check("probability-flow", method="central differences of the exact flow", tolerance=1e-7, cases=34)
+@check(
+    "probability-flow",
+    method="central differences of the exact flow",
+    tolerance=1e-7,
+    cases=3 * len(SCHEDULES),
+)
 def velocity_of_the_exact_flow(case: Case) -> float:
     """The velocity, in both of its forms, is the time derivative of the flow of normal data."""
     schedule = a_schedule(case)
@@ -26,7 +32,11 @@ def velocity_of_the_exact_flow(case: Case) -> float:
 
 
 @check(
-    "euler-step", "heun-step", method="slopes from the score, by hand", tolerance=1e-10, cases=34
+    "euler-step",
+    "heun-step",
+    method="slopes from the score, by hand",
+    tolerance=1e-10,
+    cases=3 * len(SCHEDULES),
 )
 def steps_along_the_score(case: Case) -> dict[str, float]:
     """Two steps with the slope f x - g^2 score / 2, and the last step to the data."""

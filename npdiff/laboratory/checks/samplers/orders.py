@@ -1,4 +1,4 @@
-"""Checks of the order of the deterministic samplers, one per claim in :mod:`npdiff.laboratory.orders`."""
+"""Checks of the orders of the deterministic samplers, one per claim."""
 
 import re
 

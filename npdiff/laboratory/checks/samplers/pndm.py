@@ -11,9 +11,12 @@ from npdiff.laboratory.checks.samplers._scaled import (
     moment_weights,
 )
 from npdiff.laboratory.registry import Case, check
+from npdiff.schedules import SCHEDULES
 
 
-@check("plms-step", method="moment equations of the weights", tolerance=1e-10, cases=34)
+@check(
+    "plms-step", method="moment equations of the weights", tolerance=1e-10, cases=3 * len(SCHEDULES)
+)
 def plms_by_moments(case: Case) -> float:
     """Every step with weights that are exact for powers on even nodes, up to four of them."""
 

@@ -20,7 +20,12 @@ from npdiff.samplers.scaled import advance, noise_ratio, time_of
 from npdiff.schedules import EDM, SCHEDULES
 
 
-@check("flow-in-sigma", method="central differences of the exact flow", tolerance=1e-8, cases=17)
+@check(
+    "flow-in-sigma",
+    method="central differences of the exact flow",
+    tolerance=1e-8,
+    cases=2 * len(SCHEDULES),
+)
 def slope_of_the_exact_flow(case: Case) -> float:
     """The slope of x / alpha over sigma / alpha along the flow of normal data is eps_hat."""
     schedule = SCHEDULES[case.choose(list(SCHEDULES))]()
@@ -46,7 +51,12 @@ def slope_of_the_exact_flow(case: Case) -> float:
     )
 
 
-@check("pseudo-runge-kutta", method="a loop in the paper's symbols", tolerance=1e-9, cases=34)
+@check(
+    "pseudo-runge-kutta",
+    method="a loop in the paper's symbols",
+    tolerance=1e-9,
+    cases=3 * len(SCHEDULES),
+)
 def pndm_by_a_loop(case: Case) -> float:
     """Three Runge-Kutta steps through the middle of their times, then even weights by moments."""
     schedule, timesteps = problem(case)

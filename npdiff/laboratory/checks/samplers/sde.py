@@ -10,9 +10,15 @@ from npdiff.laboratory.checks.samplers._weak_order import weak_order_error
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.samplers import euler_maruyama
 from npdiff.samplers.sde import reverse_drift
+from npdiff.schedules import SCHEDULES
 
 
-@check("reverse-sde", method="moment equations against the marginals", tolerance=1e-6, cases=34)
+@check(
+    "reverse-sde",
+    method="moment equations against the marginals",
+    tolerance=1e-6,
+    cases=3 * len(SCHEDULES),
+)
 def reverse_sde_has_the_marginals(case: Case) -> float:
     """Mean and variance under drift b x + c and noise g change as those of q(x_t)."""
     schedule, (m, v) = a_schedule(case), (0.7, 0.4)
@@ -32,7 +38,12 @@ def reverse_sde_has_the_marginals(case: Case) -> float:
     )
 
 
-@check("euler-maruyama-step", method="one step by hand, from the score", tolerance=1e-10, cases=34)
+@check(
+    "euler-maruyama-step",
+    method="one step by hand, from the score",
+    tolerance=1e-10,
+    cases=3 * len(SCHEDULES),
+)
 def euler_maruyama_along_the_score(case: Case) -> float:
     """x + (s - t) (f x - g^2 score) + g sqrt(t - s) z; from pure noise the ancestral step."""
     schedule = a_schedule(case)

@@ -10,6 +10,7 @@ from npdiff import samplers
 from npdiff.backend import Array, to_host
 from npdiff.exact import Gaussian
 from npdiff.laboratory.checks.samplers._exponential import (
+    SCHEDULES,
     adams_states,
     problem,
     states_from_estimates,
@@ -134,7 +135,7 @@ def exact_for_polynomials(case: Case) -> dict[str, float]:
 
 @check(
     "dpm-solver-multistep", "dpmpp-2m", "dpmpp-3m", "unip",
-    method="Lagrange polynomials integrated by quadrature", tolerance=1e-10, cases=6,
+    method="Lagrange polynomials integrated by quadrature", tolerance=1e-10, cases=len(SCHEDULES),
 )  # fmt: skip
 def multistep_weights_by_quadrature(case: Case) -> dict[str, float]:
     """Multistep solvers with given random estimates against weights that are integrals."""
@@ -173,17 +174,17 @@ STARTS: tuple[tuple[str, str, dict[str, Any], int, str], ...] = (
 
 @check(
     *dict.fromkeys(label for label, *_ in STARTS),
-    method="the first step of the singlestep solver", tolerance=1e-12, cases=6,
+    method="the first step of the singlestep solver", tolerance=1e-12, cases=len(SCHEDULES),
 )  # fmt: skip
 def singlestep_starts(case: Case) -> dict[str, float]:
-    """The first step of a multistep solver with a singlestep start against the singlestep solver's."""
+    """The first step of a multistep solver against that of the singlestep solver."""
     p, timesteps, x = problem(case, 3)
     residuals = dict.fromkeys((label for label, *_ in STARTS), 0.0)
     for label, name, options, order, prediction in STARTS:
-        p.asked.clear()
+        p.calls.clear()
         started = trajectory(name, p, x, timesteps, start="singlestep", **options)
-        asked = len(p.asked)
+        calls = len(p.calls)
         first = trajectory("dpm-solver", p, x, timesteps[:2], order=order, prediction=prediction)
-        residual = relative(started[0], to_host(first[0])) if asked == order + 2 else np.inf
+        residual = relative(started[0], to_host(first[0])) if calls == order + 2 else np.inf
         residuals[label] = max(residuals[label], residual)
     return residuals

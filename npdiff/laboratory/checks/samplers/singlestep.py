@@ -5,14 +5,14 @@ from itertools import pairwise
 import numpy as np
 
 from npdiff.backend import Array, to_host
-from npdiff.laboratory.checks.samplers._exponential import problem, trajectory
+from npdiff.laboratory.checks.samplers._exponential import SCHEDULES, problem, trajectory
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.samplers import ddim
 
 
 @check(
     "dpm-solver-1", "dpm-solver-2", "dpm-solver-3", "intermediate-times",
-    method="the paper line by line", tolerance=1e-11, cases=6,
+    method="the paper line by line", tolerance=1e-11, cases=len(SCHEDULES),
 )  # fmt: skip
 def dpm_solver_line_by_line(case: Case) -> dict[str, float]:
     """Singlestep solvers against the paper's algorithms with exponentials written out."""
@@ -54,8 +54,8 @@ def dpm_solver_line_by_line(case: Case) -> dict[str, float]:
     *_, last = ddim(p.denoise, p.schedule, x, timesteps)
     first = trajectory("dpm-solver", p, x, timesteps, order=1)[-1]
     residuals["dpm-solver-1"] = max(residuals["dpm-solver-1"], relative(first, to_host(last.x)))
-    p.asked.clear()
+    p.calls.clear()
     trajectory("dpm-solver", p, x, timesteps[:2], order=3)
-    asked = [lam(t) for t in p.asked]
+    calls = [lam(t) for t in p.calls]
     even = np.linspace(lam(timesteps[0]), lam(timesteps[1]), 4)[:3]
-    return {**residuals, "intermediate-times": relative(np.array(asked), even)}
+    return {**residuals, "intermediate-times": relative(np.array(calls), even)}

@@ -7,6 +7,7 @@ import numpy as np
 
 from npdiff.backend import to_host
 from npdiff.laboratory.checks.samplers._exponential import (
+    SCHEDULES,
     adams_states,
     problem,
     states_from_estimates,
@@ -22,7 +23,9 @@ def kernel_mean(z: float, n: int) -> float:
     return integral(lambda u: np.exp((1.0 - u) * z) * u**n, 0.0, 1.0)
 
 
-@check("unipc-coefficients", method="moments by quadrature", tolerance=1e-11, cases=9)
+@check(
+    "unipc-coefficients", method="moments by quadrature", tolerance=1e-11, cases=3 * len(VARIANTS)
+)
 def coefficients_integrate_powers(case: Case) -> float:
     """The sums of a_k r_k^{n-1} against integrals; and 1/2, the limit of a single coefficient."""
     variant, q = case.choose(VARIANTS), 1 + case.index // 3 % 3
@@ -41,7 +44,11 @@ def coefficients_integrate_powers(case: Case) -> float:
 
 
 @check(
-    "unip", "unic", method="Lagrange polynomials integrated by quadrature", tolerance=1e-10, cases=6
+    "unip",
+    "unic",
+    method="Lagrange polynomials integrated by quadrature",
+    tolerance=1e-10,
+    cases=len(SCHEDULES),
 )
 def correction_by_quadrature(case: Case) -> float:
     """UniPC with given random estimates against a method whose weights are integrals."""
@@ -67,7 +74,13 @@ def correction_by_quadrature(case: Case) -> float:
     return max(residuals)
 
 
-@check("unip", "unic", method="the algorithm with 1/2 and B, by hand", tolerance=1e-11, cases=12)
+@check(
+    "unip",
+    "unic",
+    method="the algorithm with 1/2 and B, by hand",
+    tolerance=1e-11,
+    cases=2 * len(SCHEDULES),
+)
 def halves_by_hand(case: Case) -> float:
     """Orders 1 and 2 as in the paper, where a single coefficient is 1/2 and B matters."""
     p, timesteps, x = problem(case, 4)

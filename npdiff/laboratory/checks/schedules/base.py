@@ -156,7 +156,7 @@ def log_snr_by_its_scales(case: Case) -> float:
 
 @check("level-timestep", method="logarithms of quotients", tolerance=1e-13, cases=len(VARIANTS))
 def timestep_by_logarithms(case: Case) -> float:
-    """The timestep: t in thousandths, or for five families the logarithm of sigma / alpha, or sigma."""
+    """The timestep: t in thousandths, or for five families log(sigma / alpha), or sigma."""
     schedule = VARIANTS[case.choose(list(VARIANTS))]()
     t = np.append(inner_times(case, schedule), [0.0, schedule.t_min, schedule.t_max])
     level = schedule.sigma(t) / np.maximum(schedule.alpha(t), 1e-30)

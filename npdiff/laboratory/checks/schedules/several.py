@@ -43,8 +43,8 @@ def curve(schedule: Schedule) -> np.ndarray:
 def schedules_by_default(case: Case) -> dict[str, float]:
     """A schedule with default options against the same with its paper's options."""
     return {
-        label: relative(curve(make()), curve(make(*numbers)))
-        for label, (make, numbers) in MAKERS.items()
+        label: relative(curve(make()), curve(make(*options)))
+        for label, (make, options) in MAKERS.items()
     }
 
 
@@ -68,9 +68,11 @@ def ends_of_time(case: Case) -> dict[str, float]:
         schedule = MAKERS[label][0]()
         found[label] = relative([schedule.t_max, schedule.t_min], ends)
         found[label] += float(schedule.log_sigma_dot(0.0) != np.inf)
-    chain = named.zero_snr_betas(40)  # alpha is linear down to 0 in the last step
-    slope = -float(chain.alpha(39.0))
-    found["zero-terminal-snr"] = relative(chain.alpha_dot(np.array([39.5, 40.0])), [slope, slope])
+    schedule = named.zero_snr_betas(40)  # alpha is linear down to 0 in the last step
+    slope = -float(schedule.alpha(39.0))
+    found["zero-terminal-snr"] = relative(
+        schedule.alpha_dot(np.array([39.5, 40.0])), [slope, slope]
+    )
     for label, timesteps in (
         ("log-snr-spacing", in_noise_level.log_snr),
         ("karras-spacing", spacings.karras),

@@ -27,28 +27,34 @@ def evenly_spaced(first: Fraction, last: Fraction, count: int) -> list[Fraction]
     return [first + (last - first) * k / max(count - 1, 1) for k in range(count)]
 
 
-@check("trailing-spacing", "linspace-spacing", method="exact fractions", tolerance=1e-14, cases=8)
+@check(
+    "trailing-spacing",
+    "linspace-spacing",
+    method="exact fractions",
+    tolerance=1e-14,
+    cases=len(CHAINS),
+)
 def even_spacings_by_fractions(case: Case) -> dict[str, float]:
     """Even steps from T to 0, or to the least noise; rounded in a discrete schedule."""
     (T, N), one, zero = case.choose(CHAINS), Fraction(1), Fraction(0)
-    chain, flow, edm = linear_betas(T), RectifiedFlow(), EDM(sigma_max=8.0, sigma_min=0.25)
+    discrete, flow, edm = linear_betas(T), RectifiedFlow(), EDM(sigma_max=8.0, sigma_min=0.25)
     even = evenly_spaced(Fraction(T), zero, N + 1)
     to_one = [*evenly_spaced(Fraction(T), one, N), zero]
     to_quarter = [*evenly_spaced(Fraction(8), Fraction(1, 4), N), zero]
-    trails = rounding_error(trailing(chain, N), even)
+    trails = rounding_error(trailing(discrete, N), even)
     trails += relative(trailing(flow, N), np.array([float(t / T) for t in even]))
-    lines = rounding_error(linspace(chain, N), to_one)
+    lines = rounding_error(linspace(discrete, N), to_one)
     lines += relative(linspace(edm, N), np.array([float(t) for t in to_quarter]))
     if N < T:
         dropped = [*evenly_spaced(Fraction(T), one, N + 1)[:-1], zero]
-        lines += rounding_error(linspace(chain, N, dropped=True), dropped)
+        lines += rounding_error(linspace(discrete, N, dropped=True), dropped)
         dropped = [*evenly_spaced(Fraction(8), Fraction(1, 4), N + 1)[:-1], zero]
         right = np.array([float(t) for t in dropped])
         lines += relative(linspace(edm, N, dropped=True), right)
     return {"trailing-spacing": trails, "linspace-spacing": lines}
 
 
-@check("leading-spacing", method="counting", tolerance=0.0, cases=8)
+@check("leading-spacing", method="counting", tolerance=0.0, cases=len(CHAINS))
 def leading_by_counting(case: Case) -> float:
     """1, 1 + stride, ... in integers, reversed, then 0."""
     T, N = case.choose(CHAINS)
@@ -62,7 +68,12 @@ def leading_by_counting(case: Case) -> float:
     return off
 
 
-@check("quadratic-spacing", method="squares, and free steps one by one", tolerance=1e-13, cases=8)
+@check(
+    "quadratic-spacing",
+    method="squares, and free steps one by one",
+    tolerance=1e-13,
+    cases=len(CHAINS),
+)
 def quadratic_by_squares(case: Case) -> float:
     """Squares of evenly spaced roots; in a discrete schedule each at the next free step."""
     T, N = case.choose(CHAINS)

@@ -76,11 +76,11 @@ def clipping_is_a_projection(case: Case) -> dict[str, float]:
     """The norm of all elements; the nearest point of the ball, in the same direction."""
     limit = case.choose([1.0, 0.1, 100.0, 2.0])
     gradient = tuple(case.normal(shape) for shape in ((3, 2), (4,), ()))
-    numbers = [float(g) for leaf in tree.leaves(gradient) for g in to_host(leaf).ravel()]
-    length, norm = math.hypot(*numbers), float(global_norm(gradient))
+    elements = [float(g) for leaf in tree.leaves(gradient) for g in to_host(leaf).ravel()]
+    length, norm = math.hypot(*elements), float(global_norm(gradient))
     kept = [float(g) for leaf in tree.leaves(clip(gradient, norm, limit)) for g in leaf.ravel()]
     inside = length <= limit
-    expected = [g if inside else g / math.hypot(*numbers) * limit for g in numbers]
+    expected = [g if inside else g / math.hypot(*elements) * limit for g in elements]
     edge = clip(gradient, norm, norm)  # exactly at the limit: unchanged
     same = float(any(a is not b for a, b in zip(edge, gradient, strict=True)))
     return {
@@ -124,9 +124,9 @@ def learning_rate_by_default(case: Case) -> float:
 def ema_weight_of_the_start(case: Case) -> float:
     """The weight of the initialization after n steps: the product telescopes to factorials."""
     n = case.choose([1, 5, 20, 60])
-    share = math.prod(ema_decay(k, 0.9999) for k in range(1, n + 1))
+    weight = math.prod(ema_decay(k, 0.9999) for k in range(1, n + 1))
     exact = Fraction(math.factorial(10) * math.factorial(n + 1), math.factorial(n + 10))
-    return max(abs(share / float(exact) - 1.0), abs(ema_decay(10**6, 0.97) - 0.97))
+    return max(abs(weight / float(exact) - 1.0), abs(ema_decay(10**6, 0.97) - 0.97))
 
 
 @check("weight-average", method="the weighted sum of all values", tolerance=1e-14)

@@ -18,7 +18,7 @@ def moments_of_a_recursion(case: Case) -> float:
     size = timesteps.size - 1
     a, b, c, d = case.rng.uniform(0.3, 1.4, (4, size)) * case.rng.choice([-1, 1], (4, size))
 
-    def walk(
+    def autoregression(
         denoise: Any, schedule: Any, x: np.ndarray, timesteps: np.ndarray, *, noise: Any
     ) -> Any:
         for k, _ in enumerate(pairwise(timesteps)):
@@ -30,6 +30,6 @@ def moments_of_a_recursion(case: Case) -> float:
     for k in range(size):
         mean = float(a[k] * mean + b[k])
         variance = float(a[k] ** 2 * variance + c[k] ** 2 + d[k] ** 2)
-    found = exact_moments(walk, Trial(NORMAL, schedule), timesteps, seed=case.index)
+    found = exact_moments(autoregression, Trial(NORMAL, schedule), timesteps, seed=case.index)
     apart = max(abs(found[0] - mean), abs(found[1] - variance)) / max(1.0, abs(mean), variance)
     return max(apart, found[2], float(found[3]))

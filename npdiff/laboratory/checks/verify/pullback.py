@@ -25,11 +25,11 @@ def error_of_a_known_mistake(case: Case) -> float:
     return max(error(0.0), abs(scaled[0] / scaled[1] - 1.0), float(scaled[0] < 1e-3))
 
 
-def power_with_error(planted: Any = 0.0, power: int = 3) -> Callable[[np.ndarray], Any]:
+def power_with_error(error: Any = 0.0, power: int = 3) -> Callable[[np.ndarray], Any]:
     """A power of every element, with ``error`` added to its gradient."""
 
     def f(x: np.ndarray) -> Any:
-        return x**power, lambda dy: (power * x ** (power - 1) * dy + planted,)
+        return x**power, lambda dy: (power * x ** (power - 1) * dy + error,)
 
     return f
 
@@ -38,13 +38,13 @@ def power_with_error(planted: Any = 0.0, power: int = 3) -> Callable[[np.ndarray
 def known_error_is_reported(case: Case) -> float:
     """The reported error is that along the largest direction, in units of the gradient."""
     x, size = 1.0 + case.rng.uniform(0.0, 1.0, (3, 4)), case.choose([1e-1, 1e-3, 1e-5, 1.0])
-    planted = np.zeros((3, 4))
-    planted[1, 2] = size
-    report = pullback(power_with_error(planted), x, seed=case.index, directions=3)
+    error = np.zeros((3, 4))
+    error[1, 2] = size
+    report = pullback(power_with_error(error), x, seed=case.index, directions=3)
     draws = np.random.default_rng(case.index)
     dy = draws.standard_normal((3, 4))
     directions = [draws.standard_normal((3, 4)) for _ in range(3)]
-    length = np.linalg.norm(3.0 * x**2 * dy + planted)
+    length = np.linalg.norm(3.0 * x**2 * dy + error)
     expected = max(abs(size * u[1, 2]) for u in directions) / length
     return max(abs(report.worst - expected), abs(report.rows[0].norm / length - 1.0))
 
