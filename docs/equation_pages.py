@@ -1,7 +1,7 @@
-"""The pages that nobody writes: equations paper by paper with their proofs, errata, orders.
+"""Generated pages: equations paper by paper with their verification, errata, orders.
 
-They are made from the docstrings, the checks and the ledger when the documentation is built, and
-every figure on them was computed in that build.
+They are made from docstrings, checks and errata when the documentation is built; every number on
+them is computed in that build.
 """
 
 import re
@@ -11,8 +11,9 @@ from pathlib import Path
 
 from npdiff.laboratory.equations import Equation, Source, equations
 from npdiff.laboratory.errata import Entry, judge, ledger
-from npdiff.laboratory.registry import Outcome, checks, prove
-from npdiff.laboratory.orders import CLAIMS, TEST_PROBLEMS, TOLERANCE, Convergence, measure
+from npdiff.laboratory.orders import CLAIMS, TEST_PROBLEMS, Convergence, measure
+from npdiff.laboratory.registry import CheckResult, checks, run_check
+from npdiff.verify.convergence import TOLERANCE
 
 DOCS = Path(__file__).parent
 ENTRY = re.compile(
@@ -21,14 +22,14 @@ ENTRY = re.compile(
     re.MULTILINE,
 )
 ACCENT = re.compile(r"\{\\.\{?(\w)\}?\}")
-#: The page of equations whose docstrings name no paper.
+#: Page of the equations whose docstrings name no paper.
 OWN = "npdiff"
-#: Numbers of steps of the order table; below a claim's own the slope is not yet the order.
+#: Numbers of steps in the table of orders; below a claim's number the order is not yet visible.
 STEPS = (6, 12, 24, 48, 96, 192, 384)
 
 
 def bibliography() -> dict[str, list[tuple[str, str]]]:
-    """From how a paper is named, "Ho et al. 2020", to the keys and titles that may be meant."""
+    """From the name of a paper, "Ho et al. 2020", to possible keys and titles in refs.bib."""
     named = defaultdict(list)
     for entry in ENTRY.finditer((DOCS / "refs.bib").read_text(encoding="utf-8")):
         authors = [a.partition(",")[0].strip("{}") for a in entry["authors"].split(" and ")]
@@ -38,7 +39,7 @@ def bibliography() -> dict[str, list[tuple[str, str]]]:
         for name in names:
             title = entry["title"].replace("{", "").replace("}", "")
             named[f"{name} {entry['year']}"].append((entry["key"], title, len(authors)))
-    # "Song et al. 2021" has many authors; one of three is called by all of them.
+    # Papers with many authors first: "Song et al. 2021"; a paper of three is cited with all names.
     return {
         name: [(key, title) for key, title, _ in sorted(found, key=lambda paper: -paper[2])]
         for name, found in named.items()
@@ -46,17 +47,17 @@ def bibliography() -> dict[str, list[tuple[str, str]]]:
 
 
 def key_of(source: Source, papers: dict[str, list[tuple[str, str]]]) -> str:
-    """The key in refs.bib of the paper that a docstring names."""
-    inference_network = unicodedata.normalize("NFKD", source.paper)
-    found = papers.get("".join(c for c in inference_network if not unicodedata.combining(c)))
+    """The key in refs.bib of a source in a docstring."""
+    decomposed = unicodedata.normalize("NFKD", source.paper)
+    found = papers.get("".join(c for c in decomposed if not unicodedata.combining(c)))
     if not found:
-        raise KeyError(f"refs.bib has no {source.paper}, which a docstring names")
-    told = [key for key, title in found if source.name and source.name in title]
-    return (told or [found[0][0]])[0]
+        raise KeyError(f"add {source.paper} to refs.bib: a docstring names it")
+    titled = [key for key, title in found if source.name and source.name in title]
+    return (titled or [found[0][0]])[0]
 
 
 def by_paper() -> dict[str, list[tuple[Equation, str]]]:
-    """From a paper's key to its equations and where they stand in it."""
+    """From the key of a paper to its equations and their places in it."""
     papers, pages = bibliography(), defaultdict(list)
     for equation in equations().values():
         places: dict[str, str] = {}
@@ -76,67 +77,78 @@ def role(equation: Equation) -> str:
     return f"{{obj}}`{equation.name} <{module}.{equation.name}>`"
 
 
-def proofs(equation: Equation, outcomes: dict[str, Outcome]) -> list[str]:
-    """What was computed of an equation: a line for each check."""
+def cell(text: str) -> str:
+    """Text for a cell of a Markdown table, in which | separates cells."""
+    return text.replace("|", "\\|")
+
+
+def verification(equation: Equation, results: dict[str, CheckResult]) -> list[str]:
+    """A table of the checks of an equation, one line each."""
     lines = []
-    for outcome in outcomes.values():
-        check = outcome.check
+    for result in results.values():
+        check = result.check
         if equation.label in check.labels:
-            verdict = "" if outcome.passed(equation.label) else " **fails**"
+            failed = "" if result.passed(equation.label) else " **fails**"
             lines.append(
-                f"| {check.about} | {check.route} | {check.cases} "
-                f"| {outcome.worst(equation.label):.1e} | {check.tolerance:.0e}{verdict} |"
+                f"| {cell(check.about)} | {cell(check.method)} | {check.cases} "
+                f"| {result.worst(equation.label):.1e} | {check.tolerance:.0e}{failed} |"
             )
-    return ["| proof | route | cases | residual | tolerance |", "|---|---|---|---|---|", *lines]
+    return [
+        "| verification | method | cases | residual | tolerance |",
+        "|---|---|---|---|---|",
+        *lines,
+    ]
 
 
-def paper_page(key: str, found: list[tuple[Equation, str]], outcomes: dict[str, Outcome]) -> str:
-    """The page of one paper: equation, function, checks, residuals."""
+def paper_page(key: str, found: list[tuple[Equation, str]], results: dict[str, CheckResult]) -> str:
+    """The page of one paper: equations, functions, checks, residuals."""
     if key == OWN:
-        lines = ["# Definitions and derivations of npdiff's own", ""]
-        lines += ["Textbook formulas, and what was derived here; no paper is named.", ""]
+        lines = ["# Definitions and derivations without a paper", ""]
+        lines += ["Textbook formulas, and formulas derived for npdiff.", ""]
     else:
         lines = [f"# {title_of(key)}", "", f"{{cite:t}}`{key}`", ""]
     for equation, place in found:
         lines += [
             f"## {equation.label}",
             "",
-            f"{{eq}}`{equation.label}`{f', there {place}' if place else ''}: {role(equation)}",
+            f"{{eq}}`{equation.label}`{f', {place}' if place else ''}: {role(equation)}",
             "",
             f"$$\n{equation.latex}\n$$",
             "",
-            *proofs(equation, outcomes),
+            *verification(equation, results),
             "",
         ]
     return "\n".join(lines)
 
 
 def title_of(key: str) -> str:
-    """A paper's title, from refs.bib."""
+    """The title of a paper in refs.bib."""
     titles = {key: title for papers in bibliography().values() for key, title in papers}
     return titles[key]
 
 
-def index_page(pages: dict[str, list[tuple[Equation, str]]], outcomes: dict[str, Outcome]) -> str:
+def index_page(
+    pages: dict[str, list[tuple[Equation, str]]], results: dict[str, CheckResult]
+) -> str:
     """The page that lists the papers, and every equation in one table."""
-    total, tried = len(equations()), sum(outcome.check.cases for outcome in outcomes.values())
-    failed = [name for name, outcome in outcomes.items() if not outcome.passed()]
-    verdict = f"these failed: {', '.join(failed)}" if failed else "all pass"
+    total, cases = len(equations()), sum(result.check.cases for result in results.values())
+    failed = [name for name, result in results.items() if not result.passed()]
+    summary = f"these failed: {', '.join(failed)}" if failed else "all pass"
     own = [OWN] if OWN in pages else []
     order = sorted(pages.keys() - {OWN}, key=lambda key: (re.sub(r"\D", "", key), key)) + own
     rows = []
     for equation in equations().values():
-        of = [outcome for outcome in outcomes.values() if equation.label in outcome.check.labels]
-        margin = max(o.worst(equation.label) / (o.check.tolerance or 1.0) for o in of)
-        routes = "; ".join(dict.fromkeys(outcome.check.route for outcome in of))
+        of = [result for result in results.values() if equation.label in result.check.labels]
+        margin = max(r.worst(equation.label) / (r.check.tolerance or 1.0) for r in of)
+        methods = cell("; ".join(dict.fromkeys(result.check.method for result in of)))
         name = f"{{eq}}`{equation.label}` {equation.label}"
-        rows.append(f"| {name} | {role(equation)} | {routes} | {margin:.0e} |")
+        rows.append(f"| {name} | {role(equation)} | {methods} | {margin:.0e} |")
     return "\n".join(
         [
-            "# Every equation and its proof",
+            "# Every equation and its verification",
             "",
-            f"{total} labeled equations, {len(outcomes)} checks, {tried} cases: {verdict}.",
-            "The pages below go through the papers; `npdiff verify` proves the same on yours.",
+            f"{total} labeled equations, {len(results)} checks, {cases} cases: {summary}.",
+            "The pages below list them by paper; `npdiff verify` runs the same checks for you.",
             "",
             "```{toctree}",
             ":maxdepth: 1",
@@ -144,9 +156,9 @@ def index_page(pages: dict[str, list[tuple[Equation, str]]], outcomes: dict[str,
             *order,
             "```",
             "",
-            "The last column is the worst residual in units of the tolerance.",
+            "The last column is the worst residual divided by the tolerance.",
             "",
-            "| equation | home | proved by | residual / tolerance |",
+            "| equation | location | verified by | residual / tolerance |",
             "|---|---|---|---|",
             *rows,
             "",
@@ -155,7 +167,7 @@ def index_page(pages: dict[str, list[tuple[Equation, str]]], outcomes: dict[str,
 
 
 def erratum_section(entry: Entry) -> list[str]:
-    """One entry of the ledger, with the figures of this build."""
+    """The section of one erratum, with the numbers of this build."""
     erratum = entry.erratum
     here = ", ".join(f"{{eq}}`{label}` {label}" for label in erratum.labels)
     return [
@@ -169,7 +181,7 @@ def erratum_section(entry: Entry) -> list[str]:
         "",
         f"The right form{f', here {here}' if here else ''}:\n\n$$\n{erratum.right}\n$$",
         "",
-        "| told apart by | wrong form | right form | tolerance |",
+        "| test | error of the wrong form | of the right form | tolerance |",
         "|---|---|---|---|",
         f"| {erratum.route} | {entry.finding.wrong:.3g} | {entry.finding.right:.1e} "
         f"| {erratum.tolerance:.0e} |",
@@ -180,62 +192,63 @@ def erratum_section(entry: Entry) -> list[str]:
 
 
 def errata_page(entries: list[Entry]) -> str:
-    """The ledger of formulas that are misprinted or widely programmed wrong."""
+    """The page of formulas that are misprinted or widely implemented wrong."""
     lines = [
         "# Errata of the field",
         "",
-        f"{len(entries)} formulas that are misprinted in a paper or wrong in programs people use.",
-        "Each was derived afresh: the wrong form fails the same independent test that the right",
-        "form passes, and how much it matters was computed when this page was built.",
-        "`npdiff errata` computes it on your machine. Where somebody else's text is named, the",
-        "brackets say how that is known; projects change, and may have changed since.",
+        f"{len(entries)} formulas that are misprinted in a paper or wrong in widely used programs.",
+        "Each is derived independently: the wrong form fails the same test that the right form",
+        "passes, and its effect is computed when this page is built. `npdiff errata` computes it",
+        "for you. Brackets after a paper or project state how the error is known; projects may",
+        "have changed since.",
         "",
     ]
     return "\n".join([*lines, *(line for entry in entries for line in erratum_section(entry))])
 
 
 def orders_figure(found: list[Convergence], path: Path) -> None:
-    """Error against evaluations of the denoiser, a line for each solver."""
+    """Plot error against denoiser evaluations, one line per solver."""
     import matplotlib
 
     matplotlib.use("agg")
     from matplotlib import pyplot
 
     orders = sorted({curve.claim.order for curve in found})
-    figure, grid = pyplot.subplots(2, 2, figsize=(12, 10), sharex=True, layout="constrained")
-    for order, axis in zip(orders, grid.flat, strict=True):
+    figure, axes = pyplot.subplots(2, 2, figsize=(12, 10), sharex=True, layout="constrained")
+    for order, axis in zip(orders, axes.flat, strict=True):
         curves = [curve for curve in found if curve.claim.order == order]
         for k, curve in enumerate(curves):
             style = ("-", "--", ":")[k // 10 % 3]
-            axis.loglog(curve.asked, curve.errors, style, label=curve.claim.name, linewidth=1.3)
-        asked = curves[0].asked
-        ideal = [curves[0].errors[-1] * (asked[-1] / n) ** order for n in asked]
-        axis.loglog(asked, ideal, color="0.8", linewidth=5, zorder=0, label=f"slope {order:g}")
+            axis.loglog(
+                curve.evaluations, curve.errors, style, label=curve.claim.name, linewidth=1.3
+            )
+        counts = curves[0].evaluations
+        ideal = [curves[0].errors[-1] * (counts[-1] / n) ** order for n in counts]
+        axis.loglog(counts, ideal, color="0.8", linewidth=5, zorder=0, label=f"slope {order:g}")
         axis.set(title=f"order {order:g} claimed", ylim=(1e-9, 1.0))
         axis.grid(alpha=0.3)
         axis.legend(fontsize=7, loc="lower left", ncols=2 if len(curves) > 12 else 1)
-    for axis in grid[1]:
-        axis.set_xlabel("evaluations of the denoiser")
-    for axis in grid[:, 0]:
+    for axis in axes[1]:
+        axis.set_xlabel("denoiser evaluations")
+    for axis in axes[:, 0]:
         axis.set_ylabel("largest error of six points")
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
 
 
 def orders_page(found: list[Convergence]) -> str:
-    """The order table, claims beside measurements."""
-    columns = ["solver", "claimed", *(f"slope {bed}" for bed in TEST_PROBLEMS), "NFE a step"]
+    """The table of orders: claims and measurements."""
+    columns = ["solver", "claimed", *(f"slope {name}" for name in TEST_PROBLEMS), "NFE per step"]
     columns += [f"N = {n}" for n in STEPS]
     lines = [
         "# The order of every deterministic solver, measured",
         "",
-        "The global error on the probability-flow ODE of a mixture of two Gaussians, its solution",
-        "known exactly. `ve` goes from sigma 20 to 0.05, `vp` from t = 1 to 0.02 of the linear",
-        "variance-preserving SDE, `late` from sigma 1, where a bad start shows; all in steps that",
-        "are even in log-SNR. An order test stops at a positive sigma: the step to 0 is infinitely",
-        "long in log-SNR, and its error does not fall.",
-        f"The slope is that of the last doubling a claim names; it has to be within {TOLERANCE} of",
-        "the order claimed.",
+        "The global error on the probability-flow ODE of a mixture of two Gaussians, with a known",
+        "solution. `ve` goes from sigma 20 to 0.05, `vp` from t = 1 to 0.02 of the linear",
+        "variance-preserving SDE, `late` starts at sigma 1, where the first steps matter; steps",
+        "are even in log-SNR. The problems end at a positive sigma, since the error of an",
+        "infinitely long step (in log-SNR) does not fall.",
+        f"The slope over the claim's last doubling of N has to be within {TOLERANCE} of the order.",
         "",
         "![error against evaluations](orders.png)",
         "",
@@ -243,10 +256,10 @@ def orders_page(found: list[Convergence]) -> str:
         f"|{'---|' * len(columns)}",
     ]
     for claim in CLAIMS:
-        slopes = [measure(claim, bed).slope for bed in TEST_PROBLEMS]
-        errors = next(c for c in found if c.claim == claim and c.bed == "ve").errors
-        told = f"{claim.evaluations}{f', and {claim.extra} in all' if claim.extra else ''}"
-        cells = [claim.name, f"{claim.order:g}", *(f"{s:.2f}" for s in slopes), told]
+        slopes = [measure(claim, name).slope for name in TEST_PROBLEMS]
+        errors = next(c for c in found if c.claim == claim and c.problem == "ve").errors
+        nfe = f"{claim.evaluations}{f' (+{claim.extra} at the start)' if claim.extra else ''}"
+        cells = [claim.name, f"{claim.order:g}", *(f"{s:.2f}" for s in slopes), nfe]
         lines.append(f"| {' | '.join([*cells, *(f'{e:.1e}' for e in errors)])} |")
     return "\n".join([*lines, "", "The errors are those on `ve`.", ""])
 
@@ -256,14 +269,14 @@ def write(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     for old in folder.glob("*.md"):
         old.unlink()
-    outcomes = {name: prove(check) for name, check in checks().items()}
+    results = {name: run_check(check) for name, check in checks().items()}
     pages = by_paper()
     for key, found in pages.items():
-        (folder / f"{key}.md").write_text(paper_page(key, found, outcomes), encoding="utf-8")
-    (folder / "index.md").write_text(index_page(pages, outcomes), encoding="utf-8")
+        (folder / f"{key}.md").write_text(paper_page(key, found, results), encoding="utf-8")
+    (folder / "index.md").write_text(index_page(pages, results), encoding="utf-8")
     (folder / "errata.md").write_text(
         errata_page([judge(erratum) for erratum in ledger().values()]), encoding="utf-8"
     )
-    found = [measure(claim, bed, STEPS) for claim in CLAIMS for bed in TEST_PROBLEMS]
-    orders_figure([curve for curve in found if curve.bed == "ve"], folder / "orders.png")
+    found = [measure(claim, name, STEPS) for claim in CLAIMS for name in TEST_PROBLEMS]
+    orders_figure([curve for curve in found if curve.problem == "ve"], folder / "orders.png")
     (folder / "orders.md").write_text(orders_page(found), encoding="utf-8")
