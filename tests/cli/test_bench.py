@@ -214,20 +214,20 @@ def test_the_environment_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
         assert os.environ.get("NPDIFF_THREADS") == before
 
 
-def test_definitions_are_proved(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_definitions_are_verified(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """In this process and in those that it starts."""
     asked: list[bool] = []
-    real = verify.outcomes
+    real = verify.run_checks
 
-    def outcomes(*arguments: Any, **options: Any) -> Any:
+    def run_checks(*arguments: Any, **options: Any) -> Any:
         asked.append(options["definitions"])
         return real(*arguments, **options)
 
-    monkeypatch.setattr(verify, "outcomes", outcomes)
+    monkeypatch.setattr(verify, "run_checks", run_checks)
     words = ("verify", "silu", "--cases", "2", "--jobs", "1", "--json")
     for more in ((), ("--definitions-only",)):
         result = npdiff(*words, *more)
-        assert json.loads(result.out)["proved"]
+        assert json.loads(result.out)["verified"]
     assert asked == [False, True]
     context = multiprocessing.get_context("spawn")
     for definitions in (False, True):
