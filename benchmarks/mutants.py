@@ -53,7 +53,7 @@ def files(names: list[str]) -> list[Path]:
         if not path.exists():
             raise SystemExit(f"mutants: {path} does not exist: give paths within npdiff")
         found += sorted(path.rglob("*.py")) if path.is_dir() else [path]
-    return [path for path in found if path.name != "guard.py"]  # input validation only
+    return [path for path in found if path.name != "checks.py"]  # input validation only
 
 
 def identity(mutant: Mutant) -> str:

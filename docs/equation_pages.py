@@ -10,7 +10,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from npdiff.laboratory.equations import Equation, Source, equations
-from npdiff.laboratory.errata import Entry, judge, ledger
+from npdiff.laboratory.errata import ErratumResult, all_errata, evaluate
 from npdiff.laboratory.orders import CLAIMS, TEST_PROBLEMS, Convergence, measure
 from npdiff.laboratory.registry import CheckResult, checks, run_check
 from npdiff.verify.convergence import TOLERANCE
@@ -166,7 +166,7 @@ def index_page(
     )
 
 
-def erratum_section(entry: Entry) -> list[str]:
+def erratum_section(entry: ErratumResult) -> list[str]:
     """The section of one erratum, with the numbers of this build."""
     erratum = entry.erratum
     here = ", ".join(f"{{eq}}`{label}` {label}" for label in erratum.labels)
@@ -175,7 +175,7 @@ def erratum_section(entry: Entry) -> list[str]:
         "",
         f"`{erratum.name}`. {erratum.about}",
         "",
-        f"Where it stands: {'; '.join(str(place) for place in erratum.places)}.",
+        f"Where it stands: {'; '.join(str(occurrence) for occurrence in erratum.occurrences)}.",
         "",
         f"The wrong form:\n\n$$\n{erratum.wrong}\n$$",
         "",
@@ -183,15 +183,15 @@ def erratum_section(entry: Entry) -> list[str]:
         "",
         "| test | error of the wrong form | of the right form | tolerance |",
         "|---|---|---|---|",
-        f"| {erratum.route} | {entry.finding.wrong:.3g} | {entry.finding.right:.1e} "
+        f"| {erratum.method} | {entry.residuals.wrong:.3g} | {entry.residuals.right:.1e} "
         f"| {erratum.tolerance:.0e} |",
         "",
-        f"How much it matters: {entry.matters}",
+        f"How much it matters: {entry.impact}",
         "",
     ]
 
 
-def errata_page(entries: list[Entry]) -> str:
+def errata_page(entries: list[ErratumResult]) -> str:
     """The page of formulas that are misprinted or widely implemented wrong."""
     lines = [
         "# Errata of the field",
@@ -275,7 +275,7 @@ def write(folder: Path) -> None:
         (folder / f"{key}.md").write_text(paper_page(key, found, results), encoding="utf-8")
     (folder / "index.md").write_text(index_page(pages, results), encoding="utf-8")
     (folder / "errata.md").write_text(
-        errata_page([judge(erratum) for erratum in ledger().values()]), encoding="utf-8"
+        errata_page([evaluate(erratum) for erratum in all_errata().values()]), encoding="utf-8"
     )
     found = [measure(claim, name, STEPS) for claim in CLAIMS for name in TEST_PROBLEMS]
     orders_figure([curve for curve in found if curve.problem == "ve"], folder / "orders.png")

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from npdiff.errors import InputError, TrainingError
-from npdiff.pullback import checkpoint, forward_only
+from npdiff.pullback import forward_only, gradient_checkpoint
 
 if TYPE_CHECKING:
     from npdiff import (
@@ -42,10 +42,10 @@ __version__ = "0.3.0"
 __all__ = [
     "InputError",
     "TrainingError",
-    "checkpoint",
     "denoiser",
     "exact",
     "forward_only",
+    "gradient_checkpoint",
     "guidance",
     "likelihood",
     "nn",

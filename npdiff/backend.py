@@ -1,7 +1,7 @@
-"""Which array module an array belongs to, and the way to and from the host. Nothing here is global.
+"""Array backends: the array module of an array, and transfers between host and device.
 
-Every function of npdiff asks its own arguments, ``xp = namespace(x)``, and computes with what they
-are made of. Two backends can therefore be compared in one process.
+Every function of npdiff takes the module from its arguments, ``xp = namespace(x)``. There is no
+global switch, so two backends can be compared in one process.
 """
 
 import itertools
@@ -12,19 +12,19 @@ import numpy as np
 
 from npdiff.errors import InputError
 
-#: An array of any backend. NumPy's and CuPy's share an interface but no base class.
+#: An array of any backend: those of NumPy and CuPy share an interface but no base class.
 Array = Any
 
 BACKENDS = ("numpy", "cupy")
 
 
 def namespace(x: Array) -> Any:
-    """The module whose functions apply to ``x``: NumPy, CuPy, or what ``x`` itself names.
+    """The array module of ``x``: NumPy, CuPy, or the one from ``x.__array_namespace__()``.
 
     Raises
     ------
     InputError
-        If ``x`` is no array.
+        If ``x`` is not an array.
     """
     kind = type(x)
     if kind is np.ndarray or isinstance(x, np.generic):
@@ -33,16 +33,16 @@ def namespace(x: Array) -> Any:
         return sys.modules["cupy"]
     if hasattr(x, "__array_namespace__"):
         return x.__array_namespace__()
-    raise InputError(f"expected an array of NumPy or CuPy, got {kind.__name__}")
+    raise InputError(f"expected a NumPy or CuPy array, got {kind.__name__}")
 
 
 def module(name: str) -> Any:
-    """The array module called ``name``, ready for use.
+    """The array module ``name``, checked to be usable.
 
     Raises
     ------
     InputError
-        If the name is unknown, CuPy is not installed, or no GPU answers.
+        If the name is unknown, CuPy is not installed, or there is no usable GPU.
     """
     if name == "numpy":
         return np
@@ -65,40 +65,41 @@ def module(name: str) -> Any:
 
 
 def to_host(x: Array) -> np.ndarray:
-    """``x`` as a NumPy array; a copy only where it has to leave a device."""
+    """``x`` as a NumPy array; copied only if it is on a device."""
     return x.get() if hasattr(x, "get") else np.asarray(x)
 
 
 def per_sample(a: float | np.ndarray, x: Array) -> Any:
-    """A host coefficient made ready to multiply ``x``.
+    """A coefficient from the host in a form that multiplies ``x`` sample by sample.
 
-    Schedules are evaluated on the host in float64; this is where they meet the arrays. A scalar
-    becomes a Python float (weak: it leaves the dtype of ``x`` alone), an ``(N,)`` array becomes an
-    ``(N, 1, ..., 1)`` array of the dtype and backend of ``x``.
+    Schedules are evaluated on the host in float64. A scalar becomes a Python float, which does not
+    change the dtype of ``x``; an ``(N,)`` array becomes ``(N, 1, ..., 1)`` with the dtype and
+    backend of ``x``.
 
     Raises
     ------
     InputError
-        If ``a`` is neither a scalar nor one number a sample.
+        If ``a`` is neither a scalar nor of shape ``(N,)``.
     """
     a = np.asarray(a, dtype=np.float64)
     if a.ndim == 0:
         return float(a)
     if a.shape != (x.shape[0],):
         raise InputError(
-            f"expected one number a sample, shape ({x.shape[0]},), got shape {a.shape}"
+            f"expected a scalar or one coefficient per sample, shape ({x.shape[0]},), "
+            f"got shape {a.shape}"
         )
     column = a.reshape(-1, *(1,) * (x.ndim - 1))
     return namespace(x).asarray(column, dtype=x.dtype)
 
 
 def erf(x: Array) -> Array:
-    """The error function of every element, on the array's own backend."""
+    """The error function, elementwise, on the backend of ``x``."""
     return _special(x).erf(x)
 
 
 def log_ndtr(x: Array) -> Array:
-    """The logarithm of the standard normal distribution function, on the array's own backend."""
+    """The log of the standard normal CDF, elementwise, on the backend of ``x``."""
     return _special(x).log_ndtr(x)
 
 
@@ -111,13 +112,13 @@ def _special(x: Array) -> Any:
 
 
 def blocks(n: int, elements: int, xp: Any) -> list[slice]:
-    """The rows 0 .. n - 1 in equal blocks whose scratch array stays in the cache.
+    """Slices that cut n samples into equal blocks whose scratch memory fits the cache.
 
     Parameters
     ----------
     n : number of samples
-    elements : size of the scratch array one sample needs
-    xp : the array module; a GPU is given large blocks, a CPU what fits its second-level cache
+    elements : scratch elements per sample
+    xp : the array module: blocks are large on a GPU, and fit the second-level cache on a CPU
     """
     limit = 2**18 if xp is np else 2**27
     count = min(n, max(1, -(-n * elements // limit)))

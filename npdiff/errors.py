@@ -1,9 +1,9 @@
-"""The errors npdiff raises on purpose: each says what was wrong, what was expected, what to do."""
+"""The exceptions of npdiff; messages name the value, what was expected, and the fix."""
 
 
 class InputError(ValueError):
-    """Something the caller gave cannot be used: a shape, a name, a file, a setting."""
+    """An argument, file or setting cannot be used."""
 
 
 class TrainingError(RuntimeError):
-    """Training cannot go on: the loss is no longer a number, say. The last good state is kept."""
+    """Training cannot continue, for example after a loss of NaN; the last checkpoint is kept."""

@@ -1,4 +1,4 @@
-"""Writing a file so that it is at every moment either the old one or the new one, whole."""
+"""Atomic file writing: at every moment the file is the old one or the new one, complete."""
 
 import json
 import os
@@ -17,12 +17,12 @@ _SUFFIX = ".npdiff-tmp"
 
 @contextmanager
 def explained(path: Path, doing: str) -> Iterator[None]:
-    """Turn an operating system's error into one line that names the file.
+    """Turn an ``OSError`` into an :class:`~npdiff.errors.InputError` that names the file.
 
     Raises
     ------
     InputError
-        For a full disk, a missing permission, a directory in a file's place.
+        For a full disk, a missing permission, or a directory in place of the file.
     """
     try:
         yield
@@ -33,16 +33,16 @@ def explained(path: Path, doing: str) -> Iterator[None]:
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[BinaryIO]:
-    """A file open for writing that takes the place of ``path`` when the block ends without error.
+    """Open a file for writing that replaces ``path`` when the block ends without error.
 
     The bytes go to a temporary file in the same directory, reach the disk (``fsync``), and are
-    renamed over ``path`` in one step. After an error the temporary file is gone and ``path`` is
-    what it was.
+    renamed over ``path`` in one step. After an error the temporary file is removed and ``path`` is
+    unchanged.
 
     Raises
     ------
     InputError
-        If it cannot be written: a full disk, say.
+        If the file cannot be written, for example because the disk is full.
     """
     path = Path(path)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_SUFFIX}")
@@ -60,7 +60,7 @@ def atomic(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def _sync_directory(path: Path) -> None:
-    """Make a rename itself durable, where the system can."""
+    """Make a rename durable, on POSIX systems."""
     if os.name != "posix":
         return
     handle = os.open(path, os.O_RDONLY)
@@ -71,14 +71,14 @@ def _sync_directory(path: Path) -> None:
 
 
 def drafts(directory: Path) -> list[Path]:
-    """The temporary files that a killed process left in ``directory``."""
+    """Temporary files that killed processes left in ``directory``."""
     return sorted(directory.glob(f".*{_SUFFIX}"))
 
 
 def tensors(arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> bytes:
-    """The contents of a safetensors file: equal arrays and metadata are equal bytes.
+    """The bytes of a safetensors file; equal arrays and metadata give equal bytes.
 
-    The library writes the metadata in another order each time; here they are sorted.
+    The safetensors library writes metadata in random order; here they are sorted.
     """
     from safetensors.numpy import save
 
@@ -87,5 +87,5 @@ def tensors(arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> bytes:
     header = json.loads(data[8 : 8 + length])
     header["__metadata__"] = dict(sorted(metadata.items()))
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)  # the numbers start at a multiple of eight
+    text += b" " * (-len(text) % 8)  # the data start at a multiple of eight
     return len(text).to_bytes(8, "little") + text + data[8 + length :]

@@ -1,4 +1,4 @@
-r"""The protocol of a derivative: every function returns its value and its *pullback*.
+r"""The differentiation protocol: every function returns its value and its *pullback*.
 
 The pullback of :math:`y = f(x)` is the transposed Jacobian as a function of a cotangent,
 
@@ -8,9 +8,10 @@ The pullback of :math:`y = f(x)` is the transposed Jacobian as a function of a c
     \bar x = \left(\frac{\partial f}{\partial x}\right)^{\!\top} \bar y .
 
 A function ``f(x, w, *, option)`` returns ``(y, pullback)``, and ``pullback(dy)`` returns
-``(dx, dw)``: one cotangent for each positional argument, in order. Options are keyword arguments
-and have none. A module is called like a function and is its own first argument:
-``y, pullback = layer(x)`` and ``dlayer, dx = pullback(dy)``, where ``dlayer`` is a layer.
+``(dx, dw)``: one cotangent for each positional argument, in order. Keyword arguments are not
+differentiated. A module counts as its first argument: ``y, pullback = layer(x)`` and
+``dlayer, dx = pullback(dy)``, where ``dlayer`` is a layer. A pullback may be called again, and
+never writes to an array that it did not make.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,9 +20,9 @@ from contextvars import ContextVar
 from functools import wraps
 from typing import Any, TypeVar
 
-#: What a pullback returns: a cotangent for each positional argument.
+#: The result of a pullback: a cotangent for each positional argument.
 Cotangents = tuple[Any, ...]
-#: What every function returns: its value and its pullback.
+#: The result of a differentiable function: its value and its pullback.
 Traced = tuple[Any, Callable[..., Cotangents]]
 
 F = TypeVar("F", bound=Callable[..., Traced])
@@ -40,17 +41,17 @@ def _record(value: bool) -> Iterator[None]:
 
 @contextmanager
 def forward_only() -> Iterator[None]:
-    """Within this block functions return no usable pullback and so keep nothing alive.
+    """Drop all pullbacks within this block, so that no arrays are saved for them.
 
-    What a sampler wants: memory falls to that of the widest layer. The setting belongs to the
-    current context; a worker thread has to run under ``contextvars.copy_context()`` to inherit it.
+    For sampling: memory falls to that of the widest layer. The setting belongs to the current
+    context; a thread inherits it only if it runs under ``contextvars.copy_context()``.
     """
     with _record(False):
         yield
 
 
 def dropped(*_: Any) -> Cotangents:
-    """The pullback that :func:`forward_only` leaves behind."""
+    """The pullback of a value computed under :func:`forward_only`: raises an error."""
     raise RuntimeError(
         "this value was computed under forward_only(), which keeps no pullbacks: "
         "compute it again outside of that block"
@@ -58,7 +59,7 @@ def dropped(*_: Any) -> Cotangents:
 
 
 def differentiable(f: F) -> F:
-    """Mark ``f`` as returning ``(y, pullback)``, and make it heed :func:`forward_only`."""
+    """Decorate a function that returns ``(y, pullback)`` so that it obeys :func:`forward_only`."""
 
     @wraps(f)
     def run(*args: Any, **kwargs: Any) -> Traced:
@@ -68,11 +69,11 @@ def differentiable(f: F) -> F:
     return run  # type: ignore[return-value]
 
 
-def checkpoint(f: Callable[..., Traced]) -> Callable[..., Traced]:
-    """``f`` that saves only its arguments and runs again in the pullback.
+def gradient_checkpoint(f: Callable[..., Traced]) -> Callable[..., Traced]:
+    """Gradient checkpointing: ``f``, but it saves only its arguments and reruns in the pullback.
 
-    Works on an op, a layer or a whole model: memory for one more forward pass. Randomness is an
-    argument everywhere in npdiff, so both passes see the same draw.
+    ``f`` is an op, a layer or a whole model. This saves memory for one more forward pass.
+    Randomness is an argument everywhere in npdiff, so both passes see the same draw.
     """
 
     @differentiable
@@ -80,11 +81,11 @@ def checkpoint(f: Callable[..., Traced]) -> Callable[..., Traced]:
         with forward_only():
             y, _ = f(*args, **kwargs)
 
-        def checkpoint_pullback(*dy: Any) -> Cotangents:
+        def gradient_checkpoint_pullback(*dy: Any) -> Cotangents:
             with _record(True):
                 _, pullback = f(*args, **kwargs)
             return pullback(*dy)
 
-        return y, checkpoint_pullback
+        return y, gradient_checkpoint_pullback
 
     return run

@@ -1,10 +1,9 @@
-r"""Keyed random numbers: a draw is a function of (seed, stream, step, sample), not of history.
+r"""Keyed random numbers: draws are functions of (seed, stream, step, sample), not of history.
 
-The generator is Philox 4x32-10, of Salmon, Moraes, Dror and Shaw 2011: ten rounds of a keyed
-bijection on a 128-bit counter. Here the key is the
-seed and the counter is (element block, sample, step, stream), so no two draws share a counter and
-the same sample sees the same noise whatever the batch split, the number of threads or machines, the
-backend, or the place where a run was resumed.
+The generator is Philox 4x32-10 (Salmon, Moraes, Dror and Shaw 2011): ten rounds of a keyed
+bijection on a 128-bit counter. The key is the seed and the counter is (element block, sample, step,
+stream). So no two draws share a counter, and a sample has the same noise for every batch split,
+number of threads or machines, and backend, and after a run is resumed.
 """
 
 import math
@@ -25,7 +24,7 @@ _MASK = 0xFFFFFFFF
 
 
 def philox(counter: Sequence[Array], key: tuple[int, int], xp: Any = np) -> list[Array]:
-    r"""Philox 4x32-10: four words of counter to four words of random bits.
+    r"""Philox 4x32-10: maps a counter of four words to four random words.
 
     .. math::
         :label: philox
@@ -60,24 +59,24 @@ def philox(counter: Sequence[Array], key: tuple[int, int], xp: Any = np) -> list
 
 @dataclass(frozen=True)
 class Key:
-    """Where in the space of all draws we are.
+    """A random key: identifies draws by seed, samples, step and stream.
 
     Parameters
     ----------
     seed : int, below 2**64
-    samples : sample indices, one a row of what is drawn, each below 2**32
+    samples : sample indices, one for each row of a draw, each below 2**32
     step : int, below 2**32
-    stream : str, what the numbers are for: ``"noise"``, ``"time"``, ``"dropout/down.0"``. Streams
-        of one key are independent of each other.
+    stream : str, the purpose of the draw, such as ``"noise"``, ``"time"`` or ``"dropout/down.0"``.
+        Different streams are independent.
 
     Raises
     ------
     InputError
-        If the seed, the step or a sample index is no integer of its range.
+        If the seed, the step or a sample index is not an integer in its range.
 
     Examples
     --------
-    A sample's draw does not depend on its neighbors:
+    The draw of a sample does not depend on the other samples:
 
     >>> both = Key(0, (3, 8)).normal((2,))
     >>> alone = Key(0, (8,)).normal((2,))
@@ -93,21 +92,23 @@ class Key:
     def __post_init__(self) -> None:
         for name, value, bits in (("seed", self.seed, 64), ("step", self.step, 32)):
             if not isinstance(value, int | np.integer) or not 0 <= value < 2**bits:
-                raise InputError(f"a {name} is an integer from 0 to 2**{bits} - 1, got {value!r}")
+                raise InputError(
+                    f"{name} must be an integer from 0 to 2**{bits} - 1, got {value!r}"
+                )
         samples = np.asarray(self.samples)
         if samples.ndim != 1:
-            raise InputError(f"sample indices are a list of integers, got shape {samples.shape}")
+            raise InputError(f"samples must be a list of integers, got shape {samples.shape}")
         if samples.size and (
             samples.dtype.kind not in "iu" or samples.min() < 0 or samples.max() >= 2**32
         ):
-            raise InputError(f"sample indices are integers from 0 to 2**32 - 1, got {self.samples}")
+            raise InputError(f"samples must be integers from 0 to 2**32 - 1, got {self.samples}")
 
     def fold(self, name: object) -> "Key":
         """The key of a sub-stream: ``key.fold("dropout").fold(2)``."""
         return Key(self.seed, self.samples, self.step, f"{self.stream}/{name}")
 
     def bits(self, count: int, xp: Any = np) -> Array:
-        r"""``(N, count)`` random words, uint64 arrays of numbers below 2**32.
+        r"""``(N, count)`` random words: uint64 integers below 2**32.
 
         .. math::
             :label: keyed-words
@@ -130,7 +131,7 @@ class Key:
         return xp.stack(words, axis=-1).reshape(samples.shape[0], 4 * blocks)[:, :count]
 
     def uniform(self, shape: tuple[int, ...] = (), xp: Any = np) -> Array:
-        r"""``(N, *shape)`` numbers uniform on (0, 1), both ends excluded; float64.
+        r"""``(N, *shape)`` uniform draws from (0, 1), both ends excluded; float64.
 
         .. math::
             :label: keyed-uniform
@@ -141,14 +142,14 @@ class Key:
         return ((bits.astype(xp.float64) + 0.5) * 2.0**-32).reshape(-1, *shape)
 
     def normal(self, shape: tuple[int, ...] = (), xp: Any = np) -> Array:
-        r"""``(N, *shape)`` standard normal numbers; float64.
+        r"""``(N, *shape)`` standard normal draws; float64.
 
         .. math::
             :label: box-muller
 
             (z, z') = \sqrt{-2 \ln u}\; (\cos 2 \pi v,\; \sin 2 \pi v)
 
-        of the uniform u in the first half of a row and v in the second; the cosines come first.
+        with the uniform u from the first half of a row and v from the second; cosines come first.
 
         Notes
         -----
@@ -163,14 +164,14 @@ class Key:
         return pair[:, :count].reshape(-1, *shape)
 
     def integers(self, high: int, xp: Any = np) -> Array:
-        r"""``(N,)`` integers uniform on 0 .. high - 1; int64.
+        r"""``(N,)`` uniform integers from 0 to high - 1; int64.
 
         .. math::
             :label: keyed-integers
 
             i = \lfloor w \cdot \text{high} \cdot 2^{-32} \rfloor
 
-        Their bias is below high / 2**32.
+        The relative bias of each probability is below high / 2**32.
 
         Raises
         ------
@@ -178,5 +179,5 @@ class Key:
             If ``high`` is not between 1 and 2**32.
         """
         if not 1 <= high <= 2**32:
-            raise InputError(f"integers below {high}: the bound lies between 1 and 2**32")
+            raise InputError(f"high must be between 1 and 2**32, got {high}")
         return ((self.bits(1, xp)[:, 0] * xp.uint64(high)) >> xp.uint64(32)).astype(xp.int64)

@@ -1,6 +1,8 @@
-"""What all tests share: how Hypothesis draws, which tests need a GPU, weights that are not 0."""
+"""Shared fixtures: Hypothesis profiles, GPU tests, random weights, read-only pullbacks, data."""
 
+import sys
 from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ from hypothesis import settings
 from npdiff import backend, tree
 from npdiff.data import Dataset
 from npdiff.errors import InputError
+from npdiff.pullback import differentiable
 from npdiff.runs import Config
 
 # The same examples in every run, so that a failure is a failure for everybody;
@@ -33,7 +36,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture
 def perturbed() -> Callable[..., Any]:
-    """A module in float64 with every weight moved, so that no zero hides a wrong gradient."""
+    """Move every weight of a module, in float64, so that no zero hides a wrong gradient."""
 
     def perturb(module: Any, seed: int = 0, scale: float = 0.3) -> Any:
         rng = np.random.default_rng(seed)
@@ -44,7 +47,7 @@ def perturbed() -> Callable[..., Any]:
 
 @pytest.fixture
 def normals() -> Callable[..., Any]:
-    """Normal numbers of the given shapes, read-only: one array, or a list where there are more."""
+    """Draw read-only normal arrays of the given shapes: one array, or a list of several."""
 
     def draw(*shapes: Sequence[int], seed: int = 0, dtype: Any = np.float64) -> Any:
         rng = np.random.default_rng(seed)
@@ -54,6 +57,44 @@ def normals() -> Callable[..., Any]:
         return arrays[0] if len(arrays) == 1 else arrays
 
     return draw
+
+
+@pytest.fixture
+def read_only_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make everything that a function or a pullback of npdiff returns read-only.
+
+    A caller that writes to a value or a cotangent made by another function then raises
+    ``ValueError: output array is read-only``.
+    """
+    decorated = differentiable(lambda: None).__code__  # shared by all functions so decorated
+
+    def read_only(a: Any) -> Any:
+        if isinstance(a, np.ndarray):
+            a = a.view()
+            a.flags.writeable = False
+        return a
+
+    def protect(f: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(f)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            y, pullback = f(*args, **kwargs)
+            return (
+                tree.map(read_only, y),
+                wraps(pullback)(lambda *dy: tree.map(read_only, pullback(*dy))),
+            )
+
+        return run
+
+    def patch(owner: Any, name: str, value: Any) -> None:
+        if getattr(value, "__code__", None) is decorated:
+            monkeypatch.setattr(owner, name, protect(value))
+
+    for module_name, module in list(sys.modules.items()):
+        if module_name.startswith("npdiff.") and module is not None:
+            for name, value in list(vars(module).items()):
+                patch(module, name, value)
+                if isinstance(value, type) and issubclass(value, tree.Module):
+                    patch(value, "__call__", vars(value).get("__call__"))
 
 
 @pytest.fixture

@@ -1,3 +1,5 @@
+"""Atomic files: complete or unchanged after each kind of failure, and reproducible bytes."""
+
 import errno
 import os
 
@@ -8,7 +10,7 @@ from npdiff.errors import InputError
 from npdiff.files import atomic, drafts, tensors
 
 
-def test_the_file_appears_whole_when_the_block_ends(tmp_path):
+def test_the_file_is_replaced_when_the_block_ends(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
     with atomic(path) as file:
@@ -21,7 +23,7 @@ def test_the_file_appears_whole_when_the_block_ends(tmp_path):
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_after_an_error_the_old_file_is_intact_and_nothing_else_is_left(tmp_path):
+def test_an_error_leaves_the_old_file_and_no_draft(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
 
@@ -36,15 +38,15 @@ def test_after_an_error_the_old_file_is_intact_and_nothing_else_is_left(tmp_path
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_a_full_disk_is_said_in_one_line_and_the_old_file_is_intact(tmp_path):
+def test_a_full_disk_raises_one_line_and_leaves_the_old_file(tmp_path):
     resource = pytest.importorskip("resource")
     path = tmp_path / "file"
     path.write_bytes(b"old")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))
     try:
-        said = pytest.raises(InputError, match=r"^cannot write .*file: File too large$")
-        with said, atomic(path) as file:
+        expected = pytest.raises(InputError, match=r"^cannot write .*file: File too large$")
+        with expected, atomic(path) as file:
             file.write(bytes(100_000))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -52,7 +54,7 @@ def test_a_full_disk_is_said_in_one_line_and_the_old_file_is_intact(tmp_path):
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_a_disk_that_fails_to_sync_leaves_the_old_file(tmp_path, monkeypatch):
+def test_a_failed_sync_leaves_the_old_file(tmp_path, monkeypatch):
     def full(_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -65,9 +67,9 @@ def test_a_disk_that_fails_to_sync_leaves_the_old_file(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_a_missing_directory_or_a_directory_in_the_way_is_an_input_error(tmp_path):
-    said = pytest.raises(InputError, match=r"cannot write .*No such file")
-    with said, atomic(tmp_path / "nowhere" / "file"):
+def test_a_missing_directory_or_a_directory_as_target_is_an_input_error(tmp_path):
+    expected = pytest.raises(InputError, match=r"cannot write .*No such file")
+    with expected, atomic(tmp_path / "nowhere" / "file"):
         pass
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "by").touch()
@@ -76,15 +78,15 @@ def test_a_missing_directory_or_a_directory_in_the_way_is_an_input_error(tmp_pat
     assert os.listdir(tmp_path) == ["taken"]
 
 
-def test_the_file_has_the_permissions_of_any_new_file(tmp_path):
+def test_the_file_has_default_permissions(tmp_path):
     (tmp_path / "plain").touch()
     with atomic(tmp_path / "atomic"):
         pass
     assert (tmp_path / "atomic").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
-def test_equal_tensors_are_equal_files_that_the_library_reads(tmp_path):
-    """The library alone orders the metadata anew each time: one in 6! of these would be equal."""
+def test_equal_tensors_give_equal_bytes_that_safetensors_reads(tmp_path):
+    """Without sorted metadata these files would be equal with probability 1 in 6!."""
     from safetensors import safe_open
 
     arrays = {"b": np.arange(5.0), "a": np.ones((2, 3), np.float32)}

@@ -20,7 +20,7 @@ from npdiff.acceleration import definitions_only
 from npdiff.denoiser import Denoiser, clip_x0, inference_network
 from npdiff.generation import generate
 from npdiff.parameterization import PARAMETERIZATIONS
-from npdiff.pullback import checkpoint
+from npdiff.pullback import gradient_checkpoint
 from npdiff.random import Key
 from npdiff.runs import Checkpoint, Config, load_model
 from npdiff.runtime import ThreadPool
@@ -250,8 +250,8 @@ def test_unet(device, name):
     assert set(moves.to_device) <= {(2,)}
 
 
-def test_checkpoint(device):
-    f = checkpoint(lambda f, *args, **options: f(*args, **options))
+def test_gradient_checkpoint(device):
+    f = gradient_checkpoint(lambda f, *args, **options: f(*args, **options))
     forward_and_back(device, f, (unet(dropout=0.5), normal(2, 8, 8, 1), CLOCK), {"key": KEY})
 
 

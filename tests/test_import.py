@@ -7,7 +7,12 @@ import pytest
 
 import npdiff
 
-NAMES = {"InputError", "TrainingError", "checkpoint", "forward_only"}  # all else are modules
+NAMES = {
+    "InputError",
+    "TrainingError",
+    "forward_only",
+    "gradient_checkpoint",
+}  # all else are modules
 
 
 def loaded_by(statement: str) -> set[str]:

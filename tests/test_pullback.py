@@ -1,4 +1,4 @@
-"""The protocol: pullbacks dropped, pullbacks computed again, and the memory that either saves."""
+"""The protocol: forward_only, gradient checkpointing, and the memory that each saves."""
 
 import threading
 import tracemalloc
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from npdiff import nn, ops, tree
-from npdiff.pullback import checkpoint, differentiable, dropped, forward_only
+from npdiff.pullback import differentiable, dropped, forward_only, gradient_checkpoint
 from npdiff.random import Key
 
 
@@ -23,7 +23,7 @@ def inputs(n: int = 2, size: int = 8):
 
 
 def measured(f):
-    """What ``f`` returns, the bytes it leaves behind and the most that it held."""
+    """The result of ``f``, the bytes still allocated after it, and the peak."""
     f()
     tracemalloc.start()
     result = f()
@@ -45,18 +45,18 @@ def test_differentiable_keeps_name_and_docstring() -> None:
         return 2.0 * x, lambda dy: (2.0 * dy,)
 
     assert (double.__name__, double.__doc__) == ("double", "Twice x.")
-    y, vjp = double(np.ones(2))
-    np.testing.assert_array_equal(vjp(y)[0], 4.0)
+    y, pullback = double(np.ones(2))
+    np.testing.assert_array_equal(pullback(y)[0], 4.0)
 
 
-def test_a_dropped_pullback_says_why(normals) -> None:
+def test_a_dropped_pullback_raises_an_error_that_names_forward_only(normals) -> None:
     with forward_only():
-        y, vjp = ops.silu(normals((2,)))
+        y, pullback = ops.silu(normals((2,)))
     with pytest.raises(RuntimeError, match=r"computed under forward_only\(\)"):
-        vjp(y)
+        pullback(y)
 
 
-def test_forward_only_ends_with_its_block_even_by_an_error(normals) -> None:
+def test_forward_only_ends_with_its_block_and_after_an_error(normals) -> None:
     x = normals((2,))
     with pytest.raises(KeyError), forward_only():
         raise KeyError
@@ -67,8 +67,8 @@ def test_forward_only_ends_with_its_block_even_by_an_error(normals) -> None:
         assert ops.silu(x)[1] is dropped
 
 
-def test_a_thread_needs_a_copy_of_the_context(normals) -> None:
-    """A thread starts with an empty context: alone it records, in a copy it does not."""
+def test_forward_only_reaches_threads_that_run_in_a_copy_of_the_context(normals) -> None:
+    """A thread starts with an empty context, in which pullbacks are kept."""
     found, x = [], normals((2,))
 
     def work() -> None:
@@ -76,8 +76,8 @@ def test_a_thread_needs_a_copy_of_the_context(normals) -> None:
 
     with forward_only():
         alone = threading.Thread(target=work)
-        heir = threading.Thread(target=copy_context().run, args=(work,))
-        for thread in (alone, heir):
+        inheriting = threading.Thread(target=copy_context().run, args=(work,))
+        for thread in (alone, inheriting):
             thread.start()
             thread.join()
     assert found == [False, True]
@@ -93,18 +93,18 @@ def test_forward_only_lowers_the_peak_of_a_unet_and_changes_no_bit() -> None:
         with forward_only():
             return unet(x, timestep)
 
-    (y, vjp), held, peak = measured(forward)
+    (y, pullback), held, peak = measured(forward)
     (same, gone), held_less, peak_less = measured(inference)
     np.testing.assert_array_equal(y, same)
-    assert vjp is not dropped
+    assert pullback is not dropped
     assert gone is dropped
     assert peak_less < 0.5 * peak
     assert held_less < y.nbytes + 10_000 < 0.05 * held
 
 
 @pytest.mark.parametrize("dropout", [False, True])
-def test_checkpoint_changes_no_bit(normals, perturbed, dropout) -> None:
-    """Of an op, of a block, of the whole U-Net, with dropout and without."""
+def test_gradient_checkpoint_changes_no_bit(normals, perturbed, dropout) -> None:
+    """For an op, a block and the whole U-Net, with and without dropout."""
     key = Key(3, (0, 1), 7, "dropout") if dropout else None
     rng = np.random.default_rng(0)
     block = perturbed(nn.ResBlock.init(rng, 4, 6, 5, dropout=0.5))
@@ -118,46 +118,48 @@ def test_checkpoint_changes_no_bit(normals, perturbed, dropout) -> None:
         (unet, (image, timestep), {"labels": labels, "key": key}),
     ]
     for f, args, options in cases:
-        y, vjp = f(*args, **options)
-        again, again_vjp = checkpoint(f)(*args, **options)
+        y, pullback = f(*args, **options)
+        again, again_pullback = gradient_checkpoint(f)(*args, **options)
         np.testing.assert_array_equal(y, again)
         dy = normals(y.shape, seed=2)
-        gradient = vjp(dy)
+        gradient = pullback(dy)
         assert all(leaf.any() for leaf in tree.leaves(gradient))
-        assert_same_bits(gradient, again_vjp(dy))
-        assert_same_bits(gradient, again_vjp(dy))
+        assert_same_bits(gradient, again_pullback(dy))
+        assert_same_bits(gradient, again_pullback(dy))
         if dropout and f is not ops.conv:
             assert (f(*args, **{**options, "key": None})[0] != y).any()
 
 
-def test_checkpoint_saves_memory_and_still_has_its_pullback_inside_forward_only() -> None:
+def test_gradient_checkpoint_saves_memory_and_its_pullback_runs_inside_forward_only() -> None:
     unet, (x, timestep) = tiny_unet(), inputs(4, 32)
     (y, _), held, peak = measured(lambda: unet(x, timestep))
-    (same, vjp), held_less, peak_less = measured(lambda: checkpoint(unet)(x, timestep))
+    (same, pullback), held_less, peak_less = measured(
+        lambda: gradient_checkpoint(unet)(x, timestep)
+    )
     np.testing.assert_array_equal(y, same)
     assert peak_less < 0.5 * peak
     assert held_less < y.nbytes + 10_000 < 0.05 * held
-    assert vjp is not dropped
-    with forward_only():  # a pullback asked for here still runs the recording pass
-        assert vjp(y)[1].shape == x.shape
-        assert checkpoint(unet)(x, timestep)[1] is dropped
+    assert pullback is not dropped
+    with forward_only():  # the pullback runs the recording pass nevertheless
+        assert pullback(y)[1].shape == x.shape
+        assert gradient_checkpoint(unet)(x, timestep)[1] is dropped
 
 
-def test_a_block_may_be_checkpointed_inside_a_network(normals, perturbed) -> None:
-    """Memory of one block at a time, and the gradient of the whole."""
+def test_blocks_inside_a_network_can_be_checkpointed(normals, perturbed) -> None:
+    """The gradient of the network is the same to the bit."""
     rng = np.random.default_rng(0)
     blocks = [perturbed(nn.ResBlock.init(rng, 4, 4, 5)) for _ in range(3)]
     x, e, dy = normals((2, 5, 4, 4), (2, 5), (2, 5, 4, 4))
 
     def run(wrap):
-        h, vjps = x, []
+        h, pullbacks = x, []
         for block in blocks:
-            h, vjp = wrap(block)(h, e)
-            vjps.append(vjp)
+            h, pullback = wrap(block)(h, e)
+            pullbacks.append(pullback)
         gradients, dh = [], dy
-        for vjp in reversed(vjps):
-            dblock, dh, de = vjp(dh)
+        for pullback in reversed(pullbacks):
+            dblock, dh, de = pullback(dh)
             gradients.append((dblock, de))
         return h, tuple(gradients), dh
 
-    assert_same_bits(run(lambda block: block), run(checkpoint))
+    assert_same_bits(run(lambda block: block), run(gradient_checkpoint))

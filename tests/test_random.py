@@ -1,4 +1,4 @@
-"""Keyed random numbers: independence, the right laws, and what is refused."""
+"""Keyed random numbers: independence, distributions, and invalid arguments."""
 
 from itertools import combinations
 
@@ -19,7 +19,7 @@ ONES = 0xFFFFFFFF
     st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=6),
     st.integers(1, 5),
 )
-def test_a_batch_may_be_split_anywhere(seed, samples, cut) -> None:
+def test_a_split_batch_has_the_draws_of_the_whole_batch(seed, samples, cut) -> None:
     def draws(rows):
         key = Key(seed, rows, 3, "x")
         return key.normal((2, 3)), key.uniform((5,)), key.integers(10)
@@ -37,7 +37,7 @@ def test_shapes_and_dtypes() -> None:
     assert (key.integers(5).dtype, key.bits(3).dtype) == (np.int64, np.uint64)
 
 
-def test_everything_about_a_key_matters() -> None:
+def test_every_field_of_a_key_changes_the_draw() -> None:
     base = {"seed": 1, "samples": (2,), "step": 3, "stream": "a"}
     others = [{"seed": 2}, {"seed": 1 + 2**32}, {"samples": (3,)}, {"step": 4}, {"stream": "b"}]
     draws = [Key(**{**base, **other}).bits(64)[0] for other in [{}, *others]]
@@ -46,7 +46,7 @@ def test_everything_about_a_key_matters() -> None:
     np.testing.assert_array_equal(Key(**base).bits(64)[0], draws[0])
 
 
-def test_folding_names_a_sub_stream() -> None:
+def test_fold_appends_to_the_stream() -> None:
     key = Key(5, (0, 1), 2, "train")
     folded = key.fold("dropout").fold(3)
     assert (folded.seed, folded.samples, folded.step) == (5, (0, 1), 2)
@@ -61,13 +61,13 @@ def test_uniform_excludes_both_ends(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("shape", [(1000,), (999,)])
-def test_the_laws(shape) -> None:
-    """Kolmogorov and Smirnov's test at 1e-3, with the seed fixed; over samples and within one."""
+def test_uniform_and_normal_draws_have_their_distributions(shape) -> None:
+    """Kolmogorov-Smirnov test at level 1e-3 with a fixed seed, over all samples and within one."""
     key = Key(2024, range(100), stream="laws")
     u, z = key.uniform(shape), key.normal(shape)
-    for numbers, law in ((u, stats.uniform), (z, stats.norm)):
-        for some in (numbers.ravel(), numbers[0], numbers[:, 0], numbers[:, -1]):
-            assert stats.kstest(some, law.cdf).pvalue > 1e-3
+    for draws, distribution in ((u, stats.uniform), (z, stats.norm)):
+        for some in (draws.ravel(), draws[0], draws[:, 0], draws[:, -1]):
+            assert stats.kstest(some, distribution.cdf).pvalue > 1e-3
     n = z.size
     moments = [(z**k).mean() for k in (1, 2, 3, 4)]
     deviations = np.sqrt(np.array([1.0, 2.0, 15.0, 96.0]) / n)
@@ -98,34 +98,34 @@ def test_integers_are_unbiased(high) -> None:
     assert high == 1 or stats.chisquare(counts).pvalue > 1e-3
 
 
-def test_integers_up_to_the_bound() -> None:
+def test_integers_reach_large_bounds_and_reject_others() -> None:
     assert Key(0, range(100)).integers(2**32).max() > 2**31
     for high in (0, -1, 2**32 + 1):
-        with pytest.raises(InputError, match="the bound lies between 1 and"):
+        with pytest.raises(InputError, match="high must be between 1 and"):
             Key(0, (0,)).integers(high)
 
 
 @pytest.mark.parametrize("seed", [-1, 2**64, 1.5, "0"])
-def test_seeds_that_are_none(seed) -> None:
-    with pytest.raises(InputError, match="a seed is an integer from 0 to"):
+def test_invalid_seeds_are_rejected(seed) -> None:
+    with pytest.raises(InputError, match="seed must be an integer from 0 to"):
         Key(seed, (0,))
 
 
 @pytest.mark.parametrize("step", [-1, 2**32, 0.5])
-def test_steps_that_are_none(step) -> None:
-    with pytest.raises(InputError, match="a step is an integer from 0 to"):
+def test_invalid_steps_are_rejected(step) -> None:
+    with pytest.raises(InputError, match="step must be an integer from 0 to"):
         Key(0, (0,), step)
 
 
 @pytest.mark.parametrize(
     "samples", [(-1,), (0, 2**32), (2**70,), (0.5,), np.array([-1]), ((1, 2), (3, 4)), 5]
 )
-def test_samples_that_are_none(samples) -> None:
-    with pytest.raises(InputError, match="sample indices are"):
+def test_invalid_samples_are_rejected(samples) -> None:
+    with pytest.raises(InputError, match="samples must be"):
         Key(0, samples)
 
 
-def test_the_ends_of_every_range_are_allowed() -> None:
+def test_the_ends_of_each_range_are_valid() -> None:
     last = Key(2**64 - 1, (2**32 - 1,), 2**32 - 1).bits(4)
     assert (last != Key(0, (0,)).bits(4)).all()
     for seed in (np.int32(5), np.uint64(5), np.int64(5)):

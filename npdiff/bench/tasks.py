@@ -39,7 +39,7 @@ class Npdiff:
         self.workers = ThreadPool(1 if work.config.backend == "cupy" else threads)
         self.xp = module(work.config.backend)
         network = tree.map(self.xp.asarray, work.model)
-        self.network = network.replace(checkpoint=True) if checkpointed else network
+        self.network = network.replace(gradient_checkpointing=True) if checkpointed else network
         self.x, self.timestep, self.target = map(
             self.xp.asarray, (work.x, work.timestep, work.target)
         )

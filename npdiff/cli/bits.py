@@ -23,7 +23,11 @@ from npdiff.runtime.shards import ThreadPool, split
 from npdiff.samplers import keyed_noise
 from npdiff.schedules import SCHEDULES
 from npdiff.spacings import SPACINGS
-from npdiff.variances import Spread, estimated_spread, optimal_given
+from npdiff.variances import (
+    MeanPosteriorVariance,
+    estimate_mean_posterior_variance,
+    optimal_variance,
+)
 
 #: Rows of the table of the bound's steps.
 GROUPS = 8
@@ -85,7 +89,7 @@ def by_bound(
     timesteps = SPACINGS[arguments.spacing](schedule, steps)
     variance: Any = arguments.variance
     if variance == "optimal":
-        variance = optimal_given(schedule, spread(subject, timesteps, workers))
+        variance = optimal_variance(schedule, spread(subject, timesteps, workers))
 
     def one(shard: slice, tick: Callable[[], None]) -> list[Term]:
         x_0 = subject.pixels(shard)
@@ -125,7 +129,7 @@ def by_bound(
     }
 
 
-def spread(tested: Subject, timesteps: np.ndarray, workers: ThreadPool) -> Spread:
+def spread(tested: Subject, timesteps: np.ndarray, workers: ThreadPool) -> MeanPosteriorVariance:
     """How far the model's estimates are from as many training images, at every time."""
     subject = Subject(tested.checkpoint, tested.arguments, "train")
 
@@ -137,7 +141,7 @@ def spread(tested: Subject, timesteps: np.ndarray, workers: ThreadPool) -> Sprea
             return denoise(x, t)
 
         key = subject.key(shard, "spread")
-        of_time = estimated_spread(counted, subject.schedule, x_0, timesteps, key)
+        of_time = estimate_mean_posterior_variance(counted, subject.schedule, x_0, timesteps, key)
         return {float(t): of_time(float(t)) for t in timesteps if t > 0.0}
 
     known: list[dict[float, float]] = over_shards(

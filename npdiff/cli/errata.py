@@ -1,4 +1,4 @@
-"""``npdiff errata``: formulas that are misprinted or wrong in use, and the tests that say so."""
+"""``npdiff errata``: formulas that are misprinted or wrong in programs, and their tests."""
 
 import argparse
 import difflib
@@ -10,54 +10,56 @@ from npdiff.cli.columns import terminal_width
 from npdiff.cli.common import command
 from npdiff.errors import InputError
 from npdiff.laboratory.equations import equations
-from npdiff.laboratory.errata import REPORTED, Entry, Erratum, judge, ledger
+from npdiff.laboratory.errata import REPORTED, Erratum, ErratumResult, all_errata, evaluate
 
 DETAILS = """\
 examples:
-  npdiff errata                            the whole ledger
-  npdiff errata third-order-multistep      one of them at length, with its LaTeX
-  npdiff errata --json > errata.json       everything, for a program
+  npdiff errata                            all errata
+  npdiff errata third-order-multistep      one erratum in full, with its LaTeX
+  npdiff errata --json > errata.json       all of it, for a program
 
-Each erratum is a formula that is misprinted in a paper or wrong in programs in use, beside the
-right one. Both go through one test that knows neither: the wrong form has to fail it, the right one
-to pass. How much the mistake matters is measured by the same test, now and not from memory.
+An erratum is a formula that is misprinted in a paper or wrong in programs in use, with the right
+formula. Both go through the same test, which is independent of either: the wrong formula must fail
+it and the right one pass. The same test measures how much the mistake matters, in this run.
 
-Where a wrong form stands is said with how that is known. Programs change: what was so when it was
-looked at may have been mended since. The exit status is 1 if an erratum does not hold."""
+Each occurrence is listed with the evidence for it. Programs change: a mistake may have been
+corrected since. The exit status is 1 if an erratum does not hold."""
 
 _WIDTH = 92
 
 
 def add(commands: Any) -> None:
     """Declare the command."""
-    parser = command(commands, "errata", "list formulas that are wrong, and how wrong", DETAILS)
-    parser.add_argument(
-        "name", nargs="?", metavar="ID", help="one erratum, at length: its name or a part of it"
+    parser = command(
+        commands, "errata", "test formulas that are wrong in papers or programs", DETAILS
     )
-    parser.add_argument("--json", action="store_true", help="print plain data")
+    parser.add_argument(
+        "name", nargs="?", metavar="NAME", help="one erratum in full: its name or a part of it"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the tests of the ledger, or of one entry, and print what they found."""
-    chosen = ledger()
+    """Run the tests of all errata, or of one, and print the results."""
+    chosen = all_errata()
     if arguments.name is not None:
-        chosen = {(name := named(arguments.name, list(chosen))): chosen[name]}
-    entries = [judge(subject) for subject in chosen.values()]
+        chosen = {(name := full_name(arguments.name, list(chosen))): chosen[name]}
+    results = [evaluate(erratum) for erratum in chosen.values()]
     if arguments.json:
-        print(json.dumps([entry.data() for entry in entries], indent=2))
+        print(json.dumps([result.data() for result in results], indent=2))
     else:
-        print(table(entries) if arguments.name is None else at_length(entries[0]))
-    return 0 if all(entry.holds for entry in entries) else 1
+        print(summary(results) if arguments.name is None else in_full(results[0]))
+    return 0 if all(result.holds for result in results) else 1
 
 
-def named(word: str, names: list[str]) -> str:
-    """The name that a word means: itself, or the only one that it is part of.
+def full_name(word: str, names: list[str]) -> str:
+    """The name that is equal to ``word``, or the only one that contains it.
 
     Raises
     ------
     InputError
-        If there is none, or more than one; it says which are near.
+        If no name matches, or more than one; the message lists similar names.
     """
     found = [word] if word in names else [name for name in names if word in name]
     if len(found) == 1:
@@ -67,54 +69,60 @@ def named(word: str, names: list[str]) -> str:
     raise InputError(f"unknown erratum {word!r}: {hint}`npdiff errata` lists all {len(names)}")
 
 
-def table(entries: list[Entry]) -> str:
-    """The ledger under the names of its areas: of an erratum the numbers, what it is, and where."""
-    width = max(len(entry.erratum.name) for entry in entries)
+def summary(results: list[ErratumResult]) -> str:
+    """A table of errata by area: residuals, verdict, title and the first occurrence."""
+    width = max(len(result.erratum.name) for result in results)
     lines = [f"{'':{width}}  {'wrong':>8} {'right':>8} {'limit':>8}"]
     area = ""
-    for entry in entries:
-        subject, finding = entry.erratum, entry.finding
-        if subject.area != area:
-            area = subject.area
+    for result in results:
+        erratum, residuals = result.erratum, result.residuals
+        if erratum.area != area:
+            area = erratum.area
             lines += ["", area.upper()]
-        numbers = (finding.wrong, finding.right, subject.tolerance)
-        columns = " ".join(f"{number:8.1e}" for number in numbers)
+        values = (residuals.wrong, residuals.right, erratum.tolerance)
+        columns = " ".join(f"{value:8.1e}" for value in values)
         lines += [
-            f"{subject.name:{width}}  {columns}  {entry.verdict}",
-            *_wrapped(f"{subject.title}.", "    "),
-            *_wrapped(f"In {subject.places[0].where}{doubt(subject)}.", "    "),
+            f"{erratum.name:{width}}  {columns}  {result.verdict}",
+            *_wrapped(f"{erratum.title}.", "    "),
+            *_wrapped(f"In {erratum.occurrences[0].where}{reservation(erratum)}.", "    "),
         ]
-    held = sum(entry.holds for entry in entries)
-    lines += ["", f"{held} of {len(entries)} told apart: wrong form beyond the limit, right within"]
+    held = sum(result.holds for result in results)
+    lines += [
+        "",
+        f"{held} of {len(results)} confirmed: the wrong formula exceeds the limit, the right one "
+        "is within it",
+    ]
     return "\n".join(lines)
 
 
-def doubt(subject: Erratum) -> str:
-    """What to add to the first place of an erratum that nobody here has seen."""
-    return " (as others report)" if subject.places[0].known == REPORTED else ""
+def reservation(erratum: Erratum) -> str:
+    """A remark on a first occurrence that was not examined here."""
+    return " (as others report)" if erratum.occurrences[0].evidence == REPORTED else ""
 
 
-def at_length(entry: Entry) -> str:
-    """All that is known of one erratum."""
-    subject, finding, homes = entry.erratum, entry.finding, equations()
-    where = [line for place in subject.places for line in _wrapped(f"- {place}", "  ")]
-    here = [
-        f"  {label}  {homes[label].location}" if label in homes else f"  {label}"
-        for label in subject.labels
+def in_full(result: ErratumResult) -> str:
+    """One erratum with all its fields."""
+    erratum, residuals, stated = result.erratum, result.residuals, equations()
+    occurrences = [
+        line for occurrence in erratum.occurrences for line in _wrapped(f"- {occurrence}", "  ")
     ]
-    result = (
-        f"  wrong form {finding.wrong:.2e}, right form {finding.right:.2e}, "
-        f"limit {subject.tolerance:.0e}: {entry.verdict}"
+    here = [
+        f"  {label}  {stated[label].location}" if label in stated else f"  {label}"
+        for label in erratum.labels
+    ]
+    line = (
+        f"  wrong formula {residuals.wrong:.2e}, right formula {residuals.right:.2e}, "
+        f"limit {erratum.tolerance:.0e}: {result.verdict}"
     )
     parts: tuple[tuple[str, list[str]], ...] = (
-        (f"{subject.name}: {subject.title}", []),
-        ("", _wrapped(subject.about, "")),
-        ("Where", where),
-        ("Wrong", [f"  {subject.wrong}"]),
-        ("Right", [f"  {subject.right}"]),
-        ("Here", here),
-        ("Told apart by", [*_wrapped(subject.route, "  "), result]),
-        ("How much it matters", _wrapped(entry.error or entry.matters, "  ")),
+        (f"{erratum.name}: {erratum.title}", []),
+        ("", _wrapped(erratum.about, "")),
+        ("Occurrences", occurrences),
+        ("Wrong", [f"  {erratum.wrong}"]),
+        ("Right", [f"  {erratum.right}"]),
+        ("In npdiff", here),
+        ("Test", [*_wrapped(erratum.method, "  "), line]),
+        ("How much it matters", _wrapped(result.error or result.impact, "  ")),
     )
     return "\n\n".join("\n".join([*([title] if title else []), *lines]) for title, lines in parts)
 

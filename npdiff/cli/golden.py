@@ -1,4 +1,4 @@
-"""``npdiff golden``: reference values for anyone who ports, and the check of a file of theirs."""
+"""``npdiff golden``: reference values for ports, and the comparison with a file of a port."""
 
 import argparse
 from collections.abc import Sequence
@@ -11,54 +11,55 @@ from npdiff.cli.common import command, counted, output, said
 from npdiff.errors import InputError
 from npdiff.files import atomic
 from npdiff.laboratory import golden
-from npdiff.laboratory.golden import Entry, Problem
+from npdiff.laboratory.golden import Comparison, Problem
 from npdiff.laboratory.golden.problem import DIGITS
 
 DETAILS = """\
 examples:
-  npdiff golden --out golden.json            problems, stated to the last digit, and their answers
-  npdiff golden schedule/cosine              one of them, on the terminal
-  npdiff golden --list
-  npdiff golden --check mine.json            a file that your program wrote
-  npdiff golden --check mine.json --tolerance 1e-5     if it computes in single precision
+  npdiff golden --out golden.json            completely specified problems and their results
+  npdiff golden schedule/cosine              one problem, printed
+  npdiff golden --list                       the names of all problems
+  npdiff golden --check mine.json            compare a file that your program wrote
+  npdiff golden --check mine.json --tolerance 1e-5     the same, for single precision
 
-A file to check looks like the one that is written, of which only this much is read, and any part
-of it will do:
+A file to check has the form of the written one, or any part of it. Only the values are read:
 
   {"problems": {"schedule/cosine": {"values": {"alpha_bar": [0.99995, ...]}}}}
 
-The exit status is 1 if a value is wrong or unknown, or none is right; with --complete also if one
-is missing."""
+The exit status is 1 if a value is wrong or unknown, or if no value is right; with --complete also
+if a value is missing."""
 
 COLUMNS = (
     Column("value", least=24),
     Column("verdict"),
     Column("deviation", right=True),
-    Column("where", least=20),
+    Column("detail", least=20),
 )
 
 
 def add(commands: Any) -> None:
     """Declare the command."""
-    parser = command(commands, "golden", "write reference values, or check a file of them", DETAILS)
+    parser = command(
+        commands, "golden", "write reference values or compare a file with them", DETAILS
+    )
     parser.add_argument(
         "problem", nargs="?", default="", metavar="PROBLEM",
-        help="part of the names of the problems (default: all)",
+        help="a part of the problems' names (default: all problems)",
     )  # fmt: skip
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--out", metavar="FILE.json", help="write there (default: the terminal)")
-    what.add_argument("--list", action="store_true", help="only list the problems")
+    what.add_argument("--out", metavar="FILE.json", help="write a file (default: print)")
+    what.add_argument("--list", action="store_true", help="list the problems")
     what.add_argument("--check", metavar="FILE", help="compare the values of a file")
     parser.add_argument(
         "--tolerance", type=positive, default=1e-9, metavar="X",
-        help="relative, of --check (default: 1e-9)",
+        help="relative tolerance of --check (default: 1e-9)",
     )  # fmt: skip
-    parser.add_argument("--complete", action="store_true", help="what is missing is wrong too")
+    parser.add_argument("--complete", action="store_true", help="fail if a value is missing")
     parser.set_defaults(run=run)
 
 
 def positive(text: str) -> float:
-    """A type of option: a positive number."""
+    """Parse a positive float."""
     try:
         value = float(text)
     except ValueError:
@@ -69,29 +70,29 @@ def positive(text: str) -> float:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write, list or check."""
+    """Write, list or compare."""
     path = output(arguments.out, ".json") if arguments.out else None
     theirs = read(arguments.check) if arguments.check else {}
     chosen = golden.problems(arguments.problem)
     if not chosen:
         raise InputError(
-            f"no problem has {arguments.problem!r} in its name: `npdiff golden --list` has them all"
+            f"no problem has {arguments.problem!r} in its name: `npdiff golden --list` lists all"
         )
     if arguments.check:
         return check(arguments, theirs, chosen)
     if arguments.list:
         rows = [[problem.name, ", ".join(problem.values)] for problem in chosen]
-        columns = (Column("problem", least=20), Column("answers", least=20))
+        columns = (Column("problem", least=20), Column("results", least=20))
         print(table(columns, rows, terminal_width()))
         return 0
-    written = golden.text(golden.document(chosen, npdiff.__version__))
+    written = golden.to_json(golden.document(chosen, npdiff.__version__))
     if path is None:
         print(written, end="")
     else:
         with atomic(path) as file:
             file.write(written.encode())
         values = sum(len(problem.values) for problem in chosen)
-        counts = f"{counted(len(chosen), 'problem')}, {counted(values, 'answer')}"
+        counts = f"{counted(len(chosen), 'problem')}, {counted(values, 'result')}"
         said(path, f"{counts}, {DIGITS} digits")
     return 0
 
@@ -102,12 +103,12 @@ def read(name: str) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If there is none, or it is another kind of file.
+        If the file cannot be read or has another format.
     """
     try:
         content = Path(name).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise InputError(f"cannot read {name}: {reason}") from error
     try:
         return golden.read(content)
@@ -116,22 +117,22 @@ def read(name: str) -> dict[str, Any]:
 
 
 def check(arguments: argparse.Namespace, theirs: dict[str, Any], chosen: Sequence[Problem]) -> int:
-    """Compare a file, print what is not as it should be."""
-    entries = golden.compare(theirs, chosen, arguments.tolerance)
-    if arguments.problem:  # what was not asked about is not unknown
-        entries = [e for e in entries if e.status != "unknown" or arguments.problem in e.name]
-    by = {status: [e for e in entries if e.status == status] for status in STATUSES}
-    shown = [*by["wrong"], *by["unknown"], *(by["missing"] if arguments.complete else [])]
-    if shown:
-        print(table(COLUMNS, [row(entry) for entry in shown], terminal_width()) + "\n")
+    """Compare a file and print the deviations."""
+    compared = golden.compare(theirs, chosen, arguments.tolerance)
+    if arguments.problem:  # the file's other problems are not unknown
+        compared = [c for c in compared if c.status != "unknown" or arguments.problem in c.name]
+    by = {status: [c for c in compared if c.status == status] for status in STATUSES}
+    printed = [*by["wrong"], *by["unknown"], *(by["missing"] if arguments.complete else [])]
+    if printed:
+        print(table(COLUMNS, [row(comparison) for comparison in printed], terminal_width()) + "\n")
     if by["missing"] and not arguments.complete:
-        names = sorted({entry.name.partition(" ")[0] for entry in by["missing"]})
+        names = sorted({comparison.name.partition(" ")[0] for comparison in by["missing"]})
         few = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
         print(f"missing (--complete lists them all): {few}")
-    worst = max((entry.error for entry in by["ok"]), default=None)
+    worst = max((comparison.error for comparison in by["ok"]), default=None)
     counts = ", ".join(f"{len(by[status])} {status}" for status in STATUSES)
-    least = "no value is right" if worst is None else f"worst of those that are ok {worst:.1e}"
-    print(f"{arguments.check}: {counts}; {least}")
+    best = "no value is right" if worst is None else f"largest deviation of ok values {worst:.1e}"
+    print(f"{arguments.check}: {counts}; {best}")
     failed = by["wrong"] or by["unknown"] or (arguments.complete and by["missing"])
     return 1 if failed or not by["ok"] else 0
 
@@ -139,7 +140,7 @@ def check(arguments: argparse.Namespace, theirs: dict[str, Any], chosen: Sequenc
 STATUSES = ("ok", "wrong", "missing", "unknown")
 
 
-def row(entry: Entry) -> list[str]:
-    """An entry's line in the table."""
-    error = f"{entry.error:.1e}" if entry.status == "wrong" else ""
-    return [entry.name, entry.status, error, entry.detail]
+def row(comparison: Comparison) -> list[str]:
+    """The row of a comparison in the table."""
+    error = f"{comparison.error:.1e}" if comparison.status == "wrong" else ""
+    return [comparison.name, comparison.status, error, comparison.detail]

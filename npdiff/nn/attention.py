@@ -1,4 +1,4 @@
-"""Attention layers: over the tokens themselves, over a context, and the transformer block."""
+"""Attention layers: self-attention, cross-attention, and the blocks made of them."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from npdiff.tree import Module
 
 
 class SelfAttention(Module):
-    r"""Every token attends to every token, by affine maps of x.
+    r"""Multi-head self-attention: queries, keys and values are affine maps of x.
 
     .. math::
         :label: self-attention
@@ -26,28 +26,28 @@ class SelfAttention(Module):
     def init(
         cls, rng: np.random.Generator, channels: int, *, heads: int = 4, scale: float = 1.0
     ) -> "SelfAttention":
-        """``scale`` is that of the output map; at 0 a residual branch starts as nothing."""
+        """``scale`` is that of the output map; at 0 the output starts at zero."""
         qkv = Linear.init(rng, channels, 3 * channels)
         return cls(qkv, Linear.init(rng, channels, channels, scale=scale), heads)
 
     @differentiable
     def __call__(self, x: Array) -> Traced:
-        qkv, qkv_vjp = self.qkv(x)
-        parts, split_vjp = ops.split(qkv, parts=3)
-        h, attention_vjp = ops.attention(*parts, heads=self.heads)
-        y, out_vjp = self.out(h)
+        qkv, qkv_pullback = self.qkv(x)
+        parts, split_pullback = ops.split(qkv, parts=3)
+        h, attention_pullback = ops.attention(*parts, heads=self.heads)
+        y, out_pullback = self.out(h)
 
         def self_attention_pullback(dy: Array) -> Cotangents:
-            dout, dh = out_vjp(dy)
-            (dqkv_x,) = split_vjp(*attention_vjp(dh))
-            dqkv, dx = qkv_vjp(dqkv_x)
+            dout, dh = out_pullback(dy)
+            (dqkv_x,) = split_pullback(*attention_pullback(dh))
+            dqkv, dx = qkv_pullback(dqkv_x)
             return self.replace(qkv=dqkv, out=dout), dx
 
         return y, self_attention_pullback
 
 
 class CrossAttention(Module):
-    r"""Every token attends to a context, with q of x, and k and v of the context c.
+    r"""Multi-head cross-attention: queries from x, keys and values from a context c.
 
     .. math::
         :label: cross-attention
@@ -78,24 +78,24 @@ class CrossAttention(Module):
     @differentiable
     def __call__(self, x: Array, context: Array, *, mask: Array | None = None) -> Traced:
         """``context`` is ``(N, M, context_width)``; ``mask`` ``(N, M)`` is False on padding."""
-        q, q_vjp = self.q(x)
-        kv, kv_vjp = self.kv(context)
-        parts, split_vjp = ops.split(kv, parts=2)
-        h, attention_vjp = ops.attention(q, *parts, heads=self.heads, mask=mask)
-        y, out_vjp = self.out(h)
+        q, q_pullback = self.q(x)
+        kv, kv_pullback = self.kv(context)
+        parts, split_pullback = ops.split(kv, parts=2)
+        h, attention_pullback = ops.attention(q, *parts, heads=self.heads, mask=mask)
+        y, out_pullback = self.out(h)
 
         def cross_attention_pullback(dy: Array) -> Cotangents:
-            dout, dh = out_vjp(dy)
-            dq_x, dk, dv = attention_vjp(dh)
-            dq, dx = q_vjp(dq_x)
-            dkv, dcontext = kv_vjp(*split_vjp(dk, dv))
+            dout, dh = out_pullback(dy)
+            dq_x, dk, dv = attention_pullback(dh)
+            dq, dx = q_pullback(dq_x)
+            dkv, dcontext = kv_pullback(*split_pullback(dk, dv))
             return self.replace(q=dq, kv=dkv, out=dout), dx, dcontext
 
         return y, cross_attention_pullback
 
 
 class FeedForward(Module):
-    r"""Two affine maps of each token with a GELU between them, by :eq:`gelu-tanh`.
+    r"""Two affine maps of each token with a GELU between them, in the form :eq:`gelu-tanh`.
 
     .. math::
         :label: feed-forward
@@ -108,27 +108,27 @@ class FeedForward(Module):
 
     @classmethod
     def init(cls, rng: np.random.Generator, channels: int, *, expansion: int = 4) -> "FeedForward":
-        """``expansion`` times as many channels inside."""
+        """The hidden layer has ``expansion`` times as many channels."""
         first = Linear.init(rng, channels, expansion * channels)
         return cls(first, Linear.init(rng, expansion * channels, channels))
 
     @differentiable
     def __call__(self, x: Array) -> Traced:
-        h, first_vjp = self.first(x)
-        h, gelu_vjp = ops.gelu(h, approximate=True)
-        y, second_vjp = self.second(h)
+        h, first_pullback = self.first(x)
+        h, gelu_pullback = ops.gelu(h, approximate=True)
+        y, second_pullback = self.second(h)
 
         def feed_forward_pullback(dy: Array) -> Cotangents:
-            dsecond, dh = second_vjp(dy)
-            (dh,) = gelu_vjp(dh)
-            dfirst, dx = first_vjp(dh)
+            dsecond, dh = second_pullback(dy)
+            (dh,) = gelu_pullback(dh)
+            dfirst, dx = first_pullback(dh)
             return self.replace(first=dfirst, second=dsecond), dx
 
         return y, feed_forward_pullback
 
 
 class TransformerBlock(Module):
-    r"""Self-attention, cross-attention to a context, feed-forward; each normalized, each added.
+    r"""Self-attention, cross-attention and feed-forward, each pre-normalized and residual.
 
     .. math::
         :label: transformer-block
@@ -153,7 +153,7 @@ class TransformerBlock(Module):
     def init(
         cls, rng: np.random.Generator, channels: int, context_width: int, *, heads: int = 4
     ) -> "TransformerBlock":
-        """Tokens of ``channels`` numbers attending to a context of ``context_width`` numbers."""
+        """For tokens of width ``channels`` and a context of width ``context_width``."""
         return cls(
             LayerNorm.init(channels),
             SelfAttention.init(rng, channels, heads=heads),
@@ -166,24 +166,24 @@ class TransformerBlock(Module):
     @differentiable
     def __call__(self, x: Array, context: Array, *, mask: Array | None = None) -> Traced:
         """``x`` is ``(N, L, C)``; context and mask as in :class:`CrossAttention`."""
-        h, norm1_vjp = self.norm1(x)
-        h, self_vjp = self.self_attention(h)
+        h, norm1_pullback = self.norm1(x)
+        h, self_pullback = self.self_attention(h)
         x = x + h
-        h, norm2_vjp = self.norm2(x)
-        h, cross_vjp = self.cross_attention(h, context, mask=mask)
+        h, norm2_pullback = self.norm2(x)
+        h, cross_pullback = self.cross_attention(h, context, mask=mask)
         x = x + h
-        h, norm3_vjp = self.norm3(x)
-        h, feed_vjp = self.feed_forward(h)
+        h, norm3_pullback = self.norm3(x)
+        h, feed_pullback = self.feed_forward(h)
 
         def transformer_block_pullback(dy: Array) -> Cotangents:
-            dfeed, dh = feed_vjp(dy)
-            dnorm3, dh = norm3_vjp(dh)
+            dfeed, dh = feed_pullback(dy)
+            dnorm3, dh = norm3_pullback(dh)
             dy = dy + dh
-            dcross, dh, dcontext = cross_vjp(dy)
-            dnorm2, dh = norm2_vjp(dh)
+            dcross, dh, dcontext = cross_pullback(dy)
+            dnorm2, dh = norm2_pullback(dh)
             dy = dy + dh
-            dself, dh = self_vjp(dy)
-            dnorm1, dh = norm1_vjp(dh)
+            dself, dh = self_pullback(dy)
+            dnorm1, dh = norm1_pullback(dh)
             gradient = TransformerBlock(dnorm1, dself, dnorm2, dcross, dnorm3, dfeed)
             return gradient, dy + dh, dcontext
 
@@ -191,12 +191,12 @@ class TransformerBlock(Module):
 
 
 def _tokens(x: Array) -> Array:
-    """``(N, *space, C)`` seen as ``(N, L, C)``: channels last, so nothing moves."""
+    """``(N, *space, C)`` as ``(N, L, C)``, a view: channels are last in both."""
     return x.reshape(x.shape[0], -1, x.shape[-1])
 
 
 class AttentionBlock(Module):
-    r"""Self-attention over the positions of an image, normalized before and added after.
+    r"""Self-attention over the positions of an image, pre-normalized and residual.
 
     .. math::
         :label: attention-block
@@ -215,20 +215,19 @@ class AttentionBlock(Module):
 
     @differentiable
     def __call__(self, x: Array) -> Traced:
-        h, norm_vjp = self.norm(x)
-        h, attention_vjp = self.attention(_tokens(h))
+        h, norm_pullback = self.norm(x)
+        h, attention_pullback = self.attention(_tokens(h))
 
         def attention_block_pullback(dy: Array) -> Cotangents:
-            dattention, dh = attention_vjp(_tokens(dy))
-            dnorm, dx = norm_vjp(dh.reshape(dy.shape))
-            dx += dy
-            return self.replace(norm=dnorm, attention=dattention), dx
+            dattention, dh = attention_pullback(_tokens(dy))
+            dnorm, dx = norm_pullback(dh.reshape(dy.shape))
+            return self.replace(norm=dnorm, attention=dattention), dx + dy
 
         return x + h.reshape(x.shape), attention_block_pullback
 
 
 class SpatialTransformer(Module):
-    r"""A transformer block over the positions of an image, attending to a context as well.
+    r"""A transformer block over the positions of an image, with cross-attention to a context.
 
     .. math::
         :label: spatial-transformer
@@ -255,17 +254,17 @@ class SpatialTransformer(Module):
 
     @differentiable
     def __call__(self, x: Array, context: Array, *, mask: Array | None = None) -> Traced:
-        h, norm_vjp = self.norm(x)
-        h, inward_vjp = self.inward(_tokens(h))
-        h, block_vjp = self.block(h, context, mask=mask)
-        h, outward_vjp = self.outward(h)
+        h, norm_pullback = self.norm(x)
+        h, inward_pullback = self.inward(_tokens(h))
+        h, block_pullback = self.block(h, context, mask=mask)
+        h, outward_pullback = self.outward(h)
 
         def spatial_transformer_pullback(dy: Array) -> Cotangents:
-            doutward, dh = outward_vjp(_tokens(dy))
-            dblock, dh, dcontext = block_vjp(dh)
-            dinward, dh = inward_vjp(dh)
-            dnorm, dx = norm_vjp(dh.reshape(dy.shape))
-            dx += dy
-            return SpatialTransformer(dnorm, dinward, dblock, doutward), dx, dcontext
+            doutward, dh = outward_pullback(_tokens(dy))
+            dblock, dh, dcontext = block_pullback(dh)
+            dinward, dh = inward_pullback(dh)
+            dnorm, dx = norm_pullback(dh.reshape(dy.shape))
+            gradient = SpatialTransformer(dnorm, dinward, dblock, doutward)
+            return gradient, dx + dy, dcontext
 
         return x + h.reshape(x.shape), spatial_transformer_pullback

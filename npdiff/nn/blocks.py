@@ -1,4 +1,4 @@
-"""The residual block, and the stage of a U-Net that is made of it."""
+"""The residual block, and the U-Net stage: a residual block with optional attention."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from npdiff.tree import Module
 
 
 class ResBlock(Module):
-    r"""Norm, SiLU, convolution, twice; the embedding enters between; the input is added.
+    r"""Residual block: norm, SiLU and convolution, twice, with the embedding in between.
 
     .. math::
         :label: residual-block
@@ -21,10 +21,10 @@ class ResBlock(Module):
         h = \mathrm{conv}_1\,\mathrm{silu}(\mathrm{norm}_1\,x), \qquad
         h' = \begin{cases}
         (1 + a) \odot \mathrm{norm}_2\,h + b, \quad (a, b) = W e + w & \text{AdaGN} \\
-        \mathrm{norm}_2\,(h + W e + w) & \text{else}
+        \mathrm{norm}_2\,(h + W e + w) & \text{otherwise}
         \end{cases}
 
-    with no :math:`W_r` where x has as many channels as y.
+    where :math:`W_r` is the identity if x has as many channels as y.
 
     Notes
     -----
@@ -52,7 +52,10 @@ class ResBlock(Module):
         adagn: bool = True,
         dropout: float = 0.0,
     ) -> "ResBlock":
-        """``channels`` to ``features``, given ``embedding`` numbers; conv2 starts at zero."""
+        """Maps ``channels`` to ``features``, with an embedding of width ``embedding``.
+
+        conv2 starts at zero, so that the block starts as its skip connection.
+        """
         kernel = (3,) * dims
         return cls(
             GroupNorm.init(channels),
@@ -67,35 +70,34 @@ class ResBlock(Module):
 
     @differentiable
     def __call__(self, x: Array, e: Array, *, key: Key | None = None) -> Traced:
-        """``x`` is ``(N, *space, C)``, ``e`` the activated embedding ``(N, E)``."""
-        a, embed_vjp = self.embed(e)
+        """``x`` is ``(N, *space, C)``; ``e`` is SiLU of the embedding, ``(N, E)``."""
+        a, embed_pullback = self.embed(e)
         scale = offset = shift = None
         if self.adagn:
-            (scale, offset), split_vjp = ops.split(a, parts=2)
+            (scale, offset), split_pullback = ops.split(a, parts=2)
         else:
             shift = a
         r = x
         if self.skip is not None:
-            r, skip_vjp = self.skip(x)
-        h, first_vjp = norm_silu_conv(self.norm1, self.conv1, x, shift=shift)
-        y, second_vjp = norm_silu_conv(
+            r, skip_pullback = self.skip(x)
+        h, first_pullback = norm_silu_conv(self.norm1, self.conv1, x, shift=shift)
+        y, second_pullback = norm_silu_conv(
             self.norm2, self.conv2, h, scale, offset, residual=r, rate=self.dropout, key=key
         )
 
         def resblock_pullback(dy: Array) -> Cotangents:
-            dnorm2, dconv2, dh, dscale, doffset, _, dr = second_vjp(dy)
-            dnorm1, dconv1, dx, _, _, da, _ = first_vjp(dh)
+            dnorm2, dconv2, dh, dscale, doffset, _, dr = second_pullback(dy)
+            dnorm1, dconv1, dx, _, _, da, _ = first_pullback(dh)
             if self.adagn:
-                (da,) = split_vjp(dscale, doffset)
-            dembed, de = embed_vjp(da)
+                (da,) = split_pullback(dscale, doffset)
+            dembed, de = embed_pullback(da)
             dskip = None
             if self.skip is not None:
-                dskip, dr = skip_vjp(dr)
-            dx += dr
+                dskip, dr = skip_pullback(dr)
             gradient = self.replace(
                 norm1=dnorm1, conv1=dconv1, embed=dembed, norm2=dnorm2, conv2=dconv2, skip=dskip
             )
-            return gradient, dx, de
+            return gradient, dx + dr, de
 
         return y, resblock_pullback
 
@@ -113,24 +115,24 @@ def norm_silu_conv(
     rate: float = 0.0,
     key: Key | None = None,
 ) -> Traced:
-    """:eq:`norm-silu-conv` of two layers.
+    """The fused op :eq:`norm-silu-conv` with the parameters of a norm and a convolution.
 
     ``dnorm, dconv, dx, dscale, doffset, dshift, dresidual = pullback(dy)``.
     """
-    y, vjp = ops.norm_silu_conv(
+    y, norm_silu_conv_pullback = ops.norm_silu_conv(
         x, norm.gamma, norm.beta, conv.w, conv.b, scale, offset, shift, residual,
         groups=norm.groups, eps=norm.eps, padding=conv.padding, rate=rate, key=key,
     )  # fmt: skip
 
     def norm_silu_conv_layers_pullback(dy: Array) -> Cotangents:
-        dx, dgamma, dbeta, dw, db, *dadded = vjp(dy)
+        dx, dgamma, dbeta, dw, db, *dadded = norm_silu_conv_pullback(dy)
         return norm.replace(gamma=dgamma, beta=dbeta), conv.replace(w=dw, b=db), dx, *dadded
 
     return y, norm_silu_conv_layers_pullback
 
 
 class Stage(Module):
-    """A residual block and the attention that may follow it."""
+    """A residual block, and attention after it at some levels."""
 
     res: ResBlock
     attention: AttentionBlock | SpatialTransformer | None
@@ -150,7 +152,7 @@ class Stage(Module):
         adagn: bool = True,
         dropout: float = 0.0,
     ) -> "Stage":
-        """With ``attend``: self-attention, and cross-attention where there is a context."""
+        """``attend`` adds self-attention, and cross-attention if ``context_width`` is given."""
         res = ResBlock.init(
             rng, channels, features, embedding, dims=dims, adagn=adagn, dropout=dropout
         )
@@ -171,21 +173,21 @@ class Stage(Module):
         mask: Array | None = None,
         key: Key | None = None,
     ) -> Traced:
-        """The pullback's cotangent of the context is None where nothing attends to it."""
-        h, res_vjp = self.res(x, e, key=key)
+        """``dstage, dx, de, dcontext = pullback(dh)``; without cross-attention dcontext is None."""
+        h, res_pullback = self.res(x, e, key=key)
         attention = self.attention
         if isinstance(attention, SpatialTransformer):
-            h, attention_vjp = attention(h, context, mask=mask)
+            h, attention_pullback = attention(h, context, mask=mask)
         elif attention is not None:
-            h, attention_vjp = attention(h)
+            h, attention_pullback = attention(h)
 
         def stage_pullback(dh: Array) -> Cotangents:
             dattention = dcontext = None
             if isinstance(attention, SpatialTransformer):
-                dattention, dh, dcontext = attention_vjp(dh)
+                dattention, dh, dcontext = attention_pullback(dh)
             elif attention is not None:
-                dattention, dh = attention_vjp(dh)
-            dres, dx, de = res_vjp(dh)
+                dattention, dh = attention_pullback(dh)
+            dres, dx, de = res_pullback(dh)
             return Stage(dres, dattention), dx, de, dcontext
 
         return h, stage_pullback

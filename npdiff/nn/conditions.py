@@ -1,4 +1,4 @@
-"""What a network is told besides x: the time, a label, a context; and what stands for "none"."""
+"""Conditions of a network: the embedding of time and label, and the context with its null token."""
 
 from npdiff import ops
 from npdiff.backend import Array, namespace
@@ -7,102 +7,112 @@ from npdiff.nn.layers import Embedding, TimeEmbedding
 from npdiff.pullback import Cotangents, Traced, differentiable
 
 
-def check(
-    x: Array, w: Array, timestep: Array, context: Array | None = None, **rows: Array | None
+def check_inputs(
+    x: Array,
+    w: Array,
+    timestep: Array,
+    context: Array | None = None,
+    **per_sample: Array | None,
 ) -> None:
-    """Refuse numbers that are not of the dtype of the weights, and conditions not one a sample.
+    """Check that inputs have the dtype of the weights, and conditions one entry per sample.
 
     Parameters
     ----------
-    x : ``(N, ...)``, what enters the network
-    w : any of its weights
+    x : ``(N, ...)``, the input of the network
+    w : any weight of the network
     timestep : ``(N,)``
     context : ``(N, M, context_width)``, or None
-    rows : further conditions by name, ``(N,)`` each, or None
+    per_sample : further conditions by name, ``(N,)`` each, or None
 
     Raises
     ------
     InputError
-        Where they do not fit.
+        If a dtype or a shape does not fit.
     """
     for name, value in (("x", x), ("timestep", timestep), ("context", context)):
         if value is not None and value.dtype != w.dtype:
             raise InputError(
                 f"the weights are {w.dtype}, but {name} is {value.dtype}: cast them to one dtype"
             )
-    for name, value in (("timestep", timestep), *rows.items()):
+    for name, value in (("timestep", timestep), *per_sample.items()):
         if value is not None and value.shape != x.shape[:1]:
             raise InputError(
-                f"{name} has one number a sample, ({x.shape[0]},), got shape {value.shape}"
+                f"{name} must have one entry per sample, shape ({x.shape[0]},), "
+                f"got shape {value.shape}"
             )
 
 
 @differentiable
-def embed(
+def embed_time_and_label(
     time: TimeEmbedding, label: Embedding | None, timestep: Array, *, labels: Array | None
 ) -> Traced:
     """The embedding of the time plus that of the label, ``(N, E)``.
 
-    The last row of the label's table is the null label, which every sample has where ``labels`` is
-    None. ``dtime, dlabel, dclock = pullback(de)``.
+    The last row of the label table is the null label; without ``labels`` every sample has it.
+    ``dtime, dlabel, dtimestep = pullback(de)``.
 
     Raises
     ------
     InputError
         If there are labels, but no table.
     """
-    e, time_vjp = time(timestep)
-    label_vjp = None
+    e, time_pullback = time(timestep)
+    label_pullback = None
     if label is not None:
         if labels is None:
             labels = namespace(timestep).full(timestep.shape, label.table.shape[0] - 1)
-        a, label_vjp = label(index=labels)
+        a, label_pullback = label(index=labels)
         e = e + a
     elif labels is not None:
-        raise InputError("labels were given to a network without classes")
+        raise InputError(
+            "labels were given to a network without classes: omit them, or make the network "
+            "with classes=..."
+        )
 
-    def embed_pullback(de: Array) -> Cotangents:
-        dlabel = None if label_vjp is None else label_vjp(de)[0]
-        dtime, dclock = time_vjp(de)
-        return dtime, dlabel, dclock
+    def embed_time_and_label_pullback(de: Array) -> Cotangents:
+        dlabel = None if label_pullback is None else label_pullback(de)[0]
+        dtime, dtimestep = time_pullback(de)
+        return dtime, dlabel, dtimestep
 
-    return e, embed_pullback
+    return e, embed_time_and_label_pullback
 
 
 @differentiable
-def activated(
+def activated_embedding(
     time: TimeEmbedding, label: Embedding | None, timestep: Array, *, labels: Array | None
 ) -> Traced:
-    """The silu of :func:`embed`, which is what residual blocks are told.
+    """SiLU of :func:`embed_time_and_label`: the input of the residual blocks.
 
-    In a precompute network (:mod:`npdiff.nn.precomputed`) the embedding is a row number, integers, and
-    remains what it is: the rows were made of activated embeddings.
+    In a network of :mod:`npdiff.nn.precomputed` the embedding is an integer index into rows that
+    are activated already, and is returned as it is.
     """
-    e, embed_vjp = embed(time, label, timestep, labels=labels)
+    e, embed_pullback = embed_time_and_label(time, label, timestep, labels=labels)
     if e.dtype.kind != "f":
-        return e, embed_vjp
-    e, silu_vjp = ops.silu(e)
+        return e, embed_pullback
+    e, silu_pullback = ops.silu(e)
 
-    def activated_pullback(de: Array) -> Cotangents:
-        return embed_vjp(*silu_vjp(de))
+    def activated_embedding_pullback(de: Array) -> Cotangents:
+        return embed_pullback(*silu_pullback(de))
 
-    return e, activated_pullback
+    return e, activated_embedding_pullback
 
 
 @differentiable
-def attended(null: Array, context: Array | None, *, samples: int, keep: Array | None) -> Traced:
-    """The context, or the null token in samples that have none: ``(N, M, context_width)``.
+def context_or_null(
+    null: Array, context: Array | None, *, samples: int, keep: Array | None
+) -> Traced:
+    """The context, or the null token in samples without one: ``(N, M, context_width)``.
 
     Parameters
     ----------
     null : ``(context_width,)``
-    context : ``(N, M, context_width)``, or None for one null token a sample
+    context : ``(N, M, context_width)``, or None for one null token per sample
     samples : N
-    keep : ``(N,)`` booleans, False where the null token takes the place of every token, or None
+    keep : ``(N,)`` booleans, False where the null token replaces every token, or None
 
     Returns
     -------
-    c : what is attended to
+    c : the tokens for cross-attention
     pullback : ``dc -> (dnull, dcontext)``; ``dcontext`` is None where ``context`` is
     """
     xp = namespace(null)
@@ -118,9 +128,9 @@ def attended(null: Array, context: Array | None, *, samples: int, keep: Array | 
             return xp.zeros_like(null), dc
 
         return context, context_pullback
-    rows = keep[:, None, None]
+    kept = keep[:, None, None]  # (N, 1, 1)
 
-    def either_pullback(dc: Array) -> Cotangents:
-        return xp.where(rows, 0.0, dc).sum(axis=(0, 1)), xp.where(rows, dc, 0.0)
+    def context_or_null_pullback(dc: Array) -> Cotangents:
+        return xp.where(kept, 0.0, dc).sum(axis=(0, 1)), xp.where(kept, dc, 0.0)
 
-    return xp.where(rows, context, null), either_pullback
+    return xp.where(kept, context, null), context_or_null_pullback

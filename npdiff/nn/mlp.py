@@ -1,4 +1,4 @@
-"""A network for points of a few dimensions, called like the U-Net."""
+"""MLP: a network for points of a few dimensions, with the call signature of the U-Net."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from npdiff.tree import Module
 
 
 class MLP(Module):
-    r"""Residual layers of one width, which are told the embedding e of time and label.
+    r"""Residual layers of equal width; the embedding e of time and label enters each.
 
     .. math::
         :label: residual-layers
@@ -38,9 +38,9 @@ class MLP(Module):
         depth: int = 3,
         classes: int | None = None,
     ) -> "MLP":
-        """``depth`` layers of ``width``; the output map starts at zero."""
+        """``depth`` residual layers of ``width`` features; the output map starts at zero."""
         if depth < 1:
-            raise InputError(f"the depth is at least 1, got {depth}")
+            raise InputError(f"depth must be at least 1, got {depth}")
         rng = np.random.default_rng(seed)
         return cls(
             TimeEmbedding.init(rng, width, width),
@@ -54,37 +54,39 @@ class MLP(Module):
     def __call__(
         self, x: Array, timestep: Array, *, labels: Array | None = None, key: Key | None = None
     ) -> Traced:
-        """``x`` is ``(N, channels)``, ``timestep`` ``(N,)``; ``dmlp, dx, dclock = pullback(dy)``.
+        """``x`` is ``(N, channels)`` and ``timestep`` ``(N,)``.
 
-        ``labels`` as for the U-Net: None is the null label. There is no dropout, so ``key`` is
-        not used.
+        ``dmlp, dx, dtimestep = pullback(dy)``. Without ``labels`` every sample has the null label,
+        as in the U-Net. ``key`` is not used: there is no dropout.
         """
         if x.ndim != 2 or x.shape[1] != self.inward.w.shape[0]:
             raise InputError(
-                f"the network takes points (N, {self.inward.w.shape[0]}), got shape {x.shape}"
+                f"x must be points of shape (N, {self.inward.w.shape[0]}), got shape {x.shape}"
             )
-        conditions.check(x, self.inward.w, timestep, labels=labels)
-        e, embed_vjp = conditions.embed(self.time, self.label, timestep, labels=labels)
-        h, inward_vjp = self.inward(x)
-        vjps = []
+        conditions.check_inputs(x, self.inward.w, timestep, labels=labels)
+        e, embed_pullback = conditions.embed_time_and_label(
+            self.time, self.label, timestep, labels=labels
+        )
+        h, inward_pullback = self.inward(x)
+        pullbacks = []
         for layer in self.layers:
-            a, silu_vjp = ops.silu(h + e)
-            a, layer_vjp = layer(a)
+            a, silu_pullback = ops.silu(h + e)
+            a, layer_pullback = layer(a)
             h = h + a
-            vjps.append((silu_vjp, layer_vjp))
-        y, outward_vjp = self.outward(h)
+            pullbacks.append((silu_pullback, layer_pullback))
+        y, outward_pullback = self.outward(h)
 
         def mlp_pullback(dy: Array) -> Cotangents:
-            doutward, dh = outward_vjp(dy)
+            doutward, dh = outward_pullback(dy)
             dlayers, de = [], None
-            for silu_vjp, layer_vjp in reversed(vjps):
-                dlayer, da = layer_vjp(dh)
-                (da,) = silu_vjp(da)
+            for silu_pullback, layer_pullback in reversed(pullbacks):
+                dlayer, da = layer_pullback(dh)
+                (da,) = silu_pullback(da)
                 dlayers.append(dlayer)
                 dh, de = dh + da, da if de is None else de + da
-            dinward, dx = inward_vjp(dh)
-            dtime, dlabel, dclock = embed_vjp(de)
+            dinward, dx = inward_pullback(dh)
+            dtime, dlabel, dtimestep = embed_pullback(de)
             layers = tuple(reversed(dlayers))
-            return MLP(dtime, dlabel, dinward, layers, doutward), dx, dclock
+            return MLP(dtime, dlabel, dinward, layers, doutward), dx, dtimestep
 
         return y, mlp_pullback

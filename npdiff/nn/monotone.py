@@ -1,4 +1,4 @@
-"""A network that increases: the learned noise schedule of variational diffusion."""
+"""A monotone network: the learned noise schedule of variational diffusion models."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from npdiff.tree import Module
 
 
 class MonotoneNetwork(Module):
-    r"""An increasing function on [0, 1] with its derivative, and the pullback of both.
+    r"""An increasing function gamma on [0, 1] and its derivative, both differentiable.
 
     .. math::
         :label: monotone-network
@@ -20,9 +20,9 @@ class MonotoneNetwork(Module):
         g(u) = u + \sum_k \omega_k\, \varsigma(\nu_k u + b_k),
         \qquad \varsigma(z) = \frac{1}{1 + e^{-z}}
 
-    The gap D, the weights omega and the slopes nu are kept positive, each the softplus
-    log(1 + exp(r)) of a free number r; gamma therefore increases from gamma_0 to gamma_0 + D
-    whatever the parameters. Its derivative is
+    The gap D, the weights omega and the slopes nu are positive, each the softplus log(1 + exp(r))
+    of an unconstrained parameter r; so gamma increases from gamma_0 to gamma_0 + D for all
+    parameters. Its derivative is
 
     .. math::
         :label: monotone-derivative
@@ -31,7 +31,7 @@ class MonotoneNetwork(Module):
         \qquad
         g'(u) = 1 + \sum_k \omega_k \nu_k\, \varsigma'(\nu_k u + b_k)
 
-    and with the cotangents a_i of g and c_i of g' at the points u_i, of which 0 and 1 are two,
+    Let a_i and c_i be the cotangents of g and g' at the points u_i, which include 0 and 1. Then
 
     .. math::
         :label: monotone-pullback
@@ -46,8 +46,8 @@ class MonotoneNetwork(Module):
 
     Notes
     -----
-    Kingma et al. 2021 (VDM), section 3.2 and appendix, whose first layer, a map of the number u to
-    a number, is taken into the others: it changes nothing that the normalization leaves.
+    Kingma et al. 2021 (VDM), section 3.2 and appendix. Their first layer, an affine map of the
+    scalar u, is absorbed into the other parameters: the normalization removes its effect.
     """
 
     low: Array
@@ -60,16 +60,16 @@ class MonotoneNetwork(Module):
     def init(
         cls, seed: int, *, width: int = 64, low: float = -13.3, high: float = 5.0
     ) -> "MonotoneNetwork":
-        """``width`` sigmoids, spread over [0, 1]; almost a straight line from low to high.
+        """``width`` sigmoids over [0, 1]; gamma starts almost linear, from ``low`` to ``high``.
 
         Raises
         ------
         InputError
-            Unless low < high and there is a sigmoid.
+            Unless low < high, both finite, and width is at least 1.
         """
         if width < 1 or not -np.inf < low < high < np.inf:
             raise InputError(
-                f"expected low < high and at least one sigmoid, got {low}, {high} and {width}"
+                f"expected finite low < high and width at least 1, got {low}, {high} and {width}"
             )
         rng = np.random.default_rng(seed)
         slope = rng.uniform(2.0, 10.0, width)
@@ -87,23 +87,23 @@ class MonotoneNetwork(Module):
         pullback
         """
         xp, dtype = namespace(t), t.dtype
-        u = xp.concatenate([t, xp.arange(2, dtype=dtype)])  # and 0 and 1
+        u = xp.concatenate([t, xp.arange(2, dtype=dtype)])  # (N + 2,), the last two are 0 and 1
         gap, weight, slope = (xp.logaddexp(r, 0 * r) for r in (self.gap, self.weight, self.slope))
-        s = _logistic(u[:, None] * slope + self.bias)
-        s_1 = s * (1.0 - s)
+        s = _logistic(u[:, None] * slope + self.bias)  # (N + 2, width)
+        s_1 = s * (1.0 - s)  # the derivative of the logistic function
         g, g_dot = u + s @ weight, 1.0 + s_1 @ (weight * slope)
         span = g[-1] - g[-2]
         rate = gap / span
         risen = g[:-2] - g[-2]
 
         def monotone_network_pullback(dgamma: Array, dgamma_dot: Array) -> Cotangents:
-            # (γ - γ₀) / D and γ' / D: what the gap is multiplied with
+            # ∂γ/∂D = (γ - γ₀) / D and ∂γ'/∂D = γ' / D
             dgap = (dgamma @ risen + dgamma_dot @ g_dot[:-2])[None] / span
             dspan = -rate * dgap
             last = xp.concatenate([-rate * dgamma.sum() - dspan, dspan])
             a = xp.concatenate([rate * dgamma, last])
             c = xp.concatenate([rate * dgamma_dot, xp.zeros(2, dtype=dtype)])
-            s_2 = s_1 * (1.0 - 2.0 * s)
+            s_2 = s_1 * (1.0 - 2.0 * s)  # the second derivative of the logistic function
             dz = weight * (a[:, None] * s_1 + c[:, None] * (slope * s_2))
             dweight = a @ s + slope * (c @ s_1)
             dslope = u @ dz + weight * (c @ s_1)
@@ -120,7 +120,7 @@ class MonotoneNetwork(Module):
         return (self.low + rate * risen, rate * g_dot[:-2]), monotone_network_pullback
 
     def curve(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """gamma and its derivative on the host in float64: what a schedule is made of.
+        """gamma and its derivative at ``u``, on the host in float64, as schedules use them.
 
         See :class:`npdiff.schedules.Learned`.
         """
@@ -132,10 +132,10 @@ class MonotoneNetwork(Module):
 
 
 def _logistic(z: Array) -> Array:
-    """1 / (1 + exp(-z)), which cannot overflow in this form."""
+    """1 / (1 + exp(-z)), in a form that cannot overflow."""
     return 0.5 + 0.5 * namespace(z).tanh(0.5 * z)
 
 
 def _free(positive: np.ndarray) -> np.ndarray:
-    """The numbers whose softplus is ``positive``."""
+    """The inverse of softplus."""
     return positive + np.log(-np.expm1(-positive))

@@ -156,7 +156,7 @@ def _embeddings(
         told["labels"] = xp.asarray(index)
     of_rows = None if labels is None else xp.asarray(np.tile(symbols, len(ticks)))
     timestep = ticks.repeat(len(symbols))
-    e, _ = conditions.activated(unet.time, unet.label, timestep, labels=of_rows)
+    e, _ = conditions.activated_embedding(unet.time, unet.label, timestep, labels=of_rows)
     return e, told, len(symbols)
 
 
@@ -177,7 +177,7 @@ def _contexts(
             f"the weights are {dtype}: expected a context of that dtype, and not more samples than "
             f"it can count; got {N} samples of {context.dtype}"
         )
-    c, _ = conditions.attended(unet.null, context, samples=N, keep=keep)
+    c, _ = conditions.context_or_null(unet.null, context, samples=N, keep=keep)
     return c, xp.arange(N, dtype=dtype).reshape(N, 1, 1)
 
 

@@ -1,4 +1,4 @@
-"""The U-Net: down to few positions and many channels, and up again beside what was seen."""
+"""The U-Net: an encoder, a middle and a decoder with skip connections."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,18 +11,17 @@ from npdiff.errors import InputError
 from npdiff.nn import conditions
 from npdiff.nn.blocks import Stage, norm_silu_conv
 from npdiff.nn.layers import Conv, Downsample, Embedding, GroupNorm, TimeEmbedding, Upsample
-from npdiff.pullback import Cotangents, Traced, checkpoint, differentiable
+from npdiff.pullback import Cotangents, Traced, differentiable, gradient_checkpoint
 from npdiff.random import Key
 from npdiff.tree import Module
 
 
 class UNet(Module):
-    """A network from (x_t, t, condition) to an image of the size of x_t.
+    """The U-Net of diffusion models, from (x_t, t, condition) to an image of the size of x_t.
 
-    Residual blocks with skip connections over any number of spatial axes; the time, and the label
-    where there are classes, enter every block; tokens of a context are attended to at the chosen
-    levels. Label number ``classes`` and the learned null token stand for "no condition", which is
-    what classifier-free guidance needs.
+    It has any number of spatial axes. The embedding of time and label enters every residual block;
+    at the chosen levels there is self-attention, and cross-attention to a context. The label
+    ``classes`` and the learned null token mean "no condition", as classifier-free guidance needs.
 
     Notes
     -----
@@ -40,7 +39,7 @@ class UNet(Module):
     norm: GroupNorm
     head: Conv
     patch: int
-    checkpoint: bool = False
+    gradient_checkpointing: bool = False
 
     @classmethod
     def init(
@@ -61,29 +60,30 @@ class UNet(Module):
         adagn: bool = True,
         dropout: float = 0.0,
         time_variant: str = "adm",
-        checkpoint: bool = False,
+        gradient_checkpointing: bool = False,
     ) -> "UNet":
-        """A U-Net with fresh float32 weights on the host.
+        """A U-Net with random float32 weights, as NumPy arrays.
 
         Parameters
         ----------
         seed : of the weights
-        channels, out_channels : of the image that enters and the one that leaves (the same if None)
+        channels, out_channels : of the input and the output image (equal if None)
         width : channels at the first level
-        multipliers : channels of each level as multiples of ``width``; every level but the last is
-            followed by a halving of the image
-        blocks : residual blocks of a level on the way down; one more on the way up
-        attention : levels with attention, counted from 0, the largest image
-        heads : of attention; a divisor of the channels of those levels
+        multipliers : channels of each level as multiples of ``width``; every level but the last
+            ends with a downsampling by 2
+        blocks : residual blocks per level of the encoder; the decoder has one more
+        attention : levels with attention; level 0 has the largest image
+        heads : attention heads, a divisor of the channels of those levels
         classes : number of labels, or None
-        context_width : numbers a context token has, or None where there is no context
-        patch : cells of patch x ... x patch pixels become the channels of one position first
+        context_width : width of a context token, or None for no context
+        patch : patch size: patch x ... x patch pixels become the channels of one position
         dims : number of spatial axes
-        adagn : whether the embedding scales and shifts the normalized activations, or is added
+        adagn : whether the embedding scales and shifts the normalized activations (AdaGN); if
+            False, it is added to them
         dropout : rate inside the residual blocks, active when a key is given
         time_variant : layout of the sinusoidal features, see :eq:`sinusoidal`
-        checkpoint : keep only what enters each stage, and run it again in the pullback: less
-            memory for one more forward pass
+        gradient_checkpointing : whether each stage saves only its inputs and runs again in the
+            pullback: less memory for one more forward pass
 
         Raises
         ------
@@ -91,14 +91,14 @@ class UNet(Module):
             If the options do not fit each other.
         """
         levels = [width * m for m in multipliers]
-        for level in (*attention, len(levels) - 1):  # the middle attends as well
+        for level in (*attention, len(levels) - 1):  # the middle has attention, too
             if not 0 <= level < len(levels):
                 raise InputError(
-                    f"attention at level {level}: the levels are 0 to {len(levels) - 1}"
+                    f"cannot put attention at level {level}: the levels are 0 to {len(levels) - 1}"
                 )
             if levels[level] % heads:
                 raise InputError(
-                    f"{heads} heads do not divide the {levels[level]} channels of a level"
+                    f"{heads} heads do not divide the {levels[level]} channels of level {level}"
                 )
         out_channels = channels if out_channels is None else out_channels
         rng, embedding = np.random.default_rng(seed), 4 * width
@@ -136,7 +136,7 @@ class UNet(Module):
         head = Conv.init(rng, c, out_channels * patch**dims, kernel=(3,) * dims, scale=0.0)
         return cls(
             time, label, null, stem, tuple(down), middle, tuple(up), GroupNorm.init(c), head, patch,
-            checkpoint,
+            gradient_checkpointing,
         )  # fmt: skip
 
     @differentiable
@@ -151,88 +151,94 @@ class UNet(Module):
         keep: Array | None = None,
         key: Key | None = None,
     ) -> Traced:
-        """The network's output at (x, clock), given the conditions.
+        """The output of the network at (x, timestep) under the conditions.
 
         Parameters
         ----------
         x : ``(N, *space, channels)``
-        timestep : ``(N,)``, the time as the schedule tells it, of the dtype of ``x``
-        context : ``(N, M, context_width)``, or None for the null token in every row
-        labels : ``(N,)`` integers; ``classes`` itself, or None altogether, is the null label
-        mask : ``(N, M)`` booleans, False on tokens that are padding
-        keep : ``(N,)`` booleans, False where the context gives way to the null token
-        key : of the dropout masks; None switches dropout off
+        timestep : ``(N,)``, ``schedule.timestep(t)``, of the dtype of ``x``
+        context : ``(N, M, context_width)``, or None for the null token in every sample
+        labels : ``(N,)`` integers; the label ``classes`` is the null label, None means all null
+        mask : ``(N, M)`` booleans, False on padding tokens
+        keep : ``(N,)`` booleans, False where the null token replaces the context
+        key : random key of the dropout masks; None switches dropout off
 
         Returns
         -------
         y : ``(N, *space, out_channels)``
-        pullback : ``dy -> (dunet, dx, dclock, dcontext)``; no context, no ``dcontext``: None
+        pullback : ``dy -> (dunet, dx, dtimestep, dcontext)``; ``dcontext`` is None without context
 
         Raises
         ------
         InputError
-            If shapes, or conditions and network, do not fit.
+            If shapes or dtypes do not fit, or the network does not take a condition.
         """
         self._check(x, timestep, context, labels, mask, keep)
-        e, embed_vjp = conditions.activated(self.time, self.label, timestep, labels=labels)
-        c = context_vjp = None
+        e, embed_pullback = conditions.activated_embedding(
+            self.time, self.label, timestep, labels=labels
+        )
+        c = context_pullback = None
         if self.null is not None:
-            c, context_vjp = conditions.attended(self.null, context, samples=x.shape[0], keep=keep)
+            c, context_pullback = conditions.context_or_null(
+                self.null, context, samples=x.shape[0], keep=keep
+            )
         if mask is not None and keep is not None:
             mask = mask | ~keep[:, None]
-        h, patch_vjp = ops.space_to_depth(x, factor=self.patch)
-        h, stem_vjp = self.stem(h)
-        skips, down_vjps = [h], []
-        up_vjps: list[tuple[Any, Any]] = []
-        kept = checkpoint if self.checkpoint else lambda layer: layer
+        h, patch_pullback = ops.space_to_depth(x, factor=self.patch)
+        h, stem_pullback = self.stem(h)
+        skips, down_pullbacks = [h], []
+        up_pullbacks: list[tuple[Any, Any]] = []
+        wrap = gradient_checkpoint if self.gradient_checkpointing else lambda stage: stage
         for i, layer in enumerate((*self.down, *self.middle)):
             if isinstance(layer, Stage):
-                h, vjp = kept(layer)(h, e, c, mask=mask, key=key and key.fold(f"down.{i}"))
+                stage_key = key and key.fold(f"down.{i}")
+                h, layer_pullback = wrap(layer)(h, e, c, mask=mask, key=stage_key)
             else:
-                h, vjp = layer(h)
-            down_vjps.append(vjp)
+                h, layer_pullback = layer(h)
+            down_pullbacks.append(layer_pullback)
             if i < len(self.down):
                 skips.append(h)
         for i, up in enumerate(self.up):
             if isinstance(up, Stage):
-                h, concat_vjp = ops.concat(h, skips.pop())
-                h, vjp = kept(up)(h, e, c, mask=mask, key=key and key.fold(f"up.{i}"))
-                up_vjps.append((vjp, concat_vjp))
+                h, concat_pullback = ops.concat(h, skips.pop())
+                stage_key = key and key.fold(f"up.{i}")
+                h, layer_pullback = wrap(up)(h, e, c, mask=mask, key=stage_key)
+                up_pullbacks.append((layer_pullback, concat_pullback))
             else:
-                h, vjp = up(h, size=skips[-1].shape[1:-1])
-                up_vjps.append((vjp, None))
-        h, head_vjp = norm_silu_conv(self.norm, self.head, h)
-        y, unpatch_vjp = ops.depth_to_space(h, factor=self.patch)
+                h, layer_pullback = up(h, size=skips[-1].shape[1:-1])
+                up_pullbacks.append((layer_pullback, None))
+        h, head_pullback = norm_silu_conv(self.norm, self.head, h)
+        y, unpatch_pullback = ops.depth_to_space(h, factor=self.patch)
 
-        def unet_pullback(dy: Array) -> Cotangents:  # the lines above, read upwards
-            (dh,) = unpatch_vjp(dy)
-            dnorm, dhead, dh, *_ = head_vjp(dh)
+        def unet_pullback(dy: Array) -> Cotangents:  # the lines above, read from the bottom up
+            (dh,) = unpatch_pullback(dy)
+            dnorm, dhead, dh, *_ = head_pullback(dh)
             de, dc, dskips, layers = None, None, [], []
-            for vjp, concat_vjp in reversed(up_vjps):
-                dlayer, dh, *dconditions = vjp(dh)
+            for layer_pullback, concat_pullback in reversed(up_pullbacks):
+                dlayer, dh, *dconditions = layer_pullback(dh)
                 layers.append(dlayer)
-                if concat_vjp is not None:
+                if concat_pullback is not None:
                     de, dc = _sum(de, dconditions[0]), _sum(dc, dconditions[1])
-                    dh, dskip = concat_vjp(dh)
+                    dh, dskip = concat_pullback(dh)
                     dskips.append(dskip)
-            for i, vjp in reversed(list(enumerate(down_vjps))):
+            for i, layer_pullback in reversed(list(enumerate(down_pullbacks))):
                 if i < len(self.down):
                     dh = dh + dskips.pop()
-                dlayer, dh, *dconditions = vjp(dh)
+                dlayer, dh, *dconditions = layer_pullback(dh)
                 layers.append(dlayer)
                 if dconditions:
                     de, dc = _sum(de, dconditions[0]), _sum(dc, dconditions[1])
-            dstem, dh = stem_vjp(dh + dskips.pop())
-            (dx,) = patch_vjp(dh)
-            dtime, dlabel, dclock = embed_vjp(de)
-            dnull, dcontext = (None, None) if context_vjp is None else context_vjp(dc)
+            dstem, dh = stem_pullback(dh + dskips.pop())
+            (dx,) = patch_pullback(dh)
+            dtime, dlabel, dtimestep = embed_pullback(de)
+            dnull, dcontext = (None, None) if context_pullback is None else context_pullback(dc)
             layers.reverse()
             d, m = len(self.down), len(self.down) + len(self.middle)
             gradient = self.replace(
                 time=dtime, label=dlabel, null=dnull, stem=dstem, norm=dnorm, head=dhead,
                 down=tuple(layers[:d]), middle=tuple(layers[d:m]), up=tuple(layers[m:]),
             )  # fmt: skip
-            return gradient, dx, dclock, dcontext
+            return gradient, dx, dtimestep, dcontext
 
         return y, unet_pullback
 
@@ -250,22 +256,29 @@ class UNet(Module):
         channels = w.shape[-2] // self.patch**dims
         if x.ndim != dims + 2 or x.shape[-1] != channels:
             raise InputError(
-                f"the network takes images (N, {'size, ' * dims}{channels}), got shape {x.shape}"
+                f"x must have shape (N, {'size, ' * dims}{channels}), got shape {x.shape}"
             )
-        conditions.check(x, w, timestep, context, labels=labels, keep=keep)
+        conditions.check_inputs(x, w, timestep, context, labels=labels, keep=keep)
         if context is None and mask is not None:
-            raise InputError("a mask was given without the context that it is for")
+            raise InputError("a mask was given without a context: give both, or neither")
         if context is not None and (
             self.null is None
             or context.ndim != 3
             or context.shape[::2] != (x.shape[0], self.null.shape[0])
         ):
-            expected = "none" if self.null is None else f"({x.shape[0]}, M, {self.null.shape[0]})"
-            raise InputError(f"the network takes context {expected}, got shape {context.shape}")
+            if self.null is None:
+                raise InputError(
+                    f"the network takes no context, got shape {context.shape}: omit it, or make "
+                    "the network with context_width=..."
+                )
+            raise InputError(
+                f"the context must have shape ({x.shape[0]}, M, {self.null.shape[0]}), "
+                f"got shape {context.shape}"
+            )
 
 
 def _sum(a: Array | None, b: Array | None) -> Array | None:
-    """The sum of two cotangents of which either may be absent."""
+    """The sum of two cotangents, either of which may be None."""
     if a is None or b is None:
         return b if a is None else a
     return a + b

@@ -129,7 +129,7 @@ class Monotone(TimeSampler):
         return t if schedule.steps is None else np.maximum(np.ceil(t), 1.0)
 
     def density(self, schedule: Schedule, t: Times) -> np.ndarray:
-        t = schedule.time(t)
+        t = np.asarray(schedule.time(t))
         low, high = self._ends(schedule)
         if schedule.steps is not None:
             inside = self._below(schedule, t) - self._below(schedule, t - 1.0)
@@ -145,8 +145,8 @@ class Monotone(TimeSampler):
     def _below(self, schedule: Schedule, t: np.ndarray) -> np.ndarray:
         """The share of the whole normal distribution that stands for times up to t."""
         z, _ = self.normal(schedule, t)
-        share = [0.5 * math.erfc(-x / math.sqrt(2.0)) for x in z.ravel().tolist()]
-        return np.array(share).reshape(z.shape)
+        share = [0.5 * math.erfc(-x / math.sqrt(2.0)) for x in np.ravel(z).tolist()]
+        return np.array(share).reshape(np.shape(z))
 
 
 def _first(schedule: Schedule) -> float:

@@ -1,7 +1,7 @@
-"""The calculus: functions that return their value and their pullback.
+"""Differentiable operations: functions that return their value and their pullback.
 
-No parameters, no state, channels last, any number of spatial axes, NumPy or CuPy. Every function
-here is the definition; faster versions of single functions are proved equal to these.
+They have no parameters and no state, work on any number of spatial axes with channels last, and run
+on NumPy and CuPy. Each is the definition; faster kernels are verified against it.
 """
 
 from npdiff.ops._attention import attention

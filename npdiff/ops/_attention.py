@@ -1,4 +1,4 @@
-"""Scaled dot-product attention, in blocks of queries so that no L x L matrix is ever held."""
+"""Scaled dot-product attention in blocks of queries, so that no L x M matrix is stored."""
 
 import math
 
@@ -11,14 +11,14 @@ from npdiff.pullback import Cotangents, Traced, differentiable
 @differentiable
 @accelerated
 def attention(q: Array, k: Array, v: Array, *, heads: int, mask: Array | None = None) -> Traced:
-    r"""Multi-head scaled dot-product attention; self-attention and cross-attention alike.
+    r"""Multi-head scaled dot-product attention, for self-attention and cross-attention.
 
     .. math::
         :label: attention
 
         o = \mathrm{softmax}\!\left(\frac{q\,k^\top}{\sqrt d}\right) v
 
-    for each sample and head, with d = E / heads. A mask takes keys away:
+    for each sample and head, with d = E / heads. A mask m excludes keys:
 
     .. math::
         :label: attention-mask
@@ -27,8 +27,8 @@ def attention(q: Array, k: Array, v: Array, *, heads: int, mask: Array | None = 
         s_{ij} = \frac{q_i \cdot k_j}{\sqrt d}, \qquad
         o_i = 0 \;\text{ where all } m_j = 0
 
-    Queries are taken a block at a time; of the probabilities P only the logarithm of each row's
-    normalizer is kept, from which the pullback makes them again:
+    Queries are processed in blocks. Of the probabilities P only the logarithm of each row's
+    normalizer is saved; the pullback recomputes P from it:
 
     .. math::
         :label: attention-pullback
@@ -44,8 +44,8 @@ def attention(q: Array, k: Array, v: Array, *, heads: int, mask: Array | None = 
     q : ``(N, L, E)``
     k, v : ``(N, M, E)``
     heads : number of heads, a divisor of E
-    mask : ``(N, M)`` booleans, False where a key is to be ignored, or None. A query all of whose
-        keys are ignored attends to nothing: its output is 0.
+    mask : ``(N, M)`` booleans, False where a key is ignored, or None. The output is 0 in samples
+        where all keys are ignored.
 
     Returns
     -------
@@ -66,35 +66,36 @@ def attention(q: Array, k: Array, v: Array, *, heads: int, mask: Array | None = 
     (N, L, E), M = q.shape, k.shape[1]
     if E % heads or k.shape != (N, M, E) or v.shape != k.shape or M < 1:
         raise InputError(
-            f"attention: q {q.shape}, k {k.shape}, v {v.shape} and {heads} heads do not fit "
-            "(N, L, E), (N, M, E), (N, M, E), at least one key, and a divisor of E"
+            "attention: expected q (N, L, E), k and v (N, M, E) with M >= 1, and heads that divide "
+            f"E; got q {q.shape}, k {k.shape}, v {v.shape} and {heads} heads"
         )
     if mask is not None and mask.shape != (N, M):
-        raise InputError(f"attention: the mask has shape {mask.shape}, expected ({N}, {M})")
+        raise InputError(f"attention: the mask must have shape ({N}, {M}), got {mask.shape}")
     scale = 1.0 / math.sqrt(E // heads)
     queries = blocks(L, N * heads * M, xp)
 
     def split(a: Array) -> Array:
-        """``(N, L, E)`` seen as ``(N, heads, L, d)``."""
+        """``(N, L, E)`` as ``(N, heads, L, d)``, a view."""
         return a.reshape(N, -1, heads, E // heads).swapaxes(1, 2)
 
     def scores(rows: slice) -> Array:
+        """Of one block of l queries with all keys, ``(N, heads, l, M)``."""
         s = split(q[:, rows]) @ split(k).swapaxes(2, 3)
         s *= scale
         return s if mask is None else xp.where(mask[:, None, None, :], s, -math.inf)
 
     o = xp.empty_like(q)
-    normalizer = xp.empty((N, heads, L, 1), dtype=q.dtype)  # log sum exp of each row of scores
+    normalizer = xp.empty((N, heads, L, 1), dtype=q.dtype)  # log sum exp over the keys
     for rows in queries:
         s = scores(rows)
-        # The largest score is finite even where every key is masked.
+        # (N, heads, l, 1); finite even where every key is masked, so that s - largest is not nan
         largest = xp.maximum(s.max(axis=-1, keepdims=True), xp.finfo(q.dtype).min)
         s -= largest
         p = xp.exp(s, out=s)
         total = p.sum(axis=-1, keepdims=True)
-        total += total == 0.0
+        total += total == 0.0  # 1 where every key is masked: p stays 0
         p /= total
-        split(o[:, rows])[...] = p @ split(v)
+        split(o[:, rows])[...] = p @ split(v)  # (N, heads, l, d)
         normalizer[:, :, rows] = largest + xp.log(total)
 
     def attention_pullback(do: Array) -> Cotangents:
@@ -102,8 +103,8 @@ def attention(q: Array, k: Array, v: Array, *, heads: int, mask: Array | None = 
         for rows in queries:
             p = scores(rows)
             p -= normalizer[:, :, rows]
-            xp.exp(p, out=p)
-            do_rows = split(do[:, rows])
+            xp.exp(p, out=p)  # (N, heads, l, M)
+            do_rows = split(do[:, rows])  # (N, heads, l, d)
             split(dv)[...] += p.swapaxes(2, 3) @ do_rows
             ds = do_rows @ split(v).swapaxes(2, 3)
             ds -= xp.einsum("nhlm,nhlm->nhl", ds, p)[..., None]

@@ -1,4 +1,4 @@
-"""Numbers and symbols turned into vectors."""
+"""Embeddings: table lookup for symbols, sinusoidal features for timesteps."""
 
 import math
 
@@ -8,13 +8,13 @@ from npdiff.backend import Array, namespace
 from npdiff.errors import InputError
 from npdiff.pullback import Cotangents, Traced, differentiable
 
-#: How the sines and cosines of the public networks are laid out.
+#: Layouts of the sines and cosines in published networks.
 VARIANTS = ("ddpm", "adm", "transformer")
 
 
 @differentiable
 def embedding(table: Array, *, index: Array) -> Traced:
-    r"""Rows of a table, and the pullback.
+    r"""Table lookup: one row for each index; and its pullback.
 
     .. math::
         :label: embedding
@@ -36,12 +36,13 @@ def embedding(table: Array, *, index: Array) -> Traced:
     Raises
     ------
     InputError
-        If an index on the host lies outside of the table. A device is not asked: that would wait.
+        If an index is outside the table. Checked on the host only: on a GPU the check would
+        synchronize.
     """
     xp, shape, dtype = namespace(table), table.shape, table.dtype
     if xp is np and index.size and not 0 <= index.min() <= index.max() < len(table):
         raise InputError(
-            f"embedding: indices from {index.min()} to {index.max()}, "
+            f"embedding: got indices from {index.min()} to {index.max()}, "
             f"but the table has rows 0 to {len(table) - 1}"
         )
 
@@ -55,7 +56,7 @@ def embedding(table: Array, *, index: Array) -> Traced:
 
 @differentiable
 def sinusoidal(t: Array, *, width: int, variant: str = "adm", longest: float = 10_000.0) -> Traced:
-    r"""Sines and cosines of a number at geometrically spaced frequencies.
+    r"""Sinusoidal features: sines and cosines of t at geometrically spaced frequencies.
 
     .. math::
         :label: sinusoidal
@@ -63,10 +64,11 @@ def sinusoidal(t: Array, *, width: int, variant: str = "adm", longest: float = 1
         \omega_i = P^{-i/(h - \delta)}, \quad i = 0 \dots h - 1, \quad
         h = \lfloor \text{width}/2 \rfloor, \qquad y = (\sin \omega t, \cos \omega t)
 
-    Three layouts are in public use: ``"ddpm"`` is [sin, cos] with :math:`\delta = 1`, ``"adm"``
-    (also Stable Diffusion) is [cos, sin] with :math:`\delta = 0`, and ``"transformer"`` alternates
-    sin, cos with :math:`\delta = 0`. An odd width ends in a zero. Pullback, with the cotangents
-    :math:`\bar s` of the sines and :math:`\bar c` of the cosines:
+    Published networks use three layouts. ``"ddpm"`` is [sin, cos] with :math:`\delta = 1`,
+    ``"adm"`` (also Stable Diffusion) is [cos, sin] with :math:`\delta = 0`, and
+    ``"transformer"`` alternates sin, cos with :math:`\delta = 0`. With an odd width the last
+    feature is 0. Pullback, with the cotangents :math:`\bar s` of the sines and :math:`\bar c` of
+    the cosines:
 
     .. math::
         :label: sinusoidal-pullback
@@ -80,7 +82,7 @@ def sinusoidal(t: Array, *, width: int, variant: str = "adm", longest: float = 1
     t : ``(N,)``
     width : number of features, at least 4
     variant : ``"ddpm"``, ``"adm"`` or ``"transformer"``
-    longest : P, the ratio of the longest to the shortest wave
+    longest : P, the ratio of the longest to the shortest wavelength
 
     Returns
     -------
@@ -90,19 +92,21 @@ def sinusoidal(t: Array, *, width: int, variant: str = "adm", longest: float = 1
     Raises
     ------
     InputError
-        If the variant is unknown, the width below 4, or ``t`` an array of integers.
+        If the variant is unknown, the width is below 4, or ``t`` is an integer array.
 
     Notes
     -----
     Vaswani et al. 2017, section 3.5; Ho et al. 2020, appendix B.
     """
     if variant not in VARIANTS:
-        raise InputError(f"unknown variant {variant!r}: choose one of {', '.join(VARIANTS)}")
+        raise InputError(
+            f"sinusoidal: unknown variant {variant!r}: choose one of {', '.join(VARIANTS)}"
+        )
     if width < 4:
-        raise InputError(f"sinusoidal features need a width of at least 4, got {width}")
+        raise InputError(f"sinusoidal: width must be at least 4, got {width}")
     if t.dtype.kind != "f":
         raise InputError(
-            f"sinusoidal features have the dtype of t, which must be a float: {t.dtype}"
+            f"sinusoidal: t must have a floating-point dtype, got {t.dtype}: cast it first"
         )
     xp, half = namespace(t), width // 2
     rate = -math.log(longest) / (half - (variant == "ddpm"))

@@ -1,4 +1,4 @@
-"""The affine map of channels, and the two ways an embedding enters an image."""
+"""The affine map of channels; adding an embedding to an image, and modulating by it."""
 
 from npdiff.backend import Array
 from npdiff.pullback import Cotangents, Traced, differentiable
@@ -13,7 +13,7 @@ def linear(x: Array, w: Array, b: Array | None = None) -> Traced:
 
         y = x\,w + b
 
-    Pullback, summing over every axis but the last:
+    Pullback, with sums over all axes but the last:
 
     .. math::
         :label: linear-pullback
@@ -54,7 +54,7 @@ def _over_space(e: Array, ndim: int) -> Array:
 
 @differentiable
 def shift(x: Array, e: Array) -> Traced:
-    r"""An embedding added at every position, and the pullback.
+    r"""Add an embedding at every position; and the pullback.
 
     .. math::
         :label: shift
@@ -83,7 +83,7 @@ def shift(x: Array, e: Array) -> Traced:
 
 @differentiable
 def modulate(x: Array, scale: Array, offset: Array) -> Traced:
-    r"""Scale and shift by an embedding, the second half of adaptive group normalization.
+    r"""Scale and shift by an embedding: the second half of adaptive group normalization.
 
     .. math::
         :label: modulate

@@ -30,7 +30,7 @@ def norm_silu_conv(
     rate: float = 0.0,
     key: Key | None = None,
 ) -> Traced:
-    r"""Half of a residual block: group norm, modulation, SiLU, dropout, convolution, what is added.
+    r"""Half of a residual block: group norm, modulation, SiLU, dropout, convolution, additions.
 
     .. math::
         :label: norm-silu-conv
@@ -39,8 +39,8 @@ def norm_silu_conv(
             \big((1 + a) \odot \mathrm{norm}_{\gamma, \beta}(x) + c\big) + e + r
 
     of :eq:`group-norm`, :eq:`modulate`, :eq:`silu`, :eq:`dropout`, :eq:`conv` and :eq:`shift`; the
-    modulation (a, c), the embedding e and the residual r may be absent. The pullback is that of
-    these functions in turn.
+    modulation (a, c), the embedding e and the residual r are optional. The pullback calls the
+    pullbacks of these functions in reverse order.
 
     Saves: what these functions save.
 
@@ -50,9 +50,9 @@ def norm_silu_conv(
     gamma, beta : ``(C,)``
     w : ``(*K, C, F)``
     b : ``(F,)``
-    scale, offset : ``(N, C)``, the a and c of the equation, or None, both
-    shift : ``(N, F)``, the e of the equation, or None
-    residual : ``(N, *out, F)``, the r of the equation, or None
+    scale, offset : ``(N, C)``, a and c in the equation, or both None
+    shift : ``(N, F)``, e in the equation, or None
+    residual : ``(N, *out, F)``, r in the equation, or None
     groups, eps : of the norm
     padding : of the convolution
     rate, key : of the dropout
@@ -60,8 +60,8 @@ def norm_silu_conv(
     Returns
     -------
     y : ``(N, *out, F)``
-    pullback : ``dy -> (dx, dgamma, dbeta, dw, db, dscale, doffset, dshift, dresidual)``, None for
-        what is absent
+    pullback : ``dy -> (dx, dgamma, dbeta, dw, db, dscale, doffset, dshift, dresidual)``; None for
+        an argument that is None
 
     Raises
     ------
@@ -69,14 +69,14 @@ def norm_silu_conv(
         If the shapes do not fit.
     """
     modulated, shifted, added = scale is not None, shift is not None, residual is not None
-    h, norm_vjp = group_norm(x, gamma, beta, groups=groups, eps=eps)
+    h, norm_pullback = group_norm(x, gamma, beta, groups=groups, eps=eps)
     if modulated:
-        h, modulate_vjp = _linear.modulate(h, scale, offset)
-    h, silu_vjp = silu(h)
-    h, dropout_vjp = dropout(h, rate=rate, key=key)
-    y, conv_vjp = conv(h, w, b, padding=padding)
+        h, modulate_pullback = _linear.modulate(h, scale, offset)
+    h, silu_pullback = silu(h)
+    h, dropout_pullback = dropout(h, rate=rate, key=key)
+    y, conv_pullback = conv(h, w, b, padding=padding)
     if shifted:
-        y, shift_vjp = _linear.shift(y, shift)
+        y, shift_pullback = _linear.shift(y, shift)
     if added:
         y = y + residual
 
@@ -84,13 +84,13 @@ def norm_silu_conv(
         dscale = doffset = dshift = None
         dh = dy
         if shifted:
-            dh, dshift = shift_vjp(dh)
-        dh, dw, db = conv_vjp(dh)
-        (dh,) = dropout_vjp(dh)
-        (dh,) = silu_vjp(dh)
+            dh, dshift = shift_pullback(dh)
+        dh, dw, db = conv_pullback(dh)
+        (dh,) = dropout_pullback(dh)
+        (dh,) = silu_pullback(dh)
         if modulated:
-            dh, dscale, doffset = modulate_vjp(dh)
-        dx, dgamma, dbeta = norm_vjp(dh)
+            dh, dscale, doffset = modulate_pullback(dh)
+        dx, dgamma, dbeta = norm_pullback(dh)
         return dx, dgamma, dbeta, dw, db, dscale, doffset, dshift, dy if added else None
 
     return y, norm_silu_conv_pullback
@@ -101,7 +101,7 @@ def norm_silu_conv(
 def upsample_conv(
     x: Array, w: Array, b: Array, *, size: tuple[int, ...] | None = None, padding: Padding = None
 ) -> Traced:
-    """Upsampling by 2, nearest neighbor (:eq:`upsample`), and a convolution of it (:eq:`conv`).
+    """Nearest-neighbor upsampling by 2 (:eq:`upsample`), then a convolution (:eq:`conv`).
 
     Saves: what these functions save.
 
@@ -110,7 +110,7 @@ def upsample_conv(
     x : ``(N, *space, C)``
     w : ``(*K, C, F)``
     b : ``(F,)``
-    size : what to cut the upsampled image to, or None
+    size : size to crop the upsampled image to, or None
     padding : of the convolution
 
     Returns
@@ -118,11 +118,11 @@ def upsample_conv(
     y : ``(N, *size, F)``
     pullback : ``dy -> (dx, dw, db)``
     """
-    h, upsample_vjp = upsample(x, size=size)
-    y, conv_vjp = conv(h, w, b, padding=padding)
+    h, upsample_pullback = upsample(x, size=size)
+    y, conv_pullback = conv(h, w, b, padding=padding)
 
     def upsample_conv_pullback(dy: Array) -> Cotangents:
-        dh, dw, db = conv_vjp(dy)
-        return *upsample_vjp(dh), dw, db
+        dh, dw, db = conv_pullback(dy)
+        return *upsample_pullback(dh), dw, db
 
     return y, upsample_conv_pullback

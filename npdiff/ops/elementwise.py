@@ -1,4 +1,4 @@
-"""Functions of one number, applied to every number: activations, softmax, dropout."""
+"""Activations, softmax and dropout."""
 
 import math
 
@@ -19,7 +19,7 @@ def silu(x: Array) -> Traced:
 
         \mathrm{silu}(x) = x\,\sigma(x) = v\,(1 + \tanh v), \qquad v = x / 2
 
-    The second form cannot overflow, and tanh is a fast function of the array libraries. Pullback:
+    The second form cannot overflow, and array libraries compute tanh fast. Pullback:
 
     .. math::
         :label: silu-pullback
@@ -64,7 +64,7 @@ def silu(x: Array) -> Traced:
 
 @differentiable
 def gelu(x: Array, *, approximate: bool = False) -> Traced:
-    r"""The Gaussian error linear unit, exact or by the tanh approximation.
+    r"""The Gaussian error linear unit, exact or in the tanh approximation.
 
     .. math::
         :label: gelu
@@ -77,9 +77,9 @@ def gelu(x: Array, *, approximate: bool = False) -> Traced:
         \mathrm{gelu}(x) \approx \frac{x}{2}
             \left(1 + \tanh\!\left(\sqrt{2/\pi}\,(x + 0.044715\,x^3)\right)\right)
 
-    The two differ by up to 5e-4; a network trained with one should be run with that one.
-    Pullbacks, with the normal density :math:`\varphi`, and with
-    :math:`\tilde\Phi(x) = \tfrac12 (1 + \tanh u(x))` where the approximation has its tanh of u:
+    They differ by up to 5e-4: run a network with the form it was trained with. Pullbacks, with the
+    normal density :math:`\varphi`, and with :math:`\tilde\Phi(x) = \tfrac12 (1 + \tanh u(x))`
+    where u is the argument of tanh in the approximation:
 
     .. math::
         :label: gelu-pullback
@@ -97,7 +97,7 @@ def gelu(x: Array, *, approximate: bool = False) -> Traced:
     Parameters
     ----------
     x : array of any shape
-    approximate : whether to take the tanh form
+    approximate : whether to use the tanh form
 
     Returns
     -------
@@ -152,7 +152,7 @@ def softmax(x: Array) -> Traced:
 
     Returns
     -------
-    p : ``(..., L)``, non-negative, rows sum to 1
+    p : ``(..., L)``, non-negative, with sum 1 over the last axis
     pullback : ``dp -> (dx,)``
     """
     xp = namespace(x)
@@ -167,7 +167,7 @@ def softmax(x: Array) -> Traced:
 
 @differentiable
 def dropout(x: Array, *, rate: float, key: Key | None) -> Traced:
-    r"""Inverted dropout: each element is kept with probability 1 - rate, and then scaled up.
+    r"""Inverted dropout: keep each element with probability 1 - rate and scale it up.
 
     .. math::
         :label: dropout
@@ -175,16 +175,16 @@ def dropout(x: Array, *, rate: float, key: Key | None) -> Traced:
         y = \frac{m}{1 - r}\,x, \qquad \bar x = \frac{m}{1 - r}\,\bar y,
         \qquad m = [u \ge r], \qquad u \sim \mathrm{U}(0, 1)
 
-    The mask is drawn from the key again in the pullback, so nothing is kept. Without a key
+    The pullback draws the same mask from the key again, so nothing is saved. Without a key
     (sampling, evaluation) or at rate 0 this is the identity.
 
     Saves: nothing.
 
     Parameters
     ----------
-    x : ``(N, ...)``, one key row a sample
+    x : ``(N, ...)``
     rate : probability that an element is set to 0, in [0, 1)
-    key : where the mask comes from, or None
+    key : random key with N samples, from which the mask is drawn, or None
 
     Returns
     -------
@@ -194,16 +194,16 @@ def dropout(x: Array, *, rate: float, key: Key | None) -> Traced:
     Raises
     ------
     InputError
-        If the rate is outside [0, 1), or the key is not for as many samples.
+        If the rate is outside [0, 1), or the number of samples of the key is not N.
 
     Notes
     -----
-    Srivastava et al. 2014, section 4; inverted: scaled in training instead of in use.
+    Srivastava et al. 2014, section 4; inverted: scaled in training instead of at inference.
     """
     if not 0.0 <= rate < 1.0:
-        raise InputError(f"a dropout rate lies in [0, 1), got {rate}")
+        raise InputError(f"dropout: the rate must be in [0, 1), got {rate}")
     if key is not None and len(key.samples) != x.shape[0]:
-        raise InputError(f"dropout: a key for {len(key.samples)} samples, but x has {x.shape[0]}")
+        raise InputError(f"dropout: the key has {len(key.samples)} samples, but x has {x.shape[0]}")
     xp, shape, dtype = namespace(x), x.shape[1:], x.dtype
 
     def masked(a: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Losses: one number, and what it asks of the network's output."""
+"""Losses: squared error and cross-entropy."""
 
 import math
 
@@ -16,7 +16,7 @@ def squared_error(y: Array, *, target: Array, weight: Array | None = None) -> Tr
 
         L = \frac{1}{N D} \sum_{n=1}^{N} w_n \lVert y_n - \hat y_n \rVert^2
 
-    over N samples of D numbers each. Pullback:
+    over N samples of D elements each. Pullback:
 
     .. math::
         :label: squared-error-pullback
@@ -27,7 +27,7 @@ def squared_error(y: Array, *, target: Array, weight: Array | None = None) -> Tr
 
     Parameters
     ----------
-    y : ``(N, ...)``, the network's output
+    y : ``(N, ...)``, the output of a network
     target : array of the shape of ``y``
     weight : ``(N,)``, or None for ones
 
@@ -42,24 +42,27 @@ def squared_error(y: Array, *, target: Array, weight: Array | None = None) -> Tr
         If the shapes differ.
     """
     if y.shape != target.shape:
-        raise InputError(f"squared_error: output {y.shape} and target {target.shape} differ")
+        raise InputError(
+            f"squared_error: the target must have the shape of the output, {y.shape}, "
+            f"got {target.shape}"
+        )
     xp = namespace(y)
     difference = y - target
     if weight is not None:
         weight = weight.reshape(-1, *(1,) * (y.ndim - 1))
     weighted = difference if weight is None else weight * difference
-    share = 1.0 / math.prod(y.shape)
+    per_element = 1.0 / math.prod(y.shape)
 
     def squared_error_pullback(dloss: Array) -> Cotangents:
-        dy = difference * (2.0 * share * dloss)
+        dy = difference * (2.0 * per_element * dloss)
         return (dy if weight is None else weight * dy,)
 
-    return xp.vdot(weighted, difference) * share, squared_error_pullback
+    return xp.vdot(weighted, difference) * per_element, squared_error_pullback
 
 
 @differentiable
 def cross_entropy(logits: Array, *, labels: Array) -> Traced:
-    r"""The mean negative log-likelihood of the right classes, in nats.
+    r"""The mean negative log-likelihood of the labels, in nats.
 
     .. math::
         :label: cross-entropy

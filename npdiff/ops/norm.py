@@ -1,4 +1,4 @@
-"""Normalization: over groups of channels and space, or over the channels of one position."""
+"""Normalization: over groups of channels and all positions, or over the channels of a position."""
 
 from npdiff.acceleration import accelerated
 from npdiff.backend import Array, namespace
@@ -16,10 +16,10 @@ def group_norm(x: Array, gamma: Array, beta: Array, *, groups: int, eps: float =
 
         y = \gamma\,\hat x + \beta, \qquad \hat x = \frac{x - \mu_g}{\sqrt{v_g + \epsilon}}
 
-    with the mean :math:`\mu_g` and (biased) variance :math:`v_g` of sample and group, over all
-    positions and the C / G channels of the group. The variance is that of the centered numbers: the
-    difference of E[x^2] and E[x]^2 would cancel in float32 when the mean is large. Pullback, with
-    :math:`\langle\cdot\rangle` the mean over a group:
+    with the mean :math:`\mu_g` and the (biased) variance :math:`v_g` of each sample and group, over
+    all positions and the C / G channels of the group. The variance is computed from x - mean: the
+    difference E[x^2] - E[x]^2 would cancel in float32 when the mean is large. Pullback, where
+    :math:`\langle\cdot\rangle` is the mean over a group:
 
     .. math::
         :label: group-norm-pullback
@@ -45,7 +45,7 @@ def group_norm(x: Array, gamma: Array, beta: Array, *, groups: int, eps: float =
     Raises
     ------
     InputError
-        If the groups do not divide the channels.
+        If ``groups`` does not divide the number of channels.
 
     Notes
     -----
@@ -57,15 +57,15 @@ def group_norm(x: Array, gamma: Array, beta: Array, *, groups: int, eps: float =
         raise InputError(f"group_norm: {groups} groups do not divide {C} channels")
 
     def group_mean(a: Array) -> Array:
-        """Sums over space ``(N, C)`` to means over groups, repeated to ``(N, 1, C)``."""
+        """From sums over positions ``(N, C)`` to means over groups, repeated: ``(N, 1, C)``."""
         total = a.reshape(N, groups, -1).sum(axis=2) * (groups * N / x.size)
         repeated = xp.empty((N, groups, C // groups), dtype=total.dtype)
         repeated[...] = total[:, :, None]
         return repeated.reshape(N, 1, C)
 
-    rows = x.reshape(N, -1, C)
-    mean = group_mean(rows.sum(axis=1))
-    y = rows - mean
+    x_s = x.reshape(N, -1, C)  # (N, S, C): all positions on one axis
+    mean = group_mean(x_s.sum(axis=1))
+    y = x_s - mean
     rstd = 1.0 / xp.sqrt(group_mean(xp.einsum("nsc,nsc->nc", y, y)) + eps)
     y *= rstd * gamma
     y += beta
@@ -96,8 +96,8 @@ def layer_norm(x: Array, gamma: Array, beta: Array, *, eps: float = 1e-5) -> Tra
         \hat x = \frac{x - \mu}{\sqrt{\langle (x - \mu)^2 \rangle + \epsilon}}, \qquad
         \mu = \langle x \rangle
 
-    with :math:`\langle\cdot\rangle` the mean over the C channels of one position. The pullback is
-    :eq:`group-norm-pullback` with that mean: all but scale, a projection.
+    where :math:`\langle\cdot\rangle` is the mean over the C channels of one position. The pullback
+    is :eq:`group-norm-pullback` with that mean; up to eps, a scaled projection:
 
     .. math::
         :label: layer-norm-pullback
@@ -136,7 +136,7 @@ def layer_norm(x: Array, gamma: Array, beta: Array, *, eps: float = 1e-5) -> Tra
         dgamma = (dy * x_hat).reshape(-1, x.shape[-1]).sum(axis=0)
         dbeta = dy.reshape(-1, x.shape[-1]).sum(axis=0)
         dx_hat = dy * gamma
-        along = (dx_hat * x_hat).mean(axis=-1, keepdims=True)
+        along = (dx_hat * x_hat).mean(axis=-1, keepdims=True)  # the component along x_hat
         dx = rstd * (dx_hat - dx_hat.mean(axis=-1, keepdims=True) - x_hat * along)
         return dx, dgamma, dbeta
 

@@ -1,4 +1,4 @@
-"""Fewer or more positions: averaging, repeating, and moving space into channels."""
+"""Resampling: pooling, nearest-neighbor upsampling, and moving space into channels."""
 
 from collections.abc import Sequence
 
@@ -7,11 +7,11 @@ from npdiff.errors import InputError
 from npdiff.pullback import Cotangents, Traced, differentiable
 
 
-def _cells(x: Array, factor: int, what: str) -> Array:
-    """``(N, H, W, C)`` seen as ``(N, H / f, f, W / f, f, C)``; the f are the even axes."""
+def _cells(x: Array, factor: int, op: str) -> Array:
+    """``(N, H, W, C)`` as ``(N, H / f, f, W / f, f, C)``; the even axes have size f."""
     space = x.shape[1:-1]
     if any(n % factor for n in space):
-        raise InputError(f"{what}: a factor of {factor} does not divide the size {space}")
+        raise InputError(f"{op}: a factor of {factor} does not divide the size {space}")
     split = [size for n in space for size in (n // factor, factor)]
     return x.reshape(x.shape[0], *split, x.shape[-1])
 
@@ -22,14 +22,14 @@ def _cell_axes(ndim: int) -> tuple[int, ...]:
 
 @differentiable
 def average_pool(x: Array, *, factor: int = 2) -> Traced:
-    r"""The mean of each cell of f x ... x f positions.
+    r"""Average pooling: the mean over each cell of f x ... x f positions.
 
     .. math::
         :label: average-pool
 
         y_{n, o, c} = f^{-d} \sum_{0 \le k < f} x_{n,\, f o + k,\, c}
 
-    over the d spatial axes. Pullback: every position of a cell receives its share.
+    over the d spatial axes. Pullback: all positions of a cell receive the same.
 
     .. math::
         :label: average-pool-pullback
@@ -51,12 +51,12 @@ def average_pool(x: Array, *, factor: int = 2) -> Traced:
     Raises
     ------
     InputError
-        If the factor does not divide a size.
+        If the factor does not divide every size.
     """
-    axes, share = _cell_axes(x.ndim), factor ** -(x.ndim - 2.0)
+    axes, per_position = _cell_axes(x.ndim), factor ** -(x.ndim - 2.0)
 
     def average_pool_pullback(dy: Array) -> Cotangents:
-        return (_repeat(dy * share, factor),)
+        return (_repeat(dy * per_position, factor),)
 
     return _cells(x, factor, "average_pool").mean(axis=axes), average_pool_pullback
 
@@ -79,7 +79,7 @@ def upsample(x: Array, *, factor: int = 2, size: Sequence[int] | None = None) ->
 
         y_{n, o, c} = x_{n,\, \lfloor o / f \rfloor,\, c}
 
-    Pullback: the sum over each cell, of what is left of it.
+    Pullback: the sum over each cell, as far as ``size`` keeps it.
 
     .. math::
         :label: upsample-pullback
@@ -92,8 +92,8 @@ def upsample(x: Array, *, factor: int = 2, size: Sequence[int] | None = None) ->
     ----------
     x : ``(N, *space, C)``
     factor : f
-    size : sizes to cut the result to at the far end, each at most f times that of x; so that an
-        image of odd size comes back at its own size. None for the whole.
+    size : size to crop the result to, at its end, at most f times that of x, so that an image of
+        odd size can be restored. None crops nothing.
 
     Returns
     -------
@@ -109,7 +109,10 @@ def upsample(x: Array, *, factor: int = 2, size: Sequence[int] | None = None) ->
     full = tuple(n * factor for n in shape[1:-1])
     size = full if size is None else tuple(size)
     if len(size) != len(full) or any(n > most for n, most in zip(size, full, strict=True)):
-        raise InputError(f"upsample: {shape[1:-1]} times {factor} does not reach the size {size}")
+        raise InputError(
+            f"upsample: size must have {len(full)} entries of at most {full}, "
+            f"{factor} times that of x, got {size}"
+        )
     cut = (slice(None), *(slice(n) for n in size))
 
     def upsample_pullback(dy: Array) -> Cotangents:
@@ -133,7 +136,7 @@ def _to_space(x: Array, factor: int) -> Array:
     d, space = x.ndim - 2, x.shape[1:-1]
     if x.shape[-1] % factor**d:
         raise InputError(
-            f"depth_to_space: {x.shape[-1]} channels do not fill cells of {factor}^{d}"
+            f"depth_to_space: {x.shape[-1]} channels are not a multiple of {factor}^{d}"
         )
     cells = x.reshape(x.shape[0], *space, *(factor,) * d, -1)
     order = (0, *(axis for i in range(d) for axis in (1 + i, 1 + d + i)), 2 * d + 1)
@@ -142,14 +145,14 @@ def _to_space(x: Array, factor: int) -> Array:
 
 @differentiable
 def space_to_depth(x: Array, *, factor: int = 2) -> Traced:
-    r"""Pixel unshuffle: the positions of each cell become channels.
+    r"""Space to depth (pixel unshuffle): the positions of each cell become channels.
 
     .. math::
         :label: space-to-depth
 
         y_{n, o, (k, c)} = x_{n,\, f o + k,\, c}
 
-    A permutation of numbers: its pullback is its inverse, :func:`depth_to_space`.
+    This permutes elements, so its pullback is its inverse, :func:`depth_to_space`.
 
     Saves: nothing.
 
@@ -166,7 +169,7 @@ def space_to_depth(x: Array, *, factor: int = 2) -> Traced:
     Raises
     ------
     InputError
-        If the factor does not divide a size.
+        If the factor does not divide every size.
     """
 
     def space_to_depth_pullback(dy: Array) -> Cotangents:
@@ -177,7 +180,7 @@ def space_to_depth(x: Array, *, factor: int = 2) -> Traced:
 
 @differentiable
 def depth_to_space(x: Array, *, factor: int = 2) -> Traced:
-    r"""Pixel shuffle: channels become positions of a cell; the inverse of :func:`space_to_depth`.
+    r"""Depth to space (pixel shuffle), the inverse of :func:`space_to_depth`.
 
     .. math::
         :label: depth-to-space
@@ -199,7 +202,7 @@ def depth_to_space(x: Array, *, factor: int = 2) -> Traced:
     Raises
     ------
     InputError
-        If the channels do not fill whole cells.
+        If the number of channels is not a multiple of f^d.
 
     Notes
     -----

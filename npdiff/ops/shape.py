@@ -1,4 +1,4 @@
-"""Arrays joined and cut."""
+"""Concatenating and splitting along the channels."""
 
 from npdiff.backend import Array, namespace
 from npdiff.errors import InputError
@@ -7,7 +7,7 @@ from npdiff.pullback import Cotangents, Traced, differentiable
 
 @differentiable
 def concat(a: Array, b: Array) -> Traced:
-    r"""Two arrays side by side along the channels; the pullback cuts where they were joined.
+    r"""Concatenation of two arrays along the channels; the pullback splits.
 
     .. math::
         :label: concat
@@ -32,7 +32,7 @@ def concat(a: Array, b: Array) -> Traced:
         If the axes other than the last differ.
     """
     if a.shape[:-1] != b.shape[:-1]:
-        raise InputError(f"concat: {a.shape} and {b.shape} differ before the last axis")
+        raise InputError(f"concat: shapes {a.shape} and {b.shape} differ before the last axis")
     cut = a.shape[-1]
 
     def concat_pullback(dy: Array) -> Cotangents:
@@ -43,7 +43,7 @@ def concat(a: Array, b: Array) -> Traced:
 
 @differentiable
 def split(x: Array, *, parts: int) -> Traced:
-    r"""The channels cut into equal parts; the pullback lays them side by side.
+    r"""Splitting of the channels into equal parts; the pullback concatenates.
 
     .. math::
         :label: split
@@ -65,7 +65,7 @@ def split(x: Array, *, parts: int) -> Traced:
     Raises
     ------
     InputError
-        If the parts do not divide the channels.
+        If ``parts`` does not divide the number of channels.
     """
     if x.shape[-1] % parts:
         raise InputError(f"split: {parts} parts do not divide {x.shape[-1]} channels")

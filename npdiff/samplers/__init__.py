@@ -1,8 +1,8 @@
-"""Samplers: generators that carry noise to data, one step after the other.
+"""Samplers: generators that turn noise into data step by step.
 
-A sampler is ``sampler(denoise, schedule, x, timesteps, *, noise=None, **options)``. It knows nothing of
-networks and draws no random numbers of its own; whether time is discrete or continuous is a
-property of the schedule and the grid. The last step's ``x`` is the sample.
+A sampler is ``sampler(denoise, schedule, x, timesteps, *, noise=None, **options)`` and yields a
+:class:`Step` per step; :class:`Sampler` documents what they all share. The last step's ``x`` is the
+sample.
 """
 
 from collections.abc import Callable
@@ -21,20 +21,27 @@ from npdiff.samplers._dpmpp_sde import dpmpp_sde
 from npdiff.samplers._edm import edm
 from npdiff.samplers._lms import lms
 from npdiff.samplers._pndm import plms, pndm
+from npdiff.samplers._predictor_corrector import predictor_corrector
 from npdiff.samplers._unipc import unipc
 from npdiff.samplers.adaptive import adaptive_ode
 from npdiff.samplers.ancestral import dpm2_ancestral, euler_ancestral
+from npdiff.samplers.checks import (
+    check_finite,
+    check_options,
+    check_state,
+    check_timesteps,
+    default_options,
+)
 from npdiff.samplers.dpmpp import dpmpp_2s, dpmpp_multistep
-from npdiff.samplers.guard import check_options, check_state, checked_times, defaults, watched
-from npdiff.samplers.langevin import predictor_corrector
 from npdiff.samplers.ode import euler, heun
 from npdiff.samplers.sde import euler_maruyama
-from npdiff.samplers.step import Noise, Step, Steps, keyed_noise
+from npdiff.samplers.step import Noise, Sampler, Step, Steps, keyed_noise
 from npdiff.schedules import Schedule
 
 __all__ = [
     "SAMPLERS",
     "Noise",
+    "Sampler",
     "Step",
     "Steps",
     "adaptive_ode",
@@ -89,7 +96,7 @@ SAMPLERS: dict[str, Callable[..., Steps]] = {
 
 
 def options_of(name: str) -> dict[str, Any]:
-    """The options that are a sampler's own, with their defaults.
+    """The options of a sampler beyond the shared arguments, with their defaults.
 
     >>> options_of("ddim")
     {'eta': 0.0}
@@ -101,7 +108,7 @@ def options_of(name: str) -> dict[str, Any]:
     """
     if name not in SAMPLERS:
         raise InputError(f"unknown sampler {name!r}: choose one of {', '.join(SAMPLERS)}")
-    return defaults(SAMPLERS[name])
+    return default_options(SAMPLERS[name])
 
 
 def sample(
@@ -113,17 +120,13 @@ def sample(
     noise: Noise | None = None,
     **options: Any,
 ) -> Steps:
-    """The steps of the sampler called ``name``, after a look at what it was given.
+    """The steps of the sampler called ``name``, with its arguments and results checked.
 
     Parameters
     ----------
     name : a key of :data:`SAMPLERS`
-    denoise : from (x, t) to (x0_hat, eps_hat)
-    schedule : Schedule
-    x : (N, ...) floating-point array, the state at ``timesteps[0]``
-    timesteps : strictly descending host array within the schedule, two times or more
-    noise : from the index of a draw to standard normal noise, for stochastic samplers
-    options : the sampler's own, as :func:`options_of` lists them
+    denoise, schedule, x, timesteps, noise : as for every :class:`Sampler`
+    options : the sampler's own, as listed by :func:`options_of`
 
     Returns
     -------
@@ -132,12 +135,12 @@ def sample(
     Raises
     ------
     InputError
-        Before the first step, if the name, an option's name or kind, the state or the times cannot
-        be used. At the first step, if an option is out of its range or noise is missing. Later, if
-        a step leads to numbers that are not finite: at once on NumPy, at the end on a device.
+        Before the first step, if a name, the type of an option, the state or the timesteps are
+        invalid. At the first step, if an option is out of range or noise is missing. Later, if a
+        step's result is not finite: at once on NumPy, at the end on a GPU.
     """
     check_options(name, options_of(name), options)
-    timesteps = checked_times(schedule, timesteps)
+    timesteps = check_timesteps(schedule, timesteps)
     check_state(x)
     steps = SAMPLERS[name](denoise, schedule, x, timesteps, noise=noise, **options)
-    return watched(steps, timesteps)
+    return check_finite(steps, timesteps)

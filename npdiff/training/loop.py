@@ -211,8 +211,8 @@ def _enough_memory(run: Run) -> AbstractContextManager[None]:
     return memory_explained(
         config.backend,
         f"training on batches of {config.batch}, {min(config.shard_size, config.batch)} at a time",
-        f"{less}, or one that keeps less (--set model.checkpoint=true); --resume goes on from what "
-        f"was saved in {run.path}",
+        f"{less}, or one that keeps less (--set model.gradient_checkpointing=true); --resume goes on "
+        f"from what was saved in {run.path}",
     )
 
 

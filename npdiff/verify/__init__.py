@@ -1,20 +1,21 @@
-"""The laboratory: tools that prove a gradient or a program, npdiff's own or yours.
+"""Verify your own schedule, sampler, denoiser, forward process or gradient.
 
-Each takes plain callables on arrays and returns a report that prints as a table; ``report.passed``
-is the verdict and ``report.check()`` raises.
+Each function takes plain callables on arrays and returns a :class:`Report`, which prints as a
+table; ``report.passed`` is the verdict and ``report.check()`` raises. :mod:`npdiff.verify.adapters`
+adapts samplers of other conventions, and :mod:`npdiff.verify.strict` has arrays that refuse what a
+GPU array refuses.
 """
 
-from npdiff.verify import adapters
+from npdiff.verify import adapters, strict
 from npdiff.verify._denoiser import denoiser
 from npdiff.verify._marginals import marginals
 from npdiff.verify._pullback import PullbackReport, pullback
 from npdiff.verify._sampler import sampler
 from npdiff.verify._schedule import schedule
-from npdiff.verify.report import Finding, Findings, Report
+from npdiff.verify.report import Finding, Report
 
 __all__ = [
     "Finding",
-    "Findings",
     "PullbackReport",
     "Report",
     "adapters",
@@ -23,4 +24,5 @@ __all__ = [
     "pullback",
     "sampler",
     "schedule",
+    "strict",
 ]

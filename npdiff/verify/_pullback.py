@@ -1,4 +1,4 @@
-"""The proof of a hand-written gradient: central differences in float64, parameter by parameter."""
+"""Verification of a pullback by central differences in float64, array by array."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -9,15 +9,15 @@ import numpy as np
 
 from npdiff import tree
 from npdiff.backend import to_host
-from npdiff.verify.report import Report
+from npdiff.verify.report import Finding, Report, name_of
 
-#: Steps and weights of the fourth-order central difference.
+#: Offsets and weights of the fourth-order central difference.
 _STENCIL = ((1, 8 / 12), (-1, -8 / 12), (2, -1 / 12), (-2, 1 / 12))
 
 
 @dataclass(frozen=True)
-class Row:
-    """What was found for one array that has a gradient."""
+class ArrayGradient:
+    """The gradient of one array: its norm, and its error relative to that norm."""
 
     name: str
     shape: tuple[int, ...]
@@ -25,44 +25,27 @@ class Row:
     error: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PullbackReport(Report):
-    """The verdict on one pullback; prints as a table, ``check()`` raises."""
+    """The report on one pullback: a finding per array, the largest error first.
 
-    name: str
-    tolerance: float
-    rows: tuple[Row, ...]
-    faults: tuple[str, ...]
+    Attributes
+    ----------
+    gradients : the measured gradients, in the order of the arguments
+    """
 
-    @property
-    def worst(self) -> float:
-        """The largest relative error."""
-        return max((row.error for row in self.rows), default=0.0)
-
-    @property
-    def passed(self) -> bool:
-        """Whether every gradient is there, the right one, and the pullback is pure."""
-        return not self.faults and self.worst <= self.tolerance
-
-    def __str__(self) -> str:
-        lines = [f"{'relative error':>14}  {'norm':>9}  array"]
-        for row in sorted(self.rows, key=lambda row: -row.error):
-            lines.append(f"{row.error:14.2e}  {row.norm:9.2e}  {row.name} {row.shape}")
-        lines += [f"FAULT: {fault}" for fault in self.faults]
-        verdict = "passed" if self.passed else "FAILED"
-        lines.append(f"{self.name}: {verdict}, worst {self.worst:.2e} of {self.tolerance:.0e}")
-        return "\n".join(lines)
+    gradients: tuple[ArrayGradient, ...] = ()
 
 
 def _arrays(args: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    """The float arrays of an argument, which are what can have a gradient."""
+    """The float arrays of an argument: those that can have a gradient."""
     for name, leaf in tree.named_leaves(args, prefix):
         if np.issubdtype(leaf.dtype, np.floating):
             yield name, leaf
 
 
 def _write(leaf: Any, value: Any) -> None:
-    """Move one of our own read-only arrays where it stands, in whatever tree that is."""
+    """Assign to one of our read-only arrays in place, wherever it is in a tree."""
     leaf.flags.writeable = True
     leaf[...] = value
     leaf.flags.writeable = False
@@ -84,7 +67,7 @@ def pullback(
     may_vanish: tuple[str, ...] = (),
     **kwargs: Any,
 ) -> PullbackReport:
-    r"""Whether the pullback of ``f`` at ``args`` is the transpose of its derivative.
+    r"""Verify that the pullback of ``f`` at ``args`` is the transpose of its derivative.
 
     .. math::
         :label: pullback-check
@@ -92,24 +75,24 @@ def pullback(
         \langle \bar x, u \rangle = \frac{\mathrm{d}}{\mathrm{d} h}
             \langle \bar y, f(x + h u) \rangle \Big|_{h = 0}
 
-    for every array x among the arguments by itself, with random normal directions u and cotangents
+    separately for each array x among the arguments, with random normal directions u and cotangents
     :math:`\bar y`. The right side is a fourth-order central difference in float64; the error is
     relative to :math:`\lVert\bar x\rVert`, the standard deviation of the left side over u, so that
-    any wrong number in any array shows. Also checked: the arguments are read-only, the pullback
-    called twice says the same, and every array gets a gradient of its own shape and dtype that is
-    not all zero.
+    a wrong element of any array is detected. Also checked: the pullback does not write to the
+    arguments or the cotangents, which are read-only; a second call returns the same; and each array
+    has a gradient of the same shape and dtype that is not all zero.
 
     Parameters
     ----------
-    f : ``f(*args, **kwargs) -> (y, pullback)``; a module counts as its own first argument. ``y``
+    f : ``f(*args, **kwargs) -> (y, pullback)``; a module is treated as its first argument. ``y``
         may be a tuple, whose pullback takes as many cotangents
-    args : arrays, modules, or tuples of them, taken to float64; integers are left alone
+    args : arrays, modules, or tuples of them; floats are converted to float64, integers are kept
     tolerance : of the relative error
     directions : random directions for each array
-    step : of the differences, in standard deviations of u divided by its norm
+    step : the largest norm of h u
     seed : of directions and cotangents
-    may_vanish : names of arrays whose gradient is known to be zero (to rounding)
-    kwargs : options, passed on
+    may_vanish : names of arrays whose gradient is zero up to rounding; their error is absolute
+    kwargs : options of ``f``
 
     Returns
     -------
@@ -123,7 +106,6 @@ def pullback(
     True
     """
     rng = np.random.default_rng(seed)
-    name = getattr(f, "__name__", type(f).__name__)
     if isinstance(f, tree.Module):
         args = (f, *args)
 
@@ -135,28 +117,32 @@ def pullback(
     several = isinstance(y, tuple)
     cotangent = tree.map(lambda leaf: _read_only(rng.standard_normal(leaf.shape)), y)
     dy = cotangent if several else (cotangent,)
-    gradient = tree.map(lambda leaf: leaf.copy(), vjp(*dy))  # the next call might write to it
+    gradient = tree.map(lambda leaf: leaf.copy(), vjp(*dy))  # the second call may write to it
     again = vjp(*dy)
-    faults, rows = [], []
     # Arguments left at their default of None have a cotangent of None.
     if not isinstance(gradient, tuple) or tree.leaves(gradient[len(args) :]):
-        faults.append(f"the pullback does not return a tuple of {len(args)} cotangents")
-        return PullbackReport(name, tolerance, (), tuple(faults))
+        returned = f"a tuple of {len(gradient)}" if isinstance(gradient, tuple) else "no tuple"
+        name = f"the pullback returns a tuple of {len(args)} cotangents"
+        failed = Finding(name, math.inf, 0.0, f"it returns {returned}")
+        return PullbackReport(name_of(f), (failed,))
     twice = zip(tree.leaves(gradient), tree.leaves(again), strict=True)
-    if not all(np.array_equal(to_host(a), to_host(b)) for a, b in twice):
-        faults.append("the pullback called twice does not return the same")
-    found = dict(_arrays(gradient, ""))
+    changed = sum(not np.array_equal(to_host(a), to_host(b)) for a, b in twice)
+    found = [Finding("a second call of the pullback returns the same", float(changed), 0.0)]
+    errors, gradients = [], []
+    given = dict(_arrays(gradient, ""))
 
-    for leaf_name, leaf in _arrays(args, ""):
-        d = found.get(leaf_name)
+    for name, leaf in _arrays(args, ""):
+        d = given.get(name)
+        title = f"the gradient of {name} {leaf.shape}"
         if d is None or d.shape != leaf.shape or d.dtype != leaf.dtype:
-            what = "none" if d is None else f"{d.dtype} {d.shape}"
-            faults.append(f"{leaf_name} {leaf.shape} gets gradient {what}")
+            what = "it is missing" if d is None else f"it is {d.dtype} {d.shape}"
+            found.append(Finding(title, math.inf, tolerance, what))
             continue
         norm = float(np.linalg.norm(d))
-        vanishes = leaf_name in may_vanish
+        vanishes = name in may_vanish
         if norm == 0.0 and not vanishes:
-            faults.append(f"{leaf_name} {leaf.shape} gets a gradient of zeros")
+            hint = f"it is all zero; if that is right, may_vanish=({name!r},)"
+            found.append(Finding(title, math.inf, tolerance, hint))
             continue
         error, here = 0.0, leaf.copy()
         for _ in range(directions):
@@ -170,5 +156,7 @@ def pullback(
             slope = math.fsum(values) / h
             deviation = abs(slope - float(np.vdot(d, u))) / (1.0 if vanishes else norm)
             error = max(error, deviation if math.isfinite(deviation) else math.inf)
-        rows.append(Row(leaf_name, leaf.shape, norm, error))
-    return PullbackReport(name, tolerance, tuple(rows), tuple(faults))
+        errors.append(Finding(title, error, tolerance))
+        gradients.append(ArrayGradient(name, leaf.shape, norm, error))
+    found += sorted(errors, key=lambda finding: -finding.residual)
+    return PullbackReport(name_of(f), tuple(found), gradients=tuple(gradients))

@@ -1,4 +1,4 @@
-"""The proof of a sampler: its order on an ODE whose solution is known, and what else must hold."""
+"""Verification of a sampler: its order on an ODE with a known solution, and its contract."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,19 +9,25 @@ from npdiff.errors import InputError
 from npdiff.samplers import SAMPLERS
 from npdiff.schedules import LinearVP, Schedule
 from npdiff.verify.convergence import DATA
-from npdiff.verify.deterministic import conduct, converges, errors_at, rounding, short_walk
+from npdiff.verify.deterministic import (
+    call_contract,
+    errors_at,
+    order_finding,
+    rounding_tolerance,
+    two_short_steps,
+)
 from npdiff.verify.moments import given_noise, own_noise
-from npdiff.verify.problem import EXACT_FOR, POINT, Sampler, Trial
-from npdiff.verify.report import Finding, Findings, called, deviation
+from npdiff.verify.problem import EXACT_FOR, POINT, Sampler, TestProblem
+from npdiff.verify.report import Finding, Report, deviation, name_of
 
-#: Where a trial ends unless it is said otherwise: sigma_t / alpha_t is 0.08.
+#: log-SNR where a test problem ends by default: sigma_t / alpha_t is 0.08.
 _LAST_LOG_SNR = 5.05
-#: Steps of different lengths, as shares of the whole way in log-SNR.
-_UNEVEN = (0.0, 0.45, 0.6, 1.0)
+#: Three steps of different lengths, as fractions of the range of log-SNR.
+_UNEQUAL = (0.0, 0.45, 0.6, 1.0)
 
 
 def sampler(
-    my: Sampler | str,
+    sampler: Sampler | str,
     order: float | None = 1,
     *,
     noise: str | None = None,
@@ -36,47 +42,48 @@ def sampler(
     false_alarm: float = 1e-6,
     seed: int = 0,
     options: Mapping[str, Any] | None = None,
-) -> Findings:
-    r"""Whether a sampler is what it claims to be.
+) -> Report:
+    r"""Verify a sampler on data whose exact denoiser is known.
 
-    A deterministic sampler solves the probability-flow ODE. On a mixture of Gaussians the denoiser
+    A deterministic sampler solves the probability-flow ODE. For a mixture of Gaussians the denoiser
     and the solution are known, so its global error is measured, at more and more steps down to a
-    positive sigma; the slope under doubling, :eq:`observed-order`, must reach the order claimed.
-    Also checked: that it first asks the denoiser about the state it was given, at the time it was
-    given, and never outside of the grid; that a short walk of two unequal steps ends where it
-    should, which a last step left out or an index off by one does not; that samples do not see
-    each other; that on data which are a point it ends in the point.
+    positive sigma; the slope under doubling, :eq:`observed-order`, must reach the claimed order.
+    Also checked: the first call of the denoiser is at the given state and time, and no call is
+    outside the timesteps; two short unequal steps end where they should, which detects an omitted
+    last step and an index off by one; samples are independent of each other; and for data that are
+    one point the sampler ends at the point.
 
-    A stochastic sampler with ``noise="given"`` is called with ``noise=``, a function of the number
-    of a draw. On normal data it is an affine map of the noise, so that its mean and its variance
-    are found exactly, by switching on one draw at a time; they must approach the truth with the
-    order claimed. With ``noise="own"`` it draws its own noise, and mean and variance of many
-    samples are put to a test of stated false-alarm level.
+    A stochastic sampler with ``noise="given"`` is called with ``noise=``, a function of the index
+    of the draw. On normal data the result is an affine map of the noise, so its mean and variance
+    are computed exactly, one draw at a time; they must approach the truth with the claimed order.
+    With ``noise="own"`` the sampler draws its noise itself, and the mean and variance of many
+    samples are tested at a stated false-alarm rate.
 
     Parameters
     ----------
-    my : ``my(denoise, schedule, x, timesteps)``, returns where it ends or iterates over steps with an
-        ``x``; or the name of one of npdiff's. See :mod:`npdiff.verify.adapters` for others
-    order : claimed of the global error, of the moments where there is noise; None claims only
+    sampler : ``sampler(denoise, schedule, x, timesteps)``, which returns the final state or
+        iterates over steps with an ``x``; or the name of a sampler of npdiff. See
+        :mod:`npdiff.verify.adapters` for other conventions
+    order : claimed order of the global error, or of the moments if there is noise; None claims only
         that the error at the most steps is below 1e-3
     noise : None (deterministic), ``"given"`` or ``"own"``
-    schedule : Schedule; :class:`~npdiff.schedules.LinearVP` if None. An order above 1 needs one
-        that is smooth: a chain is not
+    schedule : Schedule; :class:`~npdiff.schedules.LinearVP` if None. An order above 1 requires a
+        smooth schedule: a discrete one is not
     end : the positive time to stop at; where sigma_t / alpha_t = 0.08 if None
-    steps : the numbers of steps, each at least 3; an order above 3 is seen at more than the usual
+    steps : the numbers of steps, each at least 3; an order above 3 needs more than the default
         24 to 384
-    shape : of a sample, for samplers that want images
-    exact : for which data it claims to make no error at any number of steps: ``"point"`` (DDIM,
+    shape : of a sample, for samplers that require images
+    exact : data for which the sampler claims no error with any number of steps: ``"point"`` (DDIM,
         DPM-Solver, DDPM with the posterior variance), ``"standard"`` normal or any ``"gaussian"``
-    like : a sampler, or the name of one of npdiff's, that it claims to agree with to rounding
-    to_data : whether it can go to t = 0, where a step returns the estimate of the data
+    like : a sampler, or the name of one of npdiff's, with which it claims to agree up to rounding
+    to_data : whether the sampler can step to t = 0, where a step returns the estimate of the data
     samples, false_alarm : for ``noise="own"``
     seed : of the noise
-    options : passed on to ``my``, by name
+    options : keyword arguments of the sampler
 
     Returns
     -------
-    Findings
+    Report
 
     Examples
     --------
@@ -85,103 +92,104 @@ def sampler(
     True
     """
     if noise not in (None, "given", "own"):
-        raise InputError(f"noise is None, 'given' or 'own', got {noise!r}")
+        raise InputError(f"noise must be None, 'given' or 'own', got {noise!r}")
     if exact is not None and exact not in EXACT_FOR:
-        raise InputError(f"exact is one of {', '.join(EXACT_FOR)}, got {exact!r}")
+        raise InputError(f"exact must be one of {', '.join(EXACT_FOR)}, got {exact!r}")
     counts = tuple(steps or ((24, 48, 96, 192, 384) if noise is None else (16, 32, 64, 128)))
     if min(counts) < 3 or sorted(set(counts)) != list(counts):
-        raise InputError(f"steps ascend from 3 or more, got {counts}")
-    run = _bound(my, options or {})
+        raise InputError(f"steps must be ascending integers of 3 or more, got {counts}")
+    run = _with_options(sampler, options or {})
     schedule = LinearVP() if schedule is None else schedule
-    trial = Trial(DATA, schedule, shape)
+    problem = TestProblem(DATA, schedule, shape)
     end = float(schedule.time_at(_LAST_LOG_SNR) if end is None else end)
-    if not 0.0 < end < trial.start:
-        raise InputError(f"expected an end between 0 and {trial.start:g}, got {end:g}")
-    name = f"sampler {called(my) if callable(my) else my}"
+    if not 0.0 < end < problem.start:
+        raise InputError(f"end must be between 0 and {problem.start:g}, got {end:g}")
+    name = f"sampler {name_of(sampler) if callable(sampler) else sampler}"
     measured: dict[str, tuple[float, ...]] = {}
     notes: list[str] = []
     if noise == "own":
-        found, notes = own_noise(run, trial, end, counts[-1], samples, false_alarm)
+        found, notes = own_noise(run, problem, end, counts[-1], samples, false_alarm)
     elif noise == "given":
-        found, measured = given_noise(run, trial, end, counts, order, exact, seed)
+        found, measured = given_noise(run, problem, end, counts, order, exact, seed)
     else:
-        found, notes = conduct(run, trial, end)
-        found += [] if getattr(run, "ends_at_data", False) else [short_walk(run, trial)]
-        errors, floor = errors_at(run, trial, end, counts)
-        found.append(converges(counts, errors, floor, order))
+        found, notes = call_contract(run, problem, end)
+        found += [] if getattr(run, "ends_at_data", False) else [two_short_steps(run, problem)]
+        errors, floor = errors_at(run, problem, end, counts)
+        found.append(order_finding(counts, errors, floor, order))
         measured = {"steps": counts, "error": tuple(errors)}
         if exact is not None:
-            found.append(_exact(run, trial, end, exact))
+            found.append(_exactness(run, problem, end, exact))
     if to_data:
-        found.append(_lands(run, trial, noise, seed))
+        found.append(_ends_at_data(run, problem, noise, seed))
     if like is not None and noise != "own":
-        found.append(_agrees(run, _bound(like, {}), trial, end, noise, seed))
-    return Findings(name, tuple(found), tuple(notes), measured)
+        found.append(_agreement(run, _with_options(like, {}), problem, end, noise, seed))
+    return Report(name, tuple(found), tuple(notes), measured)
 
 
-def _bound(my: Sampler | str, options: Mapping[str, Any]) -> Sampler:
-    if isinstance(my, str) and my not in SAMPLERS:
-        raise InputError(f"unknown sampler {my!r}: npdiff has {', '.join(SAMPLERS)}")
-    f: Sampler = SAMPLERS[my] if isinstance(my, str) else my
+def _with_options(sampler: Sampler | str, options: Mapping[str, Any]) -> Sampler:
+    if isinstance(sampler, str) and sampler not in SAMPLERS:
+        raise InputError(f"unknown sampler {sampler!r}: choose one of {', '.join(SAMPLERS)}")
+    f: Sampler = SAMPLERS[sampler] if isinstance(sampler, str) else sampler
     if not options:
         return f
 
-    def bound(*args: Any, **more: Any) -> Any:
+    def with_options(*args: Any, **more: Any) -> Any:
         return f(*args, **options, **more)
 
-    bound.ends_at_data = getattr(f, "ends_at_data", False)  # type: ignore[attr-defined]
-    return bound
+    with_options.ends_at_data = getattr(f, "ends_at_data", False)  # type: ignore[attr-defined]
+    return with_options
 
 
-def _uneven(trial: Trial, start: float, end: float) -> np.ndarray:
-    ends = trial.schedule.log_snr(start), trial.schedule.log_snr(end)
-    inner = trial.schedule.time_at(ends[0] + np.array(_UNEVEN[1:-1]) * (ends[1] - ends[0]))
+def _three_steps(problem: TestProblem, start: float, end: float) -> np.ndarray:
+    ends = problem.schedule.log_snr(start), problem.schedule.log_snr(end)
+    inner = problem.schedule.time_at(ends[0] + np.array(_UNEQUAL[1:-1]) * (ends[1] - ends[0]))
     return np.concatenate([[start], inner, [end]])
 
 
-def _exact(run: Sampler, trial: Trial, end: float, exact: str) -> Finding:
-    here = Trial(EXACT_FOR[exact], trial.schedule, trial.shape)
-    timesteps = _uneven(here, here.start, end)
-    x = here.points * float(trial.schedule.sigma(here.start))
-    there = here.run(run, x, timesteps)
+def _exactness(run: Sampler, problem: TestProblem, end: float, exact: str) -> Finding:
+    here = TestProblem(EXACT_FOR[exact], problem.schedule, problem.shape)
+    timesteps = _three_steps(here, here.start, end)
+    x = here.points * float(problem.schedule.sigma(here.start))
+    found = here.run(run, x, timesteps)
     return Finding(
         f"three unequal steps are exact for {exact} data",
-        deviation(there, here.flow(x, timesteps[0], end)), max(1e-9, rounding(there)),
-        "a coefficient is that of another time, or the method is not exact there",
+        deviation(found, here.flow(x, timesteps[0], end)), max(1e-9, rounding_tolerance(found)),
+        "a coefficient belongs to another time, or the method is not exact for these data",
     )  # fmt: skip
 
 
-def _noise(trial: Trial, x: np.ndarray, noise: str | None, seed: int) -> dict[str, Any]:
+def _noise_option(x: np.ndarray, noise: str | None, seed: int) -> dict[str, Any]:
     if noise != "given":
         return {}
     return {"noise": lambda i: np.random.default_rng([seed, i]).standard_normal(x.shape)}
 
 
-def _lands(run: Sampler, trial: Trial, noise: str | None, seed: int) -> Finding:
-    here = Trial(POINT, trial.schedule, trial.shape)
-    timesteps = np.append(
-        here.grid(here.start, float(trial.schedule.time_at(_LAST_LOG_SNR)), 7), 0.0
-    )
-    alpha, sigma = (float(f(here.start)) for f in (trial.schedule.alpha, trial.schedule.sigma))
+def _ends_at_data(run: Sampler, problem: TestProblem, noise: str | None, seed: int) -> Finding:
+    here = TestProblem(POINT, problem.schedule, problem.shape)
+    schedule = problem.schedule
+    last = float(schedule.time_at(_LAST_LOG_SNR))
+    timesteps = np.append(here.timesteps(here.start, last, 7), 0.0)
+    alpha, sigma = float(schedule.alpha(here.start)), float(schedule.sigma(here.start))
     x = alpha * POINT.mean + sigma * here.points
-    with np.errstate(divide="ignore", invalid="ignore"):  # a step into sigma = 0 may divide by it
-        there = here.run(run, x, timesteps, **_noise(here, x, noise, seed))
+    with np.errstate(divide="ignore", invalid="ignore"):  # a step to sigma = 0 may divide by it
+        found = here.run(run, x, timesteps, **_noise_option(x, noise, seed))
     return Finding(
         "at t = 0 it ends in the data, where they are a point",
-        deviation(there, np.full_like(x, POINT.mean[0])), max(1e-6, rounding(there)),
-        "the last step: noise is added or left, or alpha is not 1 there (to_data=False, if it "
+        deviation(found, np.full_like(x, POINT.mean[0])), max(1e-6, rounding_tolerance(found)),
+        "the last step: noise is added or remains, or alpha is not 1 there (to_data=False if it "
         "is not meant to go there)",
     )  # fmt: skip
 
 
-def _agrees(
-    run: Sampler, like: Sampler, trial: Trial, end: float, noise: str | None, seed: int
+def _agreement(
+    run: Sampler, like: Sampler, problem: TestProblem, end: float, noise: str | None, seed: int
 ) -> Finding:
-    timesteps = _uneven(trial, trial.start, end)
-    x = float(trial.schedule.sigma(trial.start)) * trial.points
-    more = _noise(trial, x, noise, seed)
-    theirs = trial.run(like, x, timesteps, **more)
+    timesteps = _three_steps(problem, problem.start, end)
+    x = float(problem.schedule.sigma(problem.start)) * problem.points
+    options = _noise_option(x, noise, seed)
+    expected = problem.run(like, x, timesteps, **options)
     return Finding(
-        f"three unequal steps are those of {called(like)}",
-        deviation(trial.run(run, x, timesteps, **more), theirs), max(1e-9, rounding(theirs)),
+        f"three unequal steps agree with {name_of(like)}",
+        deviation(problem.run(run, x, timesteps, **options), expected),
+        max(1e-9, rounding_tolerance(expected)),
     )  # fmt: skip

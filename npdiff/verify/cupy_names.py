@@ -1,17 +1,17 @@
-"""What CuPy 14 has, of what npdiff may use: read off CuPy 14.2, compared with CuPy by a test.
+"""The names of CuPy 14 that npdiff may use: taken from CuPy 14.2, compared with CuPy by a test.
 
-A name that is missing here is either missing in CuPy or has not been looked up yet. Look it up in
-CuPy's reference - does it wait for the device? does it take host arrays? - and add it.
+A name that is not listed is either missing in CuPy or has not been looked up yet. Look it up in
+CuPy's reference (does it wait for the device? does it accept host arrays?) and add it.
 """
 
-#: Functions of one element of each argument.
+#: Elementwise functions.
 ELEMENTWISE = (
     "abs add ceil cos divide equal exp expm1 floor greater greater_equal hypot isfinite isnan less "
     "less_equal log log1p logaddexp logical_and logical_not logical_or maximum minimum multiply "
     "negative not_equal power rint sign sin sqrt square subtract tanh"
 )
 
-#: Functions that make an array out of shapes and numbers, and their keyword arguments.
+#: Functions that create an array from shapes and scalars, and their keyword arguments.
 CREATION = {
     "arange": "dtype",
     "empty": "dtype order",
@@ -70,13 +70,13 @@ FUNCTIONS = {
     "zeros_like": "dtype order shape",
 }
 
-#: What CuPy's module shares with NumPy's: types, constants, and what is known of types.
+#: Names that are the same objects in CuPy and NumPy: types, constants, properties of types.
 SHARED = (
     "bool_ finfo float16 float32 float64 iinfo inf int8 int16 int32 int64 nan newaxis pi uint8 "
     "uint16 uint32 uint64"
 )
 
-#: Codes of the types a CuPy array may have.
+#: Type codes of CuPy arrays.
 DTYPES = "?bhilqBHILQefdFD"
 
 #: Methods of an array, and their keyword arguments.
@@ -104,7 +104,7 @@ METHODS = {
 #: Attributes of an array.
 ATTRIBUTES = "dtype itemsize nbytes ndim shape size strides"
 
-#: Functions of cupyx.scipy.special that carry the names of scipy.special.
+#: Functions of cupyx.scipy.special, with the names of scipy.special.
 SPECIAL = ("erf", "log_ndtr")
 
 #: Operators on one array, on two operands (with r... and i...), and comparisons.

@@ -1,38 +1,22 @@
-"""What a proof returns: a frozen report that prints as a table and raises on request."""
+"""The result of a verification: a frozen report that prints as a table and can raise."""
 
 import math
 import textwrap
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
 
-class Report(ABC):
-    """A verdict: ``passed``, a text that says why, and ``check()`` for tests."""
-
-    @property
-    @abstractmethod
-    def passed(self) -> bool:
-        """Whether all is as it should be."""
-
-    def check(self) -> Self:
-        """Raise AssertionError unless passed; else the report itself."""
-        if not self.passed:
-            raise AssertionError(str(self))
-        return self
-
-
 @dataclass(frozen=True)
 class Finding:
-    """One property that was looked at.
+    """One property that was checked.
 
     Attributes
     ----------
-    name : the property, as it should be
-    residual : how far from it; a number that is not finite fails
-    tolerance : how far it may be
-    hint : what the usual cause is where it fails
+    name : the property that should hold
+    residual : the deviation from it; NaN and infinity fail
+    tolerance : the largest residual that passes
+    hint : the usual cause of a failure
     """
 
     name: str
@@ -42,20 +26,24 @@ class Finding:
 
     @property
     def passed(self) -> bool:
-        """Whether the residual is within the tolerance; NaN is not."""
+        """Whether the residual is finite and within the tolerance."""
         return math.isfinite(self.residual) and self.residual <= self.tolerance
 
 
-@dataclass(frozen=True)
-class Findings(Report):
-    """The verdict on a schedule, a sampler, a denoiser or a forward process.
+@dataclass(frozen=True, repr=False)
+class Report:
+    """The result of verifying a schedule, a sampler, a denoiser, a forward process or a pullback.
+
+    ``report.passed`` is the verdict, ``report.check()`` raises if it is false, and the report
+    prints as a table, in a notebook too. ``report["samples are"]`` is the finding whose name starts
+    so.
 
     Attributes
     ----------
-    name : what was looked at
-    findings : what was found, in the order of the checks
-    notes : lines for the reader
-    measured : rows of numbers behind the findings, by name: errors at each number of steps
+    name : what was verified
+    findings : the properties, in the order of the checks
+    notes : remarks, one line each
+    measured : sequences behind the findings, by name: the error at each number of steps
     """
 
     name: str
@@ -70,8 +58,20 @@ class Findings(Report):
 
     @property
     def passed(self) -> bool:
-        """Whether something was looked at and nothing failed."""
+        """Whether there are findings and none of them failed."""
         return bool(self.findings) and not self.failures
+
+    @property
+    def worst(self) -> float:
+        """The largest residual; NaN counts as infinity."""
+        residuals = (finding.residual for finding in self.findings)
+        return max((math.inf if math.isnan(r) else r for r in residuals), default=0.0)
+
+    def check(self) -> Self:
+        """Raise AssertionError if a finding failed; otherwise return the report."""
+        if not self.passed:
+            raise AssertionError(str(self))
+        return self
 
     def __getitem__(self, name: str) -> Finding:
         """The finding whose name starts with ``name``."""
@@ -87,31 +87,31 @@ class Findings(Report):
         lines = [f"{'':6}  {'found':>9}  {'allowed':>9}  property"]
         for finding in self.findings:
             mark = "ok" if finding.passed else "FAILED"
-            numbers = f"{_number(finding.residual)}  {_number(finding.tolerance)}"
-            lines.append(f"{mark:6}  {numbers}  {finding.name}")
+            columns = f"{_column(finding.residual)}  {_column(finding.tolerance)}"
+            lines.append(f"{mark:6}  {columns}  {finding.name}")
             if not finding.passed and finding.hint:
                 lines += [f"{'':30}{line}" for line in textwrap.wrap(finding.hint, 66)]
-        for name, row in self.measured.items():
-            lines.append(f"{name:8}" + "".join(f"  {_number(value)}" for value in row))
+        for name, values in self.measured.items():
+            lines.append(f"{name:8}" + "".join(f"  {_column(value)}" for value in values))
         lines += [f"note: {note}" for note in self.notes]
-        failed = len(self.failures)
-        verdict = (
-            "passed" if self.passed else f"FAILED, {failed} of {len(self.findings)} properties"
-        )
+        failed, total = len(self.failures), len(self.findings)
+        verdict = "passed" if self.passed else f"FAILED, {failed} of {total} properties"
         lines.append(f"{self.name}: {verdict}")
         return "\n".join(lines)
 
+    __repr__ = __str__
 
-def _number(value: float) -> str:
-    """Nine columns; a count or a zero as what it is."""
-    whole = math.isfinite(value) and value == int(value) and abs(value) < 1e8
-    return f"{int(value):9d}" if whole else f"{value:9.2e}"
+
+def _column(value: float) -> str:
+    """A float in nine characters; an integer without decimals."""
+    integer = math.isfinite(value) and value == int(value) and abs(value) < 1e8
+    return f"{int(value):9d}" if integer else f"{value:9.2e}"
 
 
 def deviation(found: object, expected: object) -> float:
-    """The largest absolute difference in units of the largest expected value, at least 1e-300.
+    """The largest absolute difference, relative to the largest expected magnitude (min. 1e-300).
 
-    Arrays that cannot be compared, and what is not finite, deviate by infinity.
+    It is infinite if the shapes differ or ``found`` is not finite.
 
     Examples
     --------
@@ -126,6 +126,6 @@ def deviation(found: object, expected: object) -> float:
     return float(np.abs(a - b).max(initial=0.0) / max(np.abs(b).max(initial=0.0), 1e-300))
 
 
-def called(f: object) -> str:
-    """What to call something callable in a report."""
+def name_of(f: object) -> str:
+    """The name of a callable, or of its class, for a report."""
     return getattr(f, "__name__", type(f).__name__)

@@ -1,10 +1,10 @@
-"""A stand-in for a GPU array, stricter than one: proof that code would run there, without a GPU.
+"""A strict stand-in for a GPU array: test without a GPU that code runs on one.
 
-An :class:`Array` computes with NumPy but answers only to what a CuPy array answers to. It refuses
-what CuPy refuses (host arrays in a device computation, ``np.asarray``), what on a device would make
-the program wait (``float()``, ``bool()``, ``.item()``, boolean masks), and what CuPy lacks
-(whatever :mod:`npdiff.verify.cupy_names` does not list). It is no subclass of NumPy's array, which
-would inherit what nobody thought of refusing: here that which is not written does not exist.
+An :class:`Array` computes with NumPy but has only the interface of a CuPy array. It raises
+:class:`DeviceError` where CuPy raises (host arrays in a device computation, ``np.asarray``), where
+a program would wait for the device (``float()``, ``bool()``, ``.item()``, boolean masks), and for
+anything that CuPy lacks (names that :mod:`npdiff.verify.cupy_names` does not list). It is not a
+subclass of NumPy's array, from which it would inherit methods that CuPy lacks.
 
 >>> x = xp.asarray(np.ones(3, dtype=np.float32))
 >>> xp.sqrt(4.0 * x).get()
@@ -29,12 +29,12 @@ from npdiff.verify import cupy_names
 
 
 class DeviceError(TypeError):
-    """A device array was asked for what it cannot or should not do."""
+    """An operation that a device array does not support, or that makes the program wait."""
 
 
 @dataclass(frozen=True)
 class Transfers:
-    """The shapes of the arrays that moved between host and device, in order."""
+    """The shapes of the arrays copied between host and device, in order."""
 
     to_device: list[tuple[int, ...]] = field(default_factory=list)
     to_host: list[tuple[int, ...]] = field(default_factory=list)
@@ -45,7 +45,7 @@ _transfers: ContextVar[Transfers | None] = ContextVar("npdiff_transfers", defaul
 
 @contextmanager
 def transfers() -> Iterator[Transfers]:
-    """A record of what moves between host and device within this block."""
+    """A context manager that records the copies between host and device."""
     record = Transfers()
     token = _transfers.set(record)
     try:
@@ -54,18 +54,18 @@ def transfers() -> Iterator[Transfers]:
         _transfers.reset(token)
 
 
-#: What CuPy takes beside its own arrays.
+#: Operands that CuPy accepts next to its arrays.
 _SCALARS = (bool, int, float, complex, np.generic)
 
-#: Operators by NumPy's names: so a NumPy scalar on the left of one calls them.
+#: Operators by NumPy's names: a NumPy scalar on the left of an operator calls these.
 _COMPARING = "equal greater greater_equal less less_equal not_equal"
 _LEFT_SCALAR = (
     "add bitwise_and bitwise_or bitwise_xor divide floor_divide left_shift multiply power "
     f"remainder right_shift subtract {_COMPARING}"
 )
 
-#: What cannot be answered before the device has finished computing.
-_WAITING = {
+#: Operations that wait until the device has finished.
+_BLOCKING = {
     "__bool__": "bool()",
     "__complex__": "complex()",
     "__contains__": "'in'",
@@ -79,7 +79,7 @@ _WAITING = {
 
 
 class Array:
-    """An array on a device that does not exist."""
+    """An array on a simulated device."""
 
     __slots__ = ("_host",)
     __hash__ = None  # type: ignore[assignment]
@@ -91,7 +91,7 @@ class Array:
         return xp
 
     def __array__(self, *_: Any, **__: Any) -> np.ndarray:
-        raise DeviceError("NumPy cannot read a device array: bring it home with backend.to_host")
+        raise DeviceError("NumPy cannot read a device array: copy it with backend.to_host")
 
     def __array_function__(self, function: Any, *_: Any) -> Any:
         raise DeviceError(f"np.{function.__name__} of a device array: call the function of xp")
@@ -107,7 +107,7 @@ class Array:
         raise DeviceError(f"np.{name} of a device array: call the function of xp")
 
     def get(self) -> np.ndarray:
-        """A copy on the host: the one way there."""
+        """A copy on the host; nothing else copies there."""
         if record := _transfers.get():
             record.to_host.append(self._host.shape)
         return self._host.copy()
@@ -130,7 +130,7 @@ class Array:
         self._host[_key(key)] = _operand(value)
 
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"{name!r} is not on npdiff's list of what CuPy's arrays have")
+        raise AttributeError(f"{name!r} is not in npdiff's list of attributes of CuPy arrays")
 
     def _operate(self, f: Callable[..., Any], *other: Any) -> Any:
         return _device(f(self._host, *map(_operand, other)))
@@ -143,7 +143,7 @@ class Array:
         return self
 
     def _method(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        _settled(args)
+        _check_on_host(args)
         f, keywords = getattr(self._host, name), cupy_names.METHODS[name]
         return _call(f, f"method {name}", keywords, args, kwargs)
 
@@ -152,19 +152,20 @@ class Array:
 
 
 class Namespace:
-    """The module ``xp`` of such arrays, or a part of it."""
+    """The module ``xp`` of these arrays, or a submodule."""
 
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"{name!r} is not on npdiff's list of what CuPy has")
+        raise AttributeError(f"{name!r} is not in npdiff's list of CuPy's names")
 
 
 def _host(value: Any) -> Any:
-    """The NumPy value behind an argument, if a device may have it."""
+    """The NumPy value of an argument that may be used on a device."""
     if isinstance(value, Array):
         return value._host
     if isinstance(value, np.ndarray):
         raise DeviceError(
-            f"a host array {value.dtype} {value.shape} meets a device: place it with xp.asarray"
+            f"a host array {value.dtype} {value.shape} in a device computation: copy it with "
+            "xp.asarray"
         )
     if isinstance(value, list | tuple):
         return type(value)(_host(part) for part in value)
@@ -172,48 +173,50 @@ def _host(value: Any) -> Any:
 
 
 def _operand(value: Any) -> Any:
-    """The NumPy value behind an operand of an operator."""
+    """The NumPy value of an operand."""
     if not isinstance(value, (Array, np.ndarray, *_SCALARS)):
         raise DeviceError(f"a device array cannot be combined with a {type(value).__name__}")
     return _host(value)
 
 
 def _device(value: Any) -> Any:
-    """A result of NumPy as it comes from a device: a number is an array without axes."""
+    """A NumPy result as a device array; a scalar becomes an array of shape ()."""
     return Array(np.asarray(value)) if isinstance(value, np.ndarray | np.generic) else value
 
 
 def _on_device(value: Any) -> bool:
-    """Whether an argument is, or holds, a device array."""
+    """Whether an argument is or contains a device array."""
     if isinstance(value, list | tuple):
         return any(map(_on_device, value))
     return isinstance(value, Array)
 
 
-def _settled(sizes: Any) -> None:
-    """Sizes, axes and numbers are known before a device is asked."""
+def _check_on_host(sizes: Any) -> None:
+    """Sizes, axes and other scalars must be on the host."""
     if _on_device(sizes):
-        raise DeviceError("a size, an axis or a number is expected, and a device array was given")
+        raise DeviceError("a size, an axis or a scalar must be on the host, got a device array")
 
 
 def _key(key: Any) -> tuple[Any, ...]:
-    """An index. It always holds an ellipsis, so that one element is a view and not a number."""
+    """An index with an ellipsis, so that a single element is a view and not a scalar."""
     hosts = []
     for part in key if isinstance(key, tuple) else (key,):
         if isinstance(part, Array) and part._host.dtype == np.bool_:
-            raise DeviceError("how much a boolean mask selects only the device knows: use xp.where")
+            raise DeviceError("a boolean mask makes the program wait for its size: use xp.where")
         if isinstance(part, list | tuple | bool | np.bool_):
-            raise DeviceError(f"a {type(part).__name__} as an index is a transfer: place it first")
+            raise DeviceError(
+                f"an index of type {type(part).__name__} is copied to the device: use an array"
+            )
         hosts.append(_host(part))
     return tuple(hosts) if any(part is ... for part in hosts) else (*hosts, ...)
 
 
 def _call(f: Callable[..., Any], name: str, keywords: str, args: Any, kwargs: Any) -> Any:
-    """A function of NumPy as CuPy has it: with device arrays, and CuPy's keywords."""
+    """Call a NumPy function on device arrays, with CuPy's keywords only."""
     for keyword in kwargs:
         if keyword not in keywords.split():
             raise DeviceError(
-                f"keyword {keyword!r} of {name} is not on npdiff's list of what CuPy has"
+                f"keyword {keyword!r} of {name} is not in npdiff's list of CuPy's names"
             )
     result = f(*_host(args), **{keyword: _host(value) for keyword, value in kwargs.items()})
     return _device(result) if kwargs.get("out") is None else kwargs["out"]
@@ -224,24 +227,24 @@ def _function(name: str, keywords: str) -> Callable[..., Any]:
 
     def call(*args: Any, **kwargs: Any) -> Any:
         if name in cupy_names.CREATION:
-            _settled(args)
+            _check_on_host(args)
         elif not _on_device((*args, *kwargs.values())):
             _host(args)
-            raise DeviceError(f"xp.{name} of numbers launches a kernel: compute with math")
+            raise DeviceError(f"xp.{name} of a host scalar launches a kernel: use math")
         if name == "where" and not (len(args) == 3 and isinstance(args[0], Array)):
-            raise DeviceError("xp.where takes an array of booleans and two values")
+            raise DeviceError("xp.where needs a boolean array and two values")
         return _call(f, f"xp.{name}", keywords, args, kwargs)
 
     return call
 
 
 def _asarray(a: Any, dtype: Any = None) -> Array:
-    """From the host to the device; the one way there."""
+    """Copy from the host to the device; nothing else does."""
     if isinstance(a, Array):
         return Array(np.asarray(a._host, dtype=dtype))
     host = np.array(a, dtype=dtype)
     if host.dtype.char not in cupy_names.DTYPES:
-        raise DeviceError(f"a device has no arrays of {host.dtype}")
+        raise DeviceError(f"CuPy has no arrays of dtype {host.dtype}")
     if record := _transfers.get():
         record.to_device.append(host.shape)
     return Array(host)
@@ -253,27 +256,27 @@ def _namespace() -> Namespace:
     vars(root).update({name: getattr(np, name) for name in cupy_names.SHARED.split()})
     for name, keywords in (cupy_names.CREATION | cupy_names.FUNCTIONS).items():
         *path, last = name.split(".")
-        home: Any = root
-        for part in path:  # "lib.stride_tricks" is made here; "add", the home of "add.at", is there
-            home = vars(home).setdefault(part, Namespace())
-        setattr(home, last, _function(name, keywords))
+        module: Any = root
+        for part in path:  # creates "lib.stride_tricks"; "add" of "add.at" exists
+            module = vars(module).setdefault(part, Namespace())
+        setattr(module, last, _function(name, keywords))
     return root
 
 
 def _complete() -> None:
-    """Give :class:`Array` the attributes, methods and operators that are lists."""
+    """Give :class:`Array` the listed attributes, methods and operators."""
     parts: dict[str, Any] = {}
     for name in cupy_names.ATTRIBUTES.split():
         parts[name] = property(operator.attrgetter(f"_host.{name}"))
     for name in cupy_names.METHODS:
         parts[name] = partialmethod(Array._method, name)
-    for name, what in _WAITING.items():
+    for name, what in _BLOCKING.items():
         parts[name] = partialmethod(Array._wait, what)
     for name in f"{cupy_names.UNARY} {cupy_names.BINARY} {cupy_names.COMPARISONS}".split():
         parts[f"__{name}__"] = partialmethod(Array._operate, getattr(operator, f"__{name}__"))
     for name in cupy_names.BINARY.split():
         parts[f"__r{name}__"] = partialmethod(Array._reflect, getattr(operator, f"__{name}__"))
-        if name != "matmul":  # CuPy has no matrix product in place
+        if name != "matmul":  # CuPy has no in-place matrix product
             parts[f"__i{name}__"] = partialmethod(Array._update, getattr(operator, f"__i{name}__"))
     for name, part in parts.items():
         setattr(Array, name, part)
@@ -281,5 +284,5 @@ def _complete() -> None:
 
 _complete()
 
-#: The module to compute with: ``namespace(x)`` of an :class:`Array`.
+#: The array module: ``namespace(x)`` of an :class:`Array`.
 xp = _namespace()

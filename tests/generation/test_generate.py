@@ -332,7 +332,7 @@ def test_places(checkpoint: Checkpoint) -> None:
         ({"threshold": -0.1}, "threshold"),
         ({"interval": (2.0, 1.0)}, "interval"),
         ({"interval": (0.1, float("inf"))}, "interval"),
-        ({"steps": 0}, "at least one step"),
+        ({"steps": 0}, "must be at least 1"),
         ({"options": {"color": 1}}, "color"),
         ({"options": {"eta": 2.0}}, "eta"),
     ],

@@ -1,4 +1,4 @@
-"""The laboratory on PyTorch: samplers and networks as people write them, through the adapters."""
+"""Verification of PyTorch code: common samplers and networks, through the adapters."""
 
 import re
 from itertools import pairwise
@@ -11,7 +11,7 @@ from npdiff import verify
 from npdiff.schedules import RectifiedFlow
 from npdiff.verify.adapters import in_flow, in_index, in_sigma
 
-torch = pytest.importorskip("torch", reason="the judge: pip install 'npdiff[judge]'")
+torch = pytest.importorskip("torch", reason="PyTorch: pip install 'npdiff[judge]'")
 pytestmark = pytest.mark.judge
 
 PAGE = (Path(__file__).parents[2] / "docs" / "laboratory.md").read_text(encoding="utf-8")
@@ -19,7 +19,7 @@ BOTH = (torch.from_numpy, torch.Tensor.numpy)
 QUICK = {"steps": (24, 48, 96)}
 
 
-def test_the_programs_of_the_chapter_run():
+def test_the_programs_of_the_page_run():
     programs = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     space = {}
     for program in programs:
@@ -49,7 +49,7 @@ def test_a_sampler_in_sigma(shape):
     assert verify.sampler(in_sigma(single, *BOTH), shape=shape, **QUICK).passed
 
 
-def ancestral(eps, x, alpha_bar, indices, own=True, noise=None, power=0.5):
+def ancestral(eps, x, alpha_bar, indices, noise=None, power=0.5):
     before = torch.cat([torch.ones(1, dtype=alpha_bar.dtype), alpha_bar[:-1]])
     beta = 1 - alpha_bar / before
     for i in reversed(range(len(indices))):
@@ -60,7 +60,7 @@ def ancestral(eps, x, alpha_bar, indices, own=True, noise=None, power=0.5):
     return x
 
 
-def test_a_chain_with_torch_s_own_noise():
+def test_a_sampler_by_index_with_noise_from_torch():
     torch.manual_seed(0)
     few = {"noise": "own", "samples": 4000, "steps": (200,)}
     assert verify.sampler(in_index(ancestral, 1, *BOTH), **few).passed
@@ -69,16 +69,16 @@ def test_a_chain_with_torch_s_own_noise():
     assert verify.sampler(in_index(ancestral, 1, *BOTH), noise="given").passed
 
 
-def test_a_flow():
-    def walk(v, x, taus):
+def test_a_sampler_of_flow_matching():
+    def euler_of_flow(v, x, taus):
         for a, b in pairwise(taus):
             x = x + (b - a) * v(x, a)
         return x
 
-    assert verify.sampler(in_flow(walk, *BOTH), schedule=RectifiedFlow(), **QUICK).passed
+    assert verify.sampler(in_flow(euler_of_flow, *BOTH), schedule=RectifiedFlow(), **QUICK).passed
 
 
-def test_a_schedule_in_torch():
+def test_a_schedule_of_torch_arrays():
     betas = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)
     alpha_bar = torch.cumprod(1 - betas, 0)
     assert verify.schedule(betas=betas, alpha_bar=alpha_bar, first=1, like="linear").passed

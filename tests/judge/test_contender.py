@@ -1,4 +1,4 @@
-"""PyTorch as a contender does what npdiff does: the same outputs, gradients and samples."""
+"""The PyTorch program of the benchmark computes the same outputs, gradients and samples."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from npdiff.bench.contenders import CONTENDERS, Contender, Spec
 from npdiff.bench.networks import NETWORKS, Network, workload
 from npdiff.bench.tasks import Npdiff
 
-torch = pytest.importorskip("torch", reason="the judge: pip install 'npdiff[judge]'")
+torch = pytest.importorskip("torch", reason="PyTorch: pip install 'npdiff[judge]'")
 pytestmark = pytest.mark.judge
 
 EAGER = [name.removeprefix("torch").removeprefix("-") for name in CONTENDERS
@@ -16,7 +16,7 @@ EAGER = [name.removeprefix("torch").removeprefix("-") for name in CONTENDERS
 
 @pytest.mark.parametrize("variant", EAGER)
 @pytest.mark.parametrize("name", ["tiny", "unlabeled"])
-def test_it_samples_the_same(name, variant):
+def test_outputs_and_samples_agree(name, variant):
     from npdiff.bench.pytorch.tasks import Torch
 
     labeled = NETWORKS["tiny"]
@@ -29,8 +29,7 @@ def test_it_samples_the_same(name, variant):
 
 
 @pytest.mark.parametrize("variant", EAGER)
-def test_it_trains(variant):
-    """The weights move, all of them, and the average follows."""
+def test_training_changes_all_weights_and_their_average(variant):
     from npdiff.bench.pytorch.tasks import Torch
 
     contender = Torch(workload(NETWORKS["tiny"], 4), 1, variant)
@@ -42,7 +41,7 @@ def test_it_trains(variant):
 
 
 @pytest.mark.parametrize("variant", EAGER)
-def test_a_block_of_attention(variant):
+def test_an_attention_block_runs_and_has_gradients(variant):
     from npdiff.bench.pytorch.tasks import Torch
 
     network = Network("attention", (8, 8, 16), {"heads": 2}, attention=True)
@@ -52,7 +51,7 @@ def test_a_block_of_attention(variant):
     assert all(p.grad is not None for p in contender.model.parameters())
 
 
-def test_the_two_agree():
+def test_outputs_and_gradients_agree():
     spec = Spec("torch", NETWORKS["tiny"], 1, 1)
     with Contender(spec) as contender:
         found = contender.ask("agreement")

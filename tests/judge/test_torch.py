@@ -1,12 +1,16 @@
-"""A second opinion: the same network in PyTorch, differentiated by PyTorch's autograd."""
+"""The same U-Net in PyTorch, differentiated by autograd: values and gradients agree."""
 
 import numpy as np
 import pytest
 
 from npdiff import nn, tree
 
-torch = pytest.importorskip("torch", reason="the judge: pip install 'npdiff[judge]'")
+torch = pytest.importorskip("torch", reason="PyTorch: pip install 'npdiff[judge]'")
 pytestmark = pytest.mark.judge
+
+
+def channels_first(a):
+    return torch.from_numpy(a.transpose(0, 3, 1, 2).copy())
 
 
 @pytest.mark.parametrize(
@@ -18,7 +22,7 @@ pytestmark = pytest.mark.judge
     ],
     ids=["patched", "added", "plain"],
 )
-def test_values_and_gradients_are_those_of_autograd(options):
+def test_values_and_gradients_agree_with_autograd(options):
     from npdiff.bench.pytorch.unet import UNet
 
     rng = np.random.default_rng(0)
@@ -29,13 +33,13 @@ def test_values_and_gradients_are_those_of_autograd(options):
     timestep = np.array([1.0, 371.0, 999.0])
     labels = np.array([0, 2, options["classes"]]) if "classes" in options else None
     y, pullback = unet(x, timestep, labels=labels)
-    dunet, dx, dclock, _ = pullback(dy)
+    dunet, dx, dtimestep, _ = pullback(dy)
 
-    judge = UNet(unet).double()
-    first = lambda a: torch.from_numpy(a.transpose(0, 3, 1, 2).copy())  # noqa: E731
-    x_t, clock_t = first(x).requires_grad_(), torch.from_numpy(timestep).requires_grad_()
-    y_t = judge(x_t, clock_t, None if labels is None else torch.from_numpy(labels))
-    y_t.backward(first(dy))
+    twin = UNet(unet).double()
+    x_t = channels_first(x).requires_grad_()
+    timestep_t = torch.from_numpy(timestep).requires_grad_()
+    y_t = twin(x_t, timestep_t, None if labels is None else torch.from_numpy(labels))
+    y_t.backward(channels_first(dy))
 
     def close(ours, theirs):
         scale = np.abs(theirs).max()
@@ -43,10 +47,10 @@ def test_values_and_gradients_are_those_of_autograd(options):
 
     close(y.transpose(0, 3, 1, 2), y_t.detach().numpy())
     close(dx.transpose(0, 3, 1, 2), x_t.grad.numpy())
-    close(dclock, clock_t.grad.numpy())
-    # A gradient is a network: read into the twin, its parameters are the twin's gradients.
+    close(dtimestep, timestep_t.grad.numpy())
+    # A gradient is a network: as a PyTorch module, its parameters are the gradients.
     gradients = dict(UNet(dunet).double().named_parameters())
-    parameters = dict(judge.named_parameters())
+    parameters = dict(twin.named_parameters())
     assert len(parameters) == len(tree.leaves(unet))
     for name, parameter in parameters.items():
         close(gradients[name].detach().numpy(), parameter.grad.numpy())

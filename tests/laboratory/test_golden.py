@@ -1,6 +1,6 @@
-"""Golden values: the same bytes, published figures, and some of them computed anew from scratch.
+"""Golden values: reproducible bytes, published figures, and values recomputed from scratch.
 
-What is computed here uses the statements in the file and nothing of the package.
+The recomputations use only the statements in the file, not the package.
 """
 
 import json
@@ -16,7 +16,7 @@ from npdiff.laboratory import golden
 
 @pytest.fixture(scope="module")
 def written():
-    return golden.text(golden.document(golden.problems(), "1"))
+    return golden.to_json(golden.document(golden.problems(), "1"))
 
 
 @pytest.fixture(scope="module")
@@ -36,15 +36,15 @@ def wave(phase, *shape):
     return np.array([math.sin(i + phase) for i in range(math.prod(shape))]).reshape(shape)
 
 
-def test_the_bytes_are_the_same_every_time(written):
-    golden._made.cache_clear()
-    assert golden.text(golden.document(golden.problems(), "1")) == written
+def test_the_bytes_are_reproducible(written):
+    golden._problems_of.cache_clear()
+    assert golden.to_json(golden.document(golden.problems(), "1")) == written
     assert "NaN" not in written
     assert "Infinity" not in written
     assert json.loads(written)["digits"] == 12
 
 
-def test_a_problem_is_stated(written):
+def test_every_problem_is_complete(written):
     document = json.loads(written)
     assert len(document["problems"]) > 80
     for name, problem in document["problems"].items():
@@ -58,7 +58,7 @@ def test_a_problem_is_stated(written):
     }
 
 
-def test_chains_from_scratch(problems):
+def test_discrete_schedules_from_scratch(problems):
     T, at = 1000, [1, 2, 500, 999, 1000]
 
     def cosine(u):
@@ -84,7 +84,7 @@ def test_chains_from_scratch(problems):
         close(found["beta_tilde"], tilde, 1e-9)
 
 
-def test_published_figures_of_chains(problems):
+def test_published_figures_of_discrete_schedules(problems):
     bar = {n: values(problems, f"schedule/{n}")["alpha_bar"] for n in ("linear", "cosine")}
     close(
         bar["linear"], [0.9999, 0.999780092072, 0.0785872428818, 4.11819363814e-5, 4.03582976538e-5]
@@ -128,7 +128,7 @@ def test_posterior_from_scratch(problems):
 
 
 def exact(x, t):
-    """The denoiser of the mixture, by the statement."""
+    """The denoiser of the mixture, as stated."""
     log_alpha = -(t**2) * 19.9 / 4 - 0.05 * t
     alpha, variance = math.exp(log_alpha), -math.expm1(2 * log_alpha)
     total = alpha**2 * 0.04 + variance
@@ -145,7 +145,7 @@ def scales(t):
 
 
 @pytest.mark.parametrize("name", ["ddim", "ddim eta=0.5", "heun", "ddpm variance=large"])
-def test_walks_from_scratch(problems, name):
+def test_trajectories_from_scratch(problems, name):
     problem = problems[f"sampler/{name}"]
     timesteps, found = problem["given"]["timesteps"], np.array(problem["values"]["x"])
     eta = 0.5 if "eta" in name else 0.0
@@ -194,7 +194,7 @@ def mersenne_twister():
 
 
 def test_the_reference_of_other_libraries(problems):
-    """The known figures; and the chain of 1000 steps from scratch, its random numbers included."""
+    """The known figures; and the 1000 steps of DDPM from scratch, with their random numbers."""
     found = values(problems, "reference")
     assert found["ddpm sum |x|"] == pytest.approx(258.959057, abs=5e-7)
     assert found["ddim sum |x|"] == pytest.approx(172.006522, abs=5e-7)
@@ -254,14 +254,14 @@ def test_layers_from_scratch(problems):
     close(np.round(sinusoid["adm"][2], 4), [0.3272, 0.2474, 0.1864])
 
 
-def test_the_known_answers_of_philox(problems):
+def test_the_published_results_of_philox(problems):
     words = problems["random/philox"]["values"]["words"]
     assert [f"{w:08x}" for w in words[0]] == ["6627e8d5", "e169c58d", "bc57ac4c", "9b00dbd8"]
     assert [f"{w:08x}" for w in words[1]] == ["408f276d", "41c83b0e", "a20bc7c6", "6d5451fd"]
     assert [f"{w:08x}" for w in words[2]] == ["d16cfe09", "94fdcceb", "5001e420", "24126ea1"]
 
 
-def test_guidance_and_grids_from_scratch(problems):
+def test_guidance_and_spacings_from_scratch(problems):
     alpha, sigma = scales(0.4)
     x, cond, uncond = wave(3, 2, 6), wave(7, 2, 6), 0.5 * wave(20, 2, 6)
     found = values(problems, "guidance")
@@ -271,7 +271,7 @@ def test_guidance_and_grids_from_scratch(problems):
     factor = cond.std(axis=1, keepdims=True) / x_0.std(axis=1, keepdims=True)
     close(found["rescaled x0_hat"], (0.7 * factor + 0.3) * x_0)
     s = np.maximum(1, np.quantile(np.abs(x_0), 0.9, axis=1, keepdims=True))
-    close(found["thresholded x0_hat"], np.clip(x_0, -s, s) / s)
+    close(found["x0_hat after dynamic thresholding"], np.clip(x_0, -s, s) / s)
     assert problems["spacing/leading/linear"]["values"]["N = 7"] == [
         *range(6 * 142 + 1, 0, -142),
         0,
@@ -279,7 +279,7 @@ def test_guidance_and_grids_from_scratch(problems):
     close(values(problems, "spacing/trailing/vp")["N = 10"], 1 - np.arange(11) / 10)
 
 
-def test_choosing():
+def test_problems_are_selected_by_name():
     assert {p.name for p in golden.problems("weights")} == {"weights"}
     assert [p.name for p in golden.problems("process/vp")] == ["process/vp"]
     assert {p.name.partition("/")[0] for p in golden.problems("linear")} == {
@@ -288,36 +288,36 @@ def test_choosing():
     assert golden.problems("color") == []
 
 
-def test_comparing():
+def test_comparison_with_a_file():
     chosen = golden.problems("random/philox")
     good = golden.document(chosen, "")["problems"]
-    assert [e.status for e in golden.compare(good, chosen, 1e-9)] == ["ok"]
+    assert [c.status for c in golden.compare(good, chosen, 1e-9)] == ["ok"]
     bad = json.loads(json.dumps(good))
     bad["random/philox"]["values"]["words"][1][2] += 1000
-    (entry,) = golden.compare(bad, chosen, 1e-9)
-    assert entry.status == "wrong"
-    assert entry.detail.startswith("at [1, 2]: found 2")
-    assert entry.error == pytest.approx(1000 / 0xA20BC7C6)
+    (comparison,) = golden.compare(bad, chosen, 1e-9)
+    assert comparison.status == "wrong"
+    assert comparison.detail.startswith("at [1, 2]: found 2")
+    assert comparison.error == pytest.approx(1000 / 0xA20BC7C6)
     for words, detail in (([1, 2], "shape (2,), expected (3, 4)"), ([[1], "a"], "not an array")):
         bad["random/philox"]["values"]["words"] = words
         assert detail in golden.compare(bad, chosen, 1e-9)[0].detail
     other = {"random/philox": {"values": {"wrods": [1]}}}
-    assert [e.status for e in golden.compare(other, chosen, 1e-9)] == ["missing", "unknown"]
+    assert [c.status for c in golden.compare(other, chosen, 1e-9)] == ["missing", "unknown"]
 
 
-def test_infinities_and_nan():
+def test_infinities_and_nan_are_compared():
     chosen = golden.problems("schedule/zero-snr")
     theirs = golden.document(chosen, "")["problems"]
-    assert {e.status for e in golden.compare(theirs, chosen, 1e-9)} == {"ok"}
+    assert {c.status for c in golden.compare(theirs, chosen, 1e-9)} == {"ok"}
     levels = theirs["schedule/zero-snr"]["values"]["log_snr"]
     for value in (-1e9, "nan", "inf"):
         levels[-1] = value
-        assert [e.status for e in golden.compare(theirs, chosen, 1e-9)].count("wrong") == 1
+        assert [c.status for c in golden.compare(theirs, chosen, 1e-9)].count("wrong") == 1
 
 
-def test_files_that_cannot_be_read():
+def test_invalid_files_are_rejected():
     with pytest.raises(InputError, match="not JSON"):
         golden.read("{")
     for content in ("[]", "{}", '{"problems": {"a": 1}}', '{"problems": {"a": {"values": 3}}}'):
-        with pytest.raises(InputError, match="expected"):
+        with pytest.raises(InputError, match="must have the form"):
             golden.read(content)

@@ -180,7 +180,7 @@ def test_what_it_refuses() -> None:
         ask([20.0, 0.0], variance="medium")
     with pytest.raises(InputError, match="choose one of gaussian"):
         ask([20.0, 0.0], decoder="jpeg")
-    with pytest.raises(InputError, match="no noise"):
+    with pytest.raises(InputError, match="needs noise"):
         list(ask([20.0, 0.0]))
 
 

@@ -14,7 +14,7 @@ def test_the_pullback_is_the_transpose():
     x = np.random.default_rng(0).standard_normal((2, 32, 32, 1))
     small = DigitClassifier.init(1, channels=(8, 8), hidden=6)
     report = verify.pullback(small, x, tolerance=1e-6).check()
-    assert {row.name.partition(".")[2] for row in report.rows} >= {
+    assert {gradient.name.partition(".")[2] for gradient in report.gradients} >= {
         "blocks.0.conv.w", "blocks.1.norm.gamma", "hidden.b", "head.w"
     }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Both ways in which a layer may be computed."""
+"""Runs the tests of layers twice: with the definitions, and with the kernels."""
 
 from collections.abc import Iterator
 
@@ -8,8 +8,8 @@ from npdiff.acceleration import definitions_only
 
 
 @pytest.fixture(params=["definitions", "kernels"])
-def way(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Once by the definitions, once with the kernels that cover the arguments."""
+def implementation(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Definitions, then kernels where they cover the arguments."""
     if request.param == "kernels":
         yield request.param
     else:

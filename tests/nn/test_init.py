@@ -1,4 +1,4 @@
-"""Where parameters start: the variance, the bounds, and what starts as nothing."""
+"""Initial parameters: variance, bounds, and what starts at zero."""
 
 import math
 
@@ -10,7 +10,7 @@ from npdiff.nn import init
 
 
 @pytest.mark.parametrize(("shape", "scale"), [((300, 400), 1.0), ((3, 3, 64, 128), 2.0)])
-def test_the_variance_of_weights(shape, scale) -> None:
+def test_weights_have_the_variance_and_bounds_of_the_definition(shape, scale) -> None:
     w = init.variance_scaling(np.random.default_rng(0), shape, scale)
     expected = scale / math.prod(shape[:-1])
     assert (w.shape, w.dtype) == (shape, np.float32)
@@ -19,8 +19,8 @@ def test_the_variance_of_weights(shape, scale) -> None:
     assert math.isclose(np.abs(w).max(), math.sqrt(3.0 * expected), rel_tol=1e-3)
 
 
-def test_a_layer_keeps_the_variance_of_what_passes(normals) -> None:
-    """The point of the choice: normal numbers of variance 1 leave with variance 1."""
+def test_layers_preserve_the_variance_of_their_input(normals) -> None:
+    """Normal inputs of variance 1 give outputs of variance 1."""
     rng = np.random.default_rng(0)
     y, _ = nn.Linear.init(rng, 500, 400)(normals((300, 500), dtype=np.float32))
     assert math.isclose(y.var(), 1.0, rel_tol=0.03)
@@ -29,7 +29,7 @@ def test_a_layer_keeps_the_variance_of_what_passes(normals) -> None:
     assert math.isclose(nn.Embedding.init(rng, 500, 100).table.var(), 1.0, rel_tol=0.03)
 
 
-def test_scale_zero_is_nothing() -> None:
+def test_scale_zero_gives_zeros() -> None:
     assert not init.variance_scaling(np.random.default_rng(0), (3, 4), 0.0).any()
     assert not init.zeros(3).any()
     assert (init.ones(3) == 1.0).all()
@@ -37,7 +37,7 @@ def test_scale_zero_is_nothing() -> None:
 
 
 def test_residual_blocks_start_as_the_identity(normals) -> None:
-    """A zero at the end of each branch: a deep network starts as its skip connections."""
+    """The last layer of each branch is zero, so a network starts as its skip connections."""
     rng = np.random.default_rng(0)
     x, e, context = normals((2, 4, 4, 8), (2, 6), (2, 3, 5), dtype=np.float32)
     for y, _ in (
@@ -63,7 +63,7 @@ def test_the_same_seed_gives_the_same_weights() -> None:
     ("channels", "groups"),
     [(4, 1), (6, 1), (8, 2), (9, 1), (32, 8), (96, 24), (128, 32), (640, 32)],
 )
-def test_groups_divide_and_hold_four_channels(channels, groups) -> None:
+def test_default_groups_divide_the_channels_and_have_at_least_four(channels, groups) -> None:
     assert nn.GroupNorm.init(channels).groups == groups
     assert channels % groups == 0
     assert nn.GroupNorm.init(channels, groups=1).groups == 1

@@ -1,4 +1,4 @@
-"""Layers: every parameter receives its gradient; values are those of the ops, and their dtype."""
+"""Layers: gradients of all parameters, values equal to those of the ops, dtypes."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from npdiff.verify import pullback
 
 RNG = np.random.default_rng(0)
 
-# Every layer by example: the layer, the shapes of its inputs, its options.
+# An example of every layer: the layer, the shapes of its inputs, its options.
 CASES: dict[str, tuple[Any, tuple[tuple[int, ...], ...], dict[str, Any]]] = {
     "linear": (nn.Linear.init(RNG, 3, 4), ((2, 5, 3),), {}),
     "linear without bias": (nn.Linear.init(RNG, 3, 4, bias=False), ((2, 3),), {}),
@@ -38,25 +38,25 @@ CASES: dict[str, tuple[Any, tuple[tuple[int, ...], ...], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_pullback(case, normals, perturbed) -> None:
+def test_gradients_against_central_differences(case, normals, perturbed) -> None:
     layer, shapes, options = CASES[case]
     args = [normals(shape, seed=i) for i, shape in enumerate(shapes)]
     report = pullback(perturbed(layer), *args, **options).check()
-    assert len(report.rows) == len(tree.leaves(layer)) + len(args)
+    assert len(report.gradients) == len(tree.leaves(layer)) + len(args)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_float32_stays(case, normals) -> None:
+def test_float32_in_gives_float32_out(case, normals) -> None:
     layer, shapes, options = CASES[case]
-    y, vjp = layer(*(normals(shape, dtype=np.float32) for shape in shapes), **options)
-    gradient = vjp(np.ones_like(y))
+    y, layer_pullback = layer(*(normals(shape, dtype=np.float32) for shape in shapes), **options)
+    gradient = layer_pullback(np.ones_like(y))
     assert isinstance(gradient[0], type(layer))
     assert {a.dtype for a in (y, *tree.leaves(gradient))} == {np.dtype("float32")}
     shapes = [leaf.shape for leaf in tree.leaves((layer,))]
     assert [leaf.shape for leaf in tree.leaves(gradient[:1])] == shapes
 
 
-def test_layers_are_their_ops(normals, perturbed) -> None:
+def test_layers_return_the_values_of_their_ops(normals, perturbed) -> None:
     x = normals((2, 6, 4, 8))
     conv = perturbed(nn.Conv.init(RNG, 8, 3, kernel=(3, 2), stride=2, padding=1))
     expected = ops.conv(x, conv.w, conv.b, stride=2, padding=1)[0]
@@ -72,7 +72,7 @@ def test_layers_are_their_ops(normals, perturbed) -> None:
 
 
 @pytest.mark.parametrize("size", range(1, 8))
-def test_down_halves_rounding_up_and_up_comes_back(size, normals) -> None:
+def test_downsample_halves_rounding_up_and_upsample_restores_the_size(size, normals) -> None:
     x = normals((1, size, 2))
     down, up = nn.Downsample.init(RNG, 2, 1), nn.Upsample.init(RNG, 2, 1)
     small, _ = down(x)

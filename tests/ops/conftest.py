@@ -1,4 +1,4 @@
-"""Both ways in which an op may be computed: as the textbook defines it, and with kernels."""
+"""Runs the tests of ops twice: with the definitions, and with the kernels."""
 
 from collections.abc import Iterator
 
@@ -8,8 +8,8 @@ from npdiff.acceleration import definitions_only
 
 
 @pytest.fixture(scope="module", params=["definitions", "kernels"])
-def way(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Once by the definitions, once with the kernels; for a module, so that Hypothesis takes it."""
+def implementation(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Definitions, then kernels; module-scoped, as Hypothesis requires."""
     if request.param == "kernels":
         yield request.param
     else:

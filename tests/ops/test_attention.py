@@ -1,4 +1,4 @@
-"""Attention: a full softmax by loops, central differences, masks, and memory that does not grow."""
+"""Attention: an explicit softmax, central differences, masks, and memory linear in length."""
 
 import math
 import tracemalloc
@@ -15,12 +15,12 @@ from npdiff.backend import blocks
 from npdiff.errors import InputError
 from npdiff.verify import pullback
 
-pytestmark = pytest.mark.usefixtures("way")  # the definitions, then the kernels
+pytestmark = pytest.mark.usefixtures("implementation")
 
 
 @st.composite
 def attentions(draw):
-    """q, k, v, heads and a mask or None; samples without any key are common."""
+    """q, k, v, heads, and a mask or None; samples in which all keys are masked occur often."""
     n, length, keys, heads, d = draw(st.tuples(*[st.integers(1, 4)] * 5))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     q = rng.standard_normal((n, length, heads * d))
@@ -34,7 +34,7 @@ def attentions(draw):
 
 
 def by_loops(q, k, v, heads, mask):
-    """One query, one head at a time, with the whole row of probabilities."""
+    """The definition, one query and one head at a time."""
     o, d = np.zeros_like(q), q.shape[-1] // heads
     for n, i, h in product(range(q.shape[0]), range(q.shape[1]), range(heads)):
         own = slice(h * d, (h + 1) * d)
@@ -46,94 +46,94 @@ def by_loops(q, k, v, heads, mask):
 
 
 @given(attentions())
-def test_the_pullback(case) -> None:
+def test_the_pullback_against_central_differences(case) -> None:
     q, k, v, heads, mask = case
     most = k.shape[1] if mask is None else mask.sum(axis=1).max()
-    # Among one key there is nothing to choose: neither q nor k matters.
+    # With a single key the probability is 1, whatever q and k are.
     vanish = ("0", "1") if most == 1 else ()
     report = pullback(ops.attention, q, k, v, heads=heads, mask=mask, may_vanish=vanish).check()
-    assert all(row.norm < 1e-12 for row in report.rows if row.name in vanish)
+    assert all(row.norm < 1e-12 for row in report.gradients if row.name in vanish)
 
 
 @given(attentions())
-def test_the_definition(case) -> None:
+def test_the_value_against_explicit_loops(case) -> None:
     q, k, v, heads, mask = case
     o, _ = ops.attention(q, k, v, heads=heads, mask=mask)
     np.testing.assert_allclose(o, by_loops(q, k, v, heads, mask), rtol=1e-11, atol=1e-13)
 
 
-def test_several_blocks_of_queries(normals) -> None:
-    """The blocks' seams do not show, in value or in pullback."""
+def test_blocks_of_queries_do_not_change_the_result(normals) -> None:
+    """Value and pullback of a long sequence equal those of its parts."""
     q, k, v, do = normals((2, 500, 4), (2, 400, 4), (2, 400, 4), (2, 500, 4))
     assert len(blocks(500, 2 * 2 * 400, np)) > 2
-    o, attention_vjp = ops.attention(q, k, v, heads=2)
-    dq, dk, dv = attention_vjp(do)
+    o, attention_pullback = ops.attention(q, k, v, heads=2)
+    dq, dk, dv = attention_pullback(do)
     split = [ops.attention(q[:, i : i + 50], k, v, heads=2) for i in range(0, 500, 50)]
     np.testing.assert_allclose(o, np.concatenate([y for y, _ in split], axis=1), rtol=1e-12)
-    parts = [vjp(do[:, 50 * i : 50 * i + 50]) for i, (_, vjp) in enumerate(split)]
+    parts = [op_pullback(do[:, 50 * i : 50 * i + 50]) for i, (_, op_pullback) in enumerate(split)]
     np.testing.assert_allclose(dq, np.concatenate([p[0] for p in parts], axis=1), atol=1e-13)
     np.testing.assert_allclose(dk, sum(p[1] for p in parts), atol=1e-12)
     np.testing.assert_allclose(dv, sum(p[2] for p in parts), atol=1e-12)
 
 
-def test_a_sample_without_keys_attends_to_nothing(normals) -> None:
+def test_output_and_gradients_are_zero_where_all_keys_are_masked(normals) -> None:
     q, k, v, do = normals((2, 3, 4), (2, 5, 4), (2, 5, 4), (2, 3, 4), dtype=np.float32)
     mask = np.array([[True] * 5, [False] * 5])
-    o, attention_vjp = ops.attention(q, k, v, heads=2, mask=mask)
-    for a in (o, *attention_vjp(do)):
+    o, attention_pullback = ops.attention(q, k, v, heads=2, mask=mask)
+    for a in (o, *attention_pullback(do)):
         assert np.isfinite(a).all()
         assert (a[1] == 0.0).all()
         assert (a[0] != 0.0).all()
 
 
-def test_a_masked_key_is_not_there(normals) -> None:
-    """Whatever stands at a masked place changes no bit, and receives no gradient."""
+def test_a_masked_key_has_no_effect_and_no_gradient(normals) -> None:
+    """The values at a masked position change no bit, and their gradient is 0."""
     q, k, v, do = normals((2, 3, 4), (2, 5, 4), (2, 5, 4), (2, 3, 4))
     mask = np.array([[True, True, False, True, False]] * 2)
     junk_k, junk_v = k.copy(), v.copy()
     junk_k[:, [2, 4]], junk_v[:, [2, 4]] = 1e150, -1e150
-    o, attention_vjp = ops.attention(q, k, v, heads=2, mask=mask)
-    same, same_vjp = ops.attention(q, junk_k, junk_v, heads=2, mask=mask)
+    o, attention_pullback = ops.attention(q, k, v, heads=2, mask=mask)
+    same, same_pullback = ops.attention(q, junk_k, junk_v, heads=2, mask=mask)
     np.testing.assert_array_equal(o, same)
-    for a, b in zip(attention_vjp(do), same_vjp(do), strict=True):
+    for a, b in zip(attention_pullback(do), same_pullback(do), strict=True):
         np.testing.assert_array_equal(a, b)
-    assert not same_vjp(do)[1][:, [2, 4]].any()
-    assert not same_vjp(do)[2][:, [2, 4]].any()
+    assert not same_pullback(do)[1][:, [2, 4]].any()
+    assert not same_pullback(do)[2][:, [2, 4]].any()
     short, _ = ops.attention(q, k[:, [0, 1, 3]], v[:, [0, 1, 3]], heads=2)
     np.testing.assert_allclose(o, short, rtol=1e-12)
 
 
 def test_large_scores_do_not_overflow(normals) -> None:
     q, k, v = normals((1, 2, 4), (1, 3, 4), (1, 3, 4), dtype=np.float32)
-    o, attention_vjp = ops.attention(1e4 * q, k, v, heads=1)
+    o, attention_pullback = ops.attention(1e4 * q, k, v, heads=1)
     best = (q[0] @ k[0].T).argmax(axis=-1)
     np.testing.assert_allclose(o[0], v[0][best], rtol=1e-6)
-    assert all(np.isfinite(a).all() for a in attention_vjp(o))
+    assert all(np.isfinite(a).all() for a in attention_pullback(o))
 
 
-def test_a_constant_added_to_every_key_changes_nothing(normals) -> None:
-    """Softmax is shift-invariant: why the bias of a key has no gradient."""
+def test_a_constant_added_to_all_keys_changes_nothing(normals) -> None:
+    """Softmax is shift-invariant, so the gradient of the key bias is zero."""
     q, k, v, c = normals((2, 3, 4), (2, 5, 4), (2, 5, 4), (4,))
-    o, attention_vjp = ops.attention(q, k, v, heads=2)
+    o, attention_pullback = ops.attention(q, k, v, heads=2)
     shifted, _ = ops.attention(q, k + c, v, heads=2)
     np.testing.assert_allclose(shifted, o, rtol=1e-12)
-    dk = attention_vjp(q)[1]
+    dk = attention_pullback(q)[1]
     np.testing.assert_allclose(dk.sum(axis=1), 0.0, atol=1e-14)
     assert np.abs(dk).max() > 0.01
 
 
-def test_memory_does_not_grow_with_the_square(normals) -> None:
-    """Twice the length: at most twice the memory, where a matrix of L x L would take four times."""
+def test_memory_grows_linearly_with_the_length(normals) -> None:
+    """The peak grows by less than 1.5 when L doubles; an L x L matrix would grow by 4."""
 
     def peak(length: int) -> int:
         q, k, v, do = normals(*[(1, length, 8)] * 4, dtype=np.float32)
         tracemalloc.start()
         with definitions_only():
-            _, attention_vjp = ops.attention(q, k, v, heads=2)
-        attention_vjp(do)
-        _, most = tracemalloc.get_traced_memory()
+            _, attention_pullback = ops.attention(q, k, v, heads=2)
+        attention_pullback(do)
+        _, highest = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        return most
+        return highest
 
     short, long = peak(1000), peak(2000)
     assert long < 1.5 * short
@@ -152,7 +152,7 @@ def test_memory_does_not_grow_with_the_square(normals) -> None:
         ((2, 3, 4), (2, 5, 4), (2, 5, 4), 2, (1, 5)),
     ],
 )
-def test_shapes_that_do_not_fit(q, k, v, heads, mask) -> None:
+def test_wrong_shapes_are_rejected(q, k, v, heads, mask) -> None:
     mask = None if mask is None else np.ones(mask, dtype=bool)
     with pytest.raises(InputError, match="attention: "):
         ops.attention(np.zeros(q), np.zeros(k), np.zeros(v), heads=heads, mask=mask)

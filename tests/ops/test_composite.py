@@ -1,19 +1,22 @@
-"""The composites: their parts in turn, every gradient, and what they refuse."""
+"""Fused operations: equal to their parts, gradients, and invalid arguments."""
 
+import subprocess
+import sys
 from itertools import product
+from pkgutil import iter_modules
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from npdiff import ops
+from npdiff import nn, ops
 from npdiff.acceleration import definitions_only
 from npdiff.errors import InputError
 from npdiff.random import Key
 from npdiff.verify import pullback
 
-pytestmark = pytest.mark.usefixtures("way")  # the definitions, then the kernels
+pytestmark = pytest.mark.usefixtures("implementation")
 
 PRESENT = list(product([False, True], repeat=3))  # modulated, shifted, added
 
@@ -30,15 +33,16 @@ def arguments(rng, n, space, C, F, present, kernel=None):
 
 
 def op_of_present(arrays, **options):
-    """The op as a function of the arrays that are there, and these."""
+    """The op as a function of the arrays that are not None, and these arrays."""
     there = [a is not None for a in arrays]
 
     def op(*given):
         given = list(given)
-        y, vjp = ops.norm_silu_conv(*(given.pop(0) if t else None for t in there), **options)
+        everything = (given.pop(0) if t else None for t in there)
+        y, norm_silu_conv_pullback = ops.norm_silu_conv(*everything, **options)
 
         def op_pullback(dy):
-            found = vjp(dy)
+            found = norm_silu_conv_pullback(dy)
             assert [d is not None for d in found] == there
             return tuple(d for d in found if d is not None)
 
@@ -58,24 +62,24 @@ def op_of_present(arrays, **options):
         (2, (3, 3), 8, 1),
     ],
 )
-def test_every_gradient(n, space, C, F, present) -> None:
-    """By central differences, on one to three axes, for all methods of convolution."""
+def test_gradients_against_central_differences(n, space, C, F, present) -> None:
+    """On one to three axes, for all convolution algorithms."""
     arrays = arguments(np.random.default_rng(0), n, space, C, F, present)
     op, given = op_of_present(arrays, groups=2)
     report = pullback(op, *given).check()
-    assert len(report.rows) == len(given)
+    assert len(report.gradients) == len(given)
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.5])
-def test_every_gradient_with_dropout(rate) -> None:
+def test_gradients_with_dropout(rate) -> None:
     arrays = arguments(np.random.default_rng(1), 2, (3, 4), 4, 3, (True, True, True))
     op, given = op_of_present(arrays, groups=2, rate=rate, key=Key(1, (0, 1), 5, "dropout"))
     pullback(op, *given).check()
 
 
 @given(st.tuples(*[st.integers(1, 6)] * 4), st.sampled_from(PRESENT), st.integers(0, 9))
-def test_it_is_its_parts(sizes, present, seed) -> None:
-    """Norm, modulation, SiLU, dropout, convolution, embedding and residual, one after the other."""
+def test_the_value_is_that_of_the_separate_ops(sizes, present, seed) -> None:
+    """Norm, modulation, SiLU, dropout, convolution, embedding and residual, in turn."""
     n, height, width, F = sizes
     arrays = arguments(np.random.default_rng(seed), n, (height, width), 6, F, present)
     x, gamma, beta, w, b, scale, offset, shift, residual = arrays
@@ -95,8 +99,8 @@ def test_it_is_its_parts(sizes, present, seed) -> None:
 
 @pytest.mark.parametrize("size", [None, (5, 8)])
 @pytest.mark.parametrize("shape", [(2, 3, 4), (9, 3, 4)])
-def test_upsampled(normals, shape, size) -> None:
-    """The large image written out; every gradient."""
+def test_upsample_conv_is_a_convolution_of_the_upsampled_image(normals, shape, size) -> None:
+    """Compared with a sum over taps of the explicit large image; and the gradients."""
     x, w, b = normals((*shape, 4), (3, 3, 4, 5), (5,))
     y, _ = ops.upsample_conv(x, w, b, size=size)
     height, width = size or (6, 8)
@@ -111,13 +115,13 @@ def test_upsampled(normals, shape, size) -> None:
 
 
 @pytest.mark.parametrize("space", [(5,), (2, 3, 2)])
-def test_upsampled_on_other_axes(normals, space) -> None:
+def test_upsample_conv_on_one_and_three_axes(normals, space) -> None:
     x, w, b = normals((2, *space, 4), (*(3,) * len(space), 4, 5), (5,))
     pullback(ops.upsample_conv, x, w, b).check()
 
 
-def test_what_does_not_fit() -> None:
-    """The same complaint, with kernels or without."""
+def test_wrong_shapes_are_rejected() -> None:
+    """With the same messages with and without kernels."""
     arrays = arguments(np.random.default_rng(0), 2, (8, 8), 6, 4, (False, False, False))
     with pytest.raises(InputError, match="4 groups do not divide 6 channels"):
         ops.norm_silu_conv(*arrays, groups=4)
@@ -127,3 +131,31 @@ def test_what_does_not_fit() -> None:
         ops.norm_silu_conv(*arrays[:3], np.ones((9, 9, 6, 4)), *arrays[4:], groups=2, padding=0)
     with pytest.raises(InputError, match="5"):
         ops.upsample_conv(arrays[0], np.ones((3, 3, 5, 4)), arrays[4])
+
+
+RELOAD = """
+import importlib, pkgutil
+import numpy as np
+from npdiff import nn, ops
+from npdiff.acceleration import definitions_only
+for package in (ops, nn):
+    for info in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        importlib.reload(importlib.import_module(info.name))
+    importlib.reload(package)
+with definitions_only():
+    network = nn.UNet.init(0, width=8, blocks=1, heads=2, classes=3, adagn=False)
+    y, pullback = network(np.zeros((2, 8, 8, 1), "f4"), np.ones(2, "f4"))
+    pullback(y)
+    block = nn.ResBlock.init(np.random.default_rng(0), 8, 8, 5)
+    y, pullback = block(np.ones((2, 4, 4, 8)), np.ones((2, 5)))
+    pullback(y)
+"""
+
+
+def test_all_ops_work_after_their_modules_are_reloaded() -> None:
+    subprocess.run([sys.executable, "-c", RELOAD], check=True)
+
+
+@pytest.mark.parametrize("package", [ops, nn])
+def test_no_public_name_hides_a_module(package) -> None:
+    assert not {info.name for info in iter_modules(package.__path__)} & set(package.__all__)

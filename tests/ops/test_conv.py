@@ -1,4 +1,4 @@
-"""Convolution: its definition by loops, SciPy's, central differences, and what it keeps."""
+"""Convolution against explicit loops, SciPy and central differences; and the memory it keeps."""
 
 import tracemalloc
 from itertools import product
@@ -15,7 +15,7 @@ from npdiff.errors import InputError
 from npdiff.ops._conv import output_size
 from npdiff.verify import pullback
 
-pytestmark = pytest.mark.usefixtures("way")  # the definitions, then the kernels
+pytestmark = pytest.mark.usefixtures("implementation")
 
 
 @st.composite
@@ -24,7 +24,7 @@ def convolutions(draw):
     dims = draw(st.integers(1, 3))
     space = draw(st.tuples(*[st.integers(1, 5)] * dims))
     kernel = draw(st.tuples(*[st.integers(1, 4)] * dims))
-    # Less padding than kernel, so that the first window holds at least one number of x.
+    # Less padding than kernel, so that the first window holds at least one element of x.
     pairs = st.tuples(*[st.tuples(st.integers(0, k - 1), st.integers(0, k - 1)) for k in kernel])
     padding = draw(st.none() | st.integers(0, min(kernel) - 1) | pairs)
     stride = draw(st.integers(1, 3))
@@ -63,49 +63,49 @@ def by_loops(x, w, b, stride, padding):
 
 
 @given(convolutions())
-def test_the_pullback(case) -> None:
+def test_the_pullback_against_central_differences(case) -> None:
     x, w, b, options = case
     arrays = (x, w) if b is None else (x, w, b)
     pullback(ops.conv, *arrays, **options).check()
 
 
 @given(convolutions())
-def test_the_definition(case) -> None:
+def test_the_value_against_explicit_loops(case) -> None:
     x, w, b, options = case
     y, _ = ops.conv(x, w, b, **options)
     np.testing.assert_allclose(y, by_loops(x, w, b, **options), rtol=1e-11, atol=1e-11)
 
 
-def test_more_padding_than_kernel() -> None:
+def test_padding_larger_than_the_kernel() -> None:
     x, w = np.ones((1, 2, 1)), np.ones((2, 1, 1))
     y, _ = ops.conv(x, w, padding=((3, 1),))
     assert y[0, :, 0].tolist() == [0, 0, 1, 2, 1]
 
 
 @pytest.mark.parametrize("space", [(50,), (33, 30), (9, 10, 11)])
-def test_scipy_and_many_blocks(normals, space) -> None:
-    """Large enough to run in several blocks of samples, the last of another size."""
+def test_the_value_against_scipy_in_several_blocks(normals, space) -> None:
+    """Large enough for several blocks of samples; the last has another size."""
     n, c, f = 7, 16, 5
     x, w = normals((n, *space, c), (*(3,) * len(space), c, f))
     if len(space) > 1:
         assert 1 < len(blocks(n, np.prod(space) * 3 ** len(space) * c, np)) < n + 1
-    y, conv_vjp = ops.conv(x, w)
+    y, conv_pullback = ops.conv(x, w)
     padded = np.pad(x, [(0, 0), *[(1, 1)] * len(space), (0, 0)])
     for i, j in product(range(n), range(f)):
         expected = correlate(padded[i], w[..., j], mode="valid", method="direct")[..., 0]
         np.testing.assert_allclose(y[i, ..., j], expected, rtol=1e-10, atol=1e-10)
-    # The transpose is one block's work too: <dy, J x> = <J' dy, x>, both ways.
+    # conv is linear in x and in w, so <dy, y> = <dx, x> = <dw, w>.
     dy = normals(y.shape, seed=1)
-    dx, dw, _ = conv_vjp(dy)
+    dx, dw, _ = conv_pullback(dy)
     np.testing.assert_allclose([np.vdot(dx, x), np.vdot(dw, w)], np.vdot(dy, y), rtol=1e-10)
 
 
-def test_arrays_that_are_not_contiguous(normals) -> None:
+def test_arrays_that_are_not_contiguous_give_the_same(normals) -> None:
     x, w, dy = normals((3, 5, 2, 6), (3, 3, 3, 4), (4, 5, 2, 6))
-    y, conv_vjp = ops.conv(x.T, w)
-    same, same_vjp = ops.conv(x.T.copy(), w)
+    y, conv_pullback = ops.conv(x.T, w)
+    same, same_pullback = ops.conv(x.T.copy(), w)
     np.testing.assert_array_equal(y, same)
-    for a, b in zip(conv_vjp(dy.T)[:2], same_vjp(dy.T.copy())[:2], strict=True):
+    for a, b in zip(conv_pullback(dy.T)[:2], same_pullback(dy.T.copy())[:2], strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
 
 
@@ -117,7 +117,7 @@ def test_a_pixel_sized_kernel_is_a_linear_map(normals) -> None:
     pullback(ops.conv, x, w, b, stride=2).check()  # not a linear map of every pixel
 
 
-def test_the_size_counts_the_windows() -> None:
+def test_the_output_size_is_the_number_of_windows() -> None:
     for size, kernel, stride, before, after in product(
         range(1, 8), range(1, 5), range(1, 4), range(3), range(3)
     ):
@@ -127,16 +127,16 @@ def test_the_size_counts_the_windows() -> None:
             assert output_size(size, kernel, stride, (before, after)) == fits
 
 
-def test_the_patches_are_not_kept(normals) -> None:
-    """im2col would hold 27 times x; what stays after the forward pass is y."""
+def test_the_patches_are_not_saved(normals) -> None:
+    """im2col would be 27 times as large as x; after the forward pass only y is new."""
     x, w = normals((2, 16, 16, 16, 8), (3, 3, 3, 8, 8))
     ops.conv(x, w)
     tracemalloc.start()
-    y, conv_vjp = ops.conv(x, w)
+    y, conv_pullback = ops.conv(x, w)
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert y.nbytes <= held < y.nbytes + 50_000 < 0.2 * 27 * x.nbytes
-    assert conv_vjp(y)[0].shape == x.shape
+    assert conv_pullback(y)[0].shape == x.shape
 
 
 @pytest.mark.parametrize(
@@ -147,6 +147,6 @@ def test_the_patches_are_not_kept(normals) -> None:
         ((1, 2, 4, 2), (5, 5, 2, 5), "does not fit"),
     ],
 )
-def test_shapes_that_do_not_fit(x, w, message) -> None:
+def test_wrong_shapes_are_rejected(x, w, message) -> None:
     with pytest.raises(InputError, match=message):
         ops.conv(np.zeros(x), np.zeros(w), padding=0)

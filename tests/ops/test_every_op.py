@@ -1,4 +1,4 @@
-"""What every op promises: what it saves, its dtype, that it leaves its arguments alone."""
+"""Properties of every op: saved arrays, dtype, purity, independence of samples."""
 
 import inspect
 import re
@@ -15,11 +15,11 @@ from npdiff.ops import conv
 from npdiff.pullback import dropped, forward_only
 from npdiff.random import Key
 
-pytestmark = pytest.mark.usefixtures("way")  # the definitions, then the kernels
+pytestmark = pytest.mark.usefixtures("implementation")
 
 LABELS, MASK = np.array([2, 0]), np.array([[True, False, True, True], [False] * 4])
 
-# Every op by example: shapes of its arguments and its options; names of arrays among the options.
+# An example of every op: the shapes of its arguments, and its options.
 CASES: dict[str, tuple[tuple[tuple[int, ...], ...], dict[str, Any]]] = {
     "attention": (((2, 3, 4), (2, 4, 4), (2, 4, 4)), {"heads": 2, "mask": MASK}),
     "average_pool": (((2, 4, 6, 3),), {}),
@@ -56,7 +56,7 @@ CASES: dict[str, tuple[tuple[tuple[int, ...], ...], dict[str, Any]]] = {
     "upsample_conv, cut": (((2, 3, 4, 3), (3, 3, 3, 5), (5,)), {"size": (5, 8)}),
 }
 
-# What ops of several functions are made of.
+# The parts of fused operations.
 PARTS = {
     "norm_silu_conv": ("group_norm", "modulate", "silu", "dropout", "conv", "shift"),
     "upsample_conv": ("upsample", "conv"),
@@ -64,7 +64,7 @@ PARTS = {
 
 
 def example(case: str, normals: Any, dtype: Any = np.float64) -> tuple[Any, list[Any], Any]:
-    """The op, its arguments and its options; every array read-only and of one dtype."""
+    """The op, its arguments and its options; all arrays are read-only and of one dtype."""
     shapes, options = CASES[case]
     args = [normals(shape, seed=i, dtype=dtype) for i, shape in enumerate(shapes)]
     options = dict(options)
@@ -80,9 +80,9 @@ def cotangent(y: Any, normals: Any) -> tuple[Any, ...]:
 
 
 def saved(f: FunctionType) -> dict[str, np.ndarray]:
-    """The arrays a function's closure keeps alive, by the names of the variables.
+    """The arrays that the closure of a function keeps alive, by variable name.
 
-    Functions it calls are searched as well, and lists, tuples and dictionaries.
+    The functions it calls, lists, tuples and dictionaries are searched, too.
     """
     found: dict[str, np.ndarray] = {}
     seen: set[int] = set()
@@ -110,36 +110,35 @@ def saved(f: FunctionType) -> dict[str, np.ndarray]:
     return found
 
 
-def promised(op: Any, module: str = "") -> set[str]:
-    """The names in the docstring's line "Saves:"; a kernel that saves the same needs none."""
+def documented(op: Any, module: str = "") -> set[str]:
+    """The names in the line "Saves:" of the docstring; a kernel that saves the same needs none."""
     if module.startswith("npdiff.kernels"):
         kernel = getattr(import_module(module), op.__name__)
         if "Saves: " in kernel.__doc__:
             op = kernel
     if op.__name__ in PARTS and op is getattr(ops, op.__name__):
         assert "Saves: what these functions save." in op.__doc__
-        return set().union(*(promised(getattr(ops, part)) for part in PARTS[op.__name__]))
+        return set().union(*(documented(getattr(ops, part)) for part in PARTS[op.__name__]))
     (line,) = re.findall(r"^\s*Saves: (.*?)\.$", op.__doc__, re.MULTILINE)
     return set() if line == "nothing" else set(re.findall(r"``(\w+)``", line))
 
 
-def test_every_op_has_its_case() -> None:
+def test_every_op_has_a_case() -> None:
     assert {case.split(",")[0] for case in CASES} == set(npdiff.ops.__all__)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_is_saved_is_what_is_said(case, normals) -> None:
+def test_the_saved_arrays_are_those_that_the_docstring_lists(case, normals) -> None:
     op, args, options = example(case, normals)
-    _, vjp = op(*args, **options)
-    names, kept = promised(op, vjp.__module__), saved(vjp)
+    _, op_pullback = op(*args, **options)
+    names, kept = documented(op, op_pullback.__module__), saved(op_pullback)
     assert names <= kept.keys()
     for name in kept.keys() - names:
-        # Another name is allowed for the same memory: w as a matrix, say.
+        # Another name for the same memory is allowed, such as w as a matrix.
         assert any(np.shares_memory(kept[name], kept[other]) for other in names), name
 
 
-def test_a_leak_would_be_seen() -> None:
-    """The search itself: in nested functions, containers and defaults."""
+def test_saved_finds_arrays_in_functions_containers_and_defaults() -> None:
     a, b, c, d = (np.zeros(1) for _ in range(4))
     pair = [(b,), {"c": c}]
 
@@ -162,39 +161,42 @@ def test_conv_saves_w_and_not_a_copy(normals) -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("case", CASES)
-def test_the_dtype_is_kept(case, dtype, normals) -> None:
+def test_value_and_gradients_have_the_dtype_of_the_arguments(case, dtype, normals) -> None:
     op, args, options = example(case, normals, dtype)
-    y, vjp = op(*args, **options)
-    for a in (*tree.leaves(y), *tree.leaves(vjp(*cotangent(y, normals)))):
+    y, op_pullback = op(*args, **options)
+    for a in (*tree.leaves(y), *tree.leaves(op_pullback(*cotangent(y, normals)))):
         assert a.dtype == dtype
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_float32_is_float64_rounded(case, normals) -> None:
+def test_float32_results_agree_with_float64(case, normals) -> None:
     op, single, options = example(case, normals, np.float32)
-    y, vjp = op(*single, **options)
+    y, op_pullback = op(*single, **options)
     dy = cotangent(y, normals)
     double = [a.astype(np.float64) for a in single]
     for name in options.keys() & {"target", "weight"}:
         options[name] = options[name].astype(np.float64)
-    exact, exact_vjp = op(*double, **options)
-    found = (*tree.leaves(y), *tree.leaves(vjp(*dy)))
-    right = (*tree.leaves(exact), *tree.leaves(exact_vjp(*(a.astype(np.float64) for a in dy))))
+    exact, exact_pullback = op(*double, **options)
+    found = (*tree.leaves(y), *tree.leaves(op_pullback(*dy)))
+    right = (*tree.leaves(exact), *tree.leaves(exact_pullback(*(a.astype(np.float64) for a in dy))))
     for a, b in zip(found, right, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.usefixtures("read_only_results")
 @pytest.mark.parametrize("case", CASES)
-def test_one_cotangent_for_each_argument(case, normals) -> None:
-    """Of its shape; and a second call says the same, with arguments that cannot be written to."""
+def test_the_pullback_returns_one_cotangent_per_argument_and_can_be_called_again(
+    case, normals
+) -> None:
+    """Each has the shape of its argument; the arguments are read-only."""
     op, args, options = example(case, normals)
-    y, vjp = op(*args, **options)
+    y, op_pullback = op(*args, **options)
     dy = cotangent(y, normals)
-    gradient = vjp(*dy)
+    gradient = op_pullback(*dy)
     assert isinstance(gradient, tuple)
     assert [d.shape for d in gradient] == [a.shape for a in args]
     first = [d.copy() for d in gradient]
-    for a, b in zip(first, vjp(*dy), strict=True):
+    for a, b in zip(first, op_pullback(*dy), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -202,29 +204,30 @@ def test_one_cotangent_for_each_argument(case, normals) -> None:
 def test_forward_only_drops_the_pullback(case, normals) -> None:
     op, args, options = example(case, normals)
     with forward_only():
-        y, vjp = op(*args, **options)
-    assert vjp is dropped
+        y, op_pullback = op(*args, **options)
+    assert op_pullback is dropped
     for a, b in zip(tree.leaves(y), tree.leaves(op(*args, **options)[0]), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
-#: Which arguments have one row a sample; of a loss or a table the question makes no sense.
-PARAMETERIZATIONS: dict[str, tuple[int, ...]] = {
+#: The arguments with one row per sample, where it is not the first alone.
+PER_SAMPLE: dict[str, tuple[int, ...]] = {
     "attention": (0, 1, 2),
     "concat": (0, 1),
     "modulate": (0, 1, 2),
     "norm_silu_conv": (0, 5, 6, 7, 8),
     "shift": (0, 1),
 }
-OF_ALL = ("cross_entropy", "embedding", "squared_error")
+#: Ops whose output does not have one row per sample.
+OVER_THE_BATCH = ("cross_entropy", "embedding", "squared_error")
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case not in OF_ALL])
-def test_a_sample_does_not_know_its_neighbors(case, normals) -> None:
-    """The first sample alone is what it is in company."""
+@pytest.mark.parametrize("case", [case for case in CASES if case not in OVER_THE_BATCH])
+def test_samples_are_independent(case, normals) -> None:
+    """The first sample alone gives the same as in a batch."""
     op, args, options = example(case, normals)
     together = op(*args, **options)[0]
-    rows = PARAMETERIZATIONS.get(op.__name__, (0,))
+    rows = PER_SAMPLE.get(op.__name__, (0,))
     options = {**options, **({"mask": MASK[:1]} if "mask" in options else {})}
     options = {**options, **({"key": Key(0, (0,))} if "key" in options else {})}
     alone = op(*(a[:1] if i in rows else a for i, a in enumerate(args)), **options)[0]

@@ -1,4 +1,4 @@
-"""The affine map and the two ways an embedding enters: sums written out, central differences."""
+"""linear, shift and modulate against explicit sums and central differences."""
 
 import numpy as np
 from hypothesis import given
@@ -13,20 +13,20 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 @given(leading, sizes, sizes, st.booleans(), seeds)
-def test_linear(shape, c, f, bias, seed) -> None:
+def test_linear_against_explicit_sums(shape, c, f, bias, seed) -> None:
     rng = np.random.default_rng(seed)
     x, w = rng.standard_normal((*shape, c)), rng.standard_normal((c, f))
     b = rng.standard_normal(f) if bias else None
-    y, linear_vjp = ops.linear(x, w, b)
+    y, linear_pullback = ops.linear(x, w, b)
     for at in np.ndindex(y.shape):
         terms = [x[at[:-1]][i] * w[i, at[-1]] for i in range(c)]
         np.testing.assert_allclose(y[at], sum(terms) + (b[at[-1]] if bias else 0.0), atol=1e-12)
-    assert (linear_vjp(y)[2] is None) is not bias
+    assert (linear_pullback(y)[2] is None) is not bias
     pullback(ops.linear, *((x, w, b) if bias else (x, w))).check()
 
 
 @given(sizes, st.lists(sizes, max_size=3), sizes, seeds)
-def test_shift_and_modulate(n, space, c, seed) -> None:
+def test_shift_and_modulate_element_by_element(n, space, c, seed) -> None:
     rng = np.random.default_rng(seed)
     x, (a, b) = rng.standard_normal((n, *space, c)), rng.standard_normal((2, n, c))
     shifted, modulated = ops.shift(x, b)[0], ops.modulate(x, a, b)[0]

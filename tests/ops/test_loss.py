@@ -1,4 +1,4 @@
-"""Losses: SciPy and plain sums, central differences."""
+"""Losses against SciPy, explicit sums and central differences."""
 
 import math
 
@@ -17,7 +17,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 @given(st.lists(sizes, min_size=1, max_size=4), st.booleans(), seeds)
-def test_squared_error(shape, weighted, seed) -> None:
+def test_squared_error_against_an_explicit_sum(shape, weighted, seed) -> None:
     rng = np.random.default_rng(seed)
     y, target = rng.standard_normal((2, *shape))
     weight = rng.uniform(0.5, 2.0, shape[0]) if weighted else None
@@ -32,7 +32,7 @@ def test_squared_error(shape, weighted, seed) -> None:
 
 
 @given(sizes, st.integers(2, 6), seeds)
-def test_cross_entropy(n, classes, seed) -> None:
+def test_cross_entropy_against_scipy(n, classes, seed) -> None:
     rng = np.random.default_rng(seed)
     logits, labels = 3.0 * rng.standard_normal((n, classes)), rng.integers(classes, size=n)
     loss, _ = ops.cross_entropy(logits, labels=labels)
@@ -42,18 +42,18 @@ def test_cross_entropy(n, classes, seed) -> None:
     pullback(ops.cross_entropy, logits, labels=labels).check()
 
 
-def test_cross_entropy_far_out() -> None:
+def test_cross_entropy_of_large_logits_does_not_overflow() -> None:
     logits, labels = np.array([[1e4, 0.0, -1e4]] * 2, dtype=np.float32), np.array([0, 2])
-    loss, loss_vjp = ops.cross_entropy(logits, labels=labels)
+    loss, loss_pullback = ops.cross_entropy(logits, labels=labels)
     assert loss == 1e4
-    np.testing.assert_array_equal(loss_vjp(1.0)[0], [[0.0, 0.0, 0.0], [0.5, 0.0, -0.5]])
+    np.testing.assert_array_equal(loss_pullback(1.0)[0], [[0.0, 0.0, 0.0], [0.5, 0.0, -0.5]])
 
 
-def test_knowing_nothing_costs_log_k() -> None:
+def test_cross_entropy_of_equal_logits_is_log_k() -> None:
     loss, _ = ops.cross_entropy(np.zeros((3, 10)), labels=np.array([0, 4, 9]))
     assert math.isclose(loss, math.log(10))
 
 
-def test_shapes_that_do_not_fit() -> None:
-    with pytest.raises(InputError, match=r"\(2, 3\) and target \(2, 1\) differ"):
+def test_a_target_of_another_shape_is_rejected() -> None:
+    with pytest.raises(InputError, match=r"shape of the output, \(2, 3\), got \(2, 1\)"):
         ops.squared_error(np.zeros((2, 3)), target=np.zeros((2, 1)))

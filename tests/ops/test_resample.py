@@ -1,4 +1,4 @@
-"""Fewer and more positions: NumPy's own repeat and slices, round trips, central differences."""
+"""Resampling against NumPy's repeat and slices, round trips and central differences."""
 
 from itertools import product
 
@@ -14,7 +14,7 @@ from npdiff.verify import pullback
 
 @st.composite
 def images(draw):
-    """A small image of 1 to 3 spatial axes, and a factor."""
+    """A small image with 1 to 3 spatial axes, and a factor."""
     dims, factor = draw(st.integers(1, 3)), draw(st.integers(1, 3))
     n, c, *space = draw(st.tuples(*[st.integers(1, 3)] * (2 + dims)))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -28,7 +28,7 @@ def repeated(x, factor):
 
 
 @given(images(), st.data())
-def test_upsample(case, data) -> None:
+def test_upsample_repeats_positions(case, data) -> None:
     x, factor = case
     y, _ = ops.upsample(x, factor=factor)
     np.testing.assert_array_equal(y, repeated(x, factor))
@@ -40,7 +40,7 @@ def test_upsample(case, data) -> None:
 
 
 @given(images())
-def test_average_pool(case) -> None:
+def test_average_pool_is_the_mean_over_cells(case) -> None:
     small, factor = case
     x = repeated(small, factor)
     np.testing.assert_allclose(ops.average_pool(x, factor=factor)[0], small, rtol=1e-13)
@@ -55,34 +55,36 @@ def test_average_pool(case) -> None:
 
 
 @given(images())
-def test_space_and_depth(case) -> None:
-    """Each channel block is one strided slice; there and back is the identity."""
+def test_space_to_depth_and_depth_to_space_are_inverses(case) -> None:
+    """Each block of channels is one strided slice; the round trip is the identity."""
     small, factor = case
     x = np.random.default_rng(2).standard_normal(repeated(small, factor).shape)
-    deep, deep_vjp = ops.space_to_depth(x, factor=factor)
+    deep, deep_pullback = ops.space_to_depth(x, factor=factor)
     slices = [
         x[(slice(None), *(slice(k, None, factor) for k in tap))]
         for tap in product(range(factor), repeat=x.ndim - 2)
     ]
     np.testing.assert_array_equal(deep, np.concatenate(slices, axis=-1))
-    wide, wide_vjp = ops.depth_to_space(deep, factor=factor)
+    wide, wide_pullback = ops.depth_to_space(deep, factor=factor)
     np.testing.assert_array_equal(wide, x)
     # A permutation is orthogonal: its transpose is its inverse.
-    np.testing.assert_array_equal(deep_vjp(deep)[0], x)
-    np.testing.assert_array_equal(wide_vjp(wide)[0], deep)
+    np.testing.assert_array_equal(deep_pullback(deep)[0], x)
+    np.testing.assert_array_equal(wide_pullback(wide)[0], deep)
     pullback(ops.space_to_depth, x, factor=factor).check()
     pullback(ops.depth_to_space, deep, factor=factor).check()
 
 
-def test_sizes_that_do_not_fit() -> None:
+def test_wrong_sizes_are_rejected() -> None:
     x = np.zeros((1, 4, 5, 2))
     with pytest.raises(InputError, match="average_pool: a factor of 2 does not divide"):
         ops.average_pool(x)
     with pytest.raises(InputError, match="space_to_depth: a factor of 2 does not divide"):
         ops.space_to_depth(x)
-    with pytest.raises(InputError, match="2 channels do not fill cells"):
+    with pytest.raises(InputError, match="2 channels are not a multiple of"):
         ops.depth_to_space(x)
-    with pytest.raises(InputError, match=r"does not reach the size \(8, 11\)"):
+    with pytest.raises(InputError, match=r"at most \(8, 10\), 2 times that of x, got \(8, 11\)"):
         ops.upsample(x, size=(8, 11))
-    with pytest.raises(InputError, match=r"does not reach the size \(8,\)"):
+    with pytest.raises(
+        InputError, match=r"2 entries of at most \(8, 10\), 2 times that of x, got \(8,\)"
+    ):
         ops.upsample(x, size=(8,))

@@ -1,4 +1,4 @@
-"""Samplers of other conventions, written as people write them, go in through the adapters."""
+"""Adapters: samplers of other conventions, as public programs write them."""
 
 from itertools import pairwise
 
@@ -20,7 +20,7 @@ def euler_in_sigma(D, x, sigmas):
 
 
 def midpoint_in_sigma(D, x, sigmas, power=0.5):
-    """DPM-Solver-2: a step to the geometric mean of two sigmas, off the grid."""
+    """DPM-Solver-2: a stage at the geometric mean of two sigmas, between the timesteps."""
     for a, b in pairwise(sigmas):
         d = (x - D(x, a)) / a
         if b == 0:
@@ -32,7 +32,7 @@ def midpoint_in_sigma(D, x, sigmas, power=0.5):
 
 
 @pytest.mark.parametrize("schedule", [LinearVP(), EDM()], ids=["vp", "edm"])
-def test_in_sigma(schedule):
+def test_samplers_in_sigma(schedule):
     report = sampler(
         adapters.in_sigma(euler_in_sigma), schedule=schedule, exact="point", like="ddim", **QUICK
     )
@@ -46,9 +46,9 @@ def test_in_sigma(schedule):
     assert not wrong["the error falls"].passed
 
 
-def ddim_by_index(eps, x, alpha_bar, indices, sign=1.0, first=1.0, walk=None):
-    """The loop of many programs: a table, a subset of its indices, 1 below the first."""
-    visited = np.asarray(indices) if walk is None else walk(len(alpha_bar), len(indices))
+def ddim_by_index(eps, x, alpha_bar, indices, sign=1.0, first=1.0, visit=None):
+    """The loop of many programs: an array, a subset of its indices, 1 before the first."""
+    visited = np.asarray(indices) if visit is None else visit(len(alpha_bar), len(indices))
     for k in range(len(visited) - 1, -1, -1):
         i = np.full(len(x), visited[k])
         a, b = alpha_bar[visited[k]], alpha_bar[visited[k - 1]] if k else first
@@ -62,13 +62,13 @@ def wrong(**mistake):
     return lambda eps, x, alpha_bar, indices: ddim_by_index(eps, x, alpha_bar, indices, **mistake)
 
 
-def test_in_index():
+def test_samplers_by_index():
     for stride in (1, 7):
         assert sampler(adapters.in_index(ddim_by_index, stride=stride), **QUICK).passed
     for mistake in (
         {"sign": -1.0},
-        {"walk": lambda T, N: np.arange(1, T)[:N]},  # the first N steps and not every seventh
-        {"walk": lambda T, N: np.arange(N) * (T // N)},  # starts a stride below the end
+        {"visit": lambda T, N: np.arange(1, T)[:N]},  # the first N steps, not every seventh
+        {"visit": lambda T, N: np.arange(N) * (T // N)},  # starts a stride below the end
     ):
         report = sampler(adapters.in_index(wrong(**mistake), stride=7), **QUICK)
         assert not report.passed, mistake
@@ -86,12 +86,12 @@ def ancestral_by_index(eps, x, alpha_bar, indices, noise, large=False):
     return x
 
 
-def test_in_index_with_noise():
+def test_stochastic_samplers_by_index():
     assert sampler(adapters.in_index(ancestral_by_index), noise="given").passed
     large = adapters.in_index(lambda *a, noise: ancestral_by_index(*a, noise, large=True))
     assert sampler(large, noise="given").passed
     as_npdiff = sampler(adapters.in_index(ancestral_by_index), noise="given", exact="point")
-    assert not as_npdiff["mean and variance are exact"].passed  # no noise on the way to the "data"
+    assert not as_npdiff["mean and variance are exact"].passed  # no noise in the step to the "data"
 
 
 def euler_of_flow(v, x, taus, sign=1.0):
@@ -100,18 +100,18 @@ def euler_of_flow(v, x, taus, sign=1.0):
     return x
 
 
-def test_in_flow():
+def test_samplers_of_flow_matching():
     report = sampler(adapters.in_flow(euler_of_flow), schedule=RectifiedFlow(), **QUICK)
     assert report.passed, report
     backwards = adapters.in_flow(lambda v, x, taus: euler_of_flow(v, x, taus, -1.0))
     assert not sampler(backwards, schedule=RectifiedFlow(), **QUICK)["the error falls"].passed
     mixed = adapters.in_flow(lambda v, x, taus: v(x, np.linspace(0, 1, len(x))))
-    with pytest.raises(InputError, match="one time"):
+    with pytest.raises(InputError, match="at one time, got"):
         sampler(mixed, schedule=RectifiedFlow(), **QUICK)
 
 
 class Foreign:
-    """An array of another framework: it mixes with nothing but its own kind."""
+    """An array of another framework: it combines only with its kind."""
 
     def __init__(self, value):
         self.value = np.asarray(value)
@@ -147,13 +147,13 @@ def foreign_euler(D, x, sigmas, noise=None):
     return x
 
 
-def test_to_and_back():
-    my = adapters.in_sigma(foreign_euler, to=Foreign, back=lambda a: a.value)
-    assert sampler(my, **QUICK).passed
-    # Deterministic, so its variance is right although noise is there: it does not use it.
-    assert sampler(my, noise="given", to_data=False)["the variance"].passed
+def test_arrays_are_converted_to_and_back():
+    adapted = adapters.in_sigma(foreign_euler, to=Foreign, back=lambda a: a.value)
+    assert sampler(adapted, **QUICK).passed
+    # The sampler is deterministic and ignores the noise, so its variance is right.
+    assert sampler(adapted, noise="given", to_data=False)["the variance"].passed
 
 
-def test_a_chain_preserves_variance():
+def test_in_index_needs_a_variance_preserving_schedule():
     with pytest.raises(InputError, match="LinearVP"):
         sampler(adapters.in_index(ddim_by_index), schedule=EDM(), **QUICK)

@@ -1,18 +1,18 @@
-"""Reports: what they print, when they pass, what they raise."""
+"""Reports: their text, their verdict, and the error of ``check``."""
 
 import math
 
 import pytest
 
-from npdiff.verify import Finding, Findings, PullbackReport, Report
+from npdiff.verify import Finding, PullbackReport, Report
 from npdiff.verify.report import deviation
 
 GOOD = Finding("a is b", 1e-12, 1e-9)
 BAD = Finding("c is d", 0.25, 1e-9, "a sign")
 
 
-def test_what_passes():
-    report = Findings("mine", (GOOD,))
+def test_a_report_that_passes():
+    report = Report("mine", (GOOD,))
     assert report.passed
     assert report.check() is report
     assert report["a is"] is GOOD
@@ -20,6 +20,8 @@ def test_what_passes():
     assert "c" not in report
     with pytest.raises(KeyError):
         report["c"]
+    assert repr(report) == str(report)  # what a notebook prints
+    assert report.worst == 1e-12
     assert str(report).splitlines() == [
         "            found    allowed  property",
         "ok       1.00e-12   1.00e-09  a is b",
@@ -27,8 +29,8 @@ def test_what_passes():
     ]
 
 
-def test_what_fails_says_why():
-    report = Findings("mine", (GOOD, BAD), ("a note",))
+def test_a_report_that_fails_gives_the_hint():
+    report = Report("mine", (GOOD, BAD), ("a note",))
     assert not report.passed
     assert report.failures == (BAD,)
     assert str(report).splitlines()[2:] == [
@@ -42,17 +44,18 @@ def test_what_fails_says_why():
 
 
 @pytest.mark.parametrize("residual", [math.nan, math.inf])
-def test_what_is_no_number_fails(residual):
+def test_a_residual_that_is_not_finite_fails(residual):
+    assert Report("mine", (Finding("a", residual, 1.0), BAD)).worst == math.inf
     assert not Finding("a", residual, 1e9).passed
     assert not Finding("a", residual, math.inf).passed
 
 
-def test_nothing_looked_at_is_not_passed():
-    assert not Findings("mine", ()).passed
+def test_a_report_without_findings_does_not_pass():
+    assert not Report("mine", ()).passed
+    assert Report("mine", ()).worst == 0.0
 
 
-def test_all_reports_are_one_kind():
-    assert issubclass(Findings, Report)
+def test_a_pullback_report_is_a_report():
     assert issubclass(PullbackReport, Report)
 
 

@@ -1,4 +1,4 @@
-"""The proof of samplers is itself proved: what is right passes, each known mistake is caught."""
+"""Verification of samplers: right samplers pass, each known mistake is detected."""
 
 from itertools import pairwise
 
@@ -14,26 +14,26 @@ from npdiff.verify import sampler
 QUICK = {"steps": (24, 48, 96)}
 
 
-def ddim(sign=1.0, square=False, asked=0, level=0, left_out=0, first_level=0.0):
-    """DDIM with one mistake, or none.
+def ddim(sign=1.0, square=False, called=0, level=0, omitted=0, first_level=0.0):
+    """DDIM with at most one mistake.
 
-    The sign before the noise; alpha-bar for its root; the index of the time that is asked about and
-    of the one that is gone to; steps left out at the end; the level taken for clean data.
+    The sign of the noise; alpha-bar instead of its root; an offset of the index of the denoiser's
+    time and of the next time; steps omitted at the end; the time that is used for clean data.
     """
 
-    def my(denoise, schedule, x, timesteps):
+    def sample(denoise, schedule, x, timesteps):
         size = len(timesteps) - 1
-        for i in range(size - left_out):
-            x_0, eps = denoise(x, timesteps[min(i + asked, size)])
+        for i in range(size - omitted):
+            x_0, eps = denoise(x, timesteps[min(i + called, size)])
             s = max(timesteps[min(i + 1 + level, size)], first_level)
             alpha, sigma = schedule.alpha(s), schedule.sigma(s)
             x = (alpha**2 if square else alpha) * x_0 + sign * sigma * eps
         return x
 
-    return my
+    return sample
 
 
-def test_the_right_one_passes():
+def test_ddim_passes():
     report = sampler(ddim(), order=1, exact="point", like="ddim", **QUICK)
     assert report.check() is report
     assert "passed" in str(report)
@@ -41,29 +41,29 @@ def test_the_right_one_passes():
 
 
 @pytest.mark.parametrize(
-    ("my", "found"),
+    ("sample", "found"),
     [
         (ddim(sign=-1.0), "the error falls"),
         (ddim(square=True), "the error falls"),
-        (ddim(asked=1), "the denoiser is first asked"),
+        (ddim(called=1), "the first call of the denoiser"),
         (ddim(level=1), "two short unequal steps"),
         (ddim(level=-1), "two short unequal steps"),
-        (ddim(left_out=1), "two short unequal steps"),
+        (ddim(omitted=1), "two short unequal steps"),
         (ddim(first_level=1e-3), "at t = 0 it ends"),
     ],
     ids=["sign", "square", "time", "ahead", "behind", "last step", "not clean"],
 )
-def test_mistakes_in_ddim_are_caught(my, found):
-    report = sampler(my, order=1, **QUICK)
+def test_mistakes_in_ddim_are_detected(sample, found):
+    report = sampler(sample, order=1, **QUICK)
     assert not report[found].passed, report
     with pytest.raises(AssertionError, match="FAILED"):
         report.check()
 
 
-def test_point_data_show_every_coefficient():
-    for mistake in ({"sign": -1.0}, {"level": 1}, {"asked": 1}, {"square": True}):
+def test_point_data_detect_every_wrong_coefficient():
+    for mistake in ({"sign": -1.0}, {"level": 1}, {"called": 1}, {"square": True}):
         assert not sampler(ddim(**mistake), exact="point", **QUICK)["three unequal"].passed
-    assert not sampler("euler", exact="point", **QUICK)["three unequal"].passed  # it never claimed
+    assert not sampler("euler", exact="point", **QUICK)["three unequal"].passed
 
 
 def heun(denoise, schedule, x, timesteps, wrong=False):
@@ -80,16 +80,16 @@ def heun(denoise, schedule, x, timesteps, wrong=False):
     return schedule.alpha(timesteps[-1]) * x
 
 
-def test_a_second_order_that_is_one_only_in_name():
+def test_an_order_below_the_claim_is_detected():
     assert sampler(heun, order=2).passed
     report = sampler(heun, order=2, options={"wrong": True})
     assert [finding.name[:15] for finding in report.failures] == ["the error falls"]
     assert not sampler("ddim", order=2, **QUICK)["the error falls"].passed
-    assert sampler("heun", order=1, **QUICK).passed  # better than it says
+    assert sampler("heun", order=1, **QUICK).passed  # better than claimed
 
 
-def test_the_third_order_that_was_published_as_code():
-    """Its slope is nearer 2; with the factor of two that it lacks it is 3."""
+def test_the_legacy_third_order_update_has_order_two():
+    """The published update lacks a factor of two; with it the order is 3."""
     options = {"order": 3, "start": "singlestep"}
     assert sampler("dpmpp-multistep", order=3, options=options)["the error falls"].passed
     legacy = sampler("dpmpp-multistep", order=3, options={**options, "legacy": True})
@@ -97,12 +97,12 @@ def test_the_third_order_that_was_published_as_code():
     assert sampler("dpmpp-multistep", order=2, options={**options, "legacy": True}).passed
 
 
-def test_samples_do_not_meet():
+def test_dependence_on_the_batch_is_detected():
     def position(denoise, schedule, x, timesteps):
-        """The place in the batch in the place of the time."""
+        """The position in the batch instead of the time."""
         for t, s in pairwise(timesteps):
-            places = np.linspace(timesteps[-1], timesteps[0], len(x))
-            x_0, eps = denoise(x, places)
+            times = np.linspace(timesteps[-1], timesteps[0], len(x))
+            x_0, eps = denoise(x, times)
             x = schedule.alpha(s) * x_0 + schedule.sigma(s) * eps + 0 * t
         return x
 
@@ -110,12 +110,12 @@ def test_samples_do_not_meet():
         (end,) = (step.x for step in list(samplers.ddim(denoise, schedule, x, timesteps))[-1:])
         return end + 1e-6 * np.arange(len(end))[:, None]
 
-    assert not sampler(position, **QUICK)["it is asked at one time"].passed
-    assert not sampler(position, **QUICK)["samples do not see"].passed
-    assert not sampler(normalized, **QUICK)["samples do not see"].passed
+    assert not sampler(position, **QUICK)["each call is at one time"].passed
+    assert not sampler(position, **QUICK)["samples are independent"].passed
+    assert not sampler(normalized, **QUICK)["samples are independent"].passed
 
 
-def test_what_a_sampler_does_to_its_argument():
+def test_writing_to_x_is_detected():
     def in_place(denoise, schedule, x, timesteps):
         for t, s in pairwise(timesteps):
             x_0, eps = denoise(x, t)
@@ -123,21 +123,21 @@ def test_what_a_sampler_does_to_its_argument():
         return x
 
     report = sampler(in_place, **QUICK)
-    assert [finding.name for finding in report.failures] == ["x itself is not written to"]
+    assert [finding.name for finding in report.failures] == ["x is not modified"]
 
 
-def test_what_is_not_a_number_fails():
+def test_nan_fails():
     report = sampler(lambda denoise, schedule, x, timesteps: x * np.nan, **QUICK)
-    assert not report["the answer is finite"].passed
+    assert not report["the result is finite"].passed
     assert not report["the error falls"].passed
     assert not report["two short"].passed
 
 
 def ancestral(power=0.5, last=False, again=False, shift=0, factor=1.0):
-    """DDPM with one mistake: the power of the variance, noise in the last step, one draw for two
-    steps, the variance of another step, a factor."""
+    """DDPM with at most one mistake: the power of the variance, noise in the last step, one draw
+    for two steps, the variance of another step, a factor."""
 
-    def my(denoise, schedule, x, timesteps, noise=None):
+    def sample(denoise, schedule, x, timesteps, noise=None):
         rng = np.random.default_rng(7)
         size = len(timesteps) - 1
         for i, (t, s) in enumerate(pairwise(timesteps)):
@@ -151,10 +151,10 @@ def ancestral(power=0.5, last=False, again=False, shift=0, factor=1.0):
                 x = x + factor * variance**power * z
         return x
 
-    return my
+    return sample
 
 
-def test_ancestral_sampling():
+def test_ancestral_sampling_passes():
     report = sampler(ancestral(), noise="given", exact="point", like="ddpm")
     assert report.passed, report
     assert sampler("ddpm", noise="given", options={"variance": "large"}, exact="standard").passed
@@ -165,7 +165,7 @@ def test_ancestral_sampling():
 
 
 @pytest.mark.parametrize(
-    ("my", "found"),
+    ("sample", "found"),
     [
         (ancestral(power=1.0), "the variance's error"),
         (ancestral(power=0.25), "the variance's error"),
@@ -178,18 +178,18 @@ def test_ancestral_sampling():
     ],
     ids=["variance", "root", "none", "factor", "last", "again", "behind", "ahead"],
 )
-def test_mistakes_in_the_noise_are_caught(my, found):
-    report = sampler(my, noise="given", exact="point")
+def test_mistakes_in_the_noise_are_detected(sample, found):
+    report = sampler(sample, noise="given", exact="point")
     assert not report[found].passed, report
 
 
 @pytest.mark.parametrize("mistake", [{"power": 1.0}, {"factor": 0.0}, {"factor": 1.4}])
-def test_mistakes_are_caught_by_their_moments(mistake):
+def test_mistakes_are_detected_by_sample_moments(mistake):
     report = sampler(ancestral(**mistake), noise="own", steps=(100,), samples=2000)
     assert not report["the standard deviation"].passed
 
 
-def test_a_mean_that_is_wrong_is_caught_by_the_test():
+def test_a_wrong_mean_is_detected_by_sample_moments():
     def shifted(denoise, schedule, x, timesteps):
         return ancestral()(denoise, schedule, x, timesteps) + 0.2 * (timesteps[-1] > 0)
 
@@ -197,14 +197,14 @@ def test_a_mean_that_is_wrong_is_caught_by_the_test():
     assert [finding.name[:17] for finding in report.failures[:1]] == ["the mean is right"]
 
 
-def test_noise_that_is_not_affine_is_said_so():
+def test_a_result_that_is_not_affine_in_the_noise_is_detected():
     def clipping(denoise, schedule, x, timesteps, noise):
         return np.clip(ancestral()(denoise, schedule, x, timesteps, noise), 1.0, 2.0)
 
-    assert not sampler(clipping, noise="given")["the end is affine"].passed
+    assert not sampler(clipping, noise="given")["the result is affine"].passed
 
 
-def test_images_float32_and_other_schedules():
+def test_float32_images_and_other_schedules_pass():
     def single(denoise, schedule, x, timesteps):
         x = x.astype(np.float32)
         for t, s in pairwise(timesteps.astype(np.float32)):
@@ -220,18 +220,18 @@ def test_images_float32_and_other_schedules():
     assert not sampler("ddim", order=None, steps=(10,)).passed
 
 
-def test_what_cannot_be_used_is_refused():
+def test_invalid_arguments_are_rejected():
     with pytest.raises(InputError, match="unknown sampler 'dimm'"):
         sampler("dimm")
-    with pytest.raises(InputError, match="noise is None, 'given' or 'own'"):
+    with pytest.raises(InputError, match="noise must be None, 'given' or 'own'"):
         sampler("ddpm", noise="mine")
-    with pytest.raises(InputError, match="exact is one of point"):
+    with pytest.raises(InputError, match="exact must be one of point"):
         sampler("ddpm", exact="images")
-    with pytest.raises(InputError, match="steps ascend"):
+    with pytest.raises(InputError, match="steps must be ascending"):
         sampler("ddim", steps=(10, 5))
-    with pytest.raises(InputError, match="an end between 0 and 1"):
+    with pytest.raises(InputError, match="end must be between 0 and 1"):
         sampler("ddim", end=2.0)
     with pytest.raises(InputError, match="returned shape"):
         sampler(lambda denoise, schedule, x, timesteps: x[0], **QUICK)
-    with pytest.raises(InputError, match="asked its denoiser for samples of shape"):
+    with pytest.raises(InputError, match="called its denoiser with samples of shape"):
         sampler(lambda denoise, schedule, x, timesteps: denoise(x[:, None], 1.0)[0], **QUICK)

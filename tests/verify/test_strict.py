@@ -1,4 +1,4 @@
-"""The stand-in for a GPU array refuses what it should, and computes what NumPy computes."""
+"""The strict array raises where a GPU array must not be used so, and computes as NumPy does."""
 
 import math
 import operator
@@ -18,8 +18,8 @@ def device(values, dtype=np.float32):
 
 HOST = np.arange(3, dtype=np.float32)
 MASK = device([True, False, True], bool)
-REFUSED = {
-    # what makes the program wait for the device
+UNSUPPORTED = {
+    # operations that wait for the device
     "float": lambda x: float(x[0]),
     "int": lambda x: int(x[0]),
     "complex": lambda x: complex(x[0]),
@@ -42,7 +42,7 @@ REFUSED = {
     "mask": lambda x: x[MASK],
     "assignment by mask": lambda x: operator.setitem(x, MASK, 0.0),
     "nonzero": lambda x: xp.where(x > 0),
-    # the way to the host that nobody wrote
+    # implicit copies to the host
     "np.asarray": np.asarray,
     "np.array": np.array,
     "np.array of a list": lambda x: np.array([x, x]),
@@ -53,7 +53,7 @@ REFUSED = {
     "np.exp": np.exp,
     "np.exp with out": lambda x: np.exp(HOST, out=x),
     "np.add": lambda x: np.add(x, x),
-    "np.add with a number": lambda x: np.add(x, 1.0),
+    "np.add with a scalar": lambda x: np.add(x, 1.0),
     "np.add.reduce": np.add.reduce,
     "np.add.at": lambda x: np.add.at(x, device([0], np.int64), 1.0),
     "np.sum": np.sum,
@@ -66,8 +66,8 @@ REFUSED = {
     # host arrays among device arrays
     "host on the right": lambda x: x + HOST,
     "host on the left": lambda x: HOST + x,
-    "host number on the right": lambda x: x + np.array(1.0),
-    "host number on the left": lambda x: np.array(1.0) + x,
+    "host scalar on the right": lambda x: x + np.array(1.0),
+    "host scalar on the left": lambda x: np.array(1.0) + x,
     "host in place": lambda x: operator.iadd(x, HOST),
     "device in place on the host": lambda x: operator.iadd(HOST.copy(), x),
     "host compared": lambda x: x == HOST,
@@ -86,7 +86,7 @@ REFUSED = {
     "list as an index": lambda x: x[[0, 1]],
     "list as an operand": lambda x: operator.add(x, [1.0, 2.0, 3.0]),
     "list assigned": lambda x: operator.setitem(x, slice(None), [1.0, 2.0, 3.0]),
-    # what CuPy has not
+    # missing in CuPy
     "keyword of a function": lambda x: xp.exp(x, where=MASK),
     "keyword of a reduction": lambda x: xp.sum(x, initial=0.0),
     "keyword of a method": lambda x: x.sum(where=MASK),
@@ -94,46 +94,46 @@ REFUSED = {
     "array of strings": lambda x: xp.asarray(["a"]),
     "array of objects": lambda x: xp.asarray([None]),
     "long double": lambda x: xp.asarray(np.zeros(1, np.longdouble)),
-    # what npdiff does not do
-    "number in a function": lambda x: xp.sqrt(2.0),
+    # avoided in npdiff
+    "scalar in a function": lambda x: xp.sqrt(2.0),
     "hash": hash,
 }
 
 
-@pytest.mark.parametrize("act", REFUSED.values(), ids=REFUSED.keys())
-def test_is_refused(act):
-    with pytest.raises(TypeError) as refusal:
+@pytest.mark.parametrize("act", UNSUPPORTED.values(), ids=UNSUPPORTED.keys())
+def test_unsupported_operations_raise(act):
+    with pytest.raises(TypeError) as error:
         act(device([1.0, 2.0, 3.0]))
-    if act not in (hash, memoryview):  # these Python itself refuses
-        assert refusal.type is DeviceError
+    if act not in (hash, memoryview):  # Python itself raises for these
+        assert error.type is DeviceError
 
 
 @pytest.mark.parametrize("name", ["random", "save", "nonzero", "lib.npyio", "linalg", "float128"])
-def test_a_function_that_is_not_listed_does_not_exist(name):
-    with pytest.raises(AttributeError, match="list of what CuPy has"):
+def test_functions_that_are_not_listed_do_not_exist(name):
+    with pytest.raises(AttributeError, match="list of CuPy's names"):
         operator.attrgetter(name)(xp)
 
 
 @pytest.mark.parametrize("name", ["__array_interface__", "tobytes", "nonzero", "newbyteorder"])
-def test_a_method_that_is_not_listed_does_not_exist(name):
+def test_methods_that_are_not_listed_do_not_exist(name):
     assert not hasattr(device([1.0]), name)
 
 
-def test_names_its_namespace():
+def test_its_namespace_is_xp():
     x = device([1.0])
     assert backend.namespace(x) is xp
     assert isinstance(x, xp.ndarray)
     assert not isinstance(x, np.ndarray)
 
 
-def test_placing_copies():
+def test_asarray_and_to_host_copy():
     host = np.ones(2, dtype=np.float32)
     x = xp.asarray(host)
     x += 1.0
-    home = backend.to_host(x)
-    home += 1.0
+    on_host = backend.to_host(x)
+    on_host += 1.0
     assert host.tolist() == [1.0, 1.0]
-    assert home.tolist() == [3.0, 3.0]
+    assert on_host.tolist() == [3.0, 3.0]
     assert x.get().tolist() == [2.0, 2.0]
 
 
@@ -142,7 +142,7 @@ def test_views_share_memory():
     row = x[0]
     row[...] = 1.0
     x[1][2] += 5.0
-    one = x[1, 0]  # without axes, and a view as it is on a GPU
+    one = x[1, 0]  # of shape (), and a view as on a GPU
     one += 7.0
     x.T[1, 1] = 9.0
     x.reshape(-1)[3:4] -= 1.0
@@ -150,7 +150,7 @@ def test_views_share_memory():
 
 
 @pytest.mark.parametrize("name", ["sum", "mean", "max"])
-def test_a_number_is_an_array_without_axes(name):
+def test_a_reduction_returns_an_array_of_shape_zero(name):
     total = getattr(device([1.0, 2.0]), name)()
     assert isinstance(total, strict.Array)
     assert total.shape == ()
@@ -162,7 +162,7 @@ SCALARS = [2, 2.0, np.float32(2), np.float64(2), True]
 
 @pytest.mark.parametrize("scalar", SCALARS, ids=lambda s: type(s).__name__)
 @pytest.mark.parametrize("name", ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow"])
-def test_operators_with_numbers_are_numpy_s(name, scalar):
+def test_operators_with_scalars_agree_with_numpy(name, scalar):
     f, host = getattr(operator, name), np.array([1.5, -2.0, 3.0], dtype=np.float32)
     for a, b in (
         (f(xp.asarray(host), scalar), f(host, scalar)),
@@ -173,7 +173,7 @@ def test_operators_with_numbers_are_numpy_s(name, scalar):
 
 
 @pytest.mark.parametrize("name", ["and_", "or_", "xor", "lshift", "rshift"])
-def test_bitwise_operators_are_numpy_s(name):
+def test_bitwise_operators_agree_with_numpy(name):
     f, host = getattr(operator, name), np.arange(4, dtype=np.uint64)
     x, two = xp.asarray(host), np.uint64(2)
     for a, b in (
@@ -186,7 +186,7 @@ def test_bitwise_operators_are_numpy_s(name):
 
 
 @pytest.mark.parametrize("name", ["iadd", "isub", "imul", "itruediv", "ipow", "ifloordiv", "imod"])
-def test_operators_in_place_change_the_array(name):
+def test_in_place_operators_change_the_array(name):
     host = np.array([1.5, 2.0, 3.0], dtype=np.float32)
     x = xp.asarray(host)
     view = x[1:]
@@ -197,7 +197,7 @@ def test_operators_in_place_change_the_array(name):
 
 
 @pytest.mark.parametrize("name", ["eq", "ne", "lt", "le", "gt", "ge"])
-def test_comparisons_are_arrays(name):
+def test_comparisons_return_arrays(name):
     f, host = getattr(operator, name), np.array([1.0, 2.0, 3.0], dtype=np.float32)
     x = xp.asarray(host)
     for a, b in ((f(x, 2.0), f(host, 2.0)), (f(np.float32(2), x), f(np.float32(2), host))):
@@ -211,7 +211,7 @@ def test_out_receives_the_result():
     np.testing.assert_array_equal(out.get(), np.exp(x.get()))
 
 
-def test_erf_is_scipy_s():
+def test_erf_agrees_with_scipy():
     x = np.linspace(-2, 2, 5, dtype=np.float32)
     np.testing.assert_array_equal(backend.erf(xp.asarray(x)).get(), special.erf(x))
 
@@ -219,15 +219,15 @@ def test_erf_is_scipy_s():
 def test_transfers_are_recorded():
     with strict.transfers() as record:
         x = device(np.zeros((2, 3)))
-        y = xp.asarray(x) + xp.ones((2, 3)) * 2.0  # all of it on the device
+        y = xp.asarray(x) + xp.ones((2, 3)) * 2.0  # entirely on the device
         y.get()
         backend.to_host(y[0])
-    device([1.0])  # after the record was closed
+    device([1.0])  # after the recording ended
     assert record.to_device == [(2, 3)]
     assert record.to_host == [(2, 3), (3,)]
 
 
-def test_every_listed_name_is_there():
+def test_every_listed_name_exists():
     names = (*cupy_names.FUNCTIONS, *cupy_names.CREATION, *cupy_names.SHARED.split())
     for name in names:
         operator.attrgetter(name)(xp)

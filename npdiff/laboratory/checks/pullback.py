@@ -7,7 +7,7 @@ import numpy as np
 from npdiff import ops
 from npdiff.backend import to_host
 from npdiff.laboratory.registry import Case, check, relative
-from npdiff.pullback import checkpoint
+from npdiff.pullback import gradient_checkpoint
 
 
 @check("pullback", method="the whole Jacobian, column by column", tolerance=1e-9, cases=2)
@@ -22,7 +22,7 @@ def pullbacks_are_transposes(case: Case) -> float:
         y, silu_vjp = ops.silu(h)
         return y, lambda dy: linear_vjp(norm_vjp(silu_vjp(dy)[0])[0])[:1]
 
-    f = network if case.index % 2 == 0 else checkpoint(network)
+    f = network if case.index % 2 == 0 else gradient_checkpoint(network)
     x = case.normal((1, 8, 3))  # groups large enough that none is nearly constant
     y, vjp = f(x)
     units = np.eye(y.size).reshape(-1, *y.shape)

@@ -14,12 +14,12 @@ from npdiff.random import Key
 from npdiff.samplers.learned import with_variance
 from npdiff.schedules import SCHEDULES, DiscreteSchedule, Schedule, linear_betas
 from npdiff.variances import (
-    estimated_spread,
+    estimate_mean_posterior_variance,
     interpolated,
+    mean_posterior_variance_from_error,
+    mean_posterior_variance_from_noise,
     optimal,
-    optimal_given,
-    spread_from_error,
-    spread_from_noise,
+    optimal_variance,
 )
 
 
@@ -195,9 +195,11 @@ def posterior_variance_by_precisions(case: Case) -> dict[str, float]:
     snr = (schedule.alpha(t) / schedule.sigma(t)) ** 2
     expected = np.mean(1.0 / (1.0 / c + snr))
     return {
-        "spread-from-error": relative(spread_from_error(x_0, x0_hat), expected),
+        "spread-from-error": relative(mean_posterior_variance_from_error(x_0, x0_hat), expected),
         # unless the signal is so weak that 1 - E |eps_hat|^2 loses its digits
-        "spread-from-noise": relative(spread_from_noise(schedule, eps_hat, t), expected)
+        "spread-from-noise": relative(
+            mean_posterior_variance_from_noise(schedule, eps_hat, t), expected
+        )
         * min(1.0, float(snr)),
     }
 
@@ -213,7 +215,7 @@ def optimal_is_exact_on_normal_data(case: Case) -> float:
         return 1.0 / (1.0 / c + float(np.exp(schedule.log_snr(t))))
 
     found = np.array(
-        means_and_variances(case, schedule, timesteps, c, optimal_given(schedule, spread))
+        means_and_variances(case, schedule, timesteps, c, optimal_variance(schedule, spread))
     )
     alpha, sigma = schedule.alpha(timesteps[1:]), schedule.sigma(timesteps[1:])
     deviation = np.sqrt(found[:, 1] / (alpha**2 * c + sigma**2))
@@ -227,7 +229,7 @@ def posterior_variance_at_timesteps(case: Case) -> float:
     mean, c = case.rng.normal(size=2), case.rng.uniform(0.1, 2.0, size=2)
     x_0, key = case.rng.normal(size=(6, 2)), Key(case.index, range(6))
     denoise = Gaussian(mean, c).denoiser(schedule)
-    spread = estimated_spread(denoise, schedule, case.array(x_0), timesteps, key)
+    spread = estimate_mean_posterior_variance(denoise, schedule, case.array(x_0), timesteps, key)
     found, expected = [], []
     for i, t in enumerate(timesteps[:3].tolist()):
         a, v = float(schedule.alpha(t)), float(schedule.sigma(t)) ** 2

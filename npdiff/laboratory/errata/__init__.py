@@ -1,8 +1,8 @@
-"""The errata ledger: formulas misprinted in papers or wrong in programs, each beside the right one.
+"""Errata: formulas misprinted in papers or wrong in programs, each with the right one and a test.
 
->>> entry = judge(ledger()["dynamic-thresholding-clamp"])
->>> entry.verdict
-'told apart'
+>>> result = evaluate(all_errata()["dynamic-thresholding-clamp"])
+>>> result.verdict
+'confirmed'
 """
 
 import importlib
@@ -11,36 +11,36 @@ from typing import Any
 
 from npdiff.laboratory.errata.record import (
     MEASURED,
+    QUOTED,
     READ,
     REGISTERED,
     REPORTED,
-    SAID,
-    Entry,
     Erratum,
-    Finding,
-    Place,
+    ErratumResult,
+    Occurrence,
+    Residuals,
     erratum,
-    judge,
+    evaluate,
 )
 
 __all__ = [
     "AREAS",
     "MEASURED",
+    "QUOTED",
     "READ",
     "REPORTED",
-    "SAID",
-    "Entry",
     "Erratum",
-    "Finding",
-    "Place",
-    "as_data",
+    "ErratumResult",
+    "Occurrence",
+    "Residuals",
+    "all_errata",
+    "as_records",
     "erratum",
-    "judge",
-    "ledger",
+    "evaluate",
 ]
 
 
-#: The files of the ledger, in its order.
+#: The modules with errata, in the order of the list.
 AREAS = (
     "schedules",
     "times",
@@ -54,14 +54,13 @@ AREAS = (
 
 
 @cache
-def ledger() -> dict[str, Erratum]:
-    """All errata by name: area by area, and within one in the order of its file."""
+def all_errata() -> dict[str, Erratum]:
+    """All errata by name, in the order of the areas and of their modules."""
     for area in AREAS:
         importlib.import_module(f"{__name__}.{area}")
-    entered = REGISTERED.by_name
-    return {name: one for area in AREAS for name, one in entered.items() if one.area == area}
+    return {name: e for area in AREAS for name, e in REGISTERED.items() if e.area == area}
 
 
-def as_data() -> list[dict[str, Any]]:
-    """The whole ledger, its tests run, as plain data."""
-    return [judge(subject).data() for subject in ledger().values()]
+def as_records() -> list[dict[str, Any]]:
+    """The results of all errata as plain data."""
+    return [evaluate(one).data() for one in all_errata().values()]

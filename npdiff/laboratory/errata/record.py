@@ -1,48 +1,48 @@
-"""What an erratum is: a wrong form, the right form, and a test that tells them apart.
+"""An erratum: a wrong formula, the right one, and a test that distinguishes them.
 
-The wrong form and the right one go through the same test, which knows neither: a conservation law,
-a composition of steps, a quadrature, a definition written out in loops. An erratum holds as long as
-the wrong form fails there and the right one passes. How much the mistake matters is computed by the
-same function and never typed in.
+Both formulas go through the same test, which is independent of either: an identity, a
+composition of steps, a quadrature, a definition written out in loops. An erratum holds while the
+wrong formula fails the test and the right one passes. The same test computes how much the mistake
+matters.
 """
 
 import math
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-#: How it is known where a wrong form stands.
+#: The kinds of evidence for an occurrence.
 READ = "read in its source"
-SAID = "said or quoted in a public thread"
+QUOTED = "stated or quoted in a public thread"
 MEASURED = "measured on its output"
 REPORTED = "reported by others; the page itself was not seen"
 
 
-class Place(NamedTuple):
-    """Where a wrong form stands, or stood when it was looked at.
+class Occurrence(NamedTuple):
+    """A paper or a program with the wrong formula, when it was examined.
 
     Attributes
     ----------
     where : a paper and its section, or a project and its file or thread
-    known : how that is known: one of the four sentences above
+    evidence : one of the four kinds above
     """
 
     where: str
-    known: str
+    evidence: str
 
     def __str__(self) -> str:
-        return f"{self.where} ({self.known})"
+        return f"{self.where} ({self.evidence})"
 
 
-class Finding(NamedTuple):
-    """What the test of an erratum found.
+class Residuals(NamedTuple):
+    """The residuals of the two formulas in the test of an erratum.
 
     Attributes
     ----------
-    wrong, right : how far either form is off in the same test
-    figures : numbers by name, which the sentence on how much it matters cites
+    wrong, right : the residual of either formula
+    figures : values by name, for the sentence on how much the mistake matters
     """
 
     wrong: float
@@ -52,156 +52,149 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True)
 class Erratum:
-    """A formula that is misprinted in a paper, or wrong in programs that are used.
+    """A formula that is misprinted in a paper or wrong in programs that are in use.
 
     Attributes
     ----------
-    name : its id
-    title : in a few words
-    area : the part of the package that has the right form
-    places : where the wrong form stands
-    wrong, right : the two forms, LaTeX
-    labels : of the equations here
-    route : the test that tells them apart
+    name : its identifier
+    title : a few words
+    area : the part of the package with the right formula
+    occurrences : where the wrong formula is found
+    wrong, right : the two formulas, LaTeX
+    labels : of the equations in npdiff
+    method : of the test that distinguishes them
     tolerance : of that test
-    matters : how much it does, with the figures of the finding in braces
+    impact : how much the mistake matters, with the figures of the test in braces
     measure : the test
     """
 
     name: str
     title: str
     area: str
-    places: tuple[Place, ...]
+    occurrences: tuple[Occurrence, ...]
     wrong: str
     right: str
     labels: tuple[str, ...]
-    route: str
+    method: str
     tolerance: float
-    matters: str
-    measure: Callable[[], Finding]
+    impact: str
+    measure: Callable[[], Residuals]
 
     @property
     def about(self) -> str:
-        """What is wrong, and why: the docstring of the test."""
+        """What is wrong and why: the docstring of the test."""
         return " ".join((self.measure.__doc__ or "").split())
 
 
 @dataclass(frozen=True)
-class Entry:
-    """An erratum and what its test found today.
+class ErratumResult:
+    """An erratum and the result of its test.
 
     Attributes
     ----------
     erratum : Erratum
-    finding : Finding
-    seconds : how long the test took
-    error : the traceback, where it broke down
+    residuals : of its test
+    seconds : the duration of the test
+    error : the traceback, if the test raised
     """
 
     erratum: Erratum
-    finding: Finding
+    residuals: Residuals
     seconds: float
     error: str = ""
 
     @property
     def holds(self) -> bool:
-        """Whether the wrong form fails the test and the right one passes."""
+        """Whether the wrong formula fails the test and the right one passes."""
         tolerance = self.erratum.tolerance
-        return not self.error and bool(self.finding.wrong > tolerance >= self.finding.right)
+        return not self.error and bool(self.residuals.wrong > tolerance >= self.residuals.right)
 
     @property
     def verdict(self) -> str:
-        """In words."""
+        """The result in a few words."""
         tolerance = self.erratum.tolerance
         if self.error:
-            return "broke down"
-        if not self.finding.right <= tolerance:
-            return "right form fails"
-        return "told apart" if self.finding.wrong > tolerance else "wrong form passes"
+            return "test raised"
+        if not self.residuals.right <= tolerance:
+            return "right formula fails"
+        return "confirmed" if self.residuals.wrong > tolerance else "wrong formula passes"
 
     @property
-    def matters(self) -> str:
-        """How much the mistake matters, with today's figures."""
+    def impact(self) -> str:
+        """How much the mistake matters, with the measured figures."""
         if self.error:
             return ""
-        return self.erratum.matters.format(**self.finding.figures)
+        return self.erratum.impact.format(**self.residuals.figures)
 
     def data(self) -> dict[str, Any]:
-        """The entry as plain data, for JSON and for the documentation."""
+        """The result as plain data, for JSON and for the documentation."""
         erratum = self.erratum
-        inference_network = {
-            name: getattr(erratum, name)
-            for name in ("name", "title", "area", "wrong", "right", "route", "tolerance", "about")
-        }
+        fields = ("name", "title", "area", "wrong", "right", "method", "tolerance", "about")
         return {
-            **inference_network,
+            **{name: getattr(erratum, name) for name in fields},
             "labels": list(erratum.labels),
-            "places": [{"where": place.where, "known": place.known} for place in erratum.places],
-            "matters": self.matters,
-            "figures": {name: float(value) for name, value in self.finding.figures.items()},
-            "wrong_residual": _number(self.finding.wrong),
-            "right_residual": _number(self.finding.right),
+            "occurrences": [occurrence._asdict() for occurrence in erratum.occurrences],
+            "impact": self.impact,
+            "figures": {name: float(value) for name, value in self.residuals.figures.items()},
+            "wrong_residual": _finite(self.residuals.wrong),
+            "right_residual": _finite(self.residuals.right),
             "holds": self.holds,
             "verdict": self.verdict,
             "error": self.error,
         }
 
 
-def _number(value: float) -> float | None:
-    """A number for JSON, which knows none that is not finite."""
+def _finite(value: float) -> float | None:
+    """A float for JSON, which has no infinity and no NaN."""
     return float(value) if math.isfinite(value) else None
 
 
-@dataclass
-class _Ledger:
-    by_name: dict[str, Erratum] = field(default_factory=dict)
-
-
-REGISTERED = _Ledger()
+#: The registered errata by name.
+REGISTERED: dict[str, Erratum] = {}
 
 
 def erratum(
     name: str,
     *,
     title: str,
-    places: tuple[Place, ...],
+    occurrences: tuple[Occurrence, ...],
     wrong: str,
     right: str,
     labels: tuple[str, ...],
-    route: str,
+    method: str,
     tolerance: float,
-    matters: str,
-) -> Callable[[Callable[[], Finding]], Callable[[], Finding]]:
-    """Enter a test into the ledger.
+    impact: str,
+) -> Callable[[Callable[[], Residuals]], Callable[[], Residuals]]:
+    """Decorator that registers the test of an erratum.
 
     Parameters
     ----------
-    name, title, places, wrong, right, labels, route, tolerance, matters : as of :class:`Erratum`
+    name, title, occurrences, wrong, right, labels, method, tolerance, impact : see :class:`Erratum`
 
     Raises
     ------
     ValueError
-        If the name is taken.
+        If the name is already registered.
     """
 
-    def enter(measure: Callable[[], Finding]) -> Callable[[], Finding]:
-        if name in REGISTERED.by_name:
-            raise ValueError(f"erratum {name!r}: its name is taken")
+    def register(measure: Callable[[], Residuals]) -> Callable[[], Residuals]:
+        if name in REGISTERED:
+            raise ValueError(f"erratum {name!r} is already registered: choose another name")
         area = measure.__module__.rpartition(".")[2]
-        REGISTERED.by_name[name] = Erratum(
-            name, title, area, places, wrong, right, labels, route, tolerance, matters, measure
+        REGISTERED[name] = Erratum(
+            name, title, area, occurrences, wrong, right, labels, method, tolerance, impact, measure
         )
         return measure
 
-    return enter
+    return register
 
 
-def judge(subject: Erratum) -> Entry:
-    """Run the test of an erratum; what it raises is in the entry."""
+def evaluate(erratum: Erratum) -> ErratumResult:
+    """Run the test of an erratum; an exception becomes part of the result."""
     start = time.perf_counter()
-    finding, error = Finding(float("nan"), float("nan")), ""
+    residuals, error = Residuals(float("nan"), float("nan")), ""
     try:
-        finding = subject.measure()
-    except Exception:  # whatever it is, it is a finding
+        residuals = erratum.measure()
+    except Exception:
         error = traceback.format_exc()
-    return Entry(subject, finding, time.perf_counter() - start, error)
+    return ErratumResult(erratum, residuals, time.perf_counter() - start, error)

@@ -1,39 +1,48 @@
-"""Golden values: problems stated to the last digit with their answers, for anyone who ports.
+"""Golden values: completely specified problems and their results, to test ports of the algorithms.
 
-They are truth, not what some run gave: formulas in double precision, and samplers on data whose
-denoiser is a formula. ``npdiff golden`` writes them and checks a file that somebody else computed.
+The results are formulas in double precision, and samplers on data whose denoiser is a formula.
+``npdiff golden`` writes them and compares them with a file from another program.
 """
 
 from collections.abc import Callable, Iterator
 from functools import cache
 
-from npdiff.laboratory.golden import diffusion, networks, walks
-from npdiff.laboratory.golden.file import Entry, compare, document, read, text
+from npdiff.laboratory.golden import diffusion, networks, trajectories
+from npdiff.laboratory.golden.file import Comparison, compare, document, read, to_json
 from npdiff.laboratory.golden.problem import Problem
 
-__all__ = ["SECTIONS", "Entry", "Problem", "compare", "document", "problems", "read", "text"]
+__all__ = [
+    "SECTIONS",
+    "Comparison",
+    "Problem",
+    "compare",
+    "document",
+    "problems",
+    "read",
+    "to_json",
+]
 
-#: What makes the problems, by what their names begin with.
+#: Generators of problems, by the first part of the problem names.
 SECTIONS: dict[str, Callable[[], Iterator[Problem]]] = {
     "schedule": diffusion.schedules,
     "process": diffusion.gaussians,
     "spacing": diffusion.spacings,
     "weights": diffusion.weights,
     "guidance": diffusion.guidance,
-    "sampler": walks.samplers,
-    "reference": walks.reference,
+    "sampler": trajectories.samplers,
+    "reference": trajectories.reference,
     "layer": networks.layers,
-    "random": networks.numbers,
+    "random": networks.random_numbers,
 }
 
 
 @cache
-def _made(section: str) -> tuple[Problem, ...]:
+def _problems_of(section: str) -> tuple[Problem, ...]:
     return tuple(SECTIONS[section]())
 
 
 def problems(word: str = "") -> list[Problem]:
-    """All problems, those of a section, or those with a word in their name."""
+    """The problems whose names contain ``word``; all if it is empty."""
     section = word.partition("/")[0]
-    made = (section,) if section in SECTIONS else SECTIONS
-    return [problem for name in made for problem in _made(name) if word in problem.name]
+    sections = (section,) if section in SECTIONS else SECTIONS
+    return [problem for name in sections for problem in _problems_of(name) if word in problem.name]

@@ -1,4 +1,4 @@
-"""Golden values of schedules, of the Gaussians between two times, of grids, weights, guidance."""
+"""Golden values of schedules, Gaussian transitions, timestep spacings, weightings and guidance."""
 
 from collections.abc import Callable, Iterator
 
@@ -19,19 +19,22 @@ from npdiff.schedules import (
     RectifiedFlow,
     Schedule,
     SubVP,
+    betas,
     discrete,
     linear_betas,
 )
-from npdiff.schedules.named import (
+from npdiff.schedules.betas import (
     exponential_betas,
     scaled_linear_betas,
-    sigmoid_alpha_bar,
+    sigmoid_alpha_bar_betas,
     sigmoid_betas,
 )
 from npdiff.spacings import SPACINGS
 
-#: Chains by name: how to make them, what defines them, and their numbers.
-CHAINS: dict[str, tuple[DiscreteSchedule, tuple[Callable[..., object], ...], dict[str, object]]] = {
+#: Discrete schedules by name: the object, its definitions, and its parameters.
+DISCRETE: dict[
+    str, tuple[DiscreteSchedule, tuple[Callable[..., object], ...], dict[str, object]]
+] = {
     "linear": (linear_betas(), (linear_betas,), {"beta_1": 1e-4, "beta_T": 0.02}),
     "scaled-linear": (
         scaled_linear_betas(),
@@ -44,13 +47,13 @@ CHAINS: dict[str, tuple[DiscreteSchedule, tuple[Callable[..., object], ...], dic
         {"beta_1": 0.00085, "beta_T": 0.012, "then": "zero_terminal_snr"},
     ),
     "cosine": (
-        discrete.cosine_betas(),
-        (discrete.cosine_betas, Cosine),
+        betas.cosine_betas(),
+        (betas.cosine_betas, Cosine),
         {"s": 0.008, "largest": 0.999},
     ),
     "sigmoid": (
-        sigmoid_alpha_bar(),
-        (sigmoid_alpha_bar, discrete.cosine_betas),
+        sigmoid_alpha_bar_betas(),
+        (sigmoid_alpha_bar_betas, betas.cosine_betas),
         {"start": -3, "end": 3, "tau": 1, "largest": 0.999},
     ),
     "sigmoid-betas": (
@@ -61,7 +64,7 @@ CHAINS: dict[str, tuple[DiscreteSchedule, tuple[Callable[..., object], ...], dic
     "exponential": (exponential_betas(), (exponential_betas,), {"rate": 12}),
 }
 
-#: Continuous schedules by name: the object, its numbers, some times.
+#: Continuous schedules by name: the object, its parameters, some times.
 CONTINUOUS: dict[str, tuple[Schedule, dict[str, object], tuple[float, ...]]] = {
     "vp": (LinearVP(), {"beta_min": 0.1, "beta_max": 20}, (0.001, 0.1, 0.5, 0.9, 1.0)),
     "sub-vp": (SubVP(), {"beta_min": 0.1, "beta_max": 20}, (0.001, 0.1, 0.5, 0.9, 1.0)),
@@ -73,26 +76,26 @@ CONTINUOUS: dict[str, tuple[Schedule, dict[str, object], tuple[float, ...]]] = {
     "laplace": (Laplace(), {"mu": 0, "b": 0.5}, (0.001, 0.25, 0.5, 0.75, 0.999)),
 }
 
-_ROWS_AT = (1, 2, 500, 999, 1000)
+_AT = (1, 2, 500, 999, 1000)
 
 
 def schedules() -> Iterator[Problem]:
-    """Every chain of 1000 steps at five of them, every continuous schedule at a few times."""
-    for name, (table, uses, given) in CHAINS.items():
-        t = np.array(_ROWS_AT, dtype=np.float64)
+    """Discrete schedules of 1000 steps at five of them, continuous ones at a few times."""
+    for name, (by_steps, definitions, given) in DISCRETE.items():
+        t = np.array(_AT, dtype=np.float64)
         yield Problem(
             f"schedule/{name}",
-            "The chain of T = 1000 steps that the first definition makes. At each t: beta_t, "
+            "The discrete schedule of T = 1000 steps of the first definition. At each t: beta_t, "
             "alpha-bar_t = alpha_t^2, log-SNR, and beta-tilde_t = (1 - alpha-bar_{t-1}) / "
             "(1 - alpha-bar_t) beta_t, the variance of q(x_{t-1} | x_t, x_0).",
-            {"T": 1000, **given, "t": list(_ROWS_AT)},
+            {"T": 1000, **given, "t": list(_AT)},
             {
-                "beta": table.betas[list(_ROWS_AT)],
-                "alpha_bar": table.alpha_bar[list(_ROWS_AT)],
-                "log_snr": table.log_snr(t),
-                "beta_tilde": process.posterior_variance(table, t - 1.0, t),
+                "beta": by_steps.betas[list(_AT)],
+                "alpha_bar": by_steps.alpha_bar[list(_AT)],
+                "log_snr": by_steps.log_snr(t),
+                "beta_tilde": process.posterior_variance(by_steps, t - 1.0, t),
             },
-            (*uses, DiscreteSchedule),
+            (*definitions, DiscreteSchedule),
         )
     for name, (schedule, given, at) in CONTINUOUS.items():
         t = np.array(at)
@@ -113,7 +116,7 @@ def schedules() -> Iterator[Problem]:
 
 
 def gaussians() -> Iterator[Problem]:
-    """Marginal, transition and posterior between pairs of times; every parameterization."""
+    """Marginal, transition and posterior for pairs of times; every prediction type."""
     x_0, eps = wave(1.0, (4,)), wave(5.0, (4,))
     for name, schedule, pairs in (
         ("linear", linear_betas(), ((1, 2), (99, 100), (250, 500), (999, 1000))),
@@ -138,9 +141,9 @@ def gaussians() -> Iterator[Problem]:
     x_t = process.marginal(schedule, x_0[None], eps[None], t)
     yield Problem(
         "process/parameterization",
-        "Under schedule/vp at t = 0.3, with x_0 = wave(1, (4)) and eps = wave(5, (4)): what a "
-        "network should answer in each parameterization; for EDM's F the data have standard "
-        "deviation 0.5. And x0_hat where the network's output is wave(9, (4)) at that x_t.",
+        "Under schedule/vp at t = 0.3, with x_0 = wave(1, (4)) and eps = wave(5, (4)): the target "
+        "of each prediction type; for EDM's F the standard deviation of the data is 0.5. And "
+        "x0_hat if the network's output at that x_t is wave(9, (4)).",
         {"t": t, "x_0": x_0, "eps": eps, "output": wave(9.0, (4,))},
         {
             **{
@@ -171,14 +174,14 @@ def _between(
 
 
 def spacings() -> Iterator[Problem]:
-    """Every grid on a chain and in continuous time."""
+    """Every timestep spacing on a discrete and on a continuous schedule."""
     for name, schedule in (("linear", linear_betas()), ("vp", LinearVP())):
-        for grid, f in SPACINGS.items():
-            if grid == "leading" and schedule.steps is None:
+        for spacing, f in SPACINGS.items():
+            if spacing == "leading" and schedule.steps is None:
                 continue
             yield Problem(
-                f"spacing/{grid}/{name}",
-                f"The N + 1 times of the grid on schedule/{name}, where t_max is "
+                f"spacing/{spacing}/{name}",
+                f"The N + 1 timesteps on schedule/{name}, where t_max is "
                 f"{schedule.t_max:g} and t_min {schedule.t_min:g}.",
                 {"N": [7, 10]},
                 {f"N = {n}": f(schedule, n) for n in (7, 10)},
@@ -187,7 +190,7 @@ def spacings() -> Iterator[Problem]:
 
 
 def weights() -> Iterator[Problem]:
-    """Every weighting that is a function of log-SNR."""
+    """Every loss weighting that is a function of log-SNR."""
     levels = np.array([-6.0, -1.0, 0.0, 2.0, 7.0])
     functions: dict[str, Weighting] = {k: w for k, w in WEIGHTINGS.items() if callable(w)}
     yield Problem(
@@ -203,7 +206,7 @@ def weights() -> Iterator[Problem]:
 
 
 def guidance() -> Iterator[Problem]:
-    """Classifier-free guidance, its rescaling, dynamic thresholding."""
+    """Classifier-free guidance, rescaling, dynamic thresholding."""
     schedule, t = LinearVP(), 0.4
     x = wave(3.0, (2, 6))
     data = {"cond": wave(7.0, (2, 6)), "uncond": 0.5 * wave(20.0, (2, 6))}
@@ -219,9 +222,9 @@ def guidance() -> Iterator[Problem]:
     guided = classifier_free(cond, denoiser("uncond"), w)
     yield Problem(
         "guidance",
-        "Under schedule/vp at t = 0.4 two denoisers answer x0_hat for x = wave(3, (2, 6)), two "
-        "samples: the conditional one wave(7, (2, 6)), the unconditional one half of "
-        "wave(20, (2, 6)). Guided by w = 4, where w = 1 is no guidance: eps_hat and x0_hat; "
+        "Under schedule/vp at t = 0.4 and for x = wave(3, (2, 6)), two samples, the x0_hat of the "
+        "conditional denoiser is wave(7, (2, 6)), that of the unconditional one half of "
+        "wave(20, (2, 6)). With guidance w = 4, where w = 1 means none: eps_hat and x0_hat; "
         "x0_hat rescaled with phi = 0.7 by standard deviations of x0_hat; x0_hat after dynamic "
         "thresholding at the quantile 0.9 of the absolute values of each sample, interpolated "
         "linearly between order statistics: at position 0.9 (n - 1), counting from 0.",
@@ -230,7 +233,7 @@ def guidance() -> Iterator[Problem]:
             "x0_hat": guided(x, t)[0],
             "eps_hat": guided(x, t)[1],
             "rescaled x0_hat": rescale_cfg(guided, cond, schedule, 0.7)(x, t)[0],
-            "thresholded x0_hat": dynamic_threshold(guided, schedule, 0.9)(x, t)[0],
+            "x0_hat after dynamic thresholding": dynamic_threshold(guided, schedule, 0.9)(x, t)[0],
         },
         (classifier_free, rescale_cfg, dynamic_threshold),
     )

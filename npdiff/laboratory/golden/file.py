@@ -1,4 +1,4 @@
-"""The file of golden values: written, and compared with one that somebody else computed."""
+"""The file of golden values: its text, and the comparison with a file of another program."""
 
 import json
 import math
@@ -14,27 +14,27 @@ from npdiff.laboratory.golden.problem import (
     Problem,
     cited,
     defined,
-    inference_network,
+    json_values,
     key_of,
     readable,
 )
 
 CONVENTIONS = (
-    "All arithmetic is in double precision; what is written is rounded to 12 significant digits.",
-    "Arrays are nested lists, the first index outermost. Infinite numbers are the words inf, -inf.",
-    "Data stand at t = 0 and x_t = alpha_t x_0 + sigma_t eps, so s < t is nearer to the data.",
-    "log-SNR is the natural logarithm of alpha^2 / sigma^2. A chain has steps t = 1, ..., T; its "
-    "row 0 is the data, alpha = 1 and sigma = 0.",
+    "All arithmetic is in double precision; written values are rounded to 12 significant digits.",
+    "Arrays are nested lists, the first index outermost. Infinities are the strings inf, -inf.",
+    "Data are at t = 0 and x_t = alpha_t x_0 + sigma_t eps, so s < t is nearer to the data.",
+    "log-SNR is the natural logarithm of alpha^2 / sigma^2. A discrete schedule has steps t = 1, "
+    "..., T; t = 0 is the data, alpha = 1 and sigma = 0.",
     "wave(p, shape) is the array whose entry at row-major flat index i = 0, 1, ... is sin(i + p).",
-    "Each problem names definitions; their text, and the equations that they cite, stand below.",
-    "To have values of your own compared, write a file with the same problems / NAME / values; "
-    "any part of it will do.",
+    "Each problem names definitions; their text, and the equations that they cite, are below.",
+    "To compare values of your own, write a file with the same problems / NAME / values, or any "
+    "part of it.",
 )
 
 
 def document(chosen: Sequence[Problem], version: str) -> dict[str, Any]:
-    """Problems as plain values, ready for JSON."""
-    texts = defined(f for problem in chosen for f in problem.uses)
+    """Problems as JSON data."""
+    texts = defined(f for problem in chosen for f in problem.definitions)
     return {
         "format": "npdiff golden values 1",
         "npdiff": version,
@@ -43,9 +43,9 @@ def document(chosen: Sequence[Problem], version: str) -> dict[str, Any]:
         "problems": {
             problem.name: {
                 "problem": problem.statement,
-                "definitions": [key_of(f) for f in problem.uses],
-                "given": inference_network(problem.given),
-                "values": inference_network(problem.values),
+                "definitions": [key_of(f) for f in problem.definitions],
+                "given": json_values(problem.given),
+                "values": json_values(problem.values),
             }
             for problem in chosen
         },
@@ -54,8 +54,8 @@ def document(chosen: Sequence[Problem], version: str) -> dict[str, Any]:
     }
 
 
-def text(content: Mapping[str, Any]) -> str:
-    """JSON with one innermost list a line, the same bytes every time."""
+def to_json(content: Mapping[str, Any]) -> str:
+    """JSON text with one innermost list per line, the same bytes in every run."""
     return "".join(_lines(content, 0)) + "\n"
 
 
@@ -75,15 +75,15 @@ def _lines(value: Any, depth: int) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class Entry:
-    """What became of one value in a comparison.
+class Comparison:
+    """The comparison of one result.
 
     Attributes
     ----------
-    name : ``"schedule/cosine alpha_bar"``
+    name : for example ``"schedule/cosine alpha_bar"``
     status : ``"ok"``, ``"wrong"``, ``"missing"`` or ``"unknown"``
-    error : the largest relative deviation, where there is one
-    detail : where it is, and what was found and expected
+    error : the largest relative deviation
+    detail : its index, the value found and the value expected
     """
 
     name: str
@@ -93,57 +93,61 @@ class Entry:
 
 
 def read(content: str) -> dict[str, Any]:
-    """The problems of a file.
+    """The problems of a JSON text.
 
     Raises
     ------
     InputError
-        If it is not JSON with problems that have values.
+        If it is not JSON, or has no problems with values.
     """
     try:
         loaded = json.loads(content)
     except ValueError as error:
-        raise InputError(f"it is not JSON: {error}") from error
+        raise InputError(f"the file is not JSON: {error}") from error
     problems = loaded.get("problems") if isinstance(loaded, dict) else None
     if not isinstance(problems, dict) or not all(
         isinstance(p, dict) and isinstance(p.get("values"), dict) for p in problems.values()
     ):
-        raise InputError('expected {"problems": {NAME: {"values": {NAME: numbers}}}}')
+        raise InputError(
+            'the file must have the form {"problems": {NAME: {"values": {NAME: array}}}}'
+        )
     return problems
 
 
-def compare(theirs: Mapping[str, Any], chosen: Sequence[Problem], tolerance: float) -> list[Entry]:
-    """Each of our values beside theirs, and what they have that we do not.
+def compare(
+    theirs: Mapping[str, Any], chosen: Sequence[Problem], tolerance: float
+) -> list[Comparison]:
+    """Compare the results of a file with those of npdiff, and list unknown ones.
 
-    The deviation of a number is relative to its magnitude, or to a thousandth of the largest
-    magnitude in its array where that is more.
+    The deviation of an element is relative to its magnitude, or to a thousandth of the largest
+    magnitude in its array if that is larger.
     """
-    entries, known = [], set()
+    comparisons, known = [], set()
     for problem in chosen:
         values = theirs.get(problem.name, {}).get("values", {})
         for name, expected in problem.values.items():
             full = f"{problem.name} {name}"
             known.add(full)
             if name in values:
-                entries.append(_entry(full, values[name], inference_network(expected), tolerance))
+                comparisons.append(_compared(full, values[name], json_values(expected), tolerance))
             else:
-                entries.append(Entry(full, "missing"))
+                comparisons.append(Comparison(full, "missing"))
     for problem_name, content in theirs.items():
         for name in content["values"]:
             if f"{problem_name} {name}" not in known:
-                entries.append(Entry(f"{problem_name} {name}", "unknown"))
-    return entries
+                comparisons.append(Comparison(f"{problem_name} {name}", "unknown"))
+    return comparisons
 
 
-def _entry(name: str, theirs: Any, ours: Any, tolerance: float) -> Entry:
-    expected = np.array(ours, dtype=np.float64)
+def _compared(name: str, theirs: Any, expected_values: Any, tolerance: float) -> Comparison:
+    expected = np.array(expected_values, dtype=np.float64)
     try:
         found = np.array(theirs, dtype=np.float64)
     except (TypeError, ValueError):
-        return Entry(name, "wrong", math.inf, "it is not an array of numbers")
+        return Comparison(name, "wrong", math.inf, "not an array of numbers")
     if found.shape != expected.shape:
-        detail = f"it has shape {found.shape}, expected {expected.shape}"
-        return Entry(name, "wrong", math.inf, detail)
+        detail = f"shape {found.shape}, expected {expected.shape}"
+        return Comparison(name, "wrong", math.inf, detail)
     finite = np.isfinite(expected)
     size = np.abs(np.where(finite, expected, 0.0))
     scale = np.maximum(size, 1e-3 * size.max(initial=0.0))
@@ -153,8 +157,8 @@ def _entry(name: str, theirs: Any, ours: Any, tolerance: float) -> Entry:
     error = np.where(np.isnan(error), np.inf, error)
     worst = float(error.max(initial=0.0))
     if worst <= tolerance:
-        return Entry(name, "ok", worst)
-    where = tuple(int(i) for i in np.unravel_index(int(error.argmax()), error.shape))
-    place = f"at {list(where)}: " if where else ""
-    detail = f"{place}found {found[where]:.12g}, expected {expected[where]:.12g}"
-    return Entry(name, "wrong", worst, detail)
+        return Comparison(name, "ok", worst)
+    index = tuple(int(i) for i in np.unravel_index(int(error.argmax()), error.shape))
+    location = f"at {list(index)}: " if index else ""
+    detail = f"{location}found {found[index]:.12g}, expected {expected[index]:.12g}"
+    return Comparison(name, "wrong", worst, detail)

@@ -1,4 +1,4 @@
-"""A problem that is stated to the last digit, and its answer."""
+"""A problem specified to the last digit, and its results."""
 
 import importlib
 import inspect
@@ -11,7 +11,7 @@ import numpy as np
 
 from npdiff.laboratory.equations import equations
 
-#: Significant decimal digits of what is written.
+#: Significant decimal digits of written values.
 DIGITS = 12
 
 _CITED = re.compile(r":eq:\x60([^\x60]+)\x60")
@@ -20,37 +20,37 @@ _ROLE = re.compile(r":(?:func|class|mod|meth|data):`~?\.?([^`]+)`")
 
 @dataclass(frozen=True)
 class Problem:
-    """What is to be computed, from what, and what comes out.
+    """A computation, its inputs and its results.
 
     Attributes
     ----------
-    name : ``"schedule/cosine"``
+    name : for example ``"schedule/cosine"``
     statement : the task in words
-    given : its numbers, by name
-    values : the answers, by name
-    uses : functions, classes and modules whose docstrings define what is meant
+    given : its inputs, by name
+    values : the results, by name
+    definitions : functions, classes and modules whose docstrings define the terms
     """
 
     name: str
     statement: str
     given: Mapping[str, Any]
     values: Mapping[str, Any]
-    uses: tuple[Any, ...] = ()
+    definitions: tuple[Any, ...] = ()
 
 
 def wave(phase: float, shape: tuple[int, ...]) -> np.ndarray:
-    """sin(i + phase) at row-major flat index i: numbers that anybody can make."""
+    """sin(i + phase) at row-major flat index i: an array that any program can make."""
     return np.sin(np.arange(int(np.prod(shape))) + phase).reshape(shape)
 
 
-def inference_network(value: Any) -> Any:
-    """Arrays as nested lists; floats with 12 digits; what JSON cannot say as a word."""
+def json_values(value: Any) -> Any:
+    """Arrays as nested lists, floats with 12 digits, infinities and NaN as strings."""
     if isinstance(value, Mapping):
-        return {str(key): inference_network(item) for key, item in value.items()}
+        return {str(key): json_values(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [inference_network(item) for item in value]
+        return [json_values(item) for item in value]
     if isinstance(value, np.ndarray):
-        return inference_network(value.tolist())
+        return json_values(value.tolist())
     if isinstance(value, bool | str) or value is None:
         return value
     if isinstance(value, int | np.integer):
@@ -65,14 +65,14 @@ def definition(f: Any) -> str:
 
 
 def key_of(f: Any) -> str:
-    """How the file refers to a definition: ``npdiff.samplers._ddim.ddim``."""
+    """The key of a definition in the file: ``npdiff.samplers._ddim.ddim``."""
     return f.__name__ if inspect.ismodule(f) else f"{f.__module__}.{f.__qualname__}"
 
 
-def defined(uses: Iterable[Any]) -> dict[str, str]:
-    """The docstrings of what is used, and of what of npdiff these refer to in turn, by key."""
+def defined(definitions: Iterable[Any]) -> dict[str, str]:
+    """The docstrings of the definitions, and of those of npdiff that they refer to, by key."""
     found: dict[str, str] = {}
-    queue = list(uses)
+    queue = list(definitions)
     while queue:
         f = queue.pop()
         if key_of(f) not in found:
@@ -82,7 +82,7 @@ def defined(uses: Iterable[Any]) -> dict[str, str]:
 
 
 def _resolved(name: str) -> Any:
-    """What a full name stands for; None if it is not npdiff's."""
+    """The object of a full name; None if it is not in npdiff."""
     parts = name.split(".")
     for cut in range(len(parts), 1, -1) if parts[0] == "npdiff" else ():
         try:
@@ -96,16 +96,16 @@ def _resolved(name: str) -> Any:
 
 
 def cited(texts: list[str]) -> dict[str, str]:
-    """The equations that the texts cite, and those that these cite in turn, by label."""
-    known, found, queue = equations(), {}, list(texts)
+    """The equations that the texts cite, and those that these cite, by label."""
+    stated, found, queue = equations(), {}, list(texts)
     while queue:
         for label in _CITED.findall(queue.pop()):
-            if label in known and label not in found:
-                found[label] = known[label].latex
-                queue.append(known[label].latex)
+            if label in stated and label not in found:
+                found[label] = stated[label].latex
+                queue.append(stated[label].latex)
     return dict(sorted(found.items()))
 
 
 def readable(text: str) -> str:
-    """A docstring without the marks of its markup that say nothing to a reader."""
+    """A docstring without Sphinx roles and double backticks."""
     return _ROLE.sub(r"\1", text).replace("``", "`")

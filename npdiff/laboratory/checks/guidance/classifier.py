@@ -8,7 +8,7 @@ import numpy as np
 from npdiff import guidance
 from npdiff.backend import Array, namespace, to_host
 from npdiff.exact import Gaussian
-from npdiff.guidance import mean_shifted
+from npdiff.guidance import classifier_mean_shift
 from npdiff.laboratory.checks._class_mixtures import (
     BROAD,
     gradient,
@@ -42,7 +42,7 @@ def classifier_guided_score(case: Case) -> float:
         return namespace(x).asarray(host)
 
     denoise = mixture(BROAD).denoiser(schedule)
-    guided = guidance.classifier_guided(denoise, schedule, log_class_gradient, w)
+    guided = guidance.classifier_guidance(denoise, schedule, log_class_gradient, w)
     found = scores(schedule, guided, x, t)
 
     def log_tilted(x: np.ndarray) -> np.ndarray:
@@ -77,7 +77,7 @@ def shifted_mean_in_betas(case: Case) -> float:
         host = gradient(lambda x: log_class(BROAD, scales(float(t)), x, k), to_host(x))
         return namespace(x).asarray(host)
 
-    guided = guidance.mean_shifted(
+    guided = guidance.classifier_mean_shift(
         denoise, schedule, pull, w, np.array([float(t), float(s)]), at_mean=at_mean,
         variance=(lambda *of: transition(*of)[1]) if large else posterior_variance,
     )  # fmt: skip
@@ -133,7 +133,10 @@ def no_gradient_where_no_noise_is_added(case: Case) -> float:
         calls.append(float(t))
         return 0.0 * x + 1.0
 
-    guided, x = mean_shifted(plain, schedule, gradient, 2.0, timesteps), case.normal((3, 1))
+    guided, x = (
+        classifier_mean_shift(plain, schedule, gradient, 2.0, timesteps),
+        case.normal((3, 1)),
+    )
     moved = relative(guided(x, 0.8)[0], plain(x, 0.8)[0]) < 1e-6
     still = relative(guided(x, 0.3)[0], plain(x, 0.3)[0])
     return max(still, float(moved), float(calls != [0.3]))

@@ -57,8 +57,8 @@ def rescale_by_loops(case: Case) -> float:
 
     outputs = [a * to_host(x_0) + b * to_host(eps) for x_0, eps in (guided, cond)]
     expected = np.empty((2, *x.shape))
-    for n, (strong, inference_network) in enumerate(zip(*outputs, strict=True)):
-        ratio = spread(inference_network) / spread(strong) if spread(strong) > 0.0 else 1.0
+    for n, (strong, weak) in enumerate(zip(*outputs, strict=True)):
+        ratio = spread(weak) / spread(strong) if spread(strong) > 0.0 else 1.0
         output = phi * strong * ratio + (1.0 - phi) * strong
         system = np.array([[alpha, sigma], [a, b]])
         rhs = np.stack([to_host(x)[n].ravel(), output.ravel()])
@@ -100,11 +100,9 @@ def contrast_of_each_sample(case: Case) -> dict[str, float]:
     t, x = timesteps(case, schedule, 3), case.normal((3, 2, 2))
     guided, cond = varying_denoiser(schedule, 1.7, 1.0), varying_denoiser(schedule, -0.4, 3.0)
     strong = 1.7 * to_host(x) + np.sin(t).reshape(3, 1, 1)
-    inference_network = -0.4 * to_host(x) + np.sin(3.0 * t).reshape(3, 1, 1)
+    weak = -0.4 * to_host(x) + np.sin(3.0 * t).reshape(3, 1, 1)
     found = guidance.rescale_cfg(guided, cond, schedule, 0.6, PARAMETERIZATIONS["x0"])(x, t)
-    ratio = np.array(
-        [np.std(b) / np.std(a) for a, b in zip(strong, inference_network, strict=True)]
-    )
+    ratio = np.array([np.std(b) / np.std(a) for a, b in zip(strong, weak, strict=True)])
     scaled = estimates(schedule, to_host(x), t, (0.6 * ratio.reshape(3, 1, 1) + 0.4) * strong)
     flat = case.array(np.full((3, 2, 2), -2.0))  # constant: nothing to rescale
     still = guidance.rescale_cfg(

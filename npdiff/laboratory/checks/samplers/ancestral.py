@@ -9,7 +9,7 @@ import numpy as np
 from npdiff.laboratory.checks.samplers._scaled import arbitrary_eps, error_against_loop
 from npdiff.laboratory.checks.samplers._weak_order import weak_order_error
 from npdiff.laboratory.registry import Case, check, relative
-from npdiff.samplers.ancestral import split
+from npdiff.samplers.ancestral import ancestral_split
 from npdiff.schedules import SCHEDULES
 
 
@@ -20,7 +20,7 @@ def split_by_precisions(case: Case) -> float:
     u_s = case.rng.uniform(0.1, 0.9) * u
     eta = case.rng.uniform(0.1, 0.9)
     variance = 1.0 / (1.0 / u_s**2 + 1.0 / (u**2 - u_s**2))
-    (down, up), (down_less, up_less) = split(u, u_s, 1.0), split(u, u_s, eta)
+    (down, up), (down_less, up_less) = ancestral_split(u, u_s, 1.0), ancestral_split(u, u_s, eta)
     return max(
         relative(up**2, variance),
         relative(up_less**2, eta**2 * variance),

@@ -40,7 +40,7 @@ def ancestral_moments(case: Case) -> float:
 @check("ancestral-step", method="the paper's symbols", tolerance=1e-12, cases=12)
 def ancestral_step_in_the_symbols_of_the_paper(case: Case) -> float:
     """One step from eps, beta and alpha-bar, and its learned variance element by element."""
-    table = linear_betas()
+    schedule = linear_betas()
     variance = case.choose(["small", "large", "learned"])
     t = case.choose([1, 2, 3, 17, 500, 999])
     bars = np.cumprod(np.append(1.0, 1.0 - np.linspace(1e-4, 0.02, 1000)))
@@ -53,7 +53,7 @@ def ancestral_step_in_the_symbols_of_the_paper(case: Case) -> float:
     x_0 = (x_t - np.sqrt(1.0 - bar) * eps) / np.sqrt(bar)
     option: Any = variance if variance != "learned" else (lambda x, s, t: case.array(beta * v))
     (step,) = ddpm(
-        lambda x, t: (case.array(x_0), case.array(eps)), table, case.array(x_t),
+        lambda x, t: (case.array(x_0), case.array(eps)), schedule, case.array(x_t),
         np.array([t, t - 1.0]), variance=option, noise=lambda i: case.array(z),
     )  # fmt: skip
     return relative(step.x, expected)

@@ -30,7 +30,7 @@ def dpmpp_line_by_line(case: Case) -> dict[str, float]:
         y = sigma(s) / sigma(t) * y - a(s) * (np.exp(-h) - 1.0) * D
         two_s.append(to_host(y))
 
-    def legacy(noise: bool, order: int) -> np.ndarray:
+    def published(noise: bool, order: int) -> np.ndarray:
         """The multistep formulas of public code; in eps they have h for -h."""
         model, c = (p.noise, sigma) if noise else (p.data, a)
         y, past = x, []
@@ -62,12 +62,12 @@ def dpmpp_line_by_line(case: Case) -> dict[str, float]:
         "dpmpp-2s": relative(np.array(two_s), np.array([
             to_host(step) for step in trajectory("dpmpp-2s", p, x, timesteps)
         ])),
-        "dpmpp-2m": relative(found("dpmpp-multistep"), legacy(False, 2)),
+        "dpmpp-2m": relative(found("dpmpp-multistep"), published(False, 2)),
         "dpmpp-3m": relative(
-            found("dpmpp-multistep", order=3, legacy=True), legacy(False, 3)
+            found("dpmpp-multistep", order=3, legacy=True), published(False, 3)
         ),
         "dpm-solver-multistep": max(
-            relative(found("dpm-solver-multistep"), legacy(True, 2)),
-            relative(found("dpm-solver-multistep", order=3, legacy=True), legacy(True, 3)),
+            relative(found("dpm-solver-multistep"), published(True, 2)),
+            relative(found("dpm-solver-multistep", order=3, legacy=True), published(True, 3)),
         ),
     }  # fmt: skip

@@ -25,7 +25,7 @@ def edm_by_a_loop(case: Case) -> float:
     options = {"s_churn": churn, "s_min": low, "s_max": high, "s_noise": 1.07}
     schedule = SCHEDULES[case.choose(list(SCHEDULES))]()
     with np.errstate(divide="ignore"):
-        highest = float(schedule.sigma(schedule.t_max) / schedule.alpha(schedule.t_max))
+        highest = float(np.divide(schedule.sigma(schedule.t_max), schedule.alpha(schedule.t_max)))
 
     def book(z: np.ndarray, us: list[float], draws: np.ndarray, n: int) -> Iterator[np.ndarray]:
         for (u, down), draw in zip(pairwise(us), draws, strict=True):

@@ -9,7 +9,13 @@ import numpy as np
 from npdiff.laboratory.checks.samplers._exponential import SCHEDULES, lambdas
 from npdiff.laboratory.quadrature import integral
 from npdiff.laboratory.registry import Case, check, relative
-from npdiff.samplers.exponential import DATA_PREDICTION, NOISE_PREDICTION, first_order, phi, taylor
+from npdiff.samplers.exponential import (
+    DATA_PREDICTION,
+    NOISE_PREDICTION,
+    first_order,
+    phi,
+    taylor_step,
+)
 
 #: Arguments on both sides of the switch from the series to the recurrence, and far from it.
 ARGUMENTS = (-60.0, -7.3, -2.0, -1.9999, -0.4, -1e-7, 0.0, 3e-12, 0.05, 1.7, 2.0, 2.1, 9.0)
@@ -74,10 +80,10 @@ def solution_by_the_ode(case: Case) -> dict[str, float]:
 
         truth = solve_ivp(slope, (t, s), start, method="DOP853", rtol=1e-12, atol=1e-13).y[:, -1]
         x, m = case.array(start), case.array(c[0])
-        x_0, eps = prediction.completed(schedule, x, m, t)
+        x_0, eps = prediction.both_estimates(schedule, x, m, t)
         h = b - a
         terms = [case.array(c[n] * h**n) for n in (1, 2, 3)]
         base = first_order(schedule, x_0, eps, s)
-        found = taylor(base, prediction.scale(schedule, s), prediction.sign * h, terms)
+        found = taylor_step(base, prediction.scale(schedule, s), prediction.sign * h, terms)
         residuals[f"exponential-{prediction.name}"] = relative(found, truth)
     return {**residuals, "exponential-taylor": max(residuals.values())}

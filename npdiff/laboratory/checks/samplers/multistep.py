@@ -8,7 +8,7 @@ from npdiff.backend import to_host
 from npdiff.laboratory.checks.samplers._exponential import lambdas
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.samplers.exponential import DATA_PREDICTION, NOISE_PREDICTION
-from npdiff.samplers.multistep import History, derivatives, extrapolated
+from npdiff.samplers.multistep import History, derivatives, raise_order
 
 
 @check("divided-differences", method="a polynomial fitted to the points", tolerance=1e-11, cases=8)
@@ -45,7 +45,7 @@ def midpoint_rule_by_a_constant(case: Case) -> float:
     (b, a), (n, m) = lambdas(case, 1), case.rng.standard_normal((2, 4))
     history: History = [(float(a), case.array(m)), (float(b), case.array(n))]
     x, scale = case.normal((4,)), float(case.rng.uniform(0.5, 2.0))
-    found = extrapolated(x, scale, prediction.sign * h, h, history, midpoint=True)
+    found = raise_order(x, scale, prediction.sign * h, h, history, midpoint=True)
     middle = m + 0.5 * h * (m - n) / (a - b)
     held = -scale * (math.exp(prediction.sign * h) - 1.0) * (middle - m)
     return relative(to_host(found) - to_host(x), held)

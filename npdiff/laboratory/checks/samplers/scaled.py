@@ -16,7 +16,7 @@ from npdiff.laboratory.checks.samplers._scaled import (
 )
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.samplers import SAMPLERS
-from npdiff.samplers.scaled import advance, noise_ratio, time_of
+from npdiff.samplers.scaled import advance, noise_ratio, time_at_noise_ratio
 from npdiff.schedules import EDM, SCHEDULES
 
 
@@ -35,7 +35,7 @@ def slope_of_the_exact_flow(case: Case) -> float:
     x, u = case.normal((5, 2)), float(np.exp(-0.5 * schedule.log_snr(t)))
     ends = []
     for part in (-2, -1, 1, 2):
-        there = time_of(schedule, u * (1.0 + 1e-3 * part))
+        there = time_at_noise_ratio(schedule, u * (1.0 + 1e-3 * part))
         ends.append(to_host(data.flow(schedule, x, t, there)) / float(schedule.alpha(there)))
     slope = (8.0 * (ends[2] - ends[1]) - (ends[3] - ends[0])) / (12e-3 * u)
     x_0, eps = data.denoiser(schedule)(x, t)

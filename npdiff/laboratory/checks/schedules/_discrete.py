@@ -12,12 +12,12 @@ from npdiff.schedules import DiscreteSchedule
 LENGTHS = (1000, 50, 37, 6)
 
 
-def betas_error(table: DiscreteSchedule, expected: Sequence[float]) -> float:
+def betas_error(schedule: DiscreteSchedule, expected: Sequence[float]) -> float:
     """The largest relative deviation of the betas 1..T."""
     right = np.array(expected, dtype=np.float64)
-    if table.steps != right.size or table.t_max != right.size or table.betas[0] != 0.0:
+    if schedule.steps != right.size or schedule.t_max != right.size or schedule.betas[0] != 0.0:
         return 1.0
-    return float(np.max(np.abs(table.betas[1:] / right - 1.0)))
+    return float(np.max(np.abs(schedule.betas[1:] / right - 1.0)))
 
 
 def length(case: Case) -> int:

@@ -8,19 +8,19 @@ import numpy as np
 
 from npdiff import schedules, spacings
 from npdiff.laboratory.registry import Case, check, relative
-from npdiff.schedules import Schedule, discrete, flow, laplace, named
+from npdiff.schedules import Schedule, betas, flow, laplace
 from npdiff.spacings import in_noise_level
 
 #: Label, factory and published options of each schedule.
 MAKERS: Mapping[str, tuple[Any, tuple[float, ...]]] = {
-    "linear-betas": (discrete.linear_betas, (1000, 1e-4, 0.02)),
-    "cosine-betas": (discrete.cosine_betas, (1000, 0.008, 0.999)),
-    "invariant-linear-betas": (named.invariant_linear_betas, (1000, 1e-4, 0.02)),
-    "scaled-linear-betas": (named.scaled_linear_betas, (1000, 0.00085, 0.012)),
-    "zero-terminal-snr": (named.zero_snr_betas, (1000, 0.00085, 0.012)),
-    "sigmoid-alpha-bar": (named.sigmoid_alpha_bar, (1000, -3.0, 3.0, 1.0, 0.999)),
-    "sigmoid-betas": (named.sigmoid_betas, (1000, 1e-4, 0.02, 6.0)),
-    "exponential-alpha-bar": (named.exponential_betas, (1000, 12.0)),
+    "linear-betas": (betas.linear_betas, (1000, 1e-4, 0.02)),
+    "cosine-betas": (betas.cosine_betas, (1000, 0.008, 0.999)),
+    "invariant-linear-betas": (betas.invariant_linear_betas, (1000, 1e-4, 0.02)),
+    "scaled-linear-betas": (betas.scaled_linear_betas, (1000, 0.00085, 0.012)),
+    "zero-terminal-snr": (betas.zero_snr_betas, (1000, 0.00085, 0.012)),
+    "sigmoid-alpha-bar": (betas.sigmoid_alpha_bar_betas, (1000, -3.0, 3.0, 1.0, 0.999)),
+    "sigmoid-betas": (betas.sigmoid_betas, (1000, 1e-4, 0.02, 6.0)),
+    "exponential-alpha-bar": (betas.exponential_betas, (1000, 12.0)),
     "linear-vp": (schedules.LinearVP, (0.1, 20.0)),
     "sub-vp": (schedules.SubVP, (0.1, 20.0)),
     "cosine-alpha-bar": (schedules.Cosine, (0.008, 0.9946)),
@@ -68,7 +68,7 @@ def ends_of_time(case: Case) -> dict[str, float]:
         schedule = MAKERS[label][0]()
         found[label] = relative([schedule.t_max, schedule.t_min], ends)
         found[label] += float(schedule.log_sigma_dot(0.0) != np.inf)
-    schedule = named.zero_snr_betas(40)  # alpha is linear down to 0 in the last step
+    schedule = betas.zero_snr_betas(40)  # alpha is linear down to 0 in the last step
     slope = -float(schedule.alpha(39.0))
     found["zero-terminal-snr"] = relative(
         schedule.alpha_dot(np.array([39.5, 40.0])), [slope, slope]

@@ -8,7 +8,7 @@ import numpy as np
 from npdiff.laboratory.registry import Case, check
 from npdiff.schedules import LinearVP
 from npdiff.verify.moments import exact_moments
-from npdiff.verify.problem import NORMAL, Trial
+from npdiff.verify.problem import NORMAL, TestProblem
 
 
 @check("affine-moments", method="the recursion of mean and variance", tolerance=1e-12, cases=3)
@@ -30,6 +30,6 @@ def moments_of_a_recursion(case: Case) -> float:
     for k in range(size):
         mean = float(a[k] * mean + b[k])
         variance = float(a[k] ** 2 * variance + c[k] ** 2 + d[k] ** 2)
-    found = exact_moments(autoregression, Trial(NORMAL, schedule), timesteps, seed=case.index)
+    found = exact_moments(autoregression, TestProblem(NORMAL, schedule), timesteps, seed=case.index)
     apart = max(abs(found[0] - mean), abs(found[1] - variance)) / max(1.0, abs(mean), variance)
     return max(apart, found[2], float(found[3]))

@@ -46,7 +46,7 @@ def known_error_is_reported(case: Case) -> float:
     directions = [draws.standard_normal((3, 4)) for _ in range(3)]
     length = np.linalg.norm(3.0 * x**2 * dy + error)
     expected = max(abs(size * u[1, 2]) for u in directions) / length
-    return max(abs(report.worst - expected), abs(report.rows[0].norm / length - 1.0))
+    return max(abs(report.worst - expected), abs(report.gradients[0].norm / length - 1.0))
 
 
 @check(

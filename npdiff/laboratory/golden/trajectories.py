@@ -1,4 +1,4 @@
-"""Golden values of samplers: every state of walks whose denoiser is known; a reference."""
+"""Golden values of samplers: trajectories with an exact denoiser; a public reference."""
 
 import math
 import sys
@@ -14,10 +14,10 @@ from npdiff.schedules import LinearVP, linear_betas
 from npdiff.spacings import leading
 from npdiff.verify.convergence import DATA, STARTS
 
-#: Uneven steps, down to the data.
+#: Unequal steps, down to the data.
 TIMESTEPS = (1.0, 0.8, 0.62, 0.46, 0.32, 0.2, 0.1, 0.05, 0.0)
 
-#: Samplers that draw, with their options.
+#: Stochastic samplers, with their options.
 STOCHASTIC: tuple[tuple[str, dict[str, Any]], ...] = (
     ("ddpm", {"variance": "small"}),
     ("ddpm", {"variance": "large"}),
@@ -32,37 +32,37 @@ STOCHASTIC: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 
 _STATEMENT = (
-    "Data of single numbers from the mixture 0.4 N(-1, 0.04) + 0.6 N(0.6, 0.04), whose second "
+    "One-dimensional data from the mixture 0.4 N(-1, 0.04) + 0.6 N(0.6, 0.04), whose second "
     "parameters are variances, under schedule/vp. The denoiser is exact: x0_hat = E[x_0 | x_t] = "
     "sum_k r_k (m_k + alpha v (x - alpha m_k) / (alpha^2 v + sigma^2)), where v = 0.04 and r_k is "
     "proportional to weight_k N(x; alpha m_k, alpha^2 v + sigma^2); eps_hat = (x - alpha x0_hat) "
-    "/ sigma. From six states at t = 1 the sampler visits the times; its state after each step is "
-    "asked, one row a step."
+    "/ sigma. From six states at t = 1 the sampler visits the timesteps; the result is its state "
+    "after each step, one row per step."
 )
 
 
 def _noise(i: int) -> np.ndarray:
-    """Stated numbers in the place of normal ones."""
+    """Fixed values instead of normal draws."""
     return math.sqrt(2.0) * np.sin(1.0 + 6.0 * i + np.arange(6.0))[:, None]
 
 
 def samplers() -> Iterator[Problem]:
-    """Every solver of the table of orders and every sampler with noise, and the truth."""
+    """Every solver with a claimed order, every stochastic sampler, and the exact solution."""
     schedule, timesteps = LinearVP(), np.array(TIMESTEPS)
     x = float(schedule.sigma(1.0)) * np.array(STARTS)[:, None]
     given = {"timesteps": list(TIMESTEPS), "x": x[:, 0]}
     yield Problem(
         "sampler/truth",
         _STATEMENT.split(" From six")[0]
-        + " The probability-flow ODE, solved exactly: where it carries six states from t = 1 to "
-        "each of the other times, one row a time.",
+        + " The exact solution of the probability-flow ODE from six states at t = 1, at each of "
+        "the other timesteps, one row per timestep.",
         given,
         {"x": np.stack([DATA.flow(schedule, x, 1.0, s)[:, 0] for s in TIMESTEPS[1:]])},
     )
     listed = [(c.sampler, dict(c.options)) for c in CLAIMS]
     for name, options in [*listed, *STOCHASTIC]:
         noisy = (name, options) in STOCHASTIC
-        walk: Steps = SAMPLERS[name](
+        steps: Steps = SAMPLERS[name](
             DATA.denoiser(schedule),
             schedule,
             x,
@@ -71,27 +71,27 @@ def samplers() -> Iterator[Problem]:
             **options,
         )
         label = " ".join((name, *(f"{k}={v}" for k, v in options.items())))
-        drawn = (
-            " Draw number i is, in the place of normal numbers, z_i[j] = sqrt(2) sin(1 + 6 i + j) "
-            "for state j = 0, ..., 5; where the definition says no more, i counts the steps from 0."
+        noise_statement = (
+            " Draw i is not normal but z_i[j] = sqrt(2) sin(1 + 6 i + j) for state j = 0, ..., 5; "
+            "unless the definition numbers the draws, i counts the steps from 0."
         )
         yield Problem(
             f"sampler/{label}",
-            _STATEMENT + (drawn if noisy else ""),
+            _STATEMENT + (noise_statement if noisy else ""),
             {**given, "options": {**options_of(name), **options}},
-            {"x": np.stack([step.x[:, 0] for step in walk])},
+            {"x": np.stack([step.x[:, 0] for step in steps])},
             (SAMPLERS[name], sys.modules[SAMPLERS[name].__module__]),
         )
 
 
 def reference() -> Iterator[Problem]:
-    """The problem that other libraries test themselves with, in double precision."""
+    """The problem of other libraries' tests, in double precision."""
     x = np.transpose(np.arange(768).reshape(3, 8, 8, 4) / 768, (3, 0, 1, 2))
-    chain = linear_betas()
+    schedule = linear_betas()
 
     def denoise(x: np.ndarray, t: float) -> tuple[np.ndarray, np.ndarray]:
         eps = x * (float(t) - 1.0) / float(t)
-        alpha, sigma = float(chain.alpha(t)), float(chain.sigma(t))
+        alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
         return np.clip((x - sigma * eps) / alpha, -1.0, 1.0), eps
 
     bits = np.random.RandomState(0)  # its stream is part of the problem
@@ -103,26 +103,26 @@ def reference() -> Iterator[Problem]:
         z = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
         return z.reshape(x.shape)
 
-    walks = {
-        "ddim": SAMPLERS["ddim"](denoise, chain, x, leading(chain, 10)),
-        "ddpm": SAMPLERS["ddpm"](denoise, chain, x, np.arange(1000.0, -1.0, -1.0), noise=noise),
+    runs = {
+        "ddim": SAMPLERS["ddim"](denoise, schedule, x, leading(schedule, 10)),
+        "ddpm": SAMPLERS["ddpm"](denoise, schedule, x, np.arange(1000.0, -1.0, -1.0), noise=noise),
     }
     values = {}
-    for name, walk in walks.items():
-        *_, last = walk
+    for name, run in runs.items():
+        *_, last = run
         values[f"{name} sum |x|"] = np.abs(last.x).sum()
         values[f"{name} mean |x|"] = np.abs(last.x).mean()
     yield Problem(
         "reference",
         "On schedule/linear, the state is arange(768) / 768 of shape (3, 8, 8, 4), its axes then "
-        "permuted to (3, 0, 1, 2): shape (4, 3, 8, 8). The network answers eps_hat = x i / (i + 1) "
-        "at index i = t - 1; x0_hat is what follows from it, clipped to [-1, 1], and eps_hat is "
-        "left as it is. ddim: 10 steps with eta = 0, at t = 901, 801, ..., 1, then 0. ddpm: all "
-        "1000 steps with the posterior variance, no noise in the last. Its noise is that of a "
+        "permuted to (3, 0, 1, 2): shape (4, 3, 8, 8). The network predicts eps_hat = x i / (i + "
+        "1) at index i = t - 1; x0_hat follows from it, clipped to [-1, 1], and eps_hat is not "
+        "changed. ddim: 10 steps with eta = 0, at t = 901, 801, ..., 1, then 0. ddpm: all "
+        "1000 steps with the posterior variance, no noise in the last. Its noise comes from a "
         "Mersenne twister: init_genrand(0), 32-bit words w in the order of generation (768 for "
         "each step), u = (w mod 2^24) / 2^24; in blocks of 16 in row-major order r = "
         "sqrt(-2 ln(1 - u[0:8])), a = 2 pi u[8:16], and the noise is r cos a, then r sin a. Sum "
-        "and mean of the absolute values of where it ends.",
+        "and mean of the absolute values of the final state.",
         {"shape": [4, 3, 8, 8]},
         values,
         (SAMPLERS["ddim"], SAMPLERS["ddpm"]),

@@ -1,4 +1,4 @@
-"""The proof of a chain that is given as arrays, whose entry 0 is step 1 or the data."""
+"""Findings on a discrete schedule given as arrays, whose entry 0 is step 1 or the data."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ import numpy as np
 
 from npdiff.errors import InputError
 from npdiff.schedules import Schedule
-from npdiff.verify.report import Finding, called
+from npdiff.verify.report import Finding, name_of
 
 
-def of_table(
+def discrete_findings(
     betas: Any,
     alpha_bar: Any,
     first: int | None,
@@ -18,20 +18,24 @@ def of_table(
     noisy: float,
     tolerance: float,
 ) -> tuple[list[Finding], list[str]]:
-    """The findings on arrays of betas, of alpha-bar or of both, see :func:`.schedule.schedule`."""
+    """Findings on an array of betas, of alpha-bar, or both."""
     if first not in (0, 1):
         raise InputError(
-            "name the index convention: first=1 if entry 0 is the first noisy step (DDPM's "
-            "programs), first=0 if it is the data"
+            f"first must be 0 or 1, got {first!r}: 1 if entry 0 is the first noisy step, as in "
+            "DDPM's programs; 0 if it is the data"
         )
     arrays = {
         k: np.asarray(v) for k, v in (("betas", betas), ("alpha_bar", alpha_bar)) if v is not None
     }
     for name, a in arrays.items():
         if a.ndim != 1 or a.size < 2 or a.dtype.kind != "f":
-            raise InputError(f"{name} is a row of two or more floating-point numbers")
+            raise InputError(
+                f"{name} must be a 1-D array of two or more floats, "
+                f"got shape {a.shape} of {a.dtype}"
+            )
     if len({a.size for a in arrays.values()}) != 1:
-        raise InputError("betas and alpha_bar differ in length")
+        sizes = " and ".join(f"{a.size} {name}" for name, a in arrays.items())
+        raise InputError(f"betas and alpha_bar must have the same length, got {sizes}")
     found: list[Finding] = []
     b = _beta(arrays.get("betas"), first, found)
     product = None if b is None else np.exp(np.cumsum(np.log1p(-b[b < 1.0])))
@@ -61,30 +65,32 @@ def of_table(
     return found, notes
 
 
-_FIRST = "if it is the first noisy step, say first=1"
+_FIRST = "if it is the first noisy step, give first=1"
 
 
 def _beta(betas: np.ndarray | None, first: int, found: list[Finding]) -> np.ndarray | None:
-    """The betas of steps 1, ..., T, whose range is looked at."""
+    """The betas of steps 1, ..., T, whose range is checked."""
     if betas is None:
         return None
     b = betas.astype(np.float64)
     if first == 0:
-        found.append(Finding("entry 0 of betas is the data's, 0", abs(float(b[0])), 0.0, _FIRST))
+        found.append(
+            Finding("entry 0 of betas is that of the data, 0", abs(float(b[0])), 0.0, _FIRST)
+        )
         b = b[1:]
     outside = int((~((b > 0.0) & (b < 1.0)))[:-1].sum() + (not 0.0 < b[-1] <= 1.0))
-    hint = "betas scaled by 1000 / T leave the range for a short chain; only the last may be 1"
-    found.append(Finding("every beta lies between 0 and 1", float(outside), 0.0, hint))
+    hint = "betas scaled by 1000 / T leave the range if T is small; only the last may be 1"
+    found.append(Finding("each beta is between 0 and 1", float(outside), 0.0, hint))
     return np.clip(b, 0.0, 1.0)
 
 
 def _is_product(given: np.ndarray, product: np.ndarray, tolerance: float) -> Finding:
-    """alpha-bar beside the product, and beside its neighbors."""
-    hint = "another table, or float32"
+    """Compare alpha-bar with the product, and with the product one step away."""
+    hint = "another schedule, or float32"
     if np.allclose(given[1:], product[:-1], rtol=1e-6):
-        hint = "it is one step late: entry i + 1 holds the product up to i"
+        hint = "it is one step late: entry i + 1 is the product up to i"
     elif np.allclose(given[:-1], product[1:], rtol=1e-6):
-        hint = "it is one step early: entry i holds the product up to i + 1"
+        hint = "it is one step early: entry i is the product up to i + 1"
     elif np.allclose(given**2, product, rtol=1e-6):
         hint = "it is the square root: alpha, not alpha-bar"
     error = float(np.abs(given - product).max())
@@ -97,23 +103,23 @@ def _levels(levels: np.ndarray, clean: float, noisy: float) -> list[Finding]:
     signal, noise = (max(0.0, float(v)) for v in (levels[-1], 1.0 - levels[0]))
     return [
         Finding(
-            "every noisy step has 0 <= alpha_bar < 1", float(outside), 0.0,
-            "an entry of 1 is the data: say first=0, or digits are lost near 1",
+            "each noisy step has 0 <= alpha_bar < 1", float(outside), 0.0,
+            "an entry of 1 is the data: give first=0; or digits are lost near 1",
         ),
-        Finding("alpha_bar falls", float(rises), 0.0, "ascending means time runs the other way"),
+        Finding("alpha_bar falls", float(rises), 0.0, "if it ascends, time runs the other way"),
         Finding(
             "at the first time sigma / alpha is small", (noise / max(1.0 - noise, 1e-300)) ** 0.5,
-            clean, "the last step of a sampler has to remove all that noise in one go",
+            clean, "the last step of a sampler must remove all this noise at once",
         ),
         Finding(
             "at the last time alpha / sigma is small", (signal / max(1.0 - signal, 1e-300)) ** 0.5,
-            noisy, "the data still show there: betas made for T = 1000 and used for fewer steps?",
+            noisy, "signal is left there: betas made for T = 1000 and used for fewer steps?",
         ),
     ]  # fmt: skip
 
 
 def _digits(given: np.ndarray, levels: np.ndarray, cancels: bool, tolerance: float) -> Finding:
-    """What rounding of the numbers as given does to the first log-SNR."""
+    """The effect of rounding of the given array on the first log-SNR."""
     a = given.astype(np.float64)
     kind = np.float32 if np.array_equal(a.astype(np.float32).astype(np.float64), a) else np.float64
     eps = 0.5 * float(np.finfo(kind).eps)
@@ -125,16 +131,16 @@ def _digits(given: np.ndarray, levels: np.ndarray, cancels: bool, tolerance: flo
 
 
 def _like(levels: np.ndarray, like: Schedule, tolerance: float) -> Finding:
-    """log-SNR beside that of another schedule at the same share of the way."""
+    """Compare log-SNR with that of another schedule at the same fraction of the time."""
     T = levels.size
     if like.steps not in (None, T):
-        name = f"it has the {like.steps} steps of {called(like)}"
+        name = f"it has the {like.steps} steps of {name_of(like)}"
         return Finding(name, float(abs(T - (like.steps or 0))), 0.0)
 
     def off(shift: int) -> float:
-        rows = np.arange(1, T + 1) + shift
-        inside = (rows >= 1) & (rows <= T)
-        t = np.minimum(rows[inside] * (like.t_max / T), like.t_max)
+        index = np.arange(1, T + 1) + shift
+        inside = (index >= 1) & (index <= T)
+        t = np.minimum(index[inside] * (like.t_max / T), like.t_max)
         with np.errstate(divide="ignore", invalid="ignore"):
             here = np.log(levels[inside]) - np.log1p(-levels[inside])
             there = like.log_snr(t)
@@ -142,8 +148,8 @@ def _like(levels: np.ndarray, like: Schedule, tolerance: float) -> Finding:
         worst = float(gap.max())
         return worst if np.isfinite(worst) else np.inf
 
-    error, hint = off(0), "other constants, or another number of steps than it is made for"
+    error, hint = off(0), "other constants, or constants for another number of steps"
     for shift, words in ((1, "later"), (-1, "earlier")):
         if error > tolerance and off(shift) <= 1e-6:
-            hint = f"entry by entry it is that of one step {words}"
-    return Finding(f"log-SNR is that of {called(like)}", error, max(tolerance, 1e-6), hint)
+            hint = f"each entry is that of one step {words}"
+    return Finding(f"log-SNR is that of {name_of(like)}", error, max(tolerance, 1e-6), hint)
