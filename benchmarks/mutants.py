@@ -1,13 +1,13 @@
-"""Do the checks see a wrong formula? Every formula is made wrong, one change at a time.
+"""Mutation testing of the checks: change every formula, one change at a time, and run the checks.
 
-    python -m benchmarks.mutants                      all modules of mathematics
+    python -m benchmarks.mutants                      all modules with formulas
     python -m benchmarks.mutants samplers process.py  some, as paths within npdiff
     python -m benchmarks.mutants --sample 0.1 --json figures.json
 
-:mod:`benchmarks.mutations` says what is changed. A mutant is run in a process of its own, by the
-checks of ``npdiff verify`` that reach the changed line, quickest first, until one fails. A mutant
-is caught if a check's residual leaves its tolerance, if a check breaks down, or if it takes far
-longer than it should. What no check reaches survives. Needs ``os.fork``.
+:mod:`benchmarks.mutations` defines the changes. Each mutant runs in a separate process: the checks
+of ``npdiff verify`` that reach the changed line run, fastest first, until one fails. A mutant is
+caught if a residual exceeds its tolerance, if a check raises, or if it takes far longer than
+without the change. A mutant that no check reaches survives. Needs ``os.fork``.
 """
 
 import argparse
@@ -31,13 +31,13 @@ from benchmarks.mutation_lab import (
     Reach,
     reach,
     registered,
-    spread,
+    run_parallel,
 )
 from benchmarks.mutations import Mutant, mutants
 from benchmarks.survivors import EQUIVALENT
 
-#: The modules of mathematics.
-MATHS = (
+#: Files and folders with formulas.
+FORMULAS = (
     "schedules", "process.py", "parameterization.py", "denoiser.py", "variances.py", "guidance",
     "spacings", "samplers", "objective", "likelihood", "exact", "editing", "ops", "random.py",
     "metrics/frechet.py", "metrics/kernel.py", "metrics/manifold.py", "metrics/features.py",
@@ -46,24 +46,24 @@ MATHS = (
 
 
 def files(names: list[str]) -> list[Path]:
-    """The files that are named, and those of the folders that are."""
+    """The given files and the files of the given folders."""
     found = []
-    for name in names or MATHS:
+    for name in names or FORMULAS:
         path = PACKAGE / name
         if not path.exists():
-            raise SystemExit(f"mutants: there is no {path}")
+            raise SystemExit(f"mutants: {path} does not exist: give paths within npdiff")
         found += sorted(path.rglob("*.py")) if path.is_dir() else [path]
-    return [path for path in found if path.name != "checks.py"]  # which only rejects
+    return [path for path in found if path.name != "checks.py"]  # input validation only
 
 
-def known_as(mutant: Mutant) -> str:
-    """File, function and change: what a mutant is known by, wherever its line moves."""
+def identity(mutant: Mutant) -> str:
+    """The identity of a mutant: file, function and change, without the line."""
     file = mutant.path.relative_to(PACKAGE).as_posix()
     return f"{file}:{mutant.function}: {mutant.change}"
 
 
 def report(todo: list[Mutant], verdicts: dict[int, int], found: Reach) -> dict[str, Any]:
-    """Counts of each module and of all, and who survived."""
+    """Counts per module and in total, and the surviving mutants."""
     modules: dict[str, Counter[str]] = {}
     survivors = []
     for number, mutant in enumerate(todo):
@@ -82,19 +82,19 @@ def report(todo: list[Mutant], verdicts: dict[int, int], found: Reach) -> dict[s
     return {"modules": modules, "total": total, "survivors": survivors}
 
 
-def shown(figures: dict[str, Any], equivalent: int, seconds: float) -> str:
+def as_text(figures: dict[str, Any], equivalent: int, seconds: float) -> str:
     """The report as text."""
     lines = []
     for one in figures["survivors"]:
-        reached = f"{one['checks']} checks" if one["checks"] else "no check gets there"
+        reached = f"{one['checks']} checks" if one["checks"] else "no check reaches it"
         lines.append(f"{one['at']} {one['function']}: {one['change']}  ({reached})")
     lines += ["", f"{'mutants':>8} {'caught':>7} {'rate':>7}  module"]
-    for name, count in (*figures["modules"].items(), ("in all", figures["total"])):
+    for name, count in (*figures["modules"].items(), ("total", figures["total"])):
         rate = count["caught"] / max(1, count["mutants"])
         lines.append(f"{count['mutants']:8} {count['caught']:7} {rate:7.1%}  {name}")
     timed_out = figures["total"]["timed_out"]
     lines.append(
-        f"{timed_out} of the caught ran out of time; {equivalent} proved to change nothing; "
+        f"{timed_out} of the caught timed out; {equivalent} known to be equivalent left out; "
         f"{seconds:.0f} s"
     )
     return "\n".join(lines)
@@ -105,12 +105,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.mutants", description=__doc__.split("\n")[0])
     parser.add_argument("paths", nargs="*", help="files and folders within npdiff")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--sample", type=float, default=1.0, help="fraction of the mutants to run")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sample")
     parser.add_argument(
-        "--sample", type=float, default=1.0, help="share of the mutants that is run"
+        "--list", action="store_true", help="print the mutants without running them"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the sample")
-    parser.add_argument("--list", action="store_true", help="print the mutants and run none")
-    parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--json", type=Path, help="file for the results")
     options = parser.parse_args(arguments)
 
     start = time.monotonic()
@@ -118,32 +118,32 @@ def main(arguments: list[str] | None = None) -> int:
     everything = [mutant for path, tree in trees.items() for mutant in mutants(path, tree)]
     draw = random.Random(options.seed)
     everything = [mutant for mutant in everything if draw.random() < options.sample]
-    todo = [mutant for mutant in everything if known_as(mutant) not in EQUIVALENT]
+    todo = [mutant for mutant in everything if identity(mutant) not in EQUIVALENT]
     if options.list:
         for mutant in todo:
-            print(f"{mutant.line:4} {known_as(mutant)}")
+            print(f"{mutant.line:4} {identity(mutant)}")
         return 0
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     for name in ("special", "linalg", "signal", "integrate", "optimize", "stats", "spatial"):
         with contextlib.suppress(ImportError):
             importlib.import_module(f"scipy.{name}")
     found = reach(list(trees), list(registered()), options.jobs)
-    draw.shuffle(order := list(range(len(todo))))  # long files and short ones share the load
+    draw.shuffle(order := list(range(len(todo))))  # balances the load
     laboratory, verdicts = Laboratory(trees, found), {}
 
     def work(number: int) -> int:
         return laboratory.judge(todo[order[number]])
 
-    for number, verdict in spread(work, len(todo), options.jobs):
+    for number, verdict in run_parallel(work, len(todo), options.jobs):
         verdicts[order[number]] = verdict
         if verdict == SURVIVED:
-            print(known_as(todo[order[number]]), file=sys.stderr)
+            print(identity(todo[order[number]]), file=sys.stderr)
         if len(verdicts) % 100 == 0:
             fraction = sum(v != SURVIVED for v in verdicts.values()) / len(verdicts)
             print(f"{len(verdicts)} of {len(todo)}: {fraction:.1%} caught", file=sys.stderr)
     figures = report(todo, verdicts, found)
     seconds = time.monotonic() - start
-    print(shown(figures, len(everything) - len(todo), seconds))
+    print(as_text(figures, len(everything) - len(todo), seconds))
     if options.json:
         options.json.write_text(json.dumps({**figures, "seconds": seconds}, indent=1) + "\n")
     return 0

@@ -1,8 +1,8 @@
-"""Mutants against the checks: each in a process of its own, until a check fails.
+"""Run mutants against the checks, each in a forked process, until a check fails.
 
-A change of a function is put into the living function; one of what runs when a module is loaded (a
-constant, a default, a table) is loaded anew with the whole package. Processes are forks, so what a
-check keeps from call to call is never kept from mutant to mutant.
+A change inside a function replaces the code of the loaded function. A change of code that runs on
+import (a constant, a default, a table) imports the whole package again. Since every mutant has its
+process, nothing that a check caches is carried from mutant to mutant.
 """
 
 import ast
@@ -28,7 +28,7 @@ from typing import Any
 from benchmarks.mutations import Mutant
 
 PACKAGE = Path(__file__).parents[1] / "npdiff"
-#: How often a check may take the processor time it takes without a change, and seconds on top.
+#: Time limit: this many times the processor time without a change, plus seconds.
 PATIENCE, GRACE = 4.0, 5.0
 MEMORY = 6 * 2**30
 CAUGHT, SURVIVED, TIMED_OUT = 10, 11, 12
@@ -36,13 +36,13 @@ CAUGHT, SURVIVED, TIMED_OUT = 10, 11, 12
 
 @dataclass
 class Reach:
-    """What the checks do where nothing is changed."""
+    """Processor time and executed lines of every check, without a change."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     lines: dict[str, set[tuple[str, int]]] = field(default_factory=dict)
 
     def of(self, mutant: Mutant) -> list[str]:
-        """The checks that run the changed statement, or any line of its file, quickest first."""
+        """The checks that run the changed statement, else any line of its file, fastest first."""
         file = str(mutant.path)
         here = {(file, line) for line in mutant.lines}
         names = [name for name, lines in self.lines.items() if lines & here]
@@ -56,7 +56,7 @@ class Reach:
 
 
 def in_child(work: Callable[[], Any]) -> tuple[int, Any]:
-    """Run ``work`` in a fork; its status, and its result where it ended by itself."""
+    """Run ``work`` in a fork; return its status, and its result unless it was killed."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -79,7 +79,7 @@ def registered() -> dict[str, Any]:
 
 
 def failing(check: Any, index: int) -> bool:
-    """Whether a check fails in one of its cases. What it raises is raised."""
+    """Whether a check fails in one case; exceptions are passed on."""
     registry = importlib.import_module("npdiff.laboratory.registry")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -88,8 +88,8 @@ def failing(check: Any, index: int) -> bool:
     return not all(float(residuals[label]) <= check.tolerance for label in check.labels)
 
 
-def spread(work: Callable[[int], Any], count: int, jobs: int) -> Iterator[tuple[int, Any]]:
-    """``work(i)`` for all i < count over processes, with their numbers, as they come."""
+def run_parallel(work: Callable[[int], Any], count: int, jobs: int) -> Iterator[tuple[int, Any]]:
+    """Yield (i, ``work(i)``) for all i < count from several processes, as they finish."""
     _WORK[:] = [work]
     with multiprocessing.get_context("fork").Pool(jobs) as pool:
         yield from pool.imap_unordered(_numbered, range(count))
@@ -103,7 +103,7 @@ def _numbered(number: int) -> tuple[int, Any]:
 
 
 def measured(name: str, watched: set[str]) -> tuple[float, set[tuple[str, int]], bool]:
-    """The seconds that a check takes, the lines of the watched files it runs, and its verdict."""
+    """Processor seconds of a check, the lines of watched files it runs, whether it fails."""
     check, lines = registered()[name], set()
 
     def follow(frame: Any, event: str, _: Any) -> Any:
@@ -123,22 +123,24 @@ def measured(name: str, watched: set[str]) -> tuple[float, set[tuple[str, int]],
 
 
 def reach(paths: list[Path], names: list[str], jobs: int) -> Reach:
-    """Every check by itself: where it goes, and for how long."""
+    """Run every check alone and record its time and its lines."""
     found, watched = Reach(), {str(path) for path in paths}
 
     def work(number: int) -> tuple[int, Any]:
         return in_child(lambda: measured(names[number], watched))
 
-    for number, (status, result) in spread(work, len(names), jobs):
+    for number, (status, result) in run_parallel(work, len(names), jobs):
         if status or result[2]:
-            print(f"mutants: {names[number]} fails as things are: left out", file=sys.stderr)
+            print(
+                f"mutants: {names[number]} fails without a change and is left out", file=sys.stderr
+            )
         else:
             found.seconds[names[number]], found.lines[names[number]], _ = result
     return found
 
 
 class Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Loads one module from a changed tree instead of its file."""
+    """Import hook: loads one module from a changed syntax tree instead of its file."""
 
     def __init__(self, path: Path, code: CodeType) -> None:
         parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
@@ -164,7 +166,7 @@ class Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def functions() -> dict[tuple[str, str], list[FunctionType]]:
-    """The functions of the package that are alive, by file and qualified name."""
+    """All function objects in memory, by file and qualified name."""
     found: dict[tuple[str, str], list[FunctionType]] = {}
     for thing in gc.get_objects():
         if isinstance(thing, FunctionType):
@@ -174,7 +176,7 @@ def functions() -> dict[tuple[str, str], list[FunctionType]]:
 
 
 def run_at_import(paths: list[Path]) -> set[tuple[str, str]]:
-    """The functions that run when the package is imported: a change of theirs needs a new one."""
+    """The functions that run on import: after a change in one the package is imported again."""
     watched, seen = {str(path) for path in paths}, set()
 
     def note(frame: Any, event: str, _: Any) -> None:
@@ -193,7 +195,7 @@ def run_at_import(paths: list[Path]) -> set[tuple[str, str]]:
 
 
 def forget() -> None:
-    """Import the package anew from here on."""
+    """Forget the imported package, so that it is imported again."""
     for name in list(sys.modules):
         if name.partition(".")[0] == "npdiff":
             del sys.modules[name]
@@ -217,7 +219,7 @@ class Laboratory:
         self.alive, self.early = functions(), run_at_import(list(trees))
 
     def caught(self, mutant: Mutant) -> str:
-        """The check that sees the change, if one does; runs in a process that ends after it."""
+        """The name of the first check that fails, or ""; runs in a process that ends afterwards."""
         names = self.reach.of(mutant)
         mutant.apply()
         tree = ast.fix_missing_locations(self.trees[mutant.path])
@@ -234,13 +236,13 @@ class Laboratory:
         checks = registered()
         known = self.killers.get(where, "")
 
-        def turn(trial: tuple[str, int]) -> tuple[bool, float]:
-            """Who has seen a change of this function comes first, then the quickest."""
-            name, index = trial
+        def priority(case: tuple[str, int]) -> tuple[bool, float]:
+            """Sort key: first the check that caught a change of this function, then the fastest."""
+            name, index = case
             return name != known, self.reach.seconds[name] * (index + 1) / checks[name].cases
 
-        trials = [(name, index) for name in names for index in range(checks[name].cases)]
-        for name, index in sorted(trials, key=turn):
+        cases = [(name, index) for name in names for index in range(checks[name].cases)]
+        for name, index in sorted(cases, key=priority):
             try:
                 seen = failing(checks[name], index)
             except Exception:

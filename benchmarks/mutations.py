@@ -1,10 +1,9 @@
-"""What can be wrong with a formula: the changes :mod:`benchmarks.mutants` makes, one at a time.
+"""The changes that :mod:`benchmarks.mutants` makes to formulas, one at a time.
 
 Signs, factors, operators, comparisons, indices, constants, functions and the order of arguments.
-Left out by rule, because no equation speaks of them: what only leads to ``raise``, texts, type
-annotations, ``__repr__``; the sizes of blocks and the number of rounds of a search; tolerances, and
-whether what equals one exactly is within it; and -1 -> -2 in ``reshape``, where any negative number
-stands for the rest.
+Left out, because no equation depends on them: code that only leads to ``raise``, strings, type
+annotations, ``__repr__``; block sizes and the number of iterations of a search; tolerances and
+whether they are inclusive; and -1 -> -2 in ``reshape``, which accepts any negative size.
 """
 
 import ast
@@ -31,7 +30,7 @@ SWAPPED_FUNCTIONS = {
     a: b for pair in _PAIRS.split(", ") for a, b in (pair.split(), pair.split()[::-1])
 }
 DROPPED_FUNCTIONS = {"sqrt", "square", "abs", "reversed"}
-#: What f(a, b) = f(b, a) is true of, and calls whose arguments are no mathematics.
+#: Functions with f(a, b) = f(b, a), and calls whose arguments are not mathematics.
 SYMMETRIC = {
     "max",
     "min",
@@ -45,11 +44,11 @@ SYMMETRIC = {
     "swapaxes",
     "isinstance",
 }
-#: Functions that cut work into blocks, refuse arguments, or give so many nodes of quadrature.
+#: Functions that split work into blocks, validate arguments, or give quadrature nodes.
 _OUTSIDE = {
     "blocks", "checked", "TypeVar", "cast", "__repr__", "__str__", "leggauss", "hermgauss"
-}  # fmt: skip  # fmt: skip
-#: Only the speed depends on these, or how closely a search is carried out.
+}  # fmt: skip
+#: Names of constants that affect only speed or the accuracy of a search.
 _TUNING = re.compile(r"BLOCK|BITS|ITERATIONS|TOLERANCE|ROUNDING|^[ra]?tol")
 _TINY = 1e-6
 PLAIN = (ast.Name, ast.Attribute, ast.Call)
@@ -57,11 +56,11 @@ PLAIN = (ast.Name, ast.Attribute, ast.Call)
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change: in which file and function, what stands there, and what is put there."""
+    """One change: its file and function, the original expression and its replacement."""
 
     path: Path
     function: str
-    running: bool  # it is made where the function runs, not where it is defined
+    running: bool  # the changed code runs on a call, not when the function is defined
     line: int
     lines: range
     change: str
@@ -71,7 +70,7 @@ class Mutant:
     new: ast.AST
 
     def apply(self) -> None:
-        """Make the change in the tree that this mutant was found in."""
+        """Make the change in the syntax tree of the mutant."""
         self._put(self.new)
 
     def _put(self, node: ast.AST) -> None:
@@ -81,8 +80,8 @@ class Mutant:
             getattr(self.parent, self.field)[self.index] = node
 
     def described(self, old: ast.AST, around: list[ast.AST]) -> str:
-        """``a + b -> a - b``, with what stands around where that is short."""
-        whole = _shown([*around, old])
+        """``a + b -> a - b``, with the surrounding expression if it is short."""
+        whole = _context([*around, old])
         if whole is old:
             return " -> ".join(ast.unparse(node).split("\n")[0] for node in (old, self.new))
         before = ast.unparse(whole).split("\n")[0]
@@ -93,7 +92,7 @@ class Mutant:
 
 
 def name_of(node: ast.AST) -> str:
-    """The last name of ``xp.sqrt`` or ``sqrt``; empty for anything else."""
+    """The function name of ``xp.sqrt`` or ``sqrt``; empty for other nodes."""
     return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
@@ -151,7 +150,7 @@ def _call(node: ast.Call) -> Iterator[ast.AST]:
 
 
 def changes(node: ast.AST) -> Iterator[ast.AST]:
-    """What may be put in the place of a node."""
+    """The possible replacements of a node."""
     if isinstance(node, ast.BinOp):
         yield from _binary(node)
     elif isinstance(node, ast.AugAssign):
@@ -185,7 +184,7 @@ def _leads_to_raise(node: ast.AST) -> bool:
 
 
 def _is_tiny(node: ast.AST) -> bool:
-    """Whether this is a tolerance: too small to stand for anything, or so many times rounding."""
+    """Whether this is a tolerance: a tiny constant, or a multiple of machine epsilon."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult | ast.Div):
         return _is_tiny(node.left) or _is_tiny(node.right)
     if isinstance(node, ast.Call) and name_of(node.func) == "float":
@@ -198,7 +197,7 @@ def _is_tiny(node: ast.AST) -> bool:
 
 
 def _skipped(node: ast.AST, field: str) -> bool:
-    """Whether a field of a node is none of the mathematics."""
+    """Whether a field of a node is not part of a formula."""
     if isinstance(node, ast.Raise | ast.Assert | ast.JoinedStr | ast.ClassDef) and field != "body":
         return True
     if field in ("annotation", "returns", "decorator_list", "type_comment", "ops", "op", "ctx"):
@@ -250,8 +249,8 @@ def _children(node: ast.AST) -> Iterator[tuple[str, int | None, ast.AST]]:
             yield from ((field, i, child) for i, child in pairs)
 
 
-def _shown(nodes: list[ast.AST]) -> ast.AST:
-    """The smallest of the nodes around a change, from the outside in, that says where it is."""
+def _context(nodes: list[ast.AST]) -> ast.AST:
+    """The smallest surrounding node that identifies the place of a change."""
     for node in reversed(nodes):
         if isinstance(node, ast.arguments):
             break
@@ -262,7 +261,7 @@ def _shown(nodes: list[ast.AST]) -> ast.AST:
 
 
 def mutants(path: Path, tree: ast.Module) -> Iterator[Mutant]:
-    """Every change of a file, in the order of its text."""
+    """All mutants of a file, in the order of the text."""
 
     known: Counter[tuple[str, str]] = Counter()
 
@@ -291,7 +290,7 @@ def mutants(path: Path, tree: ast.Module) -> Iterator[Mutant]:
                 )  # fmt: skip
                 change = mutant.described(child, [*around, node])
                 known[here, change] += 1
-                number = known[here, change]  # the same text twice in one function
+                number = known[here, change]  # repeated text in one function
                 yield replace(mutant, change=change + (f" [{number}]" if number > 1 else ""))
             yield from walk(child, here, within, lines, [*around, node])
 

@@ -183,7 +183,9 @@ def parser() -> argparse.ArgumentParser:
         help="measure peak memory (default: yes)",
     )  # fmt: skip
     top.add_argument("--json", metavar="FILE.json", help="write all figures to a file")
-    top.add_argument("--from", metavar="FILE.json", dest="source", help="read figures instead of measuring")
+    top.add_argument(
+        "--from", metavar="FILE.json", dest="source", help="read figures instead of measuring"
+    )
     top.add_argument("--plot", metavar="FILE.png", help="draw them")
     return top
 

@@ -1,20 +1,20 @@
-"""Changes that change nothing, or nothing that a check could see, each with the reason."""
+"""Equivalent mutants: changes without an effect that a check could detect, each with the reason."""
 
 # ruff: noqa: E501
 
-#: Reasons, and the changes that they hold for: file, function and change, as they are printed.
+#: For each reason the mutants it applies to: file, function and change, as printed.
 REASONS: dict[str, tuple[str, ...]] = {
-    "for a kernel of one pixel the general way gives the same numbers": (
+    "for a 1x1 kernel the general branch gives the same result": (
         "ops/_conv.py:conv: stride == 1 -> stride != 1",
         "ops/_conv.py:conv: stride == 1 -> stride == 2",
     ),
-    "at rate 0 every number is kept and divided by 1: the short way is only faster": (
+    "at rate 0 every element is kept and divided by 1: the shortcut is only faster": (
         "ops/elementwise.py:dropout: rate == 0.0 -> rate == 1.0",
     ),
-    "the width is at most 2 half + 1, and odd places end below it": (
+    "the width is at most 2 half + 1, so the slice ends there anyway": (
         "ops/_embedding.py:sinusoidal: slice(1, 2 * half, 2) -> slice(1, 3 * half, 2)",
     ),
-    "axis 1 is the last of a matrix": (
+    "axis 1 is the last axis of a matrix": (
         "editing/interpolation.py:slerp: (p * p).sum(axis=-1) -> (p * p).sum(axis=1)",
         "editing/interpolation.py:slerp: (v * v).sum(axis=-1) -> (v * v).sum(axis=1)",
         "exact/gaussian.py:Gaussian.log_density: (z * z / asarray_like(variance, x)).sum(axis=-1) -> (z * z / asarray_like(variance, x)).sum(axis=1)",
@@ -35,39 +35,39 @@ REASONS: dict[str, tuple[str, ...]] = {
         "ops/loss.py:cross_entropy: logits.max(axis=-1, keepdims=True) -> logits.max(axis=1, keepdims=True)",
         "ops/loss.py:cross_entropy: xp.exp(log_p).sum(axis=-1, keepdims=True) -> xp.exp(log_p).sum(axis=1, keepdims=True)",
     ),
-    "in steps of 2 from 2, ends at 2 d + 1 and 2 d + 2 leave the same": (
+    "a range in steps of 2 from 2 is the same up to 2 d + 1 and 2 d + 2": (
         "ops/resample.py:_cell_axes: 2 * (ndim - 2) + 1 -> 2 * (ndim - 2) + 2",
     ),
-    "the first word does not depend on how many are drawn": (
+    "the first word does not depend on the number of words": (
         "random.py:Key.integers: self.bits(1, xp) -> self.bits(2, xp)",
     ),
     "a distance is symmetric": (
         "metrics/frechet.py:frechet_distance: frechet_of_gaussians(*fitted_gaussian(x), *fitted_gaussian(y)) -> frechet_of_gaussians(*fitted_gaussian(y), *fitted_gaussian(x))",
     ),
-    "the kernel is symmetric: sums over rows are sums over columns": (
+    "the kernel is symmetric: row sums are column sums": (
         "metrics/kernel.py:kernel_distance: _sums(x, x)[0] -> _sums(x, x)[1]",
         "metrics/kernel.py:kernel_distance: _sums(y, y)[0] -> _sums(y, y)[1]",
     ),
     "every element is assigned": (
         "metrics/manifold.py:precision_recall: np.zeros(len(generated), bool) -> np.ones(len(generated), bool)",
     ),
-    "all arrays of a tree are of one backend": (
+    "all arrays of a tree are on one backend": (
         "training/optimizer.py:global_norm: namespace(parts[0]) -> namespace(parts[1])",
     ),
-    "one step has no times between its ends": (
+    "one step has no inner times": (
         "spacings/in_noise_level.py:_timesteps: steps > 1 -> steps >= 1",
     ),
-    "the first is taken": (
+    "only the first element is used": (
         "guidance/classifier.py:classifier_mean_shift: np.ones(1) -> np.ones(2)",
         "guidance/classifier.py:classifier_mean_shift: np.zeros(1) -> np.zeros(2)",
     ),
-    "at w = 1 the long way comes to the goal as well": (
+    "the general formula gives the same at w = 1": (
         "guidance/extrapolation.py:_extrapolate: (0.0, 1.0) -> (0.0, 1.1)",
     ),
-    "what is above 1 is clipped": (
+    "values above 1 are clipped": (
         "schedules/betas.py:betas_from_alpha_bar: np.append(-np.expm1(2.0 * np.diff(log_alpha)), 1.0) -> np.append(-np.expm1(2.0 * np.diff(log_alpha)), 1.1)",
     ),
-    "only what is refused depends on it, which the tests hold": (
+    "only input validation depends on it, which tests cover": (
         "samplers/_lms.py:: HIGHEST = 6 -> HIGHEST = 7",
         "schedules/base.py:Schedule.time: (t >= 0.0) & (t <= self.t_max) -> (t >= 0.0) | (t <= self.t_max)",
         "schedules/base.py:Schedule.time_at: (target >= noisiest) & (target <= cleanest) -> (target >= noisiest) | (target <= cleanest)",
@@ -78,34 +78,36 @@ REASONS: dict[str, tuple[str, ...]] = {
         "schedules/discrete.py:DiscreteSchedule.__init__: betas.ndim == 1 and betas.size > 0 -> betas.ndim == 1 or betas.size > 0",
         "schedules/discrete.py:DiscreteSchedule.__init__: betas.size > 0 -> betas.size >= 0",
     ),
-    "at w = 0 the long way comes to the start as well": (
+    "the general formula gives the same at w = 0": (
         "guidance/extrapolation.py:_extrapolate: (0.0, 1.0) -> (1.0, 1.0)",
     ),
-    "into how many parts a search cuts": (
+    "the number of parts of a search interval": (
         "schedules/base.py:Schedule.time_at: max(1, target.size) -> max(2, target.size)",
         "schedules/base.py:Schedule.time_at: max(2, _BATCH // max(1, target.size)) -> max(3, _BATCH // max(1, target.size))",
     ),
     "the power of 1 changes nothing": (
         "spacings/in_noise_level.py:log_snr: rho == 1.0 -> rho == 1.1",
     ),
-    "both halves have the same value where they meet": (
+    "both branches are equal at the boundary": (
         "schedules/laplace.py:Laplace.log_alpha: np.where(t <= 0.5, -0.5 * np.log1p(noise), late) -> np.where(t < 0.5, -0.5 * np.log1p(noise), late)",
         "schedules/laplace.py:Laplace.log_alpha_dot: np.where(t <= 0.5, growth / (1.0 + noise), late) -> np.where(t < 0.5, growth / (1.0 + noise), late)",
     ),
-    "min(max(low, x_0), high) either way": (
+    "min(max(low, x_0), high) in either order": (
         "denoiser.py:clip_x0: namespace(x).clip(x0_hat, low, high) -> namespace(x).clip(low, x0_hat, high)",
     ),
-    "a rescaling by 0 is none": ("guidance/batch.py:batched_cfg: rescale > 0.0 -> rescale >= 0.0",),
+    "rescaling by 0 has no effect": (
+        "guidance/batch.py:batched_cfg: rescale > 0.0 -> rescale >= 0.0",
+    ),
     "the size of a tolerance": (
         "guidance/contrast.py:rescale_cfg: xp.abs(output).reshape(x.shape[0], -1).max(axis=1) -> xp.abs(output).reshape(x.shape[0], -1).min(axis=1)",
     ),
-    "the search ends at the same time from either side": (
+    "the search converges to the same time from both sides": (
         "schedules/base.py:Schedule.time_at: self.log_snr(edges[1:-1]) > target -> self.log_snr(edges[1:-1]) >= target",
     ),
-    "whole numbers are made of it": (
+    "the result is rounded to integers": (
         "schedules/discrete.py:DiscreteSchedule._step: np.maximum(np.ceil(t), 1.0) -> np.maximum(np.ceil(t), 1.1)",
     ),
-    "how much work is taken on, and with which draws": (
+    "the amount of work, or the choice of samples": (
         "exact/distribution.py:Distribution.nodes: Key(0, range(self.draws), stream='nodes') -> Key(1, range(self.draws), stream='nodes')",
         "exact/points.py:: _MAX_WORK = 2 ** 31 -> _MAX_WORK = 2 ** 32",
         "exact/points.py:: _MAX_WORK = 2 ** 31 -> _MAX_WORK = 3 ** 31",
@@ -115,7 +117,7 @@ REASONS: dict[str, tuple[str, ...]] = {
         "exact/points.py:FiniteData.nodes: len(self.points) > _MAX_POINTS[self.size] -> len(self.points) >= _MAX_POINTS[self.size]",
         "exact/quadrature.py:: DRAWS = 2 ** 14 -> DRAWS = 2 ** 15",
     ),
-    "what all exponents are shifted by cancels; it only keeps them from overflowing": (
+    "the common shift of all exponents cancels; it only prevents overflow": (
         "objective/decoder.py:categorical_log_probability: (z + 1.0) / width -> (z + 1.1) / width",
         "objective/decoder.py:categorical_log_probability: (z - nearest) ** 2 -> (z - nearest) ** 3",
         "objective/decoder.py:categorical_log_probability: (z - nearest) ** 2 -> z - nearest",
@@ -126,7 +128,7 @@ REASONS: dict[str, tuple[str, ...]] = {
         "objective/decoder.py:categorical_log_probability: xp.clip(xp.rint((z + 1.0) / width), 0.0, count - 1.0) * width - 1.0 -> xp.clip(xp.rint((z + 1.0) / width), 0.0, count - 1.0) * width - 1.1",
         "objective/decoder.py:categorical_log_probability: xp.clip(xp.rint((z + 1.0) / width), 0.0, count - 1.0) -> xp.clip(xp.rint((z + 1.0) / width), 1.0, count - 1.0)",
     ),
-    "two ways that agree where they meet; which is taken is a matter of digits or of speed": (
+    "two formulas that agree at the switch between them, which affects only digits or speed": (
         "editing/interpolation.py:slerp: theta < _NO_ANGLE -> theta <= _NO_ANGLE",
         "exact/flows.py:flow_by_quantiles: below < above -> below <= above",
         "exact/flows.py:flow_by_quantiles: below < above -> below >= above",
@@ -140,10 +142,10 @@ REASONS: dict[str, tuple[str, ...]] = {
         "objective/decoder.py:discretized_gaussian: xp.maximum(1.0, xp.abs(m)) -> xp.maximum(1.1, xp.abs(m))",
         "samplers/exponential.py:phi: abs(z) < 2.0 -> abs(z) < 2.2",
     ),
-    "all components are of one size": (
+    "all components have the same dimension": (
         "exact/mixture.py:Mixture.__init__: self.components[0] -> self.components[1]",
     ),
-    "the result is as precise either way: far below what a check can see": (
+    "the difference is far below every tolerance": (
         "exact/flows.py:: _HALVINGS = 100 -> _HALVINGS = 101",
         "exact/flows.py:flow_by_quantiles: 2.0 * high -> 2.2 * high",
         "exact/quadrature.py:: REACH = 9.0 -> REACH = 9.9",
@@ -168,7 +170,7 @@ REASONS: dict[str, tuple[str, ...]] = {
         "samplers/exponential.py:phi: abs(z) < 2.0 -> abs(z) <= 2.0",
         "samplers/exponential.py:phi: range(32) -> range(33)",
     ),
-    "what it is multiplied with lies symmetrically about 0, or has a symmetric law": (
+    "the other factor is symmetric about 0, or has a symmetric distribution": (
         "exact/distribution.py:Distribution.nodes: schedule.alpha(t) * self.sample(key.fold('data')) + schedule.sigma(t) * noise -> schedule.alpha(t) * self.sample(key.fold('data')) - schedule.sigma(t) * noise",
         "exact/gaussian.py:Gaussian.sample: self.mean + (z if self.axes is None else z @ self.axes.T) -> self.mean - (z if self.axes is None else z @ self.axes.T)",
         "exact/points.py:FiniteData.nodes: schedule.alpha(t) * self.points[:, None, :] + schedule.sigma(t) * z -> schedule.alpha(t) * self.points[:, None, :] - schedule.sigma(t) * z",
@@ -180,7 +182,7 @@ REASONS: dict[str, tuple[str, ...]] = {
         "objective/decoder.py:categorical_log_probability: z - (k * width - 1.0) -> z + (k * width - 1.0)",
         "samplers/_lms.py:lagrange_means: 0.5 * (start + end) + 0.5 * (end - start) * points -> 0.5 * (start + end) - 0.5 * (end - start) * points",
     ),
-    "the two may be exchanged: a product, a squared difference, a mean over an interval": (
+    "the two commute: a product, a squared difference, a mean over an interval": (
         "editing/inpainting.py:fits: np.broadcast_shapes(shape, whole) -> np.broadcast_shapes(whole, shape)",
         "likelihood/_bound.py:_terms: step_kl(schedule, x_0, x0_hat, s, t, log_variance) -> step_kl(schedule, x0_hat, x_0, s, t, log_variance)",
         "samplers/_lms.py:lms: lagrange_means(np.array(nodes), u, u_s) -> lagrange_means(np.array(nodes), u_s, u)",
@@ -188,7 +190,7 @@ REASONS: dict[str, tuple[str, ...]] = {
         "samplers/_unipc.py:unified_step: zip(weights, changes, strict=True) -> zip(changes, weights, strict=True)",
         "variances.py:estimate_mean_posterior_variance: mean_posterior_variance_from_error(x_0, x0_hat) -> mean_posterior_variance_from_error(x0_hat, x_0)",
     ),
-    "what stands there is not used where it would show": (
+    "the value is not used where it would differ": (
         "editing/interpolation.py:slerp: np.where(same, 1.0, np.sin(theta)) -> np.where(same, 1.1, np.sin(theta))",
         "objective/bound.py:last_step_variance: 0.5 * schedule.t_max -> 0.5",
         "objective/bound.py:last_step_variance: 0.5 * schedule.t_max -> 0.5 / schedule.t_max",
@@ -212,38 +214,38 @@ REASONS: dict[str, tuple[str, ...]] = {
         "samplers/exponential.py:Prediction.estimate: self.sign > 0 -> self.sign >= 0",
         "samplers/exponential.py:Prediction.scale: self.sign > 0 -> self.sign >= 0",
     ),
-    "on a chain no probability lies below the first time": (
+    "a discrete schedule has no probability below the first time": (
         "objective/time_samplers.py:TransformedNormal.density: high - low -> high + low",
     ),
-    "any negative number stands for the rest": (
+    "reshape accepts any negative size": (
         "exact/distribution.py:as_columns: np.reshape(a, (-1, 1)) -> np.reshape(a, (-2, 1))",
     ),
-    "where there is no noise alpha is 1": (
+    "alpha is 1 where sigma is 0": (
         "exact/uniform.py:Uniform._tails: x / alpha -> x",
         "exact/uniform.py:Uniform._tails: x / alpha -> x * alpha",
     ),
-    "a search ends at the same number from either side": (
+    "the search converges to the same value from both sides": (
         "exact/flows.py:flow_by_quantiles: above_s > above -> above_s >= above",
         "exact/flows.py:flow_by_quantiles: below_s < below -> below_s <= below",
     ),
-    "infinite, or no number, either way": (
+    "infinity or NaN in either case": (
         "samplers/singlestep.py:intermediate_times: math.isfinite(b - a) -> math.isfinite(b + a)",
     ),
-    "only the sign of it counts, or it is 1 or -1": (
+    "only its sign matters, or it is 1 or -1": (
         "exact/uniform.py:Uniform._posterior: reach_d * mode -> reach_d / mode",
         "exact/uniform.py:Uniform.log_density: np.where(as_columns(schedule.sigma(t))[0] > 0.0, 0.0, 1.0) -> np.where(as_columns(schedule.sigma(t))[0] > 0.0, 0.0, 1.1)",
     ),
-    "a constant that cancels in the difference, or a unit that cancels in the end": (
+    "a constant or a unit that cancels": (
         "exact/uniform.py:_mean_of_phi: np.exp(-0.5 * z ** 2) -> np.expm1(-0.5 * z ** 2)",
         "samplers/_deis.py:deis: np.exp(-ell_t) -> np.expm1(-ell_t)",
         "samplers/_deis.py:lagrange_integrals: node - nodes[0] -> node + nodes[0]",
         "samplers/_deis.py:lagrange_integrals: node - nodes[0] -> node - nodes[1]",
     ),
-    "a number without axes has fewer than the data in either case": (
+    "a scalar has fewer axes than the data in either case": (
         "likelihood/_bound.py:_log: getattr(variance, 'ndim', 0) -> getattr(variance, 'ndim', 1)",
         "objective/bound.py:step_kl: getattr(log_variance, 'ndim', 0) -> getattr(log_variance, 'ndim', 1)",
     ),
-    "this schedule is asked for its two scales alone": (
+    "only the two scales of this schedule are used": (
         "exact/flows.py:_Circle.log_alpha_dot: -np.tan(self.time(t)) -> np.tan(self.time(t))",
         "exact/flows.py:_Circle: 0.5 * np.pi -> 0.55 * np.pi",
         "exact/flows.py:_Circle: 0.5 * np.pi -> np.pi",
@@ -252,10 +254,10 @@ REASONS: dict[str, tuple[str, ...]] = {
     "it is never positive": (
         "likelihood/ode.py:time_of: np.minimum(tau, 0.0) -> np.minimum(tau, 1.0)",
     ),
-    "min(max(low, t), high) either way": (
+    "min(max(low, t), high) in either order": (
         "objective/time_samplers.py:TransformedNormal.quantile: np.clip(self.from_normal(schedule, z), _lower_end(schedule), schedule.t_max) -> np.clip(_lower_end(schedule), self.from_normal(schedule, z), schedule.t_max)",
     ),
-    "1 and -1 are their own inverses": (
+    "1 and -1 are their inverses": (
         "samplers/_deis.py:moments: -rho_s * (-1.0) ** n -> -rho_s / (-1.0) ** n",
     ),
 }

@@ -16,7 +16,7 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
-import proofs  # noqa: E402
+import equation_pages  # noqa: E402
 
 import npdiff  # noqa: E402
 
@@ -119,9 +119,9 @@ def write_commands(app: Any) -> None:
     (Path(app.srcdir) / "api" / "commands.md").write_text("\n".join(lines), encoding="utf-8")
 
 
-def write_proofs(app: Any) -> None:
-    """Write the pages of equations with their checks, errata and orders, computed in this build."""
-    proofs.write(Path(app.srcdir) / "equations")
+def write_equations(app: Any) -> None:
+    """Every equation with its verification, errata and orders, computed in this build."""
+    equation_pages.write(Path(app.srcdir) / "equations")
 
 
 def home_of(name: str) -> str | None:
@@ -161,5 +161,5 @@ def setup(app: Any) -> None:
     app.connect("autodoc-skip-member", skip_aliases)
     app.connect("builder-inited", write_reference)
     app.connect("builder-inited", write_commands)
-    app.connect("builder-inited", write_proofs)
+    app.connect("builder-inited", write_equations)
     app.connect("missing-reference", resolve_reexport)

@@ -1,4 +1,4 @@
-"""The mutants: what is changed and what is not, and that a wrong formula is caught by a check."""
+"""Mutation testing: which code is changed, and that the checks catch wrong formulas."""
 
 import ast
 from pathlib import Path
@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from benchmarks import mutants as command
-from benchmarks.mutation_lab import CAUGHT, PACKAGE, SURVIVED, Laboratory, in_child, reach, spread
+from benchmarks.mutation_lab import (
+    CAUGHT,
+    PACKAGE,
+    SURVIVED,
+    Laboratory,
+    in_child,
+    reach,
+    run_parallel,
+)
 from benchmarks.mutations import mutants
 from benchmarks.survivors import EQUIVALENT
 
@@ -23,12 +31,12 @@ def f(x, scale=2.0):
 
 
 def changes(source: str) -> dict[str, tuple[str, bool]]:
-    """The changes of a text; in which function each is, and whether it is made as that runs."""
+    """The changes of a source text: the function of each, and whether it runs on a call."""
     tree = ast.parse(source)
     return {m.change: (m.function, m.running) for m in mutants(Path("f.py"), tree)}
 
 
-def test_every_kind_of_change_and_nothing_else() -> None:
+def test_every_kind_of_change_is_made_and_no_other() -> None:
     found = changes(SOURCE)
     assert {change for change, (_, running) in found.items() if running} == {
         "scale * x[1:] + HALF -> scale * x[1:] - HALF",
@@ -62,33 +70,33 @@ def test_every_kind_of_change_and_nothing_else() -> None:
         "def f(x):\n    return x + 1e-30",
     ],
 )
-def test_what_is_no_mathematics(source: str) -> None:
+def test_code_that_is_not_a_formula_is_unchanged(source: str) -> None:
     assert changes(source) == {}
 
 
-def test_the_same_change_twice_has_two_names() -> None:
+def test_repeated_changes_have_different_names() -> None:
     assert list(changes("def f(x):\n    return minimum(x, a), minimum(x, a)")) == [
         "minimum(x, a) -> maximum(x, a)",
         "minimum(x, a) -> maximum(x, a) [2]",
     ]
 
 
-def test_work_is_spread_and_comes_back_by_its_number() -> None:
-    assert dict(spread(lambda i: i * i, 7, 2)) == {i: i * i for i in range(7)}
+def test_parallel_results_come_with_their_index() -> None:
+    assert dict(run_parallel(lambda i: i * i, 7, 2)) == {i: i * i for i in range(7)}
     assert in_child(lambda: 3) == (0, 3)
     assert in_child(lambda: 1 / 0)[0] != 0
 
 
-def test_what_changes_nothing_is_there_to_be_changed() -> None:
-    """An entry whose formula has gone from the code has to go as well."""
+def test_equivalent_mutants_exist_in_the_code() -> None:
+    """An entry of ``REASONS`` whose formula is no longer in the code has to be removed."""
     trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in command.files([])}
-    known = {command.known_as(m) for path, tree in trees.items() for m in mutants(path, tree)}
+    known = {command.identity(m) for path, tree in trees.items() for m in mutants(path, tree)}
     assert set(EQUIVALENT) <= known
     assert all(path.is_relative_to(PACKAGE) for path in trees)
 
 
 def test_wrong_formulas_are_caught() -> None:
-    """A change in a function, in a default, in a constant; and one that no check comes by."""
+    """A change in a function, in a default, in a constant; and one that no check reaches."""
     known = {
         "training/optimizer.py:ema: decay * old + (1.0 - decay) * new -> "
         "decay * old - (1.0 - decay) * new": CAUGHT,
@@ -100,10 +108,10 @@ def test_wrong_formulas_are_caught() -> None:
     everything = [mutant for path, tree in trees.items() for mutant in mutants(path, tree)]
     names = ["average_unrolled", "learning_rate_by_default", "philox_known_answers"]
     laboratory = Laboratory(trees, reach(list(trees), names, 1))
-    todo = [mutant for mutant in everything if command.known_as(mutant) in known]
-    verdicts = {command.known_as(mutant): laboratory.judge(mutant) for mutant in todo}
+    todo = [mutant for mutant in everything if command.identity(mutant) in known]
+    verdicts = {command.identity(mutant): laboratory.judge(mutant) for mutant in todo}
     assert verdicts == known
     figures = command.report(todo, dict(enumerate(verdicts.values())), laboratory.reach)
     assert figures["total"] == {"mutants": 4, "caught": 3, "timed_out": 0}
     assert [one["function"] for one in figures["survivors"]] == ["Key.normal"]
-    assert "   75.0%  in all" in command.shown(figures, 0, 1.0)
+    assert "   75.0%  total" in command.as_text(figures, 0, 1.0)

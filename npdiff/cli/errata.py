@@ -107,7 +107,7 @@ def in_full(result: ErratumResult) -> str:
         line for occurrence in erratum.occurrences for line in _wrapped(f"- {occurrence}", "  ")
     ]
     here = [
-        f"  {label}  {stated[label].home}" if label in stated else f"  {label}"
+        f"  {label}  {stated[label].location}" if label in stated else f"  {label}"
         for label in erratum.labels
     ]
     line = (

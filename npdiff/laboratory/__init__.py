@@ -1,1 +1,1 @@
-"""The laboratory: npdiff's own evidence. Checks of every equation, errata, golden values."""
+"""Evidence for npdiff itself: checks of every equation, errata of the field, golden values."""

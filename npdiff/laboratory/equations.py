@@ -1,7 +1,7 @@
-"""The labeled equations of the package, read off its docstrings: text, home and source.
+"""The labeled equations of the package, read from its docstrings: LaTeX, location and source.
 
-An equation is written once, in the docstring of the function that implements it. What this module
-knows of it stands there; nothing is listed anywhere else. The files are parsed, not imported.
+An equation is written once, in the docstring of the function that implements it; there is no other
+list. The files are parsed, not imported.
 """
 
 import ast
@@ -33,9 +33,9 @@ _SOURCE = re.compile(
 
 @dataclass(frozen=True)
 class Source:
-    """Where an equation is from: ``Source("Ho et al.", 2020, "DDPM", "Eq. 4")``.
+    """The source of an equation: ``Source("Ho et al.", 2020, "DDPM", "Eq. 4")``.
 
-    The name, which may be empty, tells papers of the same authors and year apart.
+    The name, which may be empty, distinguishes papers with the same authors and year.
     """
 
     authors: str
@@ -45,7 +45,7 @@ class Source:
 
     @property
     def paper(self) -> str:
-        """The paper: "Ho et al. 2020"."""
+        """Authors and year: "Ho et al. 2020"."""
         return f"{self.authors} {self.year}"
 
     def __str__(self) -> str:
@@ -58,13 +58,13 @@ class Equation:
 
     Attributes
     ----------
-    label : what the chapters cite
-    latex : its text
-    file : its home, a path within the package: ``process.py``
-    name : what implements it there: ``posterior_mean``, ``DiscreteSchedule.alpha``; empty for the module
-    line : where its home begins
-    about : the first line of its home's docstring
-    sources : the papers that the docstring names
+    label : label by which chapters cite it
+    latex : LaTeX text
+    file : file that implements it, a path within the package: ``process.py``
+    name : function or class there, ``DiscreteSchedule.alpha``; empty for the module
+    line : first line of that function or class
+    about : first line of the docstring
+    sources : papers named in the docstring
     """
 
     label: str
@@ -76,13 +76,13 @@ class Equation:
     sources: tuple[Source, ...]
 
     @property
-    def home(self) -> str:
+    def location(self) -> str:
         """File and function: ``process.py:posterior_mean``."""
         return f"{self.file}:{self.name}" if self.name else self.file
 
 
 def sources(docstring: str) -> tuple[Source, ...]:
-    """The papers that a docstring names, in its order."""
+    """The papers named in a docstring, in order."""
     text = " ".join(docstring.split())
     for short in ("Eq.", "Eqs.", "App.", "Fig."):
         text = text.replace(f"{short} ", f"{short}~")  # not the end of a sentence
@@ -97,43 +97,44 @@ def sources(docstring: str) -> tuple[Source, ...]:
 
 
 def labeled(docstring: str) -> Iterator[tuple[str, str]]:
-    """The labels of a docstring and their equations."""
+    """The labels and LaTeX texts of the equations in a docstring."""
     for match in _MATH.finditer(docstring):
         label = _LABEL.search(f"{match['first']}\n{match['options']}")
         if label:
             yield label[1], inspect.cleandoc(f"\n{match['body']}").strip()
 
 
-def _homes(node: ast.AST, prefix: str = "") -> Iterator[tuple[str, int, str]]:
-    """Name, line and docstring of a module and of all that is defined in it."""
+def _docstrings(node: ast.AST, prefix: str = "") -> Iterator[tuple[str, int, str]]:
+    """Name, line and docstring of a module and of every function and class in it."""
     if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
         own = prefix if isinstance(node, ast.Module) else f"{prefix}{node.name}"
         yield own, getattr(node, "lineno", 1), ast.get_docstring(node) or ""
         inner = own if isinstance(node, ast.Module) else f"{own}."
         for child in node.body:
-            yield from _homes(child, inner)
+            yield from _docstrings(child, inner)
 
 
 @cache
 def equations() -> dict[str, Equation]:
-    """All labeled equations of the package, by label, in the order of files and lines.
+    """All labeled equations of the package, by label, ordered by file and line.
 
     Raises
     ------
     ValueError
-        If a label has two homes.
+        If two docstrings define the same label.
     """
     found: dict[str, Equation] = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         file = path.relative_to(PACKAGE).as_posix()
         named: dict[str, tuple[Source, ...]] = {}
-        for name, line, docstring in _homes(ast.parse(path.read_text(encoding="utf-8"))):
-            # A function that names no paper has that of its class or its module.
+        for name, line, docstring in _docstrings(ast.parse(path.read_text(encoding="utf-8"))):
+            # A function that names no paper inherits the sources of its class or module.
             around = name.rpartition(".")[0]
             named[name] = sources(docstring) or named.get(around) or named.get("", ())
             for label, latex in labeled(docstring):
                 if label in found:
-                    raise ValueError(f"{label} has two homes: {found[label].home}, {file}:{name}")
+                    first = found[label].location
+                    raise ValueError(f"label {label!r} is defined twice: {first} and {file}:{name}")
                 about = docstring.strip().split("\n")[0]
                 found[label] = Equation(label, latex, file, name, line, about, named[name])
     return found

@@ -1,9 +1,10 @@
-"""The checks: what proves an equation, by which independent route, and how far it was off.
+"""The registry of checks: which equation each verifies, by which independent method, how closely.
 
-A check is a function of a :class:`Case`. It computes the same thing twice, by the package and by a
-route that does not call the package's algebra, and returns how far the two are apart. It names the
-labels it proves; the equations themselves are read off the docstrings
-(:mod:`npdiff.laboratory.equations`), and a test holds that no label and no check stands alone.
+A check is a function of a :class:`Case`. It computes the same quantity twice, with the package and
+with a method that does not use the package's algebra, and returns the deviation. It names the
+labels of the equations it verifies; the equations are read from the docstrings
+(:mod:`npdiff.laboratory.equations`). Tests require a check for every label and a label for every
+check.
 """
 
 import importlib
@@ -29,14 +30,14 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Case:
-    """One trial of a check: all that it may draw is a function of seed, check and index.
+    """One case of a check; its random numbers are a function of seed, check name and index.
 
     Attributes
     ----------
-    check : the name of the check
+    check : name of the check
     index : 0, 1, 2, ...
-    seed : of the whole run
-    xp : the array module on which the package computes
+    seed : seed of the whole run
+    xp : array module in which the package computes
     """
 
     check: str
@@ -46,67 +47,67 @@ class Case:
 
     @cached_property
     def rng(self) -> np.random.Generator:
-        """Random numbers on the host."""
+        """A NumPy generator on the host."""
         return np.random.default_rng([self.seed, zlib.crc32(self.check.encode()), self.index])
 
     def choose(self, options: Sequence[Item]) -> Item:
-        """One of the options; as the cases go on, each in its turn."""
+        """The option for this case: successive cases cycle through the options."""
         return options[self.index % len(options)]
 
     def array(self, values: Any) -> Array:
-        """Host values where the package computes, in float64 (integers stay integers)."""
+        """Host values as an array of ``xp``, in float64 (integers and booleans keep their type)."""
         values = np.asarray(values)
         kind = values.dtype if values.dtype.kind in "iub" else np.float64
         return self.xp.asarray(values, dtype=kind)
 
     def normal(self, shape: tuple[int, ...]) -> Array:
-        """Standard normal numbers where the package computes."""
+        """Standard normal samples as an array of ``xp``."""
         return self.array(self.rng.standard_normal(shape))
 
 
 @dataclass(frozen=True)
 class Check:
-    """A proof of one equation or several.
+    """A check of one or more equations.
 
     Attributes
     ----------
-    name : of the function
-    labels : of the equations that it proves
-    route : the independent route, in a few words
-    tolerance : of the residual
-    cases : how many are tried
+    name : name of the function
+    labels : labels of the equations it verifies
+    method : the independent method, in a few words
+    tolerance : largest allowed residual
+    cases : number of cases
     run : the function itself
     """
 
     name: str
     labels: tuple[str, ...]
-    route: str
+    method: str
     tolerance: float
     cases: int
     run: Callable[[Case], Residual]
 
     @property
     def about(self) -> str:
-        """What is compared with what: the first line of its docstring."""
+        """What is compared with what: the first line of the function's docstring."""
         return (self.run.__doc__ or "").strip().split("\n")[0]
 
     @property
-    def home(self) -> str:
-        """Where it stands: ``verify/checks/process.py:posterior_by_bayes``."""
+    def location(self) -> str:
+        """File and function: ``laboratory/checks/process.py:posterior_by_bayes``."""
         module = self.run.__module__.removeprefix("npdiff.").replace(".", "/")
         return f"{module}.py:{self.name}"
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a check found.
+class CheckResult:
+    """The result of running a check.
 
     Attributes
     ----------
     check : Check
-    residuals : for each label, its residual in every case
-    seconds : how long it took
-    error : the traceback, where the check broke down
+    residuals : residuals of each label, one per case
+    seconds : run time
+    error : traceback if the check raised, else empty
     """
 
     check: Check
@@ -115,12 +116,12 @@ class Outcome:
     error: str = ""
 
     def worst(self, label: str) -> float:
-        """The largest residual of a label; infinite where one is no number."""
+        """The largest residual of a label; infinity if there is none or one is NaN."""
         found = self.residuals.get(label, ())
         return max((r if r == r else math.inf for r in found), default=math.inf)
 
     def passed(self, label: str | None = None) -> bool:
-        """Whether one label's residuals, or those of all, keep within the tolerance."""
+        """Whether the residuals of one label, or of all labels, are within the tolerance."""
         labels = self.check.labels if label is None else (label,)
         return not self.error and all(self.worst(k) <= self.check.tolerance for k in labels)
 
@@ -134,28 +135,30 @@ _REGISTERED = _Checks()
 
 
 def check(
-    *labels: str, route: str, tolerance: float, cases: int = 4
+    *labels: str, method: str, tolerance: float, cases: int = 4
 ) -> Callable[[Callable[[Case], Residual]], Callable[[Case], Residual]]:
-    """Register a check.
+    """Register the decorated function as a check.
 
     Parameters
     ----------
-    labels : of the equations that it proves
-    route : the independent route, in a few words
-    tolerance : which no residual may exceed
-    cases : how many are tried unless somebody asks for more
+    labels : labels of the equations it verifies
+    method : the independent method, in a few words
+    tolerance : largest allowed residual
+    cases : default number of cases
 
     Raises
     ------
     ValueError
-        If it names no label, or another check has its name.
+        If there is no label, or another check has the same name.
     """
 
     def register(run: Callable[[Case], Residual]) -> Callable[[Case], Residual]:
         name = getattr(run, "__name__", "")
-        if not labels or name in _REGISTERED.by_name:
-            raise ValueError(f"check {name!r}: " + ("its name is taken" if labels else "no label"))
-        _REGISTERED.by_name[name] = Check(name, labels, route, tolerance, cases, run)
+        if not labels:
+            raise ValueError(f"check {name!r} has no label: name the equations it verifies")
+        if name in _REGISTERED.by_name:
+            raise ValueError(f"the check name {name!r} is taken: choose another")
+        _REGISTERED.by_name[name] = Check(name, labels, method, tolerance, cases, run)
         return run
 
     return register
@@ -163,48 +166,50 @@ def check(
 
 @cache
 def checks() -> dict[str, Check]:
-    """All checks of :mod:`npdiff.laboratory.checks`, by name."""
+    """All checks in :mod:`npdiff.laboratory.checks` and its subpackages, by name."""
     package = importlib.import_module("npdiff.laboratory.checks")
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         try:
             importlib.import_module(module.name)
         except ModuleNotFoundError as error:
-            if error.name != "npdiff.kernels":  # that folder may be missing, and its equations
+            if error.name != "npdiff.kernels":  # the folder may be deleted, with its equations
                 raise
     return _REGISTERED.by_name
 
 
 def checks_of(label: str) -> tuple[Check, ...]:
-    """The checks that prove an equation."""
+    """The checks of an equation."""
     return tuple(check for check in checks().values() if label in check.labels)
 
 
-def unproved() -> list[str]:
-    """The labels that no check proves."""
-    proved = {label for check in checks().values() for label in check.labels}
-    return [label for label in equations() if label not in proved]
+def labels_without_check() -> list[str]:
+    """Labels in docstrings that no check verifies."""
+    verified = {label for check in checks().values() for label in check.labels}
+    return [label for label in equations() if label not in verified]
 
 
-def unstated() -> list[str]:
-    """The labels that a check names and no docstring states."""
+def labels_without_equation() -> list[str]:
+    """Labels that a check names and no docstring defines."""
     named = {label for check in checks().values() for label in check.labels}
     return sorted(named - set(equations()))
 
 
-def prove(check: Check, *, cases: int | None = None, seed: int = 0, xp: Any = np) -> Outcome:
+def run_check(
+    check: Check, *, cases: int | None = None, seed: int = 0, xp: Any = np
+) -> CheckResult:
     """Run a check on all its cases.
 
     Parameters
     ----------
     check : Check
-    cases : how many, if not its own number
-    seed : of all that the cases draw
-    xp : the array module on which the package computes
+    cases : number of cases (default: ``check.cases``)
+    seed : seed of the cases' random numbers
+    xp : array module in which the package computes
 
     Returns
     -------
-    Outcome
-        What the check raised, a warning included, is in it: a check that breaks down has failed.
+    CheckResult
+        An exception or a warning is recorded in ``error`` and counts as a failure.
     """
     start = time.perf_counter()
     residuals: dict[str, list[float]] = {label: [] for label in check.labels}
@@ -217,14 +222,14 @@ def prove(check: Check, *, cases: int | None = None, seed: int = 0, xp: Any = np
                 for label in check.labels:
                     one = found[label] if isinstance(found, Mapping) else found
                     residuals[label].append(float(one))
-    except Exception:  # whatever it is, it is a finding
+    except Exception:  # reported in the result, whatever it is
         error = traceback.format_exc()
     seconds = time.perf_counter() - start
-    return Outcome(check, {k: tuple(r) for k, r in residuals.items()}, seconds, error)
+    return CheckResult(check, {k: tuple(r) for k, r in residuals.items()}, seconds, error)
 
 
 def relative(found: Any, expected: Any) -> float:
-    """The largest deviation, relative to the largest expected magnitude (absolute if that is 0).
+    """The largest deviation divided by the largest expected magnitude (or by 1 if that is 0).
 
     Raises
     ------

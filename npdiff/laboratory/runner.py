@@ -1,4 +1,4 @@
-"""All checks, one after the other or in several processes at once."""
+"""Run checks, one after the other or in several processes."""
 
 import contextlib
 import difflib
@@ -14,42 +14,42 @@ from npdiff import backend
 from npdiff.acceleration import definitions_only
 from npdiff.errors import InputError
 from npdiff.laboratory.equations import Equation, equations
-from npdiff.laboratory.registry import Check, Outcome, checks, checks_of, prove
+from npdiff.laboratory.registry import Check, CheckResult, checks, checks_of, run_check
 
-#: What a worker of :func:`outcomes` enters for good; held here, or it would be left when collected.
+#: Entered by the workers of :func:`run_checks`; a module variable, so that it is never collected.
 _without_kernels = definitions_only()
 
-#: So many checks take longer than processes take to start.
+#: From this many checks on, starting processes pays.
 _WORTH_PROCESSES = 12
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """An equation and what its checks found.
+class EquationResult:
+    """An equation and the results of its checks.
 
     Attributes
     ----------
     equation : Equation
-    outcomes : one for each of its checks
+    results : one per check of the equation
     """
 
     equation: Equation
-    outcomes: tuple[Outcome, ...]
+    results: tuple[CheckResult, ...]
 
     @property
-    def proved(self) -> bool:
-        """Whether there is a check and all of them passed."""
+    def verified(self) -> bool:
+        """Whether the equation has a check and all its checks passed."""
         label = self.equation.label
-        return bool(self.outcomes) and all(outcome.passed(label) for outcome in self.outcomes)
+        return bool(self.results) and all(result.passed(label) for result in self.results)
 
 
-def wanted(words: Sequence[str]) -> list[Equation]:
-    """The equations that the words name: all for none, else labels, parts of labels, or homes.
+def select_equations(words: Sequence[str]) -> list[Equation]:
+    """The equations matching any word: a label or part of one, a location, a check; all if empty.
 
     Raises
     ------
     InputError
-        If a word names nothing; it says what is near.
+        If a word matches nothing; the message suggests similar labels and checks.
     """
     known = equations()
     if not words:
@@ -59,37 +59,42 @@ def wanted(words: Sequence[str]) -> list[Equation]:
         place = word.removeprefix("npdiff/")
         named = {word: known[word]} if word in known else {}
         named = named or {k: e for k, e in known.items() if word in k}
-        named = named or {k: e for k, e in known.items() if place in e.home}
+        named = named or {k: e for k, e in known.items() if place in e.location}
         named = named or {k: known[k] for k in _labels_of(place) if k in known}
         if not named:
             near = difflib.get_close_matches(word, [*known, *checks()], n=3, cutoff=0.5)
             hint = f"did you mean {', '.join(near)}?" if near else "`npdiff verify` lists them all"
-            raise InputError(f"no equation is called {word!r}: {hint}")
+            raise InputError(f"no equation, file or check matches {word!r}: {hint}")
         found.update(named)
     return list(found.values())
 
 
 def _labels_of(word: str) -> list[str]:
-    """What the checks prove that have this name, or stand in this file."""
+    """Labels of the checks with this name or in this file."""
     return [
-        label for c in checks().values() if word == c.name or word in c.home for label in c.labels
+        label
+        for c in checks().values()
+        if word == c.name or word in c.location
+        for label in c.labels
     ]
 
 
-def needed(chosen: Sequence[Equation]) -> list[Check]:
-    """The checks of some equations, each once."""
+def checks_for(chosen: Sequence[Equation]) -> list[Check]:
+    """The checks of some equations, without duplicates."""
     return list({c.name: c for e in chosen for c in checks_of(e.label)}.values())
 
 
-def verdicts(chosen: Sequence[Equation], outcomes: Sequence[Outcome]) -> list[Verdict]:
-    """What the outcomes say of the equations."""
+def group_by_equation(
+    chosen: Sequence[Equation], results: Sequence[CheckResult]
+) -> list[EquationResult]:
+    """Each equation with the results of its checks."""
     return [
-        Verdict(equation, tuple(o for o in outcomes if equation.label in o.check.labels))
+        EquationResult(equation, tuple(r for r in results if equation.label in r.check.labels))
         for equation in chosen
     ]
 
 
-def outcomes(
+def run_checks(
     chosen: Sequence[Check],
     *,
     cases: int | None = None,
@@ -97,38 +102,38 @@ def outcomes(
     on: str = "numpy",
     jobs: int = 1,
     definitions: bool = False,
-) -> Iterator[Outcome]:
-    """Run checks; each outcome as soon as it is there.
+) -> Iterator[CheckResult]:
+    """Run checks; yield each result as soon as it is ready.
 
     Parameters
     ----------
-    chosen : checks
-    cases : how many of each, if not its own number
-    seed : of all that they draw; no outcome depends on ``jobs``
-    on : the backend's name
-    jobs : processes
-    definitions : whether kernels stay switched off in them, as they are in this one
+    chosen : checks to run
+    cases : number of cases of each (default: its own number)
+    seed : seed of the cases' random numbers; results do not depend on ``jobs``
+    on : name of the backend
+    jobs : number of processes
+    definitions : whether the worker processes run without kernels too
     """
-    soon_done = len(chosen) < (_WORTH_PROCESSES if cases is None else 2)
-    if jobs == 1 or soon_done or on != "numpy":
+    few = len(chosen) < (_WORTH_PROCESSES if cases is None else 2)
+    if jobs == 1 or few or on != "numpy":
         xp = backend.module(on)
         with _one_blas_thread():
             for check in chosen:
-                yield prove(check, cases=cases, seed=seed, xp=xp)
+                yield run_check(check, cases=cases, seed=seed, xp=xp)
         return
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(jobs, len(chosen)), context, _quiet_worker, (definitions,))
     try:
-        running = [pool.submit(_prove_by_name, check.name, cases, seed) for check in chosen]
+        running = [pool.submit(_run_by_name, check.name, cases, seed) for check in chosen]
         for done in as_completed(running):
             name, residuals, seconds, error = done.result()
-            yield Outcome(checks()[name], residuals, seconds, error)
+            yield CheckResult(checks()[name], residuals, seconds, error)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _quiet_worker(definitions: bool) -> None:
-    """An interruption ends a worker without a word; and one worker is one thread."""
+    """Set up a worker process: end silently on an interrupt, use one thread."""
     if definitions:
         _without_kernels.__enter__()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -136,9 +141,9 @@ def _quiet_worker(definitions: bool) -> None:
 
 
 def _one_blas_thread() -> contextlib.AbstractContextManager[Any]:
-    """BLAS on one thread from now on, and within the block if it is used as one.
+    """Limit BLAS to one thread from now on, or for a ``with`` block.
 
-    The last digit of a sum depends on how many threads share it, and no outcome may.
+    The last digit of a sum depends on the number of threads; results must not.
     """
     try:
         from threadpoolctl import threadpool_limits
@@ -147,41 +152,41 @@ def _one_blas_thread() -> contextlib.AbstractContextManager[Any]:
     return threadpool_limits(1)
 
 
-def _prove_by_name(name: str, cases: int | None, seed: int) -> tuple[str, Any, float, str]:
-    """Functions do not travel between processes, names do."""
-    found = prove(checks()[name], cases=cases, seed=seed)
+def _run_by_name(name: str, cases: int | None, seed: int) -> tuple[str, Any, float, str]:
+    """Run a check given by name: names can be pickled, decorated functions cannot."""
+    found = run_check(checks()[name], cases=cases, seed=seed)
     return name, dict(found.residuals), found.seconds, found.error
 
 
-def number(value: float) -> float | str:
-    """A number for JSON, which knows no infinity."""
+def json_number(value: float) -> float | str:
+    """A float for JSON; infinity and NaN, which JSON lacks, as strings."""
     return value if math.isfinite(value) else str(value)
 
 
-def facts(verdict: Verdict) -> dict[str, Any]:
-    """A verdict as plain values, ready for JSON."""
-    e = verdict.equation
+def as_json(result: EquationResult) -> dict[str, Any]:
+    """An equation's result as plain values for JSON."""
+    e = result.equation
     return {
         "label": e.label,
-        "proved": verdict.proved,
+        "verified": result.verified,
         "about": e.about,
         "latex": e.latex,
-        "home": {"file": f"npdiff/{e.file}", "name": e.name, "line": e.line},
+        "location": {"file": f"npdiff/{e.file}", "name": e.name, "line": e.line},
         "sources": [str(source) for source in e.sources],
         "checks": [
             {
-                "name": o.check.name,
-                "home": f"npdiff/{o.check.home}",
-                "about": o.check.about,
-                "route": o.check.route,
-                "cases": len(o.residuals.get(e.label, ())),
-                "worst": number(o.worst(e.label)),
-                "tolerance": o.check.tolerance,
-                "passed": o.passed(e.label),
-                "residuals": [number(r) for r in o.residuals.get(e.label, ())],
-                "seconds": round(o.seconds, 4),
-                "error": o.error,
+                "name": r.check.name,
+                "location": f"npdiff/{r.check.location}",
+                "about": r.check.about,
+                "method": r.check.method,
+                "cases": len(r.residuals.get(e.label, ())),
+                "worst": json_number(r.worst(e.label)),
+                "tolerance": r.check.tolerance,
+                "passed": r.passed(e.label),
+                "residuals": [json_number(x) for x in r.residuals.get(e.label, ())],
+                "seconds": round(r.seconds, 4),
+                "error": r.error,
             }
-            for o in verdict.outcomes
+            for r in result.results
         ],
     }

@@ -222,23 +222,21 @@ def test_the_environment_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
         assert os.environ.get("NPDIFF_THREADS") == before
 
 
-def test_verify_runs_with_the_definitions_only(
-    npdiff: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In this process and in worker processes."""
-    options_used: list[bool] = []
-    real = verify.outcomes
+def test_definitions_are_verified(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process and in those that it starts."""
+    asked: list[bool] = []
+    real = verify.run_checks
 
-    def outcomes(*arguments: Any, **options: Any) -> Any:
-        options_used.append(options["definitions"])
+    def run_checks(*arguments: Any, **options: Any) -> Any:
+        asked.append(options["definitions"])
         return real(*arguments, **options)
 
-    monkeypatch.setattr(verify, "outcomes", outcomes)
+    monkeypatch.setattr(verify, "run_checks", run_checks)
     words = ("verify", "silu", "--cases", "2", "--jobs", "1", "--json")
     for more in ((), ("--definitions-only",)):
         result = npdiff(*words, *more)
-        assert json.loads(result.out)["proved"]
-    assert options_used == [False, True]
+        assert json.loads(result.out)["verified"]
+    assert asked == [False, True]
     context = multiprocessing.get_context("spawn")
     for definitions in (False, True):
         with ProcessPoolExecutor(1, context, runner._quiet_worker, (definitions,)) as pool:

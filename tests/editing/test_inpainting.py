@@ -8,7 +8,8 @@ import pytest
 from npdiff.editing import inpaint, walk
 from npdiff.errors import InputError
 from npdiff.exact import Gaussian, Mixture
-from npdiff.laboratory.checks.editing import DATA, inpainted
+from npdiff.laboratory.checks.editing._normal_data import DATA
+from npdiff.laboratory.checks.editing.inpainting import inpainted
 from npdiff.laboratory.registry import Case
 from npdiff.random import Key
 from npdiff.samplers import keyed_noise

@@ -1,4 +1,4 @@
-"""What is read off the docstrings: labels, LaTeX, homes, sources."""
+"""Equations read from docstrings: labels, LaTeX, locations, sources."""
 
 import re
 from pathlib import Path
@@ -9,16 +9,16 @@ from npdiff.laboratory import equations as reader
 from npdiff.laboratory.equations import PACKAGE, equations, labeled, sources
 
 
-def test_nothing_labeled_is_missed() -> None:
-    """As many equations as there are lines that label one."""
+def test_every_label_is_read() -> None:
+    """As many equations as lines with a label."""
     lines = re.compile(r"^\s*(?:\.\. math::\s*)?:label: \S+$", re.MULTILINE)
     texts = (path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
     assert len(equations()) == sum(len(lines.findall(text)) for text in texts) > 120
 
 
-def test_an_equation_knows_its_home() -> None:
+def test_attributes_of_an_equation() -> None:
     equation = equations()["posterior-mean"]
-    assert equation.home == "process.py:posterior_mean"
+    assert equation.location == "process.py:posterior_mean"
     assert equation.latex.startswith(r"\tilde\mu_{s}(x_t, x_0)")
     assert equation.latex.endswith("x_0")
     assert equation.about == "The mean of q(x_s | x_t, x_0), for s < t."
@@ -27,12 +27,12 @@ def test_an_equation_knows_its_home() -> None:
     assert line.startswith("def posterior_mean(")
 
 
-def test_methods_and_modules_are_homes() -> None:
-    assert equations()["sde-drift"].home == "schedules/base.py:Schedule.drift"
-    assert equations()["output"].home == "parameterization.py"
+def test_equations_in_methods_and_modules() -> None:
+    assert equations()["sde-drift"].location == "schedules/base.py:Schedule.drift"
+    assert equations()["output"].location == "parameterization.py"
 
 
-def test_a_function_without_a_paper_has_its_modules() -> None:
+def test_a_function_without_a_source_inherits_that_of_its_module() -> None:
     assert equations()["euler-step"].sources[0].paper == "Song et al. 2021"
 
 
@@ -69,11 +69,11 @@ def test_labeled_blocks() -> None:
     assert list(labeled(text)) == [("a-b", "x = y\n+ z"), ("c", "w")]
 
 
-def test_a_second_home_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_label_defined_twice_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = '"""A module.\n\n.. math::\n    :label: twice\n\n    x\n"""\n'
     monkeypatch.setattr(reader, "PACKAGE", tmp_path)
     (tmp_path / "a.py").write_text(text, encoding="utf-8")
     assert list(equations.__wrapped__()) == ["twice"]
     (tmp_path / "b.py").write_text(text, encoding="utf-8")
-    with pytest.raises(ValueError, match="twice has two homes"):
+    with pytest.raises(ValueError, match="label 'twice' is defined twice"):
         equations.__wrapped__()

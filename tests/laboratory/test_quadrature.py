@@ -1,46 +1,46 @@
-"""The exactness of one step, at the figures by which a wrong coefficient was found."""
+"""The error of one step: known values at which wrong coefficients show."""
 
 import numpy as np
 import pytest
 
-from npdiff.laboratory.quadrature import integral, known, quadrature_error
+from npdiff.laboratory.quadrature import denoiser_in_time, integral, quadrature_error
 from npdiff.samplers import unipc
 from npdiff.schedules import EDM, LinearVP
 
-PLACES = [-0.9, -0.3, 0.2, 0.9]
+LAMBDAS = [-0.9, -0.3, 0.2, 0.9]
 
 
-def test_the_published_third_order_multistep_formula() -> None:
-    """Off by -4.84e-2 for a parabola, where the corrected one is exact; for a line both are."""
-    legacy, whole = {"order": 3, "legacy": True}, {"order": 3}
+def test_error_of_the_published_third_order_multistep_formula() -> None:
+    """-4.84e-2 for a parabola, where the corrected formula is exact; for a line both are."""
+    legacy, corrected = {"order": 3, "legacy": True}, {"order": 3}
     for degree in (0, 1, 2):
 
         def power(u: np.ndarray, n: int = degree) -> np.ndarray:
             return u**n
 
-        error = quadrature_error("dpmpp-multistep", PLACES, power, **legacy)
+        error = quadrature_error("dpmpp-multistep", LAMBDAS, power, **legacy)
         assert error == pytest.approx(-4.84147e-2 if degree == 2 else 0.0, abs=1e-7)
-        assert abs(quadrature_error("dpmpp-multistep", PLACES, power, **whole)) < 1e-14
+        assert abs(quadrature_error("dpmpp-multistep", LAMBDAS, power, **corrected)) < 1e-14
 
 
-def test_the_midpoint_rule_of_2m() -> None:
+def test_error_of_the_midpoint_rule_of_2m() -> None:
     """Not exact for a line: by hand, .2 (1 - e^-.7) + .35 (1 - e^-.7) less .8 e^-.7 - .1."""
-    error = quadrature_error("dpmpp-multistep", PLACES, lambda u: u, order=2)
+    error = quadrature_error("dpmpp-multistep", LAMBDAS, lambda u: u, order=2)
     step = 1.0 - np.exp(-0.7)
     assert error == pytest.approx(0.55 * step - (0.8 * np.exp(-0.7) - 0.1), rel=1e-12)
     assert error == pytest.approx(-2.04e-2, abs=5e-5)
-    exact = quadrature_error("dpmpp-multistep", PLACES, lambda u: u, order=2, midpoint=False)
+    exact = quadrature_error("dpmpp-multistep", LAMBDAS, lambda u: u, order=2, midpoint=False)
     assert abs(exact) < 1e-14
 
 
-def test_the_corrector_leaves_no_trace_of_the_start() -> None:
-    """For a line the first prediction is wrong, its correction exact, and so is all that follows.
+def test_the_corrector_removes_the_error_of_the_first_step() -> None:
+    """For a line the first prediction is wrong; its correction and all later steps are exact.
 
-    Read off the second prediction: the first step's error is the predictor's, what is there after
-    two steps is the integral over both.
+    Read off the second prediction: the first error is the predictor's, and the state after two
+    steps is the integral over both.
     """
-    schedule, timesteps = EDM(), np.exp(-np.array(PLACES[:3]))
-    denoise = known(schedule, "x0", lambda t: 0.3 + np.log(t))
+    schedule, timesteps = EDM(), np.exp(-np.array(LAMBDAS[:3]))
+    denoise = denoiser_in_time(schedule, "x0", lambda t: 0.3 + np.log(t))
     ends = []
     for corrector in (True, False):
         first, second = unipc(
@@ -55,16 +55,17 @@ def test_the_corrector_leaves_no_trace_of_the_start() -> None:
     assert ends[1] > 0.05
 
 
-def test_a_single_step_is_judged_from_the_start() -> None:
+def test_error_of_a_single_step() -> None:
     error = quadrature_error("ddim", [0.1, 0.6], np.cos)
-    held = np.cos(0.1) * (1.0 - np.exp(-0.5))
-    assert error == pytest.approx(held - integral(lambda u: np.exp(u - 0.6) * np.cos(u), 0.1, 0.6))
+    constant = np.cos(0.1) * (1.0 - np.exp(-0.5))
+    exact = integral(lambda u: np.exp(u - 0.6) * np.cos(u), 0.1, 0.6)
+    assert error == pytest.approx(constant - exact)
 
 
-def test_a_known_denoiser_adds_up() -> None:
+def test_estimates_of_a_denoiser_in_time_are_consistent_with_the_state() -> None:
     schedule, x = LinearVP(), np.random.default_rng(0).normal(size=(3, 2))
     for smooth in ("x0", "eps"):
-        denoise = known(schedule, smooth, lambda t: np.array([1.0, 2.0, 3.0]) * t)
+        denoise = denoiser_in_time(schedule, smooth, lambda t: np.array([1.0, 2.0, 3.0]) * t)
         x_0, eps = denoise(x, 0.4)
         np.testing.assert_allclose(schedule.alpha(0.4) * x_0 + schedule.sigma(0.4) * eps, x)
         np.testing.assert_allclose((x_0 if smooth == "x0" else eps)[:, 0], [0.4, 0.8, 1.2])

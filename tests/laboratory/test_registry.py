@@ -1,45 +1,45 @@
-"""Every equation is proved, every check has an equation, and a failure is seen."""
+"""Every equation has a passing check, every check has an equation, and failures are reported."""
 
 import numpy as np
 import pytest
 
 from npdiff.laboratory import registry
 from npdiff.laboratory.equations import equations
-from npdiff.laboratory.registry import Case, Check, checks, prove, relative
+from npdiff.laboratory.registry import Case, Check, checks, relative, run_check
 
 
 def a_check(run, *labels: str, tolerance: float = 1e-6, cases: int = 3) -> Check:
-    return Check(run.__name__, labels or ("marginal",), "a route", tolerance, cases, run)
+    return Check(run.__name__, labels or ("marginal",), "a method", tolerance, cases, run)
 
 
 @pytest.mark.parametrize("name", checks())
-def test_check(name: str) -> None:
-    outcome = prove(checks()[name])
+def test_check_passes(name: str) -> None:
+    outcome = run_check(checks()[name])
     assert not outcome.error, outcome.error
     assert outcome.passed(), {label: outcome.worst(label) for label in outcome.check.labels}
 
 
-def test_every_equation_is_proved() -> None:
-    assert registry.unproved() == []
+def test_every_equation_has_a_check() -> None:
+    assert registry.labels_without_check() == []
 
 
 def test_every_check_has_an_equation() -> None:
-    assert registry.unstated() == []
+    assert registry.labels_without_equation() == []
 
 
-def test_there_are_as_many_as_we_say() -> None:
-    assert len(equations()) >= 120
+def test_number_of_equations() -> None:
+    assert len(equations()) >= 250
 
 
 @pytest.mark.parametrize("check", checks().values(), ids=checks())
-def test_a_check_says_what_it_does(check: Check) -> None:
+def test_a_check_describes_its_comparison_and_method(check: Check) -> None:
     assert check.about
-    assert check.route
+    assert check.method
     assert 0.0 <= check.tolerance < 1.0
     assert check.cases >= 1
 
 
-def test_a_case_is_a_function_of_seed_check_and_index() -> None:
+def test_random_numbers_of_a_case_depend_on_seed_check_and_index() -> None:
     def draw(check: str, index: int, seed: int) -> float:
         return float(Case(check, index, seed).rng.normal())
 
@@ -50,11 +50,11 @@ def test_a_case_is_a_function_of_seed_check_and_index() -> None:
     assert draw("a", 1, 1) in drawn
 
 
-def test_choices_take_turns() -> None:
+def test_choose_cycles_through_the_options() -> None:
     assert [Case("a", index).choose("xyz") for index in range(4)] == ["x", "y", "z", "x"]
 
 
-def test_arrays_are_float64_or_whole() -> None:
+def test_arrays_are_float64_or_integers() -> None:
     case = Case("a")
     assert case.array(np.ones(2, np.float32)).dtype == np.float64
     assert case.array([1, 2]).dtype.kind == "i"
@@ -64,21 +64,21 @@ def test_a_residual_above_the_tolerance_fails() -> None:
     def off(case: Case) -> float:
         return 1e-5 if case.index == 2 else 0.0
 
-    outcome = prove(a_check(off))
+    outcome = run_check(a_check(off))
     assert not outcome.passed()
     assert outcome.worst("marginal") == 1e-5
-    assert prove(a_check(off), cases=2).passed()
+    assert run_check(a_check(off), cases=2).passed()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_what_is_no_number_fails(value: float) -> None:
+def test_nan_and_infinity_fail(value: float) -> None:
     def broken(case: Case) -> float:
         return value
 
-    assert not prove(a_check(broken)).passed()
+    assert not run_check(a_check(broken)).passed()
 
 
-def test_an_exception_and_a_warning_fail() -> None:
+def test_an_exception_or_a_warning_fails() -> None:
     def divides(case: Case) -> float:
         return float(np.array(0.0) * (np.array(1.0) / np.array(0.0)))
 
@@ -86,19 +86,19 @@ def test_an_exception_and_a_warning_fail() -> None:
         raise RuntimeError("what went wrong")
 
     for run, words in ((divides, "divide by zero"), (raises, "what went wrong")):
-        outcome = prove(a_check(run))
+        outcome = run_check(a_check(run))
         assert not outcome.passed()
         assert words in outcome.error
 
 
-def test_a_later_breakdown_fails_as_well() -> None:
-    def breaks_in_the_end(case: Case) -> float:
+def test_an_exception_in_a_later_case_fails() -> None:
+    def raises_in_the_last_case(case: Case) -> float:
         if case.index == 2:
-            raise RuntimeError("in the end")
+            raise RuntimeError("in the last case")
         return 0.0
 
-    outcome = prove(a_check(breaks_in_the_end))
-    assert outcome.worst("marginal") == 0.0  # what was found before is kept
+    outcome = run_check(a_check(raises_in_the_last_case))
+    assert outcome.worst("marginal") == 0.0  # earlier residuals are kept
     assert not outcome.passed()
     assert not outcome.passed("marginal")
 
@@ -107,28 +107,28 @@ def test_a_residual_for_each_label() -> None:
     def two(case: Case) -> dict[str, float]:
         return {"marginal": 0.0, "transition": 1.0}
 
-    outcome = prove(a_check(two, "marginal", "transition"))
+    outcome = run_check(a_check(two, "marginal", "transition"))
     assert outcome.passed("marginal")
     assert not outcome.passed("transition")
     assert not outcome.passed()
 
 
-def test_a_label_that_is_left_out_fails() -> None:
+def test_a_label_without_a_residual_fails() -> None:
     def one(case: Case) -> dict[str, float]:
         return {"marginal": 0.0}
 
-    assert not prove(a_check(one, "marginal", "transition")).passed()
+    assert not run_check(a_check(one, "marginal", "transition")).passed()
 
 
-def test_a_check_needs_labels_and_a_name_of_its_own() -> None:
+def test_a_check_needs_labels_and_a_unique_name() -> None:
     with pytest.raises(ValueError, match="no label"):
-        registry.check(route="none", tolerance=1.0)(lambda case: 0.0)
+        registry.check(method="none", tolerance=1.0)(lambda case: 0.0)
     taken = next(iter(checks().values()))
     with pytest.raises(ValueError, match="taken"):
-        registry.check("marginal", route="none", tolerance=1.0)(taken.run)
+        registry.check("marginal", method="none", tolerance=1.0)(taken.run)
 
 
-def test_relative() -> None:
+def test_relative_deviation() -> None:
     assert relative([1.0, 2.0], [1.0, 4.0]) == 0.5
     assert relative([1e-3], [0.0]) == 1e-3
     assert np.isnan(relative([np.nan], [1.0]))

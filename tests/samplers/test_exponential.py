@@ -8,13 +8,14 @@ import pytest
 
 from npdiff.errors import InputError
 from npdiff.exact import Gaussian
+from npdiff.laboratory import orders
 from npdiff.samplers import SAMPLERS, ddim, sample
 from npdiff.samplers._dpm_solver import budget_orders
 from npdiff.samplers.exponential import PREDICTIONS, half_log_snr, phi
 from npdiff.samplers.singlestep import intermediate_times, singlestep_update
 from npdiff.schedules import SCHEDULES
 from npdiff.spacings import trailing
-from npdiff.verify import orders, strict
+from npdiff.verify import strict
 
 SINGLESTEP = {"start": "singlestep"}
 #: Solvers with options that cover their branches: name, options, evaluations per step, extra ones.
@@ -227,12 +228,12 @@ def test_error_of_public_third_order_singlestep_steps(N: int, error: float) -> N
     bed, prediction = orders.TEST_PROBLEMS["vp"], PREDICTIONS["x0"]
     denoise = orders.DATA.denoiser(bed.schedule)
     sizes = budget_orders(N, 3)
-    timesteps, x = bed.grid(len(sizes)), bed.x
+    timesteps, x = bed.timesteps(len(sizes)), bed.x
     places = half_log_snr(bed.schedule, timesteps)
     between = intermediate_times(bed.schedule, places, sizes)
     for (t, s), (a, b), inner in zip(pairwise(timesteps), pairwise(places), between, strict=True):
         x = singlestep_update(prediction, denoise, bed.schedule, *denoise(x, t), inner, s, b - a)
-    assert np.abs(x - bed.truth).max() == pytest.approx(error, rel=0.02)
+    assert np.abs(x - bed.solution).max() == pytest.approx(error, rel=0.02)
     if N % 3 == 0:
         budgeted, _ = bed.solve("dpm-solver", N, {"order": 3, "prediction": "x0", "budget": True})
         assert budgeted < error / 2

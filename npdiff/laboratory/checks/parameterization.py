@@ -1,19 +1,21 @@
-"""Checks of what a network's output means, and of the denoiser that reads it."""
+"""Checks of parameterizations: the meaning of a network's output."""
+
+from typing import Any
 
 import numpy as np
 
-from npdiff.backend import to_host
-from npdiff.denoiser import Denoiser, clip_x0
-from npdiff.laboratory.checks.process import a_schedule, timesteps
+from npdiff.backend import Array, to_host
+from npdiff.denoiser import Denoiser, inference_network
+from npdiff.laboratory.checks._schedules import a_schedule, timesteps
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.parameterization import PARAMETERIZATIONS, Parameterization, edm
 from npdiff.process import marginal
-from npdiff.schedules import Cosine
+from npdiff.schedules import SCHEDULES, Cosine, LinearVP
 
 
-@check("output", route="the error of a known answer", tolerance=1e-12, cases=12)
+@check("output", method="the known data and noise", tolerance=1e-12, cases=len(SCHEDULES))
 def targets_of_data_and_noise(case: Case) -> float:
-    """The rows of data and noise answer with the data and the noise themselves."""
+    """The targets of prediction types x0 and eps are the data and the noise."""
     schedule = a_schedule(case)
     t = timesteps(case, schedule, 3)
     x_0, eps = case.normal((3, 2)) + 0.7, case.normal((3, 2))
@@ -24,11 +26,11 @@ def targets_of_data_and_noise(case: Case) -> float:
 
 
 @check(
-    "output", "solution", "determinant", route="numpy.linalg on the 2x2 system", tolerance=1e-9,
-    cases=32,
+    "output", "solution", "determinant", method="numpy.linalg on the 2x2 system", tolerance=1e-9,
+    cases=2 * len(SCHEDULES),
 )  # fmt: skip
-def rows_by_linear_algebra(case: Case) -> dict[str, float]:
-    """Target, determinant and inverse of an arbitrary row against the solver of linear systems."""
+def parameterizations_by_linear_algebra(case: Case) -> dict[str, float]:
+    """Target, determinant and inverse for arbitrary (a, b) against the linear solver."""
     schedule = a_schedule(case)
     a, b = case.rng.normal(size=2)
     parameterization = Parameterization(
@@ -49,9 +51,14 @@ def rows_by_linear_algebra(case: Case) -> dict[str, float]:
     }
 
 
-@check("solution", route="every row's target back to data and noise", tolerance=1e-11, cases=48)
-def rows_are_inverse_pairs(case: Case) -> float:
-    """Each named row, solved at its own target, on every schedule."""
+@check(
+    "solution",
+    method="every target back to data and noise",
+    tolerance=1e-11,
+    cases=3 * len(SCHEDULES),
+)
+def parameterizations_are_inverse_pairs(case: Case) -> float:
+    """Each parameterization, solved at its target, on every schedule."""
     schedule = a_schedule(case)
     t = timesteps(case, schedule, 3)
     x_0, eps = case.normal((3, 2)) + 0.7, case.normal((3, 2))
@@ -61,7 +68,7 @@ def rows_are_inverse_pairs(case: Case) -> float:
         found = parameterization.solve(
             schedule, x_t, parameterization.target(schedule, x_0, eps, t), t
         )
-        # What a row says of the data, and of the noise, it says in units of x_t.
+        # Errors are measured in units of x_t.
         alpha, sigma = (case.array(s(t)[:, None]) for s in (schedule.alpha, schedule.sigma))
         worst = max(
             worst,
@@ -71,9 +78,9 @@ def rows_are_inverse_pairs(case: Case) -> float:
     return worst
 
 
-@check("v-prediction", route="central differences in the angle", tolerance=1e-9)
+@check("v-prediction", method="central differences in the angle", tolerance=1e-9)
 def v_is_the_velocity_on_the_circle(case: Case) -> float:
-    """With (alpha, sigma) = (cos, sin) of an angle, v is the derivative of x_t by that angle."""
+    """With (alpha, sigma) = (cos, sin) of an angle, v is the derivative of x_t in that angle."""
     schedule = Cosine()
     t = timesteps(case, schedule, 4)
     x_0, eps = case.normal((4, 2)) + 0.7, case.normal((4, 2))
@@ -86,7 +93,9 @@ def v_is_the_velocity_on_the_circle(case: Case) -> float:
     return relative(PARAMETERIZATIONS["v"].target(schedule, x_0, eps, t), slope)
 
 
-@check("score", route="complex step through the log-density", tolerance=1e-10, cases=12)
+@check(
+    "score", method="complex step through the log-density", tolerance=1e-10, cases=len(SCHEDULES)
+)
 def score_by_complex_step(case: Case) -> float:
     """The score against the derivative of log N(x_t; alpha_t x_0, sigma_t^2)."""
     schedule = a_schedule(case)
@@ -99,9 +108,9 @@ def score_by_complex_step(case: Case) -> float:
     return relative(found, log_density.imag / 1e-30)
 
 
-@check("velocity", route="central differences in time", tolerance=1e-6, cases=12)
+@check("velocity", method="central differences in time", tolerance=1e-6, cases=len(SCHEDULES))
 def velocity_by_differences(case: Case) -> float:
-    """The velocity against the slope of alpha_t x_0 + sigma_t eps, inside of a chain's steps."""
+    """The velocity against the slope of alpha_t x_0 + sigma_t eps, inside the steps."""
     schedule = a_schedule(case)
     t = timesteps(case, schedule, 4)
     t = t if schedule.steps is None else np.floor(t) + 0.5
@@ -123,11 +132,11 @@ def velocity_by_differences(case: Case) -> float:
 
 
 @check(
-    "edm-preconditioning", "edm-input", route="linear regression of data on x_t", tolerance=1e-11,
-    cases=24,
+    "edm-preconditioning", "edm-input", method="linear regression of data on x_t", tolerance=1e-11,
+    cases=2 * len(SCHEDULES),
 )  # fmt: skip
 def edm_by_regression(case: Case) -> dict[str, float]:
-    """Data of deviation sigma_d are what x_t predicts of them plus F times what is left over."""
+    """x_0 of deviation sigma_d is its regression on x_t plus F times the residual deviation."""
     schedule, sigma_data = a_schedule(case), case.rng.uniform(0.2, 2.0)
     parameterization = edm(sigma_data)
     (t,) = timesteps(case, schedule, 1)
@@ -146,34 +155,35 @@ def edm_by_regression(case: Case) -> dict[str, float]:
     }
 
 
-@check("edm-input", route="a network that answers with its input", tolerance=1e-12, cases=12)
-def denoiser_shows_the_scaled_input(case: Case) -> float:
-    """What a denoiser shows its network, read off the network's side."""
+@check(
+    "edm-input", method="a network that records its input", tolerance=1e-12, cases=len(SCHEDULES)
+)
+def network_receives_scaled_input(case: Case) -> float:
+    """The input that a denoiser passes to its network, recorded by the network."""
     schedule = a_schedule(case)
     t = timesteps(case, schedule, 3)
-    seen = []
+    received = []
 
     def network(x: np.ndarray, timestep: np.ndarray) -> np.ndarray:
-        seen.append(x)
+        received.append(x)
         return x
 
     x = case.normal((3, 2))
     Denoiser(network, schedule, edm(0.8))(x, t)
     deviation = np.sqrt((0.8 * schedule.alpha(t)) ** 2 + schedule.sigma(t) ** 2)
-    return relative(seen[0], x / case.array(deviation[:, None]))
+    return relative(received[0], x / case.array(deviation[:, None]))
 
 
-@check("clipping", route="numbers one by one", tolerance=1e-12, cases=8)
-def clipping_one_by_one(case: Case) -> float:
-    """The clipped estimate, and the noise that is left over, element by element."""
-    schedule = a_schedule(case)
-    (t,) = timesteps(case, schedule, 1)
-    alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
-    x, estimate = case.normal((4, 3)), 2.0 * case.normal((4, 3))
-    low, high = -0.6, 1.1
-    found = clip_x0(lambda x, t: (estimate, x), schedule, low, high)(x, t)
-    kept = [min(max(float(value), low), high) for value in to_host(estimate).ravel()]
-    noise = [(float(v) - alpha * k) / sigma for v, k in zip(to_host(x).ravel(), kept, strict=True)]
-    return max(
-        relative(found[0].ravel(), np.array(kept)), relative(found[1].ravel(), np.array(noise))
-    )
+@check("solution", method="a module without its pullback", tolerance=1e-15, cases=1)
+def module_without_pullback(case: Case) -> float:
+    """State, timestep and conditions reach a module; x0_hat follows from its output."""
+    schedule = LinearVP()
+
+    def module(x: Array, timestep: Array, labels: Any) -> Any:
+        return x**2 + timestep[:, None] * labels[:, None], None
+
+    x, labels = case.normal((3, 2)), case.array([1.0, -2.0, 0.5])
+    denoiser = Denoiser(inference_network(module, labels=labels), schedule, PARAMETERIZATIONS["x0"])
+    ticks = schedule.timestep(np.array([0.2, 0.5, 0.9]))
+    expected = to_host(x) ** 2 + (ticks * to_host(labels))[:, None]
+    return relative(denoiser(x, np.array([0.2, 0.5, 0.9]))[0], expected)

@@ -2,32 +2,21 @@
 
 import numpy as np
 
+from npdiff.laboratory.checks._schedules import a_schedule, timesteps
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.process import marginal, posterior_mean, posterior_variance, transition
 from npdiff.schedules import SCHEDULES, Schedule, linear_betas
 
 
-def a_schedule(case: Case) -> Schedule:
-    """Each of the named schedules in its turn."""
-    return SCHEDULES[case.choose(list(SCHEDULES))]()
-
-
-def timesteps(case: Case, schedule: Schedule, count: int) -> np.ndarray:
-    """Distinct ascending times well inside of a schedule, evenly spread in its log-SNR."""
-    low, high = schedule.log_snr(schedule.t_min), schedule.log_snr(0.95 * schedule.t_max)
-    parts = (np.arange(count) + case.rng.uniform(0.1, 0.9, count)) / count
-    return schedule.time_at(low + parts * (high - low))
-
-
-def chain(case: Case) -> tuple[Schedule, np.ndarray]:
-    """A chain of arbitrary betas, and the betas."""
+def discrete_schedule(case: Case) -> tuple[Schedule, np.ndarray]:
+    """A discrete schedule with arbitrary betas, and the betas."""
     betas = case.rng.uniform(0.01, 0.4, size=12)
     schedule = linear_betas(12)
     return type(schedule)(betas), betas
 
 
 def composed(betas: np.ndarray) -> tuple[float, float]:
-    """Factor and variance of x <- sqrt(1 - beta) x + sqrt(beta) z, one step after the other."""
+    """Factor and variance of x <- sqrt(1 - beta) x + sqrt(beta) z, iterated over the betas."""
     factor, variance = 1.0, 0.0
     for beta in betas:
         factor *= (1.0 - beta) ** 0.5
@@ -35,10 +24,10 @@ def composed(betas: np.ndarray) -> tuple[float, float]:
     return factor, variance
 
 
-@check("marginal", route="composition of T one-step kernels", tolerance=1e-13)
+@check("marginal", method="composition of T one-step kernels", tolerance=1e-13)
 def marginal_by_composition(case: Case) -> float:
-    """The moments of q(x_t | x_0) on a chain against those of its kernels, one after the other."""
-    schedule, betas = chain(case)
+    """The moments of q(x_t | x_0) against those of the one-step kernels, composed."""
+    schedule, betas = discrete_schedule(case)
     x_0, eps = case.normal((12, 3)) + 0.7, case.normal((12, 3))
     found = marginal(schedule, x_0, eps, np.arange(1.0, 13.0))
     moments = np.array([composed(betas[:t]) for t in range(1, 13)])
@@ -46,17 +35,19 @@ def marginal_by_composition(case: Case) -> float:
     return relative(found, factor * x_0 + deviation * eps)
 
 
-@check("transition", route="composition of the kernels between s and t", tolerance=1e-12)
+@check("transition", method="composition of the kernels between s and t", tolerance=1e-12)
 def transition_by_composition(case: Case) -> float:
-    """The kernel q(x_t | x_s) on a chain against its one-step kernels, one after the other."""
-    schedule, betas = chain(case)
+    """The kernel q(x_t | x_s) against its one-step kernels, composed."""
+    schedule, betas = discrete_schedule(case)
     pairs = [(s, t) for t in range(1, 13) for s in range(t)]
     expected = np.array([composed(betas[s:t]) for s, t in pairs])
     s, t = np.array(pairs, dtype=float).T
     return relative(np.stack(transition(schedule, s, t), axis=1), expected)
 
 
-@check("transition", route="Chapman-Kolmogorov's equation", tolerance=1e-11, cases=16)
+@check(
+    "transition", method="the Chapman-Kolmogorov equation", tolerance=1e-11, cases=len(SCHEDULES)
+)
 def transition_by_semigroup(case: Case) -> float:
     """From 0 to s to t is from 0 to t, in the marginals of every schedule."""
     schedule = a_schedule(case)
@@ -75,9 +66,9 @@ def transition_by_semigroup(case: Case) -> float:
 @check(
     "posterior-mean",
     "posterior-variance",
-    route="Bayes' rule on a grid of x_s",
+    method="Bayes' rule on a grid of x_s",
     tolerance=1e-9,
-    cases=16,
+    cases=len(SCHEDULES),
 )
 def posterior_by_bayes(case: Case) -> dict[str, float]:
     """Mean and variance of q(x_s | x_t, x_0) against the moments of prior times likelihood."""
@@ -90,7 +81,7 @@ def posterior_by_bayes(case: Case) -> dict[str, float]:
     x_t = alpha_t * x_0 + sigma_t * case.rng.normal()
     factor = alpha_t / alpha_s
     step = sigma_t**2 - factor**2 * sigma_s**2
-    # Where prior and likelihood overlap; the trapezium rule is exact to rounding on such functions.
+    # Where prior and likelihood overlap; the trapezoidal rule is exact to rounding there.
     x_s = np.linspace(alpha_s * x_0 - 10.0 * sigma_s, alpha_s * x_0 + 10.0 * sigma_s, 200_001)
     logs = -0.5 * ((x_s - alpha_s * x_0) / sigma_s) ** 2 - 0.5 * (x_t - factor * x_s) ** 2 / step
     weights = np.exp(logs - logs.max())
@@ -104,10 +95,10 @@ def posterior_by_bayes(case: Case) -> dict[str, float]:
     }
 
 
-@check("posterior-mean", "posterior-variance", route="DDPM's own symbols", tolerance=1e-12)
+@check("posterior-mean", "posterior-variance", method="DDPM's symbols", tolerance=1e-12)
 def posterior_in_betas(case: Case) -> dict[str, float]:
-    """Neighboring times of a chain against mu-tilde and beta-tilde, written in beta, alpha-bar."""
-    schedule, betas = chain(case)
+    """Successive times against mu-tilde and beta-tilde, written in beta and alpha-bar."""
+    schedule, betas = discrete_schedule(case)
     kept = np.concatenate([[1.0], np.cumprod(1.0 - betas)])
     t = np.arange(1, 13)
     x_0, x_t = case.normal((12, 2)) + 0.7, case.normal((12, 2))

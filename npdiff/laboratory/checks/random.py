@@ -1,4 +1,4 @@
-"""Checks of the keyed random numbers: the published words, and every number made of them."""
+"""Checks of the keyed random numbers: the published words, and the samples made from them."""
 
 import math
 import zlib
@@ -7,12 +7,26 @@ from fractions import Fraction
 import numpy as np
 
 from npdiff.backend import to_host
+from npdiff.laboratory.checks._philox import words_of
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.random import Key, philox
+from npdiff.samplers.step import keyed_noise
+
+
+@check("keyed-words", "box-muller", method="a key for each step", tolerance=0.0)
+def noise_of_each_step(case: Case) -> float:
+    """The noise of step i is that of the key at step i, whatever the key's step was."""
+    key, shape = Key(case.index, (4, 1), 9, "noise"), case.choose([(2, 3), (2,), (2, 2, 1), (2, 1)])
+    noise = keyed_noise(key, case.array(np.zeros(shape)))
+    there = [Key(case.index, (4, 1), i, "noise").normal(shape[1:]) for i in (0, 1, 7)]
+    pairs = zip((0, 1, 7), there, strict=True)
+    return max(relative(noise(i), expected) for i, expected in pairs)
+
 
 _ONES = 0xFFFFFFFF
 
-#: The known answers published with the generator for 4x32-10: counter, key, words.
+
+#: Known answers published with the generator for 4x32-10: counter, key, words.
 KNOWN = (
     ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
     ((_ONES,) * 4, (_ONES,) * 2, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
@@ -24,29 +38,17 @@ KNOWN = (
 )
 
 
-def words_of(counter: tuple[int, ...], key: tuple[int, ...]) -> list[int]:
-    """Philox 4x32-10 in whole numbers of any size."""
-    a, b, c, d = counter
-    for i in range(10):
-        high_a, low_a = divmod(a * 0xD2511F53, 2**32)
-        high_c, low_c = divmod(c * 0xCD9E8D57, 2**32)
-        left = (key[0] + i * 0x9E3779B9) % 2**32  # the golden ratio
-        right = (key[1] + i * 0xBB67AE85) % 2**32  # the square root of three, less one
-        a, b, c, d = high_c ^ b ^ left, low_c, high_a ^ d ^ right, low_a
-    return [a, b, c, d]
-
-
-@check("philox", route="the published answers", tolerance=0.0, cases=3)
+@check("philox", method="the published answers", tolerance=0.0, cases=3)
 def philox_known_answers(case: Case) -> float:
-    """The words that its authors publish for three counters and keys."""
+    """The words that the authors publish for three counters and keys."""
     counter, key, words = case.choose(KNOWN)
     found = philox([case.xp.asarray([c], dtype=np.uint64) for c in counter], key, case.xp)
     return float([int(word[0]) for word in found] != list(words))
 
 
-@check("philox", "keyed-words", route="whole numbers of any size", tolerance=0.0)
-def words_in_whole_numbers(case: Case) -> float:
-    """Every word of a key, its counter built block by block and sample by sample."""
+@check("philox", "keyed-words", method="Python integers", tolerance=0.0)
+def words_in_integers(case: Case) -> float:
+    """Every word of a key, with its counter built block by block and sample by sample."""
     seed = int(case.rng.integers(2**63)) * 2 + 1
     samples = case.rng.integers(2**32, size=3).tolist()
     step, stream = int(case.rng.integers(2**32)), f"noise/{case.index}"
@@ -65,9 +67,9 @@ def words_in_whole_numbers(case: Case) -> float:
     return float(to_host(key.bits(count, case.xp)).tolist() != expected)
 
 
-@check("keyed-uniform", "keyed-integers", route="fractions", tolerance=0.0)
-def numbers_from_words(case: Case) -> dict[str, float]:
-    """The middle of the word's cell of the unit interval; and the cell of ``high`` it falls in."""
+@check("keyed-uniform", "keyed-integers", method="fractions", tolerance=0.0)
+def samples_from_words(case: Case) -> dict[str, float]:
+    """The middle of the word's cell in [0, 1]; and the cell of ``high`` that contains it."""
     key = Key(case.index, (3, 1, 4), 1, "u")
     words = to_host(key.bits(6)).tolist()
     found = to_host(key.uniform((2, 3), case.xp)).reshape(3, 6)
@@ -85,9 +87,9 @@ def numbers_from_words(case: Case) -> dict[str, float]:
     }
 
 
-@check("box-muller", route="the transform inverted", tolerance=1e-12)
+@check("box-muller", method="the transform inverted", tolerance=1e-12)
 def normals_back_to_uniforms(case: Case) -> float:
-    """From each pair its length and its angle, and from them the two uniform numbers."""
+    """Radius and angle of each pair, and from them the two uniform samples."""
     key, count = Key(case.index + 7, (2, 0, 5), 9, "n"), case.choose([6, 5, 8, 3])
     half = (count + 1) // 2
     u = to_host(key.uniform((2 * half,), case.xp))
@@ -100,9 +102,9 @@ def normals_back_to_uniforms(case: Case) -> float:
     return max(max(off), relative(to_host(key.normal((count, 1), case.xp))[..., 0], z))
 
 
-@check("box-muller", "keyed-uniform", route="moments of many draws", tolerance=0.0349, cases=2)
+@check("box-muller", "keyed-uniform", method="moments of many samples", tolerance=0.0349, cases=2)
 def moments_of_draws(case: Case) -> dict[str, float]:
-    """Four moments, and neighbors' products, in deviations of one draw: 7 of a mean's allowed."""
+    """Four moments and products of neighbors, in units of one sample's deviation (tolerance: 7)."""
     key = Key(2024 + case.index, range(40), stream="laws")
     z, u = (to_host(draw((1001,), case.xp)).ravel() for draw in (key.normal, key.uniform))
 

@@ -1,16 +1,17 @@
-"""Checks of the reverse variances, and of ancestral sampling with each of them."""
-
-from itertools import pairwise
-from typing import Any
+"""Checks of the reverse variances, fixed, learned and optimal."""
 
 import numpy as np
 
-from npdiff.backend import to_host
+from npdiff import samplers
+from npdiff.backend import Array, to_host
 from npdiff.exact import Gaussian
+from npdiff.laboratory.checks._joint_normal import means_and_variances
 from npdiff.laboratory.registry import Case, check, relative
+from npdiff.objective.hybrid import LearnedVariance
+from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.process import marginal
 from npdiff.random import Key
-from npdiff.samplers import ddpm
+from npdiff.samplers.learned import with_variance
 from npdiff.schedules import SCHEDULES, DiscreteSchedule, Schedule, linear_betas
 from npdiff.variances import (
     estimate_mean_posterior_variance,
@@ -22,13 +23,76 @@ from npdiff.variances import (
 )
 
 
+@check(
+    "interpolated-variance", "ancestral-step", method="a loop in DDPM's symbols", tolerance=1e-12
+)
+def learned_variances_step_by_step(case: Case) -> float:
+    """Ancestral steps with a variance per element; the network runs once per step."""
+    betas = case.rng.uniform(0.05, 0.4, 5)
+    schedule, bars = DiscreteSchedule(betas), np.cumprod(1.0 - betas)
+    shape = case.choose([(2, 3), (2, 2, 3), (1, 4, 1), (3, 2)])
+    x, noise = case.normal(shape), case.rng.standard_normal((5, *shape))
+    calls = []
+
+    def network(x: Array, timestep: Array) -> Array:
+        calls.append(1)
+        embedded = timestep.reshape(-1, *(1,) * (x.ndim - 1)) / 5.0
+        return case.xp.concatenate([case.xp.sin(x) + embedded, case.xp.tanh(x - embedded)], axis=-1)
+
+    denoise, variance = with_variance(network, schedule, PARAMETERIZATIONS["eps"])
+    steps = samplers.sample(
+        "ddpm", denoise, schedule, x, np.arange(5.0, -1.0, -1.0), lambda i: case.array(noise[i]),
+        variance=variance,
+    )  # fmt: skip
+    found, state, off = [step.x for step in steps], to_host(x), []
+    for i, t in enumerate(range(5, 0, -1)):
+        bar, beta, before = bars[t - 1], betas[t - 1], bars[t - 2] if t > 1 else 1.0
+        eps, v = np.sin(state) + t / 5.0, np.tanh(state - t / 5.0)
+        mean = (state - beta / np.sqrt(1.0 - bar) * eps) / np.sqrt(1.0 - beta)
+        if t > 1:
+            part = (v + 1.0) / 2.0
+            tilde = beta * (1.0 - before) / (1.0 - bar)
+            mean = mean + beta ** (part / 2.0) * tilde ** (0.5 - part / 2.0) * noise[i]
+        state = mean
+        off.append(relative(found[i], state))
+    once = float(len(calls) != 5)
+    _, again = with_variance(network, schedule, PARAMETERIZATIONS["eps"])
+    alone = again(x, 2.0, 3.0)  # for a state that was not denoised before
+    v = 0.5 * (np.tanh(to_host(x) - 3.0 / 5.0) + 1.0)
+    tilde = betas[2] * (1.0 - bars[1]) / (1.0 - bars[2])
+    return max(*off, once, relative(alone, betas[2] ** v * tilde ** (1.0 - v)))
+
+
+@check("interpolated-variance", method="DDPM's betas", tolerance=1e-11, cases=3)
+def a_learned_variance(case: Case) -> float:
+    """The variance from the second half of a trained network's channels."""
+    schedule = linear_betas()
+    betas = np.linspace(1e-4, 0.02, 1000)
+    bars = np.cumprod(1.0 - betas)
+    t = case.choose([1, 2, 640])
+    beta, row = betas[t - 1], max(t, 2)
+    tilde = betas[row - 1] * (1.0 - bars[row - 2]) / (1.0 - bars[row - 1])
+    x, v = case.rng.standard_normal((2, 3, 2))
+
+    def network(x: np.ndarray, timestep: np.ndarray) -> np.ndarray:
+        return np.concatenate([np.sin(x) + timestep[:, None], v], axis=-1)
+
+    learned = LearnedVariance(network, schedule, PARAMETERIZATIONS["eps"])
+    _, eps = learned(x, float(t))
+    part = 0.5 * (v + 1.0)
+    return max(
+        relative(learned.variance(x, t - 1.0, float(t)), beta**part * tilde ** (1.0 - part)),
+        relative(eps, np.sin(x) + t),
+    )
+
+
 def a_schedule(case: Case) -> Schedule:
-    """Each of the named schedules in its turn."""
+    """The schedule of this case: cases cycle through the named schedules."""
     return SCHEDULES[case.choose(list(SCHEDULES))]()
 
 
 def pair(case: Case, schedule: Schedule) -> tuple[float, float]:
-    """s < t, some way apart and well inside of a schedule, drawn in log-SNR."""
+    """Two distant times s < t inside a schedule, drawn in log-SNR."""
     low = float(schedule.log_snr(0.95 * schedule.t_max))
     high = min(float(schedule.log_snr(schedule.t_min)), low + 12.0)
     at_t = low + case.rng.uniform(0.05, 0.5) * (high - low)
@@ -36,28 +100,33 @@ def pair(case: Case, schedule: Schedule) -> tuple[float, float]:
     return float(schedule.time_at(at_s)), float(schedule.time_at(at_t))
 
 
-def chain(betas: np.ndarray, s: int, t: int) -> tuple[float, float]:
-    """DDPM's beta and beta-tilde of the step from row t to row s, from products of 1 - beta."""
+def betas_of_step(betas: np.ndarray, s: int, t: int) -> tuple[float, float]:
+    """DDPM's beta and beta-tilde of the step from t to s, from products of 1 - beta."""
     kept, before = float(np.prod(1.0 - betas[s:t])), float(np.prod(1.0 - betas[:s]))
     beta = 1.0 - kept
     return beta, beta * (1.0 - before) / (1.0 - before * kept)
 
 
-@check("interpolated-variance", route="logarithms of products of betas", tolerance=1e-13, cases=8)
+@check("interpolated-variance", method="logarithms of products of betas", tolerance=1e-13, cases=8)
 def interpolation_by_logarithms(case: Case) -> float:
-    """exp(v ln beta + (1 - v) ln beta-tilde) on a chain of arbitrary betas, and its limit at 0."""
+    """exp(v ln beta + (1 - v) ln beta-tilde) with arbitrary betas, and its limit at 0."""
     betas = case.rng.uniform(0.01, 0.4, size=9)
     pairs = [(s, t) for t in range(2, 10) for s in range(1, t)]
     v = case.rng.uniform(-0.2, 1.2, size=(len(pairs), 3))
-    logs = np.log([chain(betas, s, t) for s, t in pairs])
+    logs = np.log([betas_of_step(betas, s, t) for s, t in pairs])
     s, t = np.array(pairs, dtype=float).T
     found = interpolated(DiscreteSchedule(betas), s, t, case.array(v))
     worst = relative(found, np.exp(v * logs[:, :1] + (1.0 - v) * logs[:, 1:]))
     ends = interpolated(DiscreteSchedule(betas), 0.0, 3.0, case.array([[0.0, 0.9, 1.0]]))
-    return max(worst, relative(ends, [[0.0, 0.0, chain(betas, 0, 3)[0]]]))
+    return max(worst, relative(ends, [[0.0, 0.0, betas_of_step(betas, 0, 3)[0]]]))
 
 
-@check("optimal-variance", route="conditioning of a joint normal law", tolerance=1e-12, cases=17)
+@check(
+    "optimal-variance",
+    method="conditioning of a joint normal distribution",
+    tolerance=1e-12,
+    cases=2 * len(SCHEDULES),
+)
 def optimal_by_conditioning(case: Case) -> float:
     """Var[x_s | x_t] of normal data, from the covariance of x_s and x_t alone."""
     schedule, c = a_schedule(case), case.rng.uniform(0.05, 3.0)
@@ -74,7 +143,11 @@ def optimal_by_conditioning(case: Case) -> float:
     return max(worst, relative(by_sample, [float(expected), float(spread)]))
 
 
-@check("optimal-variance", route="quadrature over the joint law of x_s and x_t", tolerance=1e-12)
+@check(
+    "optimal-variance",
+    method="quadrature over the joint distribution of x_s and x_t",
+    tolerance=1e-12,
+)
 def optimal_by_quadrature(case: Case) -> float:
     """E Var[x_s | x_t] of a mixture, summed over a grid of both."""
     schedule = linear_betas(20, 0.02, 0.3)
@@ -99,19 +172,19 @@ def optimal_by_quadrature(case: Case) -> float:
     return relative(optimal(schedule, s, t, expected_variance(0.0)), expected_variance(s))
 
 
-#: Four pairs of numbers whose means are 0, second moments 1 and correlation 0: in place of draws.
+#: Four pairs with means 0, second moments 1 and correlation 0, in place of random samples.
 DESIGN = np.sqrt(2.0) * np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
 
 
 @check(
     "spread-from-error",
     "spread-from-noise",
-    route="sum of precisions",
+    method="sum of precisions",
     tolerance=1e-12,
-    cases=17,
+    cases=2 * len(SCHEDULES),
 )
-def spread_by_precisions(case: Case) -> dict[str, float]:
-    """On normal data, from draws that have their moments exactly: 1 / (1 / c + SNR)."""
+def posterior_variance_by_precisions(case: Case) -> dict[str, float]:
+    """On normal data, from samples with exact moments: 1 / (1 / c + SNR)."""
     schedule = a_schedule(case)
     _, t = pair(case, schedule)
     mean, c = case.rng.normal(size=3), case.rng.uniform(0.05, 2.0, size=3)
@@ -123,7 +196,7 @@ def spread_by_precisions(case: Case) -> dict[str, float]:
     expected = np.mean(1.0 / (1.0 / c + snr))
     return {
         "spread-from-error": relative(mean_posterior_variance_from_error(x_0, x0_hat), expected),
-        # as long as the signal is not so weak that nothing of 1 - E |eps_hat|^2 is left
+        # unless the signal is so weak that 1 - E |eps_hat|^2 loses its digits
         "spread-from-noise": relative(
             mean_posterior_variance_from_noise(schedule, eps_hat, t), expected
         )
@@ -131,33 +204,9 @@ def spread_by_precisions(case: Case) -> dict[str, float]:
     }
 
 
-def laws(
-    case: Case, schedule: Schedule, timesteps: np.ndarray, c: float, variance: Any
-) -> list[tuple[float, float]]:
-    """Mean and variance of all that ancestral sampling visits, from its responses to impulses.
-
-    With the exact denoiser of N(m, c) each step is affine in (x, z). Row 0 starts at the mean, the
-    others are off it by one input each: the start's deviation, or one step's noise.
-    """
-    m, count = 0.7, len(timesteps) - 1
-    denoise = Gaussian([m], c).denoiser(schedule)
-    a, v = float(schedule.alpha(timesteps[0])), float(schedule.sigma(timesteps[0])) ** 2
-    x = np.full((count + 2, 1), a * m)
-    x[1] += np.sqrt(a**2 * c + v)
-
-    def impulse(i: int) -> np.ndarray:
-        return case.array((np.arange(count + 2) == i + 2)[:, None] * 1.0)
-
-    found = []
-    for step in ddpm(denoise, schedule, case.array(x), timesteps, variance=variance, noise=impulse):
-        rows = to_host(step.x)[:, 0]
-        found.append((rows[0], ((rows[1:] - rows[0]) ** 2).sum()))
-    return found
-
-
-@check("optimal-variance", "ancestral-step", route="marginals of q", tolerance=1e-12, cases=6)
+@check("optimal-variance", "ancestral-step", method="marginals of q", tolerance=1e-12, cases=6)
 def optimal_is_exact_on_normal_data(case: Case) -> float:
-    """With the optimal variance every state has the law of q, for any N: a ratio of 1."""
+    """With the optimal variance every state has the distribution of q, for any N: a ratio of 1."""
     schedule, c = linear_betas(), case.choose([1.0, 0.25, 0.01])
     steps = case.choose([1, 10, 100, 1000, 2, 37])
     timesteps = np.append(np.round(np.linspace(1000.0, 1.0, steps)), 0.0)
@@ -165,60 +214,17 @@ def optimal_is_exact_on_normal_data(case: Case) -> float:
     def spread(t: float) -> float:
         return 1.0 / (1.0 / c + float(np.exp(schedule.log_snr(t))))
 
-    found = np.array(laws(case, schedule, timesteps, c, optimal_variance(schedule, spread)))
+    found = np.array(
+        means_and_variances(case, schedule, timesteps, c, optimal_variance(schedule, spread))
+    )
     alpha, sigma = schedule.alpha(timesteps[1:]), schedule.sigma(timesteps[1:])
     deviation = np.sqrt(found[:, 1] / (alpha**2 * c + sigma**2))
     return max(relative(found[:, 0], 0.7 * alpha), relative(deviation, np.ones(steps)))
 
 
-@check("ancestral-step", route="recursion of mean and variance", tolerance=1e-12, cases=6)
-def ancestral_moments(case: Case) -> float:
-    """Mean and variance of normal samples, by a recursion in DDPM's symbols over strided betas."""
-    variance, steps = case.choose(["small", "large"]), case.choose([10, 10, 60, 60, 250, 250])
-    schedule, c, m = linear_betas(), case.rng.uniform(0.05, 2.0), 0.7
-    timesteps = np.append(np.round(np.linspace(1000.0, 1.0, steps)), 0.0)
-    bars = np.cumprod(np.append(1.0, 1.0 - np.linspace(1e-4, 0.02, 1000)))[timesteps.astype(int)]
-    mean, spread = np.sqrt(bars[0]) * m, bars[0] * c + 1.0 - bars[0]
-    expected = []
-    for bar, before in pairwise(bars):
-        beta = 1.0 - bar / before
-        noise = beta if variance == "large" else beta * (1.0 - before) / (1.0 - bar)
-        # eps_hat = (x - sqrt(bar) E[x_0 | x]) / sqrt(1 - bar) is slope x + shift
-        gain = np.sqrt(bar) * c / (bar * c + 1.0 - bar)
-        slope = (1.0 - np.sqrt(bar) * gain) / np.sqrt(1.0 - bar)
-        shift = -np.sqrt(bar) * (m - gain * np.sqrt(bar) * m) / np.sqrt(1.0 - bar)
-        factor = (1.0 - beta / np.sqrt(1.0 - bar) * slope) / np.sqrt(1.0 - beta)
-        mean = factor * mean - beta / np.sqrt((1.0 - bar) * (1.0 - beta)) * shift
-        spread = factor**2 * spread + (noise if before < 1.0 else 0.0)
-        expected.append((mean, spread))
-    return relative(np.array(laws(case, schedule, timesteps, c, variance)), np.array(expected))
-
-
-@check("ancestral-step", route="the paper's own symbols", tolerance=1e-12, cases=12)
-def ancestral_step_in_the_symbols_of_the_paper(case: Case) -> float:
-    """One step of a chain from eps, beta and alpha-bar, and its learned variance by elements."""
-    table = linear_betas()
-    variance = case.choose(["small", "large", "learned"])
-    t = case.choose([1, 2, 3, 17, 500, 999])
-    bars = np.cumprod(np.append(1.0, 1.0 - np.linspace(1e-4, 0.02, 1000)))
-    beta, bar, before = 1.0 - bars[t] / bars[t - 1], bars[t], bars[t - 1]
-    x_t, eps, z = case.rng.normal(size=(3, 4, 5))
-    v = case.rng.uniform(0.0, 1.0, size=(4, 5))
-    tilde = beta * (1.0 - before) / (1.0 - bar)
-    noise: Any = {"small": tilde, "large": beta * (t > 1)}.get(variance, beta * v)
-    expected = (x_t - beta / np.sqrt(1.0 - bar) * eps) / np.sqrt(1.0 - beta) + np.sqrt(noise) * z
-    x_0 = (x_t - np.sqrt(1.0 - bar) * eps) / np.sqrt(bar)
-    option: Any = variance if variance != "learned" else (lambda x, s, t: case.array(beta * v))
-    (step,) = ddpm(
-        lambda x, t: (case.array(x_0), case.array(eps)), table, case.array(x_t),
-        np.array([t, t - 1.0]), variance=option, noise=lambda i: case.array(z),
-    )  # fmt: skip
-    return relative(step.x, expected)
-
-
-@check("spread-from-error", route="errors of a denoiser at draws of its own", tolerance=1e-12)
-def spread_is_estimated_on_the_grid(case: Case) -> float:
-    """What the estimate over a grid keeps for each time, against its draws made again."""
+@check("spread-from-error", method="errors of a denoiser at its draws", tolerance=1e-12)
+def posterior_variance_at_timesteps(case: Case) -> float:
+    """The estimate at each timestep, against the errors at the same draws."""
     schedule, timesteps = linear_betas(), np.array([900.0, 300.0, 20.0, 0.0])
     mean, c = case.rng.normal(size=2), case.rng.uniform(0.1, 2.0, size=2)
     x_0, key = case.rng.normal(size=(6, 2)), Key(case.index, range(6))

@@ -8,11 +8,12 @@ import numpy as np
 from npdiff.backend import Array
 from npdiff.laboratory.errata.record import MEASURED, QUOTED, READ, Occurrence, Residuals, erratum
 from npdiff.laboratory.errata.times import point_denoiser
+from npdiff.laboratory.orders import TEST_PROBLEMS, ConvergenceProblem
 from npdiff.samplers import SAMPLERS, Noise, ddim
 from npdiff.samplers.exponential import NOISE_PREDICTION, half_log_snr
 from npdiff.samplers.singlestep import intermediate_times, singlestep_update
 from npdiff.schedules import LinearVP, Times, linear_betas
-from npdiff.verify.orders import DATA, TEST_PROBLEMS, TestProblem
+from npdiff.verify.convergence import DATA
 
 
 @erratum(
@@ -113,17 +114,17 @@ def third_order_ends_low() -> Residuals:
     return Residuals(abs(slope - 3.0), abs(math.log2(whole[96] / whole[192]) - 3.0), figures)
 
 
-def _singlestep_error(problem: TestProblem, orders: list[int]) -> float:
+def _singlestep_error(problem: ConvergenceProblem, orders: list[int]) -> float:
     """The error of steps of the given orders, of equal length in log-SNR."""
     schedule, x, denoise = problem.schedule, problem.x, DATA.denoiser(problem.schedule)
-    timesteps = problem.grid(len(orders))
+    timesteps = problem.timesteps(len(orders))
     half_log_snrs = half_log_snr(schedule, timesteps)
     between = intermediate_times(schedule, half_log_snrs, orders)
     steps = zip(pairwise(timesteps), pairwise(half_log_snrs), between, strict=True)
     for (t, s), (a, b), inner in steps:
         x_0, eps = denoise(x, t)
         x = singlestep_update(NOISE_PREDICTION, denoise, schedule, x_0, eps, inner, s, b - a)
-    return float(np.abs(x - problem.truth).max())
+    return float(np.abs(x - problem.solution).max())
 
 
 @erratum(
@@ -150,7 +151,7 @@ def second_stage_sigma() -> Residuals:
 
     def solve(kind: str, steps: int) -> float:
         x = problem.x
-        for t, s in pairwise(problem.grid(steps).tolist()):
+        for t, s in pairwise(problem.timesteps(steps).tolist()):
             _, slope = exact(x, t)
             ahead = x + (s - t) * slope
             x_0, eps = exact(ahead, s)
@@ -160,7 +161,7 @@ def second_stage_sigma() -> Residuals:
             elif kind == "eps":
                 x_0 = ahead - t * eps
             x = x + 0.5 * (s - t) * (slope + (ahead - x_0) / t)
-        return float(np.abs(x - problem.truth).max())
+        return float(np.abs(x - problem.solution).max())
 
     right = problem.solve("heun", 96, {})[0]
     with_v, with_eps = solve("v", 96), solve("eps", 96)

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from npdiff.laboratory.golden.problem import Problem
+from npdiff.laboratory.orders import CLAIMS
 from npdiff.samplers import SAMPLERS, Steps, options_of
 from npdiff.schedules import LinearVP, linear_betas
 from npdiff.spacings import leading
-from npdiff.verify.orders import CLAIMS, DATA, STARTS
+from npdiff.verify.convergence import DATA, STARTS
 
 #: Unequal steps, down to the data.
 TIMESTEPS = (1.0, 0.8, 0.62, 0.46, 0.32, 0.2, 0.1, 0.05, 0.0)

@@ -1,0 +1,1 @@
+"""Checks of the equations of :mod:`npdiff.samplers`."""
