@@ -14,6 +14,7 @@ import numpy as np
 
 from npdiff.errors import InputError
 from npdiff.random import Key
+from npdiff.registry import Registry
 from npdiff.schedules import Schedule, Times
 
 
@@ -234,10 +235,18 @@ def _positive(deviation: float) -> None:
         raise InputError(f"expected a standard deviation above 0, got {deviation}")
 
 
-#: Draws of times by name.
-TIME_SAMPLERS: dict[str, TimeSampler] = {
-    "uniform": Uniform(),
-    "low-discrepancy": LowDiscrepancy(),
-    "logit-normal": LogitNormal(),
-    "log-normal": LogNormal(),
-}
+#: Time samplers by name.
+TIME_SAMPLERS: Registry[TimeSampler, TimeSampler] = Registry(
+    "time sampler",
+    "an npdiff.objective.TimeSampler",
+    lambda given: (
+        all(hasattr(given, a) for a in ("quantile", "density")) and not isinstance(given, type)
+    ),
+    {
+        "uniform": Uniform(),
+        "low-discrepancy": LowDiscrepancy(),
+        "logit-normal": LogitNormal(),
+        "log-normal": LogNormal(),
+    },
+    factories={"low-discrepancy": lambda of="uniform": LowDiscrepancy(TIME_SAMPLERS.resolve(of))},
+)
