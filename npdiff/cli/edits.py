@@ -22,7 +22,6 @@ from npdiff.runtime import ThreadPool
 from npdiff.runtime.progress import progress_bar
 from npdiff.samplers import Steps, keyed_noise
 from npdiff.schedules import SCHEDULES, Schedule, Times
-from npdiff.spacings import SPACINGS
 
 #: Rows of images, bytes (rows, columns, H, W, C), and a line about them.
 Result = tuple[np.ndarray, str]
@@ -36,8 +35,8 @@ def model(
     settings: SamplingConfig,
 ) -> Iterator[tuple[Denoise, Schedule, np.ndarray]]:
     """The model as a denoiser, its schedule and the grid of times."""
-    schedule = SCHEDULES[checkpoint.config.schedule]()
-    timesteps = SPACINGS[settings.spacing](schedule, settings.steps)
+    schedule = SCHEDULES.resolve(checkpoint.config.schedule)
+    timesteps = settings.timesteps(schedule)
     with ThreadPool(1 if arguments.backend == "cupy" else None) as workers:
         yield (
             denoiser(

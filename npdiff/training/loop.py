@@ -140,9 +140,9 @@ def dry_run(network: Any, config: Config) -> None:
         )
     if y.shape != (1, *config.shape):
         raise InputError(f"the network makes {y.shape[1:]} of samples of shape {config.shape}")
-    schedule = SCHEDULES[config.schedule]()
+    schedule = SCHEDULES.resolve(config.schedule)
     try:  # where sampling starts
-        PARAMETERIZATIONS[config.prediction].solve(schedule, y, y, schedule.t_max)
+        PARAMETERIZATIONS.resolve(config.prediction).solve(schedule, y, y, schedule.t_max)
     except InputError as error:
         raise InputError(
             f"config: row {config.prediction!r} cannot be sampled from with schedule {config.schedule!r}, "

@@ -65,7 +65,7 @@ def learning_rate_at(config: Config, step: int) -> float:
         step,
         peak=config.learning_rate,
         steps=config.steps,
-        warmup=config.warmup,
+        warmup=config.warmup_steps,
         decay=config.decay,
     )
 
@@ -103,10 +103,10 @@ def loss_and_gradient(
     total = config.batch * config.accumulate
     chosen = data.batch_indices(config.seed, step - 1, total, len(dataset.images))
     target = Objective(
-        SCHEDULES[config.schedule](),
-        PARAMETERIZATIONS[config.prediction],
-        objective.WEIGHTINGS[config.weighting],
-        objective.TIME_SAMPLERS[config.time_sampler],
+        SCHEDULES.resolve(config.schedule),
+        PARAMETERIZATIONS.resolve(config.prediction),
+        objective.WEIGHTINGS.resolve(config.weighting),
+        objective.TIME_SAMPLERS.resolve(config.time_sampler),
     )
     xp, dtype = module(config.backend), tree.leaves(model)[0].dtype.type
 

@@ -9,18 +9,16 @@ from npdiff.denoiser import Denoise, Denoiser, clip_x0, inference_network
 from npdiff.errors import InputError
 from npdiff.generation import (
     SamplingConfig,
-    cached,
     denoiser,
     frames_of,
     generate,
-    network,
     resolve_labels,
     sharded,
     start,
     trajectory,
 )
 from npdiff.guidance import classifier_free, dynamic_threshold, guidance_interval, rescale_cfg
-from npdiff.nn import TimeEmbedding, UNet
+from npdiff.nn import UNet
 from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.random import Key
 from npdiff.runs import Checkpoint, Config
@@ -146,63 +144,6 @@ def test_in_so_many_words(checkpoint: Checkpoint, sampler: str) -> None:
     np.testing.assert_allclose(found, last.x, atol=1e-4)
 
 
-def counting(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The number of rows of every call of a time embedding from now on."""
-    rows: list[int] = []
-    call = TimeEmbedding.__call__
-
-    def counted(self: TimeEmbedding, timestep: np.ndarray) -> object:
-        rows.append(len(timestep))
-        return call(self, timestep)
-
-    monkeypatch.setattr(TimeEmbedding, "__call__", counted)
-    return rows
-
-
-def test_times_are_embedded_once(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the start, for every time of the grid and every label that occurs, the null label too."""
-    rows = counting(monkeypatch)
-    generate(checkpoint, [2, 0, 2, 2], steps=5, guidance=2.0, threads=1)
-    assert rows == [5 * 3]
-
-
-def test_times_that_are_not_of_the_grid(
-    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The model itself is asked, and its answers are as good."""
-    schedule, labels = SCHEDULES["cosine"](), np.array([2, 0])
-    x = np.random.default_rng(0).standard_normal((2, 8, 8, 1)).astype(np.float32)
-    with ThreadPool(1) as workers:
-
-        def asked(steps: int) -> Denoise:
-            settings = SamplingConfig(steps=steps, guidance=2.0, clip=False)
-            return denoiser(checkpoint, labels, settings, schedule, workers=workers)
-
-        coarse, fine = asked(2), asked(8)
-        rows = counting(monkeypatch)
-        for t in (1000.0, 500.0, np.array([500.0, 1000.0])):
-            for a, b in zip(coarse(x, t), fine(x, t), strict=True):
-                np.testing.assert_allclose(a, b, atol=1e-5)
-        assert rows == []
-        for t in (250.0, np.array([500.0, 250.0])):
-            for a, b in zip(coarse(x, t), fine(x, t), strict=True):
-                np.testing.assert_allclose(a, b, atol=1e-5)
-        assert sum(rows) == 2 * 4
-        coarse(x, 0.0)
-        assert sum(rows) == 3 * 4
-
-
-def test_tables_that_would_be_too_large(
-    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = {"steps": 3, "guidance": 2.0, "threads": 1}
-    expected = generate(checkpoint, [2, 0], **settings)
-    monkeypatch.setattr(network, "LARGEST_TABLES", 100)
-    rows = counting(monkeypatch)
-    np.testing.assert_allclose(generate(checkpoint, [2, 0], **settings), expected, atol=1e-5)
-    assert sum(rows) == 3 * 4
-
-
 def test_weights_are_prepared_once(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     """For all steps of a trajectory; who looks at its frames is bound by no promise."""
     made: list[int] = []
@@ -240,24 +181,6 @@ def test_forms_of_weights_are_shared_by_those_who_say_so() -> None:
         alone = sharded(model, workers, 1, "numpy")
         alone(x, timestep), alone(x, timestep)
     assert len(made) == 2
-
-
-@pytest.mark.parametrize("name", SCHEDULES)
-def test_a_schedule_that_remembers_is_the_schedule(name: str) -> None:
-    schedule = SCHEDULES[name]()
-    own = cached(schedule)
-    t = schedule.t_min + np.array([0.3, 0.6]) * (schedule.t_max - schedule.t_min)
-    sayings = [s for s in vars(own) if s not in vars(schedule)]
-    assert len(sayings) == 13
-    for saying in sayings:
-        what, remembered = getattr(schedule, saying), getattr(own, saying)
-        asked = schedule.log_snr(t) if saying == "time_at" else t
-        np.testing.assert_array_equal(remembered(asked), what(asked))
-        for one in asked:
-            assert remembered(one) == remembered(float(one)) == what(one)
-            assert remembered(one) is remembered(float(one))
-    with pytest.raises(InputError, match="outside"):
-        own.alpha(schedule.t_max + 1.0)
 
 
 def test_thresholding_needs_no_label(checkpoint: Checkpoint) -> None:

@@ -53,7 +53,7 @@ def test_a_file_cut_anywhere_is_an_input_error(path, tmp_path):
     whole = path.read_bytes()
     for length in [0, 1, 7, 8, 9, 100, len(whole) // 2, len(whole) - 1]:
         (tmp_path / "cut").write_bytes(whole[:length])
-        with pytest.raises(InputError, match="damaged or no safetensors file") as error:
+        with pytest.raises(InputError, match="damaged or not a safetensors file") as error:
             load_model(tmp_path / "cut")
         assert "\n" not in str(error.value)
 
@@ -69,14 +69,14 @@ def test_foreign_files_are_refused_and_never_unpickled(tmp_path):
     path = tmp_path / "foreign"
     objects = np.array([Trap()], dtype=object)
     path.write_bytes(pickle.dumps(Trap()))
-    with pytest.raises(InputError, match="damaged or no safetensors file"):
+    with pytest.raises(InputError, match="damaged or not a safetensors file"):
         load_model(path)
     with path.open("wb") as file:
         np.savez(file, weights=objects)
-    with pytest.raises(InputError, match="damaged or no safetensors file"):
+    with pytest.raises(InputError, match="damaged or not a safetensors file"):
         load_model(path)
     path.write_bytes(b"")
-    with pytest.raises(InputError, match="damaged or no safetensors file"):
+    with pytest.raises(InputError, match="damaged or not a safetensors file"):
         load_model(path)
 
 
@@ -140,6 +140,6 @@ def test_weights_that_do_not_fit_the_configuration_are_refused(path, arrays, com
 def test_a_network_of_ones_own_takes_the_weights(tmp_path):
     mine = (np.arange(3.0), (np.eye(2),))
     save_model(tmp_path / "mine", mine, Config())
-    loaded = load_model(tmp_path / "mine", like=tree.zeros_like(mine)).model
+    loaded = load_model(tmp_path / "mine", network=tree.zeros_like(mine)).model
     assert (loaded[0] == mine[0]).all()
     assert (loaded[1][0] == mine[1][0]).all()
