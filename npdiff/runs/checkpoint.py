@@ -217,7 +217,10 @@ def new_model(config: Config) -> Any:
     """The freshly initialized U-Net of a configuration, on the host."""
     from npdiff.nn import UNet
 
-    return UNet.init(config.seed, **config.model)
+    options = dict(config.model)
+    if config.learn_variance:
+        options["out_channels"] = 2 * options.get("channels", 1)
+    return UNet.init(config.seed, **options)
 
 
 def save_model(path: str | Path, model: object, config: Config, step: int = 0) -> None:

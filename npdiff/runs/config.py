@@ -16,6 +16,7 @@ from npdiff.options import describe, is_description, spell
 from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.registry import Registry, UnknownNameError
 from npdiff.runs.fields import (
+    boolean,
     choice,
     fraction,
     integer,
@@ -61,6 +62,10 @@ class Config:
     object is described in the files of the run and is passed again to open it
     (:func:`npdiff.runs.load_model`); a registered name needs no object, only its registration.
 
+    Some building blocks of the library are not options of a run: times drawn by their loss
+    (:mod:`npdiff.objective.adaptive`), schedules trained with the network
+    (:class:`npdiff.nn.MonotoneNetwork`), contexts of the U-Net, CUDA graphs of a step.
+
     Each field's metadata holds its ``help``, a line, and what is ``allowed``.
 
     Raises
@@ -97,6 +102,9 @@ class Config:
     prediction: Any = part("v", PARAMETERIZATIONS, "the prediction type: the network's output")
     weighting: Any = part("v", WEIGHTINGS, "the weight of the error at each noise level")
     time_sampler: Any = part("uniform", TIME_SAMPLERS, "the distribution of the training times")
+    learn_variance: bool = boolean(
+        False, "train the variance of the reverse steps too (hybrid loss); for discrete schedules"
+    )
     label_drop: float = fraction(
         0.1, "the fraction of labels replaced by the null label, for guidance"
     )
@@ -181,7 +189,7 @@ class Config:
         """The fields that differ from their defaults."""
         default = Config()
         fields = [
-            f"{name}={spell(value) if name in PARTS and not isinstance(value, str | dict) else repr(value)}"
+            f"{name}={repr(value) if isinstance(value, str | dict) else spell(value)}"
             for name, value in self._fields().items()
             if describe(value) != describe(getattr(default, name))
         ]
@@ -238,6 +246,8 @@ class Config:
         if not isinstance(values, dict):
             raise InputError(f"config: expected a JSON object, got {type(values).__name__}")
         for name, value in objects.items():
+            if name not in PARTS:
+                raise InputError(f"unknown object {name!r}: choose among {', '.join(PARTS)}")
             recorded = values.get(name, getattr(cls(), name))
             if value is None:
                 continue
@@ -268,20 +278,3 @@ class Config:
             return cls.from_json(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"config: cannot read {path} ({error})") from None
-
-
-_DIGITS = {"width": 32, "multipliers": (1, 2), "blocks": 2, "attention": (1,), "patch": 2}
-
-#: Configurations by name: a first run of some minutes, and the model that ships with npdiff.
-PRESETS: dict[str, Config] = {
-    "digits": Config(data="digits", model=_DIGITS, steps=450),
-    "digits-large": Config(
-        data="digits",
-        model={**_DIGITS, "width": 40},
-        steps=1500,
-        warmup=100,
-        ema=0.999,
-        sample_every=400,
-        checkpoint_every=200,
-    ),
-}

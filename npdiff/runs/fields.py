@@ -65,6 +65,17 @@ def text(default: str, about: str) -> Any:
     return option(default, "a string that is not empty", _nonempty, about)
 
 
+def boolean(default: bool, about: str) -> Any:
+    """True or false."""
+
+    def check(value: Any) -> bool:
+        if type(value) is not bool:
+            raise ValueError
+        return value
+
+    return option(default, "true or false", check, about)
+
+
 def choice(default: str, names: Iterable[str], about: str) -> Any:
     """One of some names."""
 

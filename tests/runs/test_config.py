@@ -54,6 +54,7 @@ WRONG = {
     "prediction": ["x_0", []],
     "weighting": ["heavy"],
     "time_sampler": ["noon", 0.5],
+    "learn_variance": [1, "true", None],
     "label_drop": [1.0, -0.1, "0.1", math.nan],
     "steps": [0, -1, 2.5, "10", True, None, 2**32],
     "batch": [0, 1.0],
