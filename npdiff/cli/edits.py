@@ -9,7 +9,7 @@ import numpy as np
 
 from npdiff import data, editing
 from npdiff.backend import Array, module, to_host
-from npdiff.cli.common import counted
+from npdiff.cli.common import pluralize
 from npdiff.cli.originals import unknown
 from npdiff.cli.sampling import sampling_config
 from npdiff.denoiser import Denoise
@@ -84,12 +84,12 @@ def inpaint(
     results = pictures.to_uint8(end).reshape(len(images), count, *images.shape[1:])
     shown = np.where(anew, np.uint8(128), images)
     rows = np.concatenate([images[:, None], shown[:, None], results], axis=1)
-    return rows, f"the image, what is known of it, {counted(count, 'result')}, {in_rows(images)}"
+    return rows, f"the image, what is known of it, {pluralize(count, 'result')}, {in_rows(images)}"
 
 
 def in_rows(images: np.ndarray) -> str:
     """How many rows the picture has, one for each image."""
-    return f"in {counted(len(images), 'row')}"
+    return f"in {pluralize(len(images), 'row')}"
 
 
 def sdedit(

@@ -9,14 +9,16 @@ import numpy as np
 from npdiff import tree
 from npdiff.backend import Array, module, per_sample
 from npdiff.denoiser import with_callback
+from npdiff.errors import InputError
 from npdiff.generation.config import SamplingConfig
-from npdiff.generation.network import denoiser
+from npdiff.generation.network import LearnedVariance, denoiser
 from npdiff.random import Key
 from npdiff.runs.checkpoint import Checkpoint
 from npdiff.runtime.memory import memory_explained
 from npdiff.runtime.shards import ThreadPool
-from npdiff.samplers import Steps, keyed_noise, sample
+from npdiff.samplers import SAMPLERS, Steps, keyed_noise, sample
 from npdiff.schedules import Schedule
+from npdiff.variances import VARIANCES
 
 
 class Frame(NamedTuple):
@@ -70,12 +72,40 @@ def trajectory(
     timesteps = config.timesteps(schedule)
     key = Key(seed, indices, stream="sample")
     x = start(key, schedule, checkpoint, timesteps[0], module(backend))
-    denoise = denoiser(checkpoint, labels, config, schedule, workers=workers, backend=backend)
+    sampler, options = config.sampler, config.options
+    learned = learned_variance(checkpoint, config, schedule, len(indices))
+    if learned is not None:
+        sampler, options = SAMPLERS.split(sampler, **options)
+        options["variance"] = learned
+    denoise = denoiser(
+        checkpoint, labels, config, schedule, workers=workers, backend=backend, learned=learned
+    )
     noise = keyed_noise(key.fold("step"), x)
     if callback is not None:
         denoise = with_callback(denoise, callback)
-    steps = sample(config.sampler, denoise, schedule, x, timesteps, noise, **config.options)
+    steps = sample(sampler, denoise, schedule, x, timesteps, noise, **options)
     return frames_of(float(timesteps[0]), x, steps)
+
+
+def learned_variance(
+    checkpoint: Checkpoint, config: SamplingConfig, schedule: Schedule, samples: int
+) -> LearnedVariance | None:
+    """The variance of the network, if the sampler's option ``variance`` is ``"learned"``.
+
+    Raises
+    ------
+    InputError
+        If the model was not trained with ``learn_variance``.
+    """
+    _, options = SAMPLERS.split(config.sampler, **config.options)
+    if options.get("variance") != "learned":
+        return None
+    if not checkpoint.config.learn_variance:
+        raise InputError(
+            "variance 'learned' needs a model that was trained with learn_variance: choose "
+            f"{' or '.join(VARIANCES)}"
+        )
+    return LearnedVariance(schedule, samples)
 
 
 def enough_memory(samples: int, backend: str) -> AbstractContextManager[None]:

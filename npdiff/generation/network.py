@@ -13,9 +13,42 @@ from npdiff.guidance import batched_cfg, dynamic_threshold, guidance_interval
 from npdiff.runs.checkpoint import Checkpoint
 from npdiff.runtime.shards import ThreadPool, forward
 from npdiff.schedules import Schedule
+from npdiff.variances import interpolated
 
 #: The samples that a GPU evaluates at a time; more would only take memory.
 GPU_ROWS = 1024
+
+
+class LearnedVariance:
+    """The variance that a network predicts with its output, for :func:`npdiff.samplers.ddpm`.
+
+    Parameters
+    ----------
+    schedule : Schedule
+    samples : N; of a guided batch of 2N the first N samples have the labels
+    """
+
+    def __init__(self, schedule: Schedule, samples: int) -> None:
+        self.schedule, self.samples = schedule, samples
+        self.v: Array = None
+
+    def __call__(self, x: Array, s: float, t: float) -> Array | float:
+        """The variance of the step from t to s, after the evaluation of the denoiser at (x, t)."""
+        if self.schedule.sigma(s) == 0.0:
+            return 0.0
+        return interpolated(self.schedule, s, t, 0.5 * (self.v + 1.0))
+
+
+def first_half(network: Network, learned: LearnedVariance | None) -> Network:
+    """A network without its second half of channels, which go to ``learned``."""
+
+    def first(x: Array, timestep: Array) -> Array:
+        output, channels = network(x, timestep), x.shape[-1]
+        if learned is not None:
+            learned.v = output[: learned.samples, ..., channels:]
+        return output[..., :channels]
+
+    return first
 
 
 def denoiser(
@@ -26,11 +59,13 @@ def denoiser(
     *,
     workers: ThreadPool,
     backend: str = "numpy",
+    learned: LearnedVariance | None = None,
 ) -> Denoise:
     """The model as a sampler calls it: guided towards the labels, its estimates clipped.
 
     The evaluations with and without the label are one batch of 2N, whose shards run on the threads.
-    The weights must not be written to while the denoiser is in use.
+    The weights must not be written to while the denoiser is in use. ``learned`` receives the part
+    of the output that is the variance.
     """
     xp, w = module(backend), config.guidance
     model, cache = tree.map(xp.asarray, checkpoint.model), WeightCache()
@@ -38,6 +73,8 @@ def denoiser(
     def unguided(chosen: np.ndarray | None) -> Denoise:
         conditions = {"labels": None if chosen is None else xp.asarray(chosen)}
         network = sharded(model, workers, checkpoint.config.shard, backend, cache, **conditions)
+        if checkpoint.config.learn_variance:
+            network = first_half(network, learned)
         return Denoiser(network, schedule, checkpoint.parameterization)
 
     if labels is None or w == 1.0:

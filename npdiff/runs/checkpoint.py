@@ -53,10 +53,12 @@ class Checkpoint(NamedTuple):
         config = self.config
         shape = " x ".join(map(str, config.shape)) or "unknown shape"
         classes = f", {len(config.classes)} classes" if config.model.get("classes") else ""
+        named = isinstance(config.data, str)
         return (
-            f"Checkpoint({type(self.model).__name__} of {tree.size(self.model):,} parameters after "
-            f"{self.step:,} steps on {spell(config.data)} ({shape}{classes}); schedule "
-            f"{spell(config.schedule)}, prediction {spell(config.prediction)})"
+            f"Checkpoint({type(self.model).__name__} of {tree.size(self.model):,} parameters, "
+            f"trained {self.step:,} steps on {spell(config.data)}"
+            f"{f' ({shape}{classes})' if named else ''}; schedule {spell(config.schedule)}, "
+            f"prediction {spell(config.prediction)})"
         )
 
 

@@ -236,8 +236,8 @@ class Config:
         Raises
         ------
         InputError
-            If the text is not a JSON object, a field does not fit, or an object is not of the
-            described type.
+            If the text is not a JSON object, a field does not fit, or an object is not
+            the described one.
         """
         try:
             values = json.loads(text)
@@ -254,10 +254,9 @@ class Config:
             given = describe(value)
             known = recorded.get("name") if isinstance(recorded, dict) else recorded
             if is_description(recorded) and is_description(given):
-                if recorded["type"] != given["type"]:
-                    raise InputError(
-                        f"config: {name} is of type {recorded['type']}, got {given['type']}"
-                    )
+                if recorded != given:
+                    texts = [f"{one['object']} ({one['type']})" for one in (recorded, given)]
+                    raise InputError(f"config: {name} is {texts[0]}, got {texts[1]}")
             elif recorded != given and (is_description(recorded) or known in PARTS[name]):
                 raise InputError(f"config: {name} is {spell(recorded)}, not {spell(value)}")
             values[name] = value

@@ -11,6 +11,9 @@ from npdiff.runs.run import Run, load_model
 from npdiff.runtime.progress import progress_bar
 from npdiff.training.loop import Progress, train
 
+#: The fields that training fills in.
+_FILLED_IN = {"data", "shape", "classes", "model", "network", "warmup"}
+
 
 def fit(
     config: Config | None,
@@ -48,7 +51,9 @@ def fit(
     """
     path = Path(run_dir)
     if resume and finished(path, config):
-        return _result(path, config, network)
+        differing = [] if config is None else Run.open(path).config.differing(config)
+        if _FILLED_IN.issuperset(differing):
+            return _result(path, config, network)
     steps = train(config, path, resume=resume, dataset=dataset, network=network)
     total = Run.open(path).config.steps if config is None else config.steps
     last: Progress | None = None

@@ -53,7 +53,7 @@ def test_errors_are_one_line(
     def broken(path: object) -> None:
         raise error
 
-    monkeypatch.setattr(info, "described", broken)
+    monkeypatch.setattr(info, "facts_about", broken)
     result = npdiff("info")
     assert result.code == code
     assert result.err == f"npdiff: error: {error}\n"
@@ -64,7 +64,7 @@ def test_too_little_memory_is_a_failure(npdiff: Any, monkeypatch: pytest.MonkeyP
     def short(path: object) -> None:
         raise MemoryError("Unable to allocate 8.00 PiB")
 
-    monkeypatch.setattr(info, "described", short)
+    monkeypatch.setattr(info, "facts_about", short)
     said = "memory ran out during `npdiff info` (Unable to allocate 8.00 PiB): try less at a time"
     assert npdiff("info") == (1, "", f"npdiff: error: {said}\n")
 
@@ -73,7 +73,7 @@ def test_interruption(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(path: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(info, "described", interrupted)
+    monkeypatch.setattr(info, "facts_about", interrupted)
     assert npdiff("info") == (130, "", "npdiff: interrupted\n")
 
 
@@ -81,7 +81,7 @@ def test_a_bug_is_not_hidden(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> No
     def buggy(path: object) -> None:
         raise IndexError("a mistake in npdiff")
 
-    monkeypatch.setattr(info, "described", buggy)
+    monkeypatch.setattr(info, "facts_about", buggy)
     with pytest.raises(IndexError):
         npdiff("info")
 

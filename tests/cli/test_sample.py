@@ -134,7 +134,7 @@ def test_settings(npdiff: Any, tiny_run: Path, options: tuple[str, ...]) -> None
         (("--sampler", "euler", "--eta", "0.5"), ("euler", "eta")),
         (("--sampler", "lms", "--option", "order"), ("order", "KEY=VALUE")),
         (("--sampler", "lms", "--option", "size=3"), ("size", "order, start")),
-        (("--sampler", "heun", "--option", "size=3"), ("size", "has none")),
+        (("--sampler", "heun", "--option", "size=3"), ("size", "has no options")),
         (("--sampler", "lms", "--option", "order=two"), ("order", "an integer", "'two'")),
         (("--sampler", "lms", "--option", "order=9"), ("1 to 6", "9")),
         (("--sampler", "edm", "--option", "s_max=many"), ("s_max", "a number", "'many'")),

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from npdiff.cli import train as command
 from npdiff.runs import load_model
-from npdiff.training import Progress, loop
+from npdiff.training import Progress, _fit, loop
 from npdiff.tree import leaves
 
 
@@ -51,7 +50,7 @@ def test_interrupted_and_resumed_is_uninterrupted(
     npdiff: Any, tiny: Any, images: Path, tiny_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C during the fifth step: status 130, a checkpoint, and afterwards the same weights."""
-    genuine = command.training
+    genuine = _fit.train
 
     def interrupted(*arguments: Any, **options: Any) -> Iterator[Progress]:
         steps = genuine(*arguments, **options)
@@ -64,12 +63,12 @@ def test_interrupted_and_resumed_is_uninterrupted(
             steps.close()  # type: ignore[attr-defined]
 
     options = ("--data", images, "--steps", "12", *tiny)
-    monkeypatch.setattr(command, "training", interrupted)
+    monkeypatch.setattr(_fit, "train", interrupted)
     result = npdiff("train", "--out", "run", *options)
     assert result.code == 130
     assert "after step 5, which is saved" in result.err
     assert "npdiff train --out run --resume" in result.err
-    monkeypatch.setattr(command, "training", genuine)
+    monkeypatch.setattr(_fit, "train", genuine)
     assert npdiff("info", "run", "--json").code == 0
     assert npdiff("train", "--out", "run", "--resume").code == 0
     for ours, theirs in zip(weights(Path("run")), weights(tiny_run), strict=True):
@@ -118,7 +117,7 @@ def test_ctrl_c(tiny: Any, images: Path, tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert "which is saved; go on with: npdiff train --out run --resume" in err
+    assert "which is saved; continue with: npdiff train --out run --resume" in err
     assert "Traceback" not in err
     assert load_model(tmp_path / "run").step == len(metrics.read_text().splitlines())
 

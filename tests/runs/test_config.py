@@ -193,7 +193,7 @@ def test_objects_are_given_to_a_described_configuration():
     cosine = Cosine()
     given = Config.from_json(text, schedule=cosine, weighting=double)
     assert (given.schedule, given.weighting) == (cosine, double)
-    with pytest.raises(InputError, match=r"schedule is of type .*Cosine, got .*LinearVP"):
+    with pytest.raises(InputError, match=r"schedule is .*Cosine\), got .*LinearVP"):
         Config.from_json(text, schedule=LinearVP())
     with pytest.raises(InputError, match="prediction is v, not eps"):
         Config.from_json(text, prediction="eps")
