@@ -19,7 +19,7 @@ from npdiff.schedules import SCHEDULES, Cosine, LinearVP
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_json_goes_round_for_the_presets(name):
+def test_the_json_round_trip_of_the_presets(name):
     config = PRESETS[name]
     assert Config.from_json(config.to_json()) == config
 
@@ -34,7 +34,7 @@ def test_json_goes_round_for_the_presets(name):
     classes=st.lists(st.text()),
     multipliers=st.lists(st.integers(1, 9)),
 )
-def test_json_goes_round_for_any_value(**values):
+def test_the_json_round_trip_of_any_value(**values):
     multipliers = values.pop("multipliers")
     rate, steps = values.pop("rate"), values.pop("steps")
     config = Config(learning_rate=rate, steps=steps, model={"multipliers": multipliers}, **values)
@@ -110,12 +110,12 @@ def test_a_wrong_model_option_is_refused_by_its_name(options, complaint):
         Config(model=options)
 
 
-def test_every_model_option_has_a_check_of_its_own_kind():
+def test_every_type_of_model_option_has_a_check():
     kinds = {str(kind) for kind in MODEL_OPTIONS.values()}
     assert len(kinds) == 6  # int, bool, float, str, Sequence[int], int | None
 
 
-def test_unknown_fields_and_text_that_is_no_object_are_refused():
+def test_unknown_fields_and_json_other_than_objects_are_refused():
     with pytest.raises(InputError, match="unknown field 'learning_rat': choose among data, "):
         Config.from_json('{"learning_rat": 1}')
     with pytest.raises(InputError, match="not JSON"):
@@ -153,7 +153,7 @@ def test_the_default_warm_up_is_at_most_a_quarter_of_the_steps():
     assert Config(steps=30, warmup=20).warmup_steps == 20
 
 
-def test_a_decay_needs_steps_after_the_warm_up():
+def test_a_decaying_rate_needs_steps_after_the_warm_up():
     with pytest.raises(InputError, match=r"warmup must be less than steps \(50\)"):
         Config(steps=50, warmup=50, decay="cosine")
     assert Config(steps=50, warmup=50, decay="constant").warmup == 50
@@ -221,7 +221,7 @@ def test_the_repr_holds_what_is_not_the_default():
     assert eval(repr(PRESETS["digits"])) == PRESETS["digits"]
 
 
-def test_whole_numbers_serve_as_numbers():
+def test_integers_are_accepted_as_floats():
     assert Config(learning_rate=1, clip=2) == Config(learning_rate=1.0, clip=2.0)
 
 
@@ -231,6 +231,6 @@ def test_the_presets_fit_the_network_and_stay_below_eight_megabytes(name):
     assert 5e5 < tree.size(unet) < 2e6
 
 
-def test_a_gpu_works_on_whole_batches():
+def test_a_shard_on_a_gpu_is_a_whole_batch():
     assert Config(batch=64, shard=8, backend="numpy").shard_size == 8
     assert Config(batch=64, shard=8, backend="cupy").shard_size == 64
