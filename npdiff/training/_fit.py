@@ -71,13 +71,12 @@ def fit(
                 if callback is not None:
                     callback(last)
     except KeyboardInterrupt:
-        steps.close()  # type: ignore[attr-defined]  # a generator: closing it saves the state
         reached = f"after step {last.step}, which is saved" if last else "before its first step"
         raise KeyboardInterrupt(
             f"training stopped {reached}; continue with fit(None, {str(path)!r}, resume=True)"
         ) from None
     finally:
-        steps.close()  # type: ignore[attr-defined]
+        steps.close()  # type: ignore[attr-defined]  # a generator: closing it saves the state
     return _result(path, config, network)
 
 
