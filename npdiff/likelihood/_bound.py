@@ -15,7 +15,7 @@ from npdiff.objective.decoder import categorical
 from npdiff.process import marginal
 from npdiff.samplers.step import Noise, draw
 from npdiff.schedules import Schedule
-from npdiff.variances import Variance, VARIANCES
+from npdiff.variances import VARIANCES, Variance
 
 #: The surprise at the data after the last step: from (schedule, x_0, x0_hat, x_t, log_variance, t)
 #: to (N,) nats.
