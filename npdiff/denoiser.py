@@ -93,9 +93,7 @@ def inference_network(module: Callable[..., Any], **conditions: Any) -> Network:
 
     Notes
     -----
-    Two things make a long trajectory faster: conditioning precomputed for the sampling timesteps
-    (:func:`~npdiff.nn.precomputed.precompute`), and
-    :func:`~npdiff.acceleration.frozen_weights` around the loop.
+    :func:`~npdiff.acceleration.frozen_weights` around the loop makes a long trajectory faster.
     """
 
     def network(x: Array, timestep: Array) -> Array:
@@ -104,22 +102,6 @@ def inference_network(module: Callable[..., Any], **conditions: Any) -> Network:
         return output
 
     return network
-
-
-def prefer_precomputed(precomputed: Denoise, general: Denoise, timesteps: np.ndarray) -> Denoise:
-    """The denoiser with precomputed conditioning at the given timesteps, the general one elsewhere.
-
-    Parameters
-    ----------
-    precomputed, general : the denoisers
-    timesteps : host array of times; a time must equal one of them to the last bit
-    """
-    known = frozenset(timesteps.tolist())
-
-    def denoise(x: Array, t: Times) -> tuple[Array, Array]:
-        return (precomputed if known.issuperset(np.ravel(t).tolist()) else general)(x, t)
-
-    return denoise
 
 
 def with_callback(denoise: Denoise, callback: Callable[[], None]) -> Denoise:

@@ -48,6 +48,7 @@ import numpy as np
 
 from npdiff.backend import Array, per_sample
 from npdiff.errors import InputError
+from npdiff.registry import Registry
 from npdiff.schedules import Schedule, Times
 from npdiff.schedules.base import Values, float_if_scalar
 
@@ -247,11 +248,20 @@ def edm(sigma_data: float = 0.5) -> Parameterization:
 
 
 #: Parameterizations by name.
-PARAMETERIZATIONS: dict[str, Parameterization] = {
-    "eps": Parameterization("eps", noise),
-    "x0": Parameterization("x0", data),
-    "v": Parameterization("v", v),
-    "score": Parameterization("score", score),
-    "velocity": Parameterization("velocity", velocity),
-    "edm": edm(),
-}
+PARAMETERIZATIONS: Registry[Parameterization, Parameterization] = Registry(
+    "prediction type",
+    "an npdiff.parameterization.Parameterization",
+    lambda given: (
+        all(hasattr(given, a) for a in ("coefficients", "target", "solve"))
+        and not isinstance(given, type)
+    ),
+    {
+        "eps": Parameterization("eps", noise),
+        "x0": Parameterization("x0", data),
+        "v": Parameterization("v", v),
+        "score": Parameterization("score", score),
+        "velocity": Parameterization("velocity", velocity),
+        "edm": edm(),
+    },
+    factories={"edm": edm},
+)

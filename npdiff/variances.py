@@ -14,6 +14,7 @@ from npdiff.backend import Array, namespace, per_sample, to_host
 from npdiff.errors import InputError
 from npdiff.process import marginal, posterior_mean, posterior_variance, transition
 from npdiff.random import Key
+from npdiff.registry import Registry
 from npdiff.schedules import Schedule, Times
 from npdiff.schedules.base import Values, float_if_scalar
 
@@ -221,20 +222,10 @@ def estimate_mean_posterior_variance(
 
 
 #: Variances that depend only on the schedule and the times, by name.
-VARIANCES: dict[str, VarianceRule] = {
-    "small": small,
-    "large": large,
-}
-
-
-def variance_rule(name: str) -> VarianceRule:
-    """The variance called ``name``.
-
-    Raises
-    ------
-    InputError
-        If the name is unknown.
-    """
-    if name not in VARIANCES:
-        raise InputError(f"unknown variance {name!r}: choose one of {', '.join(VARIANCES)}")
-    return VARIANCES[name]
+VARIANCES: Registry[VarianceRule, VarianceRule] = Registry(
+    "variance",
+    "a function of (schedule, s, t)",
+    callable,
+    {"small": small, "large": large},
+    common=("schedule", "s", "t"),
+)

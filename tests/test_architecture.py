@@ -21,11 +21,13 @@ CALCULUS = ("backend", "tree", "pullback", "acceleration", "ops", "nn")
 DIFFUSION = ("schedules", "process", "parameterization", "denoiser")
 AFTER_DENOISER = ("guidance", "spacings", "samplers", "objective", "likelihood", "exact", "editing")
 
-GROUND = {"errors", "slices", "backend", "random"}
+GROUND = {"errors", "slices", "options", "registry", "backend", "random"}
 LAYERS = {*GROUND, "tree", "pullback", "acceleration", "ops", "nn"}
 SAMPLING = {*GROUND, *DIFFUSION, "variances", "guidance", "spacings", "samplers"}
 MAY_IMPORT = {
     "errors": set(),
+    "options": {"errors"},
+    "registry": {"errors", "options"},
     "slices": set(),
     "backend": {"errors", "slices"},
     "random": {"errors", "backend"},

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from npdiff.denoiser import Denoiser, clip_x0, inference_network, prefer_precomputed, with_callback
+from npdiff.denoiser import Denoiser, clip_x0, inference_network, with_callback
 from npdiff.errors import InputError
 from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.pullback import differentiable
@@ -96,19 +96,6 @@ def test_clip_x0_to_another_range_in_float32() -> None:
         x_0, eps = denoise(x, t)
         np.testing.assert_array_equal(x_0, [[0, 0, 0, 0, 1, 2, 2]])
         assert x_0.dtype == eps.dtype == np.float32
-
-
-def test_prefer_precomputed_at_the_given_timesteps_only() -> None:
-    """Times are compared to the last bit; an array of times must be contained entirely."""
-    timesteps, x = np.array([0.3, 0.1, 0.0]), np.zeros((2, 1))
-    denoise = prefer_precomputed(
-        lambda x, t: ("precomputed", t), lambda x, t: ("general", t), timesteps
-    )
-    for t in (0.3, np.float64(0.1), np.array([0.1, 0.3]), np.array(0.3)):
-        assert denoise(x, t)[0] == "precomputed"
-        assert denoise(x, t)[1] is t
-    for t in (0.2, 0.1 + 0.2, np.float32(0.1), np.array([0.1, 0.2]), np.nan):
-        assert denoise(x, t)[0] == "general"
 
 
 def test_with_callback_counts_evaluations_and_changes_nothing() -> None:

@@ -41,7 +41,7 @@ def test_a_module_loads_what_it_stands_on() -> None:
 
 def test_sampling_does_not_load_verification_nor_data() -> None:
     loaded = loaded_by("from npdiff.generation import network")
-    assert {"npdiff.nn.precomputed", "npdiff.samplers"} <= loaded
+    assert {"npdiff.nn.unet", "npdiff.samplers"} <= loaded
     assert not {"npdiff.verify", "npdiff.cli", "npdiff.metrics", "npdiff.exact"} & loaded
     assert not {"scipy", "matplotlib", "PIL", "safetensors", "tqdm", "threadpoolctl"} & loaded
 

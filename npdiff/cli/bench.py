@@ -11,7 +11,15 @@ from npdiff.bench.contenders import CONTENDERS, ContenderError, check_contenders
 from npdiff.bench.measure import TASKS, Plan, run_session
 from npdiff.bench.networks import NETWORKS, workload
 from npdiff.bench.profile import step_profile
-from npdiff.cli.common import add_backend, add_threads, command, counted, output, said, whole
+from npdiff.cli.common import (
+    add_backend,
+    add_threads,
+    command,
+    integer_at_least,
+    output_path,
+    pluralize,
+    report_file,
+)
 from npdiff.cli.profile import milliseconds, profile_text
 from npdiff.cli.tables import Column, table, terminal_width
 from npdiff.errors import InputError
@@ -76,7 +84,7 @@ def add(commands: Any) -> None:
         help="S, M, L, digits or digits-large; repeatable (default: S)",
     )  # fmt: skip
     parser.add_argument(
-        "--batch", action="append", type=whole(1), metavar="N", dest="batches",
+        "--batch", action="append", type=integer_at_least(1), metavar="N", dest="batches",
         help="images at a time; repeatable (default: 32)",
     )  # fmt: skip
     parser.add_argument(
@@ -98,7 +106,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--compile", action="store_true", help="add torch.compile as a contender")
     parser.add_argument(
         "--rounds",
-        type=whole(1),
+        type=integer_at_least(1),
         default=5,
         metavar="N",
         help="number of turns that count (default: 5)",
@@ -119,13 +127,13 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure and print; returns 1 if npdiff and PyTorch disagree or a contender failed."""
-    file = output(arguments.json, ".json") if arguments.json else None
+    file = output_path(arguments.json, ".json") if arguments.json else None
     module(arguments.backend)
     facts = profiles(arguments) if arguments.profile else measured(plan_of(arguments))
     if file:
         with atomic(file) as out:
             out.write((json.dumps(facts, indent=2) + "\n").encode())
-        said(file, "all figures")
+        report_file(file, "all figures")
     if arguments.profile:
         return 0
     differences = [max(found.values()) for found in facts["agreement"].values()]
@@ -167,8 +175,8 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
 
 def sizes(arguments: argparse.Namespace) -> tuple[list[str], list[int]]:
     """The names of the networks, and the batch sizes."""
-    networks = NETWORKS_WHOLE if arguments.whole else NETWORKS_SHORT
-    batches = BATCHES_WHOLE if arguments.whole else BATCHES_SHORT
+    networks = NETWORKS_WHOLE if arguments.integer_at_least else NETWORKS_SHORT
+    batches = BATCHES_WHOLE if arguments.integer_at_least else BATCHES_SHORT
     return list(arguments.networks or networks), list(arguments.batches or batches)
 
 
@@ -201,12 +209,12 @@ def heading(facts: dict[str, Any]) -> str:
     machine = facts["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     lines = [
-        f"{machine.get('gpu') or machine['processor']}, {counted(machine['threads'], 'thread')}, "
+        f"{machine.get('gpu') or machine['processor']}, {pluralize(machine['threads'], 'thread')}, "
         f"float32, {versions}",
         f"matrix product: {facts['gemm']['peak'] / 1e9:.0f} GFLOP/s",
     ]
     lines += [
-        f"{name}: npdiff and PyTorch differ by {found['output']:.1e} of the largest output, "
+        f"{name}: npdiff and PyTorch differ by {found['output_path']:.1e} of the largest output, "
         f"{found['gradients']:.1e} of the largest gradient"
         + ("" if max(found.values()) <= ALLOWED else ": THEY DISAGREE")
         for name, found in facts["agreement"].items()
@@ -239,9 +247,9 @@ def notes(facts: dict[str, Any]) -> Iterator[str]:
     yield "ratio: npdiff's time divided by the contender's: below 1 npdiff is faster"
     yield "of peak: with direct convolutions; Winograd multiplies less, so it may exceed 100 %"
     if again:
-        yield f"{counted(again, 'turn')} repeated because other programs were busy"
+        yield f"{pluralize(again, 'turn')} repeated because other programs were busy"
     if disturbed:
-        yield f"* {counted(disturbed, 'turn')} counted although other programs ran: close them"
+        yield f"* {pluralize(disturbed, 'turn')} counted although other programs ran: close them"
     for row in rows:
         if row["error"]:
             label = (str(row[key]) for key in ("network", "batch", "task", "contender"))

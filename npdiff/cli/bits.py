@@ -54,7 +54,10 @@ class Subject:
         self.xp = module(arguments.backend)
         self.model = tree.map(self.xp.asarray, checkpoint.model)
         self.dtype = tree.leaves(checkpoint.model)[0].dtype.type
-        self.schedule, self.row = SCHEDULES[config.schedule](), PARAMETERIZATIONS[config.prediction]
+        self.schedule, self.row = (
+            SCHEDULES.resolve(config.schedule),
+            PARAMETERIZATIONS.resolve(config.prediction),
+        )
         self.images = images.images[:count]
         labeled = config.model.get("classes") is not None
         self.labels = images.labels[:count] if labeled else None

@@ -4,7 +4,14 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from npdiff.cli.common import add_computing, add_seed, command, output, said, whole
+from npdiff.cli.common import (
+    add_computing,
+    add_seed,
+    command,
+    integer_at_least,
+    output_path,
+    report_file,
+)
 from npdiff.cli.edits import EDITS
 from npdiff.cli.originals import add_originals, originals
 from npdiff.cli.sampling import add_model, add_sampling
@@ -63,7 +70,7 @@ def add(commands: Any) -> None:
             help=f"the picture (default: {name}.png)",
         )  # fmt: skip
         parser.add_argument(
-            "--scale", type=whole(1), default=3, metavar="N",
+            "--scale", type=integer_at_least(1), default=3, metavar="N",
             help="draw each pixel N wide and high (default: 3)",
         )  # fmt: skip
         parser.set_defaults(run=run, way=name)
@@ -80,14 +87,22 @@ def _add_inpaint(parser: argparse.ArgumentParser) -> None:
         help="paint anew where this image is white; it is cut and resized as the images are",
     )  # fmt: skip
     parser.add_argument(
-        "--count", type=whole(1), default=4, metavar="N", help="results of each image (default: 4)"
+        "--count",
+        type=integer_at_least(1),
+        default=4,
+        metavar="N",
+        help="results of each image (default: 4)",
     )
     parser.add_argument(
-        "--resamplings", type=whole(1), default=5, metavar="R",
+        "--resamplings", type=integer_at_least(1), default=5, metavar="R",
         help="how often each stretch is walked (default: 5; 1 only puts back what is known)",
     )  # fmt: skip
     parser.add_argument(
-        "--jump", type=whole(1), default=5, metavar="J", help="steps of a stretch (default: 5)"
+        "--jump",
+        type=integer_at_least(1),
+        default=5,
+        metavar="J",
+        help="steps of a stretch (default: 5)",
     )
     add_sampling(parser, steps=50, sampler="ddpm")
 
@@ -103,7 +118,11 @@ def _add_sdedit(parser: argparse.ArgumentParser) -> None:
 
 def _add_inversion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--steps", type=whole(1), default=50, metavar="N", help="steps either way (default: 50)"
+        "--steps",
+        type=integer_at_least(1),
+        default=50,
+        metavar="N",
+        help="steps either way (default: 50)",
     )
     parser.add_argument(
         "--spacing", default="trailing", metavar="NAME",
@@ -114,14 +133,14 @@ def _add_inversion(parser: argparse.ArgumentParser) -> None:
         help="how strongly to follow the label (default: 1, none; above 1 inversion is less exact)",
     )  # fmt: skip
     parser.add_argument(
-        "--corrections", type=whole(0), default=0, metavar="K",
+        "--corrections", type=integer_at_least(0), default=0, metavar="K",
         help="correct every step of the inversion K times (default: 0)",
     )  # fmt: skip
 
 
 def _add_interpolate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--count", type=whole(2), default=9, metavar="N",
+        "--count", type=integer_at_least(2), default=9, metavar="N",
         help="images in a row, both ends included (default: 9)",
     )  # fmt: skip
     _add_inversion(parser)
@@ -137,11 +156,11 @@ _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
 
 def run(arguments: argparse.Namespace) -> int:
     """Edit, and write the picture."""
-    out = output(arguments.out, ".png")
+    out = output_path(arguments.out, ".png")
     checkpoint = load(arguments.model)
     images, labels = originals(arguments, checkpoint)
     rows, what = EDITS[arguments.way](arguments, checkpoint, images, labels)
     tiles = rows.reshape(-1, *rows.shape[2:])
     pictures.save_png(pictures.grid(tiles, rows.shape[1], scale=arguments.scale), out)
-    said(out, what)
+    report_file(out, what)
     return 0

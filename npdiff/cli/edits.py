@@ -9,7 +9,7 @@ import numpy as np
 
 from npdiff import data, editing
 from npdiff.backend import Array, module, to_host
-from npdiff.cli.common import counted
+from npdiff.cli.common import pluralize
 from npdiff.cli.originals import unknown
 from npdiff.cli.sampling import sampling_config
 from npdiff.denoiser import Denoise
@@ -22,7 +22,6 @@ from npdiff.runtime import ThreadPool
 from npdiff.runtime.progress import progress_bar
 from npdiff.samplers import Steps, keyed_noise
 from npdiff.schedules import SCHEDULES, Schedule, Times
-from npdiff.spacings import SPACINGS
 
 #: Rows of images, bytes (rows, columns, H, W, C), and a line about them.
 Result = tuple[np.ndarray, str]
@@ -36,8 +35,8 @@ def model(
     settings: SamplingConfig,
 ) -> Iterator[tuple[Denoise, Schedule, np.ndarray]]:
     """The model as a denoiser, its schedule and the grid of times."""
-    schedule = SCHEDULES[checkpoint.config.schedule]()
-    timesteps = SPACINGS[settings.spacing](schedule, settings.steps)
+    schedule = SCHEDULES.resolve(checkpoint.config.schedule)
+    timesteps = settings.timesteps(schedule)
     with ThreadPool(1 if arguments.backend == "cupy" else None) as workers:
         yield (
             denoiser(
@@ -85,12 +84,12 @@ def inpaint(
     results = pictures.to_uint8(end).reshape(len(images), count, *images.shape[1:])
     shown = np.where(anew, np.uint8(128), images)
     rows = np.concatenate([images[:, None], shown[:, None], results], axis=1)
-    return rows, f"the image, what is known of it, {counted(count, 'result')}, {in_rows(images)}"
+    return rows, f"the image, what is known of it, {pluralize(count, 'result')}, {in_rows(images)}"
 
 
 def in_rows(images: np.ndarray) -> str:
     """How many rows the picture has, one for each image."""
-    return f"in {counted(len(images), 'row')}"
+    return f"in {pluralize(len(images), 'row')}"
 
 
 def sdedit(

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from npdiff.cli.bits import Subject, by_bound, by_ode
-from npdiff.cli.common import add_computing, add_seed, command, counted, whole
+from npdiff.cli.common import add_computing, add_seed, command, integer_at_least, pluralize
 from npdiff.cli.sampling import add_model
 from npdiff.generation import load
 from npdiff.runtime.threads import ThreadPool
@@ -41,11 +41,11 @@ def add(commands: Any) -> None:
         "--method", choices=METHODS, default="bound", help="what to measure (default: bound)"
     )
     parser.add_argument(
-        "--samples", type=whole(2), default=64, metavar="N",
+        "--samples", type=integer_at_least(2), default=64, metavar="N",
         help="test images to measure on (default: 64)",
     )  # fmt: skip
     parser.add_argument(
-        "--steps", type=whole(1), metavar="N",
+        "--steps", type=integer_at_least(1), metavar="N",
         help="of the chain (default: 100), of the solver (default: 20)",
     )  # fmt: skip
     parser.add_argument(
@@ -61,7 +61,7 @@ def add(commands: Any) -> None:
         help="how the chain's last step makes bytes (default: gaussian)",
     )  # fmt: skip
     parser.add_argument(
-        "--probes", type=whole(1), default=1, metavar="K",
+        "--probes", type=integer_at_least(1), default=1, metavar="K",
         help="random directions that estimate the trace for the flow (default: 1)",
     )  # fmt: skip
     add_seed(parser, "of the noise, the probes and the spread of the bytes (default: 0)")
@@ -113,7 +113,7 @@ def table(facts: dict[str, Any]) -> str:
         found = facts["ode"]
         lines += [
             "",
-            f"probability-flow ODE, {found['steps']} steps, {counted(found['probes'], 'probe')}: "
+            f"probability-flow ODE, {found['steps']} steps, {pluralize(found['probes'], 'probe')}: "
             f"{found['bits_per_dim']:.5f} +- {found['standard_error']:.5f} bits/dim",
         ]
     return "\n".join(lines)

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from npdiff.cli.common import counted
+from npdiff.cli.common import pluralize
 from npdiff.cli.tables import Column, table, terminal_width
 
 #: Layers and functions with a smaller fraction of the step's time are omitted.
@@ -29,7 +29,7 @@ def profile_text(found: dict[str, Any]) -> str:
     return "\n".join(
         [
             f"{found['network']}, batch {found['batch']}: a training step takes "
-            f"{milliseconds(seconds)} ms on {counted(threads, 'thread')}, of which the update "
+            f"{milliseconds(seconds)} ms on {pluralize(threads, 'thread')}, of which the update "
             f"takes {found['update'] / seconds:.1%}.",
             "Times are summed over threads; percentages are of all threads' time in the step.",
             f"The network takes {network:.1%}; the rest is noise, loss, sums, update and waiting.",

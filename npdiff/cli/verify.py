@@ -8,7 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 import npdiff
-from npdiff.cli.common import add_backend, add_definitions_only, add_seed, command, counted, whole
+from npdiff.cli.common import (
+    add_backend,
+    add_definitions_only,
+    add_seed,
+    command,
+    integer_at_least,
+    pluralize,
+)
 from npdiff.cli.tables import Column, table, terminal_width
 from npdiff.errors import InputError
 from npdiff.laboratory.orders import CLAIMS, Claim, Convergence, measure
@@ -72,12 +79,15 @@ def add(commands: Any) -> None:
         help="a label or part of one, a file or a check (default: all); with --orders a solver",
     )  # fmt: skip
     parser.add_argument(
-        "--cases", type=whole(1), metavar="N", help="cases of every check (default: its own number)"
+        "--cases",
+        type=integer_at_least(1),
+        metavar="N",
+        help="cases of every check (default: its own number)",
     )
     add_seed(parser, "seed of the checks' random numbers (default: 0)")
     add_backend(parser)
     parser.add_argument(
-        "--jobs", type=whole(1), metavar="N",
+        "--jobs", type=integer_at_least(1), metavar="N",
         help="number of processes (default: one per CPU, or NPDIFF_THREADS)",
     )  # fmt: skip
     add_definitions_only(parser)
@@ -189,7 +199,7 @@ def summary(grouped: Sequence[EquationResult], found: Sequence[CheckResult], sec
     names = ", ".join(bad[:5]) + (", ..." if len(bad) > 5 else "")
     verb = f"{len(bad)} NOT VERIFIED: {names}" if bad else "all verified"
     pairs = ((len(grouped), "equation"), (len(found), "check"), (cases, "case"))
-    counts = ", ".join(counted(n, noun) for n, noun in pairs)
+    counts = ", ".join(pluralize(n, noun) for n, noun in pairs)
     return f"{counts} in {seconds:.1f} s: {verb}"
 
 

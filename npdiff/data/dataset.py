@@ -25,6 +25,10 @@ class Dataset(NamedTuple):
     labels: np.ndarray
     classes: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self.images.shape[1:]))
+        return f"Dataset({len(self.images):,} images of {shape}, {len(self.classes)} classes)"
+
 
 def random_order(key: Key) -> np.ndarray:
     """A random order of a key's samples: they are sorted by 64 random bits each."""

@@ -16,7 +16,7 @@ from npdiff.errors import InputError
 from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.process import posterior_mean
 from npdiff.schedules import Schedule, Times
-from npdiff.variances import VarianceRule, variance_rule
+from npdiff.variances import VARIANCES, VarianceRule
 
 #: Maps (x, t) to the gradient of log p(k | x_t = x) with respect to x, of the shape of x.
 LogProbGradient = Callable[[Array, Times], Array]
@@ -117,7 +117,7 @@ def classifier_mean_shift(
     -----
     Dhariwal and Nichol 2021, Algorithm 1 and the derivation before it.
     """
-    rule = variance_rule(variance) if isinstance(variance, str) else variance
+    rule = VARIANCES[variance] if isinstance(variance, str) else variance
     next_time = {float(t): float(s) for t, s in pairwise(timesteps)}
 
     def guided(x: Array, t: Times) -> tuple[Array, Array]:

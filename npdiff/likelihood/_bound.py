@@ -15,7 +15,7 @@ from npdiff.objective.decoder import categorical_log_probability
 from npdiff.process import marginal
 from npdiff.samplers.step import Noise, draw
 from npdiff.schedules import Schedule
-from npdiff.variances import Variance, variance_rule
+from npdiff.variances import VARIANCES, Variance
 
 #: The surprise at the data after the last step: from (schedule, x_0, x0_hat, x_t, log_variance, t)
 #: to (N,) nats.
@@ -89,7 +89,7 @@ def bound(
             f"data; these run from {timesteps[0]:g} to {timesteps[-1]:g}"
         )
     if isinstance(variance, str):
-        variance_rule(variance)
+        VARIANCES[variance]
     if isinstance(decoder, str) and decoder not in DECODERS:
         raise InputError(f"unknown decoder {decoder!r}: choose one of {', '.join(DECODERS)}")
     decode = DECODERS[decoder] if isinstance(decoder, str) else decoder
@@ -115,7 +115,7 @@ def _terms(
         elif last and variance == "small":
             of_step = last_step_variance(schedule, t)
         else:
-            of_step = variance_rule(variance)(schedule, s, t)
+            of_step = VARIANCES[variance](schedule, s, t)
         log_variance = _log(of_step, x_0)
         if last:
             yield Term("decoder", t, s, decoder(schedule, x_0, x0_hat, x_t, log_variance, t))

@@ -7,6 +7,7 @@ defined for the integral over log-SNR, and flow matching, which is defined for v
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from npdiff.errors import InputError
 from npdiff.objective import weightings
 from npdiff.objective.weightings import Weighting
 from npdiff.parameterization import Parameterization
+from npdiff.registry import Registry
 from npdiff.schedules import Schedule, Times
 
 #: Where there is no signal, weights are evaluated at this log-SNR, near their limit.
@@ -84,19 +86,31 @@ class FlowMatchingWeighting(ScheduleWeighting):
 
 
 #: Weightings by name.
-WEIGHTINGS: dict[str, Weighting | ScheduleWeighting] = {
-    "simple": weightings.simple,
-    "x0": weightings.x0,
-    "v": weightings.v,
-    "min-snr": weightings.min_snr,
-    "soft-min-snr": weightings.soft_min_snr,
-    "p2": weightings.p2,
-    "edm": weightings.edm,
-    "truncated-snr": weightings.truncated_snr,
-    "flow": FlowMatchingWeighting(),
-    "likelihood": IntegralWeighting(),
-    "sigmoid": IntegralWeighting(weightings.sigmoid),
-}
+WEIGHTINGS: Registry[Weighting | ScheduleWeighting, Weighting | ScheduleWeighting] = Registry(
+    "weighting",
+    "a function of log-SNR, or an object with a method noise_weight(schedule, t)",
+    lambda given: (
+        (callable(given) or hasattr(given, "noise_weight")) and not isinstance(given, type)
+    ),
+    {
+        "simple": weightings.simple,
+        "x0": weightings.x0,
+        "v": weightings.v,
+        "min-snr": weightings.min_snr,
+        "soft-min-snr": weightings.soft_min_snr,
+        "p2": weightings.p2,
+        "edm": weightings.edm,
+        "truncated-snr": weightings.truncated_snr,
+        "flow": FlowMatchingWeighting(),
+        "likelihood": IntegralWeighting(),
+        "sigmoid": IntegralWeighting(weightings.sigmoid),
+    },
+    common=("log_snr",),
+    factories={
+        "likelihood": lambda: IntegralWeighting(),
+        "sigmoid": lambda bias=2.0: IntegralWeighting(partial(weightings.sigmoid, bias=bias)),
+    },
+)
 
 
 def duration(schedule: Schedule) -> float:

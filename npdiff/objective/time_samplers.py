@@ -14,6 +14,7 @@ import numpy as np
 
 from npdiff.errors import InputError
 from npdiff.random import Key
+from npdiff.registry import Registry
 from npdiff.schedules import Schedule, Times
 
 
@@ -239,9 +240,19 @@ def _positive(deviation: float) -> None:
 
 
 #: Time samplers by name.
-TIME_SAMPLERS: dict[str, TimeSampler] = {
-    "uniform": Uniform(),
-    "low-discrepancy": LowDiscrepancy(),
-    "logit-normal": LogitNormal(),
-    "log-normal": LogNormal(),
-}
+TIME_SAMPLERS: Registry[TimeSampler, TimeSampler] = Registry(
+    "time sampler",
+    "an npdiff.objective.TimeSampler",
+    lambda given: (
+        all(hasattr(given, a) for a in ("quantile", "density")) and not isinstance(given, type)
+    ),
+    {
+        "uniform": Uniform(),
+        "low-discrepancy": LowDiscrepancy(),
+        "logit-normal": LogitNormal(),
+        "log-normal": LogNormal(),
+    },
+    factories={
+        "low-discrepancy": lambda base="uniform": LowDiscrepancy(TIME_SAMPLERS.resolve(base))
+    },
+)

@@ -82,7 +82,7 @@ def record(
     with workers, enough_memory(len(indices), backend):
         frames = trajectory(
             checkpoint, labels, indices, settings,
-            seed=seed, backend=backend, workers=workers, asked=asked,
+            seed=seed, backend=backend, workers=workers, callback=asked,
         )  # fmt: skip
         with progress:
             for frame in frames:
@@ -113,7 +113,7 @@ def noising_of(config: Config) -> np.ndarray:
 
 def noised(config: Config, images: np.ndarray, count: int) -> list[Frame]:
     """Images at ``count`` times from 0 to t_max, each with one draw of noise."""
-    schedule = SCHEDULES[config.schedule]()
+    schedule = SCHEDULES.resolve(config.schedule)
     x_0 = data.to_float(images)
     key = Key(config.seed, np.arange(len(images)), stream="noising")
     eps = key.normal(x_0.shape[1:]).astype(np.float32)
@@ -148,7 +148,7 @@ def save_viewer(
         path,
         noised(config, images, STEPS + 1) if len(images) else [],
         reverse,
-        SCHEDULES[config.schedule](),
+        SCHEDULES.resolve(config.schedule),
         forward_names=names,
         reverse_names=[config.classes[label] for label in shown or ()],
     )

@@ -5,14 +5,15 @@ A sampler is ``sampler(denoise, schedule, x, timesteps, *, noise=None, **options
 sample.
 """
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from npdiff.backend import Array
 from npdiff.denoiser import Denoise
-from npdiff.errors import InputError
+from npdiff.registry import Registry
 from npdiff.samplers._ddim import ddim, ddim_inversion
 from npdiff.samplers._ddpm import ddpm
 from npdiff.samplers._deis import deis
@@ -27,10 +28,8 @@ from npdiff.samplers.adaptive import adaptive_ode
 from npdiff.samplers.ancestral import dpm2_ancestral, euler_ancestral
 from npdiff.samplers.checks import (
     check_finite,
-    check_options,
     check_state,
     check_timesteps,
-    default_options,
 )
 from npdiff.samplers.dpmpp import dpmpp_2s, dpmpp_multistep
 from npdiff.samplers.ode import euler, heun
@@ -71,31 +70,37 @@ __all__ = [
 ]
 
 #: Samplers by name.
-SAMPLERS: dict[str, Callable[..., Steps]] = {
-    "ddpm": ddpm,
-    "ddim": ddim,
-    "euler": euler,
-    "heun": heun,
-    "edm": edm,
-    "dpm-solver": dpm_solver,
-    "dpm-solver-multistep": dpm_solver_multistep,
-    "dpmpp-2s": dpmpp_2s,
-    "dpmpp-multistep": dpmpp_multistep,
-    "dpmpp-sde": dpmpp_sde,
-    "unipc": unipc,
-    "deis": deis,
-    "plms": plms,
-    "pndm": pndm,
-    "lms": lms,
-    "euler-ancestral": euler_ancestral,
-    "dpm2-ancestral": dpm2_ancestral,
-    "predictor-corrector": predictor_corrector,
-    "euler-maruyama": euler_maruyama,
-    "ode": adaptive_ode,
-}
+SAMPLERS: Registry[Callable[..., Steps], Callable[..., Steps]] = Registry(
+    "sampler",
+    "a generator function of (denoise, schedule, x, timesteps)",
+    callable,
+    {
+        "ddpm": ddpm,
+        "ddim": ddim,
+        "euler": euler,
+        "heun": heun,
+        "edm": edm,
+        "dpm-solver": dpm_solver,
+        "dpm-solver-multistep": dpm_solver_multistep,
+        "dpmpp-2s": dpmpp_2s,
+        "dpmpp-multistep": dpmpp_multistep,
+        "dpmpp-sde": dpmpp_sde,
+        "unipc": unipc,
+        "deis": deis,
+        "plms": plms,
+        "pndm": pndm,
+        "lms": lms,
+        "euler-ancestral": euler_ancestral,
+        "dpm2-ancestral": dpm2_ancestral,
+        "predictor-corrector": predictor_corrector,
+        "euler-maruyama": euler_maruyama,
+        "ode": adaptive_ode,
+    },
+    common=("denoise", "schedule", "x", "timesteps", "noise"),
+)
 
 
-def options_of(name: str) -> dict[str, Any]:
+def options_of(sampler: str | Mapping[str, Any] | Callable[..., Steps]) -> dict[str, Any]:
     """The options of a sampler beyond the shared arguments, with their defaults.
 
     >>> options_of("ddim")
@@ -106,13 +111,11 @@ def options_of(name: str) -> dict[str, Any]:
     InputError
         If the name is unknown.
     """
-    if name not in SAMPLERS:
-        raise InputError(f"unknown sampler {name!r}: choose one of {', '.join(SAMPLERS)}")
-    return default_options(SAMPLERS[name])
+    return SAMPLERS.options(sampler)
 
 
 def sample(
-    name: str,
+    sampler: str | Mapping[str, Any] | Callable[..., Steps],
     denoise: Denoise,
     schedule: Schedule,
     x: Array,
@@ -120,11 +123,12 @@ def sample(
     noise: Noise | None = None,
     **options: Any,
 ) -> Steps:
-    """The steps of the sampler called ``name``, with its arguments and results checked.
+    """The steps of a sampler, with its arguments and results checked.
 
     Parameters
     ----------
-    name : a key of :data:`SAMPLERS`
+    sampler : a name in :data:`SAMPLERS`, a dictionary of a name and options, or a function of
+        ``(denoise, schedule, x, timesteps, **options)``; ``noise`` is passed if it takes it
     denoise, schedule, x, timesteps, noise : as for every :class:`Sampler`
     options : the sampler's own, as listed by :func:`options_of`
 
@@ -139,8 +143,10 @@ def sample(
         invalid. At the first step, if an option is out of range or noise is missing. Later, if a
         step's result is not finite: at once on NumPy, at the end on a GPU.
     """
-    check_options(name, options_of(name), options)
+    run, options = SAMPLERS.split(sampler, **options)
     timesteps = check_timesteps(schedule, timesteps)
     check_state(x)
-    steps = SAMPLERS[name](denoise, schedule, x, timesteps, noise=noise, **options)
-    return check_finite(steps, timesteps)
+    parameters = inspect.signature(run).parameters.values()
+    if any(p.name == "noise" or p.kind is p.VAR_KEYWORD for p in parameters):
+        options["noise"] = noise
+    return check_finite(run(denoise, schedule, x, timesteps, **options), timesteps)

@@ -9,7 +9,7 @@ from npdiff.denoiser import Denoise
 from npdiff.process import posterior_mean
 from npdiff.samplers.step import Noise, Step, Steps, draw, intervals
 from npdiff.schedules import Schedule
-from npdiff.variances import Variance, variance_rule
+from npdiff.variances import VARIANCES, Variance
 
 
 def ddpm(
@@ -58,14 +58,14 @@ def ddpm(
     Ho et al. 2020, section 3.2 and Algorithm 2.
     """
     if isinstance(variance, str):
-        variance_rule(variance)
+        VARIANCES[variance]
     for i, (t, s) in enumerate(intervals(timesteps)):
         x0_hat, _ = denoise(x, t)
         mean = posterior_mean(schedule, x0_hat, x, s, t)
         if not isinstance(variance, str):
             x = mean + standard_deviation(variance(x, s, t), x) * draw(noise, i, x)
         elif schedule.sigma(s) > 0.0:
-            x = mean + math.sqrt(variance_rule(variance)(schedule, s, t)) * draw(noise, i, x)
+            x = mean + math.sqrt(VARIANCES[variance](schedule, s, t)) * draw(noise, i, x)
         else:
             x = mean
         yield Step(s, x, x0_hat)

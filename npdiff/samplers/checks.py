@@ -1,9 +1,6 @@
-"""Checks of a sampler's options and inputs before the first step, and of each step's result."""
+"""Checks of a sampler's inputs before the first step, and of each step's result."""
 
-import inspect
-import math
-from collections.abc import Callable, Mapping, Sequence
-from numbers import Integral, Real
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,40 +9,6 @@ from npdiff.backend import Array, namespace, to_host
 from npdiff.errors import InputError
 from npdiff.samplers.step import Steps
 from npdiff.schedules import Schedule
-
-_SHARED = ("denoise", "schedule", "x", "timesteps", "noise")
-
-
-def default_options(sampler: Callable[..., Steps]) -> dict[str, Any]:
-    """The sampler's own options with their defaults."""
-    parameters = inspect.signature(sampler).parameters.items()
-    return {name: p.default for name, p in parameters if name not in _SHARED}
-
-
-def check_options(name: str, known: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    """Raise an InputError unless each option is known and has the type of its default."""
-    unknown = sorted(options.keys() - known.keys())
-    if unknown:
-        its = f"its options are {', '.join(known)}" if known else "it has none"
-        raise InputError(f"sampler {name!r} has no option {unknown[0]!r}: {its}")
-    for option, value in options.items():
-        if expected := _expected_kind(value, known[option]):
-            raise InputError(f"option {option!r} of {name!r} must be {expected}, got {value!r}")
-
-
-def _expected_kind(value: Any, default: Any) -> str:
-    """The kind of value that ``default`` calls for, or "" if ``value`` is of that kind."""
-    if isinstance(default, bool):
-        return "" if isinstance(value, bool) else "true or false"
-    if isinstance(default, int):
-        integer = isinstance(value, Integral) and not isinstance(value, bool)
-        return "" if integer else "an integer"
-    if isinstance(default, float):
-        real = isinstance(value, Real) and not isinstance(value, bool)
-        return "" if real and not math.isnan(value) else "a number"
-    if isinstance(default, str):  # a name or, in its place, the function itself
-        return "" if isinstance(value, str) or callable(value) else "a name"
-    return ""
 
 
 def check_among(what: str, choices: Sequence[Any], value: Any) -> None:

@@ -8,6 +8,7 @@ logarithms: near the data 1 - alpha_t^2 loses all its digits to rounding, and lo
 
 from collections.abc import Callable
 
+from npdiff.registry import Registry
 from npdiff.schedules.base import Schedule, Times, VariancePreserving
 from npdiff.schedules.betas import (
     cosine_betas,
@@ -53,22 +54,31 @@ __all__ = [
     "zero_terminal_snr",
 ]
 
-#: Schedules by name: callables without required arguments; options are keyword arguments.
-SCHEDULES: dict[str, Callable[..., Schedule]] = {
-    "linear": linear_betas,
-    "cosine": cosine_betas,
-    "scaled-linear": scaled_linear_betas,
-    "zero-snr": zero_snr_betas,
-    "sigmoid": sigmoid_alpha_bar_betas,
-    "sigmoid-betas": sigmoid_betas,
-    "exponential": exponential_betas,
-    "vp": LinearVP,
-    "sub-vp": SubVP,
-    "ve": VE,
-    "edm": EDM,
-    "cosine-continuous": Cosine,
-    "rectified-flow": RectifiedFlow,
-    "shifted-flow": shifted_flow,
-    "laplace": Laplace,
-    "learned": Learned,
-}
+#: Schedules by name. An entry is a class or a function that makes the schedule from its options.
+SCHEDULES: Registry[Callable[..., Schedule], Schedule] = Registry(
+    "schedule",
+    "an object with the methods of npdiff.schedules.Schedule",
+    lambda given: (
+        all(hasattr(given, a) for a in ("log_alpha", "log_sigma", "timestep", "t_max"))
+        and not isinstance(given, type)
+    ),
+    {
+        "linear": linear_betas,
+        "cosine": cosine_betas,
+        "scaled-linear": scaled_linear_betas,
+        "zero-snr": zero_snr_betas,
+        "sigmoid": sigmoid_alpha_bar_betas,
+        "sigmoid-betas": sigmoid_betas,
+        "exponential": exponential_betas,
+        "vp": LinearVP,
+        "sub-vp": SubVP,
+        "ve": VE,
+        "edm": EDM,
+        "cosine-continuous": Cosine,
+        "rectified-flow": RectifiedFlow,
+        "shifted-flow": shifted_flow,
+        "laplace": Laplace,
+        "learned": Learned,
+    },
+    call=True,
+)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from npdiff.registry import Registry
 from npdiff.spacings._protocol import Spacing
 from npdiff.spacings.in_noise_level import karras, log_snr
 from npdiff.spacings.in_time import leading, linspace, quadratic, trailing
@@ -32,11 +33,17 @@ __all__ = [
 ]
 
 #: Timestep spacings by name.
-SPACINGS: dict[str, Callable[..., np.ndarray]] = {
-    "trailing": trailing,
-    "leading": leading,
-    "linspace": linspace,
-    "log-snr": log_snr,
-    "karras": karras,
-    "quadratic": quadratic,
-}
+SPACINGS: Registry[Callable[..., np.ndarray], Callable[..., np.ndarray]] = Registry(
+    "timestep spacing",
+    "a function of (schedule, steps) that returns descending times",
+    callable,
+    {
+        "trailing": trailing,
+        "leading": leading,
+        "linspace": linspace,
+        "log-snr": log_snr,
+        "karras": karras,
+        "quadratic": quadratic,
+    },
+    common=("schedule", "steps"),
+)

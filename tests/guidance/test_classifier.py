@@ -69,7 +69,7 @@ def test_the_last_step_of_the_small_variance_is_not_shifted() -> None:
 
 
 def test_an_unknown_variance_is_rejected() -> None:
-    with pytest.raises(InputError, match="unknown variance 'huge': choose one of small, large"):
+    with pytest.raises(InputError, match="unknown variance 'huge'; known: small, large"):
         classifier_mean_shift(
             TWO.denoiser(SCHEDULE), SCHEDULE, None, 1.0, np.array([30.0, 0.0]), variance="huge"
         )

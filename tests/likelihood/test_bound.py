@@ -180,7 +180,7 @@ def test_what_it_refuses() -> None:
     for timesteps in ([20.0], [20.0, 5.0, 5.0, 0.0], [[20.0, 0.0]]):
         with pytest.raises(InputError, match="descending"):
             ask(timesteps)
-    with pytest.raises(InputError, match="choose one of small, large"):
+    with pytest.raises(InputError, match="known: small, large"):
         ask([20.0, 0.0], variance="medium")
     with pytest.raises(InputError, match="choose one of gaussian"):
         ask([20.0, 0.0], decoder="jpeg")

@@ -92,8 +92,12 @@ def test_training_resumes_from_the_last_complete_step(
     )
     with pytest.raises(kind, match=words) as caught:
         list(train(config, tmp_path / "run", dataset=dataset))
-    task = "batches of 10, 4 at a time"
-    for part in (task, "model.gradient_checkpointing=true", "--resume", "run"):
+    for part in (
+        "batches of 10, 4 at a time",
+        "model.gradient_checkpointing=true",
+        "--resume",
+        "run",
+    ):
         assert part in str(caught.value)
     assert checkpoint.load(tmp_path / "run" / "state.safetensors", "state")[1].step == 7
     monkeypatch.undo()

@@ -28,9 +28,9 @@ def assert_rejected(
 
 
 def test_names_timesteps_and_states() -> None:
-    assert_rejected("unknown sampler 'plm': choose one of ddpm, ddim, euler, heun", name="plm")
+    assert_rejected(r"unknown sampler 'plm': did you mean 'plms'\? known: ddpm, ddim", name="plm")
     assert_rejected("'ddim' has no option 'variance': its options are eta", variance="small")
-    assert_rejected("'heun' has no option 'eta': it has none", name="heun", eta=1.0)
+    assert_rejected("'heun' has no option 'eta': it has no options", name="heun", eta=1.0)
     assert_rejected("must be strictly descending", timesteps=(0.0, 500.0, 1000.0))
     assert_rejected("must be strictly descending", timesteps=(500.0, 500.0, 0.0))
     assert_rejected("at least two descending times", timesteps=(1000.0,))
@@ -57,7 +57,7 @@ def test_names_timesteps_and_states() -> None:
 )
 def test_types_of_options(name: str, option: str, value: object, wanted: str) -> None:
     assert_rejected(
-        f"option '{option}' of '{name}' must be {wanted}, got", name=name, **{option: value}
+        f"option '{option}' of sampler '{name}' must be {wanted}, got", name=name, **{option: value}
     )
 
 
@@ -66,7 +66,7 @@ def test_types_of_options(name: str, option: str, value: object, wanted: str) ->
     [
         ("ddim", {"eta": 1.1}, "eta must lie between 0"),
         ("ddim", {"eta": -0.1}, "eta must lie between 0"),
-        ("ddpm", {"variance": "tiny"}, "unknown variance 'tiny': choose one of small, large"),
+        ("ddpm", {"variance": "tiny"}, "unknown variance 'tiny'; known: small, large"),
         ("edm", {"s_churn": -1.0}, "s_churn must be finite and 0 or more"),
         ("edm", {"s_noise": math.inf}, "s_noise must be finite and 0 or more"),
         ("edm", {"s_min": 2.0, "s_max": 1.0}, "s_min must not exceed s_max"),
