@@ -37,7 +37,8 @@ def dequantized(images: Array, key: Key, dtype: object = np.float32) -> Array:
     xp = namespace(images)
     if images.dtype != xp.uint8 or images.shape[0] != len(key.samples):
         raise InputError("expected images of uint8, 0 to 255, and a key with a sample for each")
-    u = key.fold("dequantize").uniform(images.shape[1:], xp)
+    # The spelling names the random stream: another one gives other draws.
+    u = key.fold("dequantise").uniform(images.shape[1:], xp)
     return ((images + u - 0.5) * BIN - 1.0).astype(dtype)
 
 
