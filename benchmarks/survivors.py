@@ -181,7 +181,7 @@ REASONS: dict[str, tuple[str, ...]] = {
         "samplers/_lms.py:lagrange_means: 0.5 * (start + end) + 0.5 * (end - start) * points -> 0.5 * (start + end) - 0.5 * (end - start) * points",
     ),
     "the two may be exchanged: a product, a squared difference, a mean over an interval": (
-        "editing/inpainting.py:fits: np.broadcast_shapes(shape, whole) -> np.broadcast_shapes(whole, shape)",
+        "editing/inpainting.py:broadcasts_to: np.broadcast_shapes(shape, whole) -> np.broadcast_shapes(whole, shape)",
         "likelihood/_bound.py:_terms: step_kl(schedule, x_0, x0_hat, s, t, log_variance) -> step_kl(schedule, x0_hat, x_0, s, t, log_variance)",
         "samplers/_lms.py:lms: lagrange_means(np.array(nodes), u, u_s) -> lagrange_means(np.array(nodes), u_s, u)",
         "samplers/_lms.py:lms: zip(weights, slopes, strict=True) -> zip(slopes, weights, strict=True)",
@@ -205,7 +205,7 @@ REASONS: dict[str, tuple[str, ...]] = {
         "objective/hybrid.py:learned_log_variance: np.where(s > 0.0, s, 0.5 * t) -> np.where(s >= 0.0, s, 0.5 * t)",
     ),
     "the two are never equal": (
-        "editing/inpainting.py:inpaint: there > here -> there >= here",
+        "editing/inpainting.py:repaint: there > here -> there >= here",
         "objective/decoder.py:discretized_gaussian: x < -1.0 + half_bin -> x <= -1.0 + half_bin",
         "objective/decoder.py:discretized_gaussian: x > 1.0 - half_bin -> x >= 1.0 - half_bin",
         "samplers/exponential.py:Form.completed: self.sign > 0 -> self.sign >= 0",

@@ -13,10 +13,9 @@ and takes the step anew. For Gaussian data the right answer is a formula,
 import matplotlib.pyplot as plt
 import numpy as np
 
-from npdiff import data, editing, generation
+from npdiff import data, editing, generation, report
 from npdiff.exact import Gaussian, Mixture
 from npdiff.random import Key
-from npdiff.report import pictures
 from npdiff.runtime import ThreadPool
 from npdiff.samplers import keyed_noise
 from npdiff.schedules import SCHEDULES, LinearVP
@@ -32,8 +31,8 @@ from npdiff.spacings import log_snr, trailing
 
 
 def painted(denoise, schedule, x, timesteps, **how):
-    """The last state of :func:`npdiff.editing.inpaint`."""
-    for step in editing.inpaint(denoise, schedule, x, timesteps, **how):
+    """The last state of :func:`npdiff.editing.repaint`."""
+    for step in editing.repaint(denoise, schedule, x, timesteps, **how):
         x = step.x
     return x
 
@@ -113,10 +112,10 @@ with ThreadPool() as workers:
     denoise = generation.denoiser(checkpoint, labels, settings, chain, workers=workers)
     for count in (1, 4):
         x = painted(denoise, chain, start, timesteps, resamplings=count, **image)
-        columns.append(pictures.to_uint8(x).reshape(3, 2, 32, 32, 1))
+        columns.append(report.to_uint8(x).reshape(3, 2, 32, 32, 1))
 
 rows = np.concatenate(columns, axis=1)
-sheet = pictures.grid(rows.reshape(-1, 32, 32, 1), columns=6, scale=3)
+sheet = report.image_grid(rows.reshape(-1, 32, 32, 1), columns=6, scale=3)
 figure, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")
 axes.imshow(sheet[..., 0], cmap="gray")
 axes.axis("off")

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from npdiff import report
 from npdiff.cli.common import add_computing, add_seed, command, said, whole
 from npdiff.errors import InputError
 from npdiff.objective import TIME_SAMPLERS
-from npdiff.report import figures
 from npdiff.runs import PRESETS, Config, Run, load_model
 from npdiff.runtime.progress import progress_bar
 from npdiff.training import Progress
@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = changed(base, arguments)
     if existing and config == base and finished(path, config):
         print(f"the run in {path} has finished: {config.steps} steps")
-        if figures.complete(path):
+        if report.is_complete(path):
             print("its pictures are there")
         else:
             draw(path)
@@ -123,7 +123,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def draw(path: Path) -> None:
     """The pictures at the end of a run."""
-    for picture, what in figures.draw(path):
+    for picture, what in report.write(path):
         said(picture, what)
     said(path / "model.safetensors", f"the model; try `npdiff sample {path} --label all`")
 

@@ -1,10 +1,10 @@
 """From a trained model to samples: model, denoiser, guidance, clipping, sampler, in that order.
 
 >>> from npdiff.generation import generate, load          # doctest: +SKIP
->>> from npdiff.report import pictures                         # doctest: +SKIP
+>>> from npdiff.report import image_grid, save_png      # doctest: +SKIP
 >>> model = load("runs/digits")                         # doctest: +SKIP
 >>> sevens = generate(model, [7] * 16, guidance=3.0)    # doctest: +SKIP
->>> pictures.save_png(pictures.grid(sevens), "sevens.png")  # doctest: +SKIP
+>>> save_png(image_grid(sevens), "sevens.png")          # doctest: +SKIP
 
 A sample is a function of the model, its label, the settings, the seed and its own index, and not of
 how many others are made beside it.

@@ -1,4 +1,4 @@
-"""``npdiff eval``: numbers beside their floor."""
+"""``npdiff eval``: metrics of samples and of real test images."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory, tiny: Any) -> Path:
     return path
 
 
-def test_numbers_and_their_floor(npdiff: Any, digits_run: Path) -> None:
+def test_samples_of_an_untrained_model_score_below_the_floor(npdiff: Any, digits_run: Path) -> None:
     options = ("--count", "60", "--steps", "2")
     facts = json.loads(npdiff("eval", digits_run, *options, "--json").out)
     samples, floor = facts["generated"], facts["floor"]
@@ -31,27 +31,27 @@ def test_numbers_and_their_floor(npdiff: Any, digits_run: Path) -> None:
     assert floor["frechet"] < 0.5 * samples["frechet"]
     assert abs(floor["kid"]) < 4 * floor["kid_error"] < samples["kid"]
     assert floor["recall"] > samples["recall"]
-    told = npdiff("eval", digits_run, *options).out
+    output = npdiff("eval", digits_run, *options).out
     for name in ("accuracy", "frechet", "kid", "precision", "recall"):
-        assert f"\n{name:12}{samples[name]:>10.4g}{floor[name]:>10.4g}" in told
+        assert f"\n{name:12}{samples[name]:>10.4g}{floor[name]:>10.4g}" in output
 
 
-def test_real_digits_reach_the_floor(
+def test_real_digits_in_place_of_samples_score_like_the_floor(
     npdiff: Any, digits_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the test digits in the place of samples the two columns are the same."""
+    """With the test digits in place of samples the two columns are equal."""
     real = data.to_float(data.load("digits", "test").images[:50])
 
     def perfect(checkpoint: Any, labels: Any, indices: Any, *_: Any, **__: Any) -> list[Frame]:
         return [Frame(0.0, real[indices], real[indices])]
 
-    monkeypatch.setattr("npdiff.cli.evaluate.record", perfect)
+    monkeypatch.setattr("npdiff.metrics._checkpoint.sample_frames", perfect)
     facts = json.loads(npdiff("eval", digits_run, "--count", "50", "--json").out)
     for name, value in facts["floor"].items():
         assert facts["generated"][name] == pytest.approx(value, rel=1e-3, abs=1e-3)
 
 
-def test_it_says_how_the_samples_were_made(npdiff: Any, digits_run: Path) -> None:
+def test_the_heading_names_the_sampling_options(npdiff: Any, digits_run: Path) -> None:
     options = ("--count", "10", "--steps", "1", "--rescale", "0.5", "--interval", "0.1", "4")
     assert (
         ", guidance 2, rescale 0.5, interval (0.1, 4.0), seed 0"
@@ -59,7 +59,7 @@ def test_it_says_how_the_samples_were_made(npdiff: Any, digits_run: Path) -> Non
     )
 
 
-def test_what_it_refuses(npdiff: Any, tiny_run: Path, digits_run: Path) -> None:
+def test_invalid_arguments_are_refused(npdiff: Any, tiny_run: Path, digits_run: Path) -> None:
     assert npdiff("eval", tiny_run).failed_with("digits", "lines.npz")
     assert npdiff("eval", digits_run, "--count", "3").failed_with("--count", "from 10 up")
     assert npdiff("eval", digits_run, "--count", "2000").failed_with("2000", "1000")

@@ -38,7 +38,7 @@ def test_to_uint8_rounds_and_clips():
 @pytest.mark.parametrize(("columns", "rows"), [(1, 5), (2, 3), (3, 2), (5, 1), (9, 1), (None, 2)])
 def test_every_image_of_a_grid_is_in_its_place(channels, columns, rows):
     images = random_images(5, 4, 6, channels)
-    got = pictures.grid(images, columns, scale=2, gap=3, border=77)
+    got = pictures.image_grid(images, columns, scale=2, gap=3, border=77)
     columns = min(columns or 3, 5)
     assert got.shape == (rows * (8 + 3) + 3, columns * (12 + 3) + 3, channels)
     left = got.copy()
@@ -52,20 +52,20 @@ def test_every_image_of_a_grid_is_in_its_place(channels, columns, rows):
 
 def test_a_grid_of_floats_and_of_images_without_channels():
     images = random_images(4, 3, 3, 1)
-    got = pictures.grid(images)
-    assert np.array_equal(pictures.grid(data.to_float(images)), got)
-    assert np.array_equal(pictures.grid(images[..., 0]), got)
+    got = pictures.image_grid(images)
+    assert np.array_equal(pictures.image_grid(data.to_float(images)), got)
+    assert np.array_equal(pictures.image_grid(images[..., 0]), got)
 
 
 def test_bad_images_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"got \(2, 3, 3, 2\)"):
-        pictures.grid(random_images(2, 3, 3, 2))
+        pictures.image_grid(random_images(2, 3, 3, 2))
     with pytest.raises(InputError, match=r"got \(0, 3, 3, 1\)"):
-        pictures.grid(random_images(0, 3, 3, 1))
+        pictures.image_grid(random_images(0, 3, 3, 1))
     with pytest.raises(InputError, match="columns >= 1"):
-        pictures.grid(random_images(2, 3, 3, 1), 0)
-    with pytest.raises(InputError, match="scale of at least 1"):
-        pictures.grid(random_images(2, 3, 3, 1), scale=0)
+        pictures.image_grid(random_images(2, 3, 3, 1), 0)
+    with pytest.raises(InputError, match="scale must be at least 1"):
+        pictures.image_grid(random_images(2, 3, 3, 1), scale=0)
     with pytest.raises(InputError, match="one image of shape"):
         pictures.save_png(random_images(2, 3, 3, 1), tmp_path / "a.png")
     with pytest.raises(InputError, match="at least one frame"):
@@ -161,7 +161,8 @@ CURVE = """
 import sys
 from npdiff.report import pictures
 rows = [{"step": n, "loss": 1 / n, "other": "text"} for n in range(1, 200)]
-pictures.loss_curve([{"kind": "header"}, *rows, {"step": 200, "loss": float("nan")}], sys.argv[1])
+metrics = [{"kind": "header"}, *rows, {"step": 200, "loss": float("nan")}]
+pictures.save_loss_curve(metrics, sys.argv[1])
 print("matplotlib.pyplot" in sys.modules)
 """
 
@@ -180,6 +181,6 @@ def test_a_loss_curve_is_drawn_without_global_state(tmp_path):
     middle = [80 + np.flatnonzero(blue[80:, c]).mean() for c in columns]
     assert len(columns) > 300
     assert middle[-1] - middle[0] > 100  # it falls
-    with pytest.raises(InputError, match="no loss to draw"):
-        pictures.loss_curve([{"step": 1}], path)
-    pictures.loss_curve([{"step": 1, "loss": 0.0}], path)
+    with pytest.raises(InputError, match="no finite loss to plot"):
+        pictures.save_loss_curve([{"step": 1}], path)
+    pictures.save_loss_curve([{"step": 1, "loss": 0.0}], path)

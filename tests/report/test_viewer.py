@@ -140,7 +140,7 @@ def test_a_long_way_stays_small_and_keeps_its_ends(tmp_path: Path, shape: Any) -
     viewer.save_html(tmp_path / "a.html", way, way, COSINE, reverse_names=range(shape[0]))
     assert (tmp_path / "a.html").stat().st_size < 1_900_000
     view = content(tmp_path / "a.html")["views"]["denoising"]
-    samples, count = viewer.fitting(shape, 101)
+    samples, count = viewer.page_capacity(shape, 101)
     assert len(view["timesteps"]) == count < 101
     assert view["timesteps"][0] == 1000
     assert view["timesteps"][-1] == 0
@@ -153,9 +153,9 @@ def test_a_long_way_stays_small_and_keeps_its_ends(tmp_path: Path, shape: Any) -
 
 
 def test_what_fits_is_shown_whole() -> None:
-    assert viewer.fitting((10, 32, 32, 1), 26) == (10, 26)
-    assert viewer.fitting((3, 8, 8, 1), 200) == (3, 200)
-    assert viewer.fitting((5, 1000, 1000, 3), 50) == (1, 2)
+    assert viewer.page_capacity((10, 32, 32, 1), 26) == (10, 26)
+    assert viewer.page_capacity((3, 8, 8, 1), 200) == (3, 200)
+    assert viewer.page_capacity((5, 1000, 1000, 3), 50) == (1, 2)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 
 from npdiff import samplers
 from npdiff.backend import Array, to_host
-from npdiff.editing import inpaint
+from npdiff.editing import repaint
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.random import Key
@@ -72,7 +72,7 @@ def draws_of_each_move(case: Case) -> float:
         drawn.append(i)
         return x
 
-    steps = inpaint(
+    steps = repaint(
         lambda x, t: (0.5 * x, x), schedule, x, timesteps, known=x, mask=np.array([True, False]),
         noise=noise, resamplings=1, sampler="predictor-corrector", corrections=corrections,
     )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from npdiff.backend import Array
-from npdiff.editing import encode, interpolate, sdedit, slerp, start_of
+from npdiff.editing import encode, interpolate_encodings, sdedit, slerp, start_index
 from npdiff.laboratory.checks.editing import DATA, ROOT, C, M, last, law_of
 from npdiff.laboratory.checks.process import timesteps as some_timesteps
 from npdiff.laboratory.registry import Case, check, relative
@@ -20,10 +20,10 @@ def start_by_search(case: Case) -> float:
     steps = int(case.rng.integers(1, 40))
     strength = float(case.choose([1.0, 1e-9, case.rng.uniform(0.0, 1.0)]))
     taken = min(range(1, steps + 1), key=lambda n: abs(n - strength * steps))
-    return abs(start_of(np.linspace(1.0, 0.0, steps + 1), strength) - (steps - taken))
+    return abs(start_index(np.linspace(1.0, 0.0, steps + 1), strength) - (steps - taken))
 
 
-@check("edit-law", route="the affine map of a fine solver", tolerance=1e-5, cases=2)
+@check("edit-distribution", route="the affine map of a fine solver", tolerance=1e-5, cases=2)
 def edit_by_its_map(case: Case) -> float:
     """Mean and covariance of what an image becomes, by ``sdedit`` with 400 steps."""
     schedule, x_0 = EDM(), np.array([1.5, -1.0, 0.8])
@@ -84,7 +84,9 @@ def interpolation_by_matrices(case: Case) -> float:
     w = float(case.rng.uniform(0.1, 0.9))
     z = turned(np.linalg.solve(total, a - shift), np.linalg.solve(total, b - shift), w)
     ends = case.array(a[None]), case.array(b[None])
-    found = interpolate(DATA.denoiser(schedule), schedule, *ends, w, timesteps, corrections=150)
+    found = interpolate_encodings(
+        DATA.denoiser(schedule), schedule, *ends, w, timesteps, corrections=150
+    )
     return relative(found, (total @ z + shift)[None])
 
 
@@ -113,7 +115,7 @@ def edits_ask_and_draw_as_they_say(case: Case) -> dict[str, float]:
     taken = (steps + 1) // 2
     start = float(asked != list(timesteps[-1 - taken : -1]) or drawn != list(range(taken)))
     asked.clear()
-    interpolate(denoise, schedule, x, x + 1.0, 0.5, timesteps)
+    interpolate_encodings(denoise, schedule, x, x + 1.0, 0.5, timesteps)
     found = len(asked)
     asked.clear()
     encode(denoise, schedule, x, timesteps)
