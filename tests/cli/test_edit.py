@@ -122,7 +122,9 @@ def test_interpolate_ends_near_its_two_images(edit: Any) -> None:
         ((), "COMMAND"),
     ],
 )
-def test_invalid_arguments_are_refused(npdiff: Any, tiny_run: Path, words: tuple, match: str) -> None:
+def test_invalid_arguments_are_refused(
+    npdiff: Any, tiny_run: Path, words: tuple, match: str
+) -> None:
     from PIL import Image
 
     Image.fromarray(np.zeros((8, 8), dtype=np.uint8)).save("black.png")

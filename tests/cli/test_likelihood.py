@@ -55,7 +55,9 @@ def test_bits_depend_only_on_the_seed_and_the_samples(npdiff: Any, tiny_run: Pat
     assert bits(4) != bits(2)
 
 
-def test_the_optimal_variance_needs_fewer_bits_than_the_small_one(npdiff: Any, tiny_run: Path) -> None:
+def test_the_optimal_variance_needs_fewer_bits_than_the_small_one(
+    npdiff: Any, tiny_run: Path
+) -> None:
     """For a barely trained model, most of the bits depend on the choice of the variance."""
     bits = {
         name: measured(npdiff, tiny_run, *FEW, "--variance", name)["bound"]["bits_per_dim"]
@@ -64,7 +66,9 @@ def test_the_optimal_variance_needs_fewer_bits_than_the_small_one(npdiff: Any, t
     assert bits["optimal"] < 0.5 * bits["small"]
 
 
-def test_one_step_from_pure_noise_with_the_categorical_decoder_needs_8_bits(npdiff: Any, tiny_run: Path) -> None:
+def test_one_step_from_pure_noise_with_the_categorical_decoder_needs_8_bits(
+    npdiff: Any, tiny_run: Path
+) -> None:
     facts = measured(
         npdiff, tiny_run, "--samples", 2, "--steps", 1, "--decoder", "categorical",
         "--spacing", "trailing",

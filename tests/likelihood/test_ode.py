@@ -39,7 +39,7 @@ def solved(schedule, steps: int, data=TWO, x=X) -> np.ndarray:
 
 
 @pytest.mark.parametrize("schedule", [RectifiedFlow(), LinearVP()], ids=["flow", "vp"])
-def test_the_error_is_of_fourth_order(schedule) -> None:
+def test_the_error_is_fourth_order_in_the_step(schedule) -> None:
     alpha = float(schedule.alpha(schedule.t_min))
     exact = TWO.log_density(schedule, alpha * X, schedule.t_min) + 2 * np.log(alpha)
     errors = [np.abs(solved(schedule, n) - exact).max() for n in (40, 80)]
@@ -47,19 +47,19 @@ def test_the_error_is_of_fourth_order(schedule) -> None:
     assert errors[1] < 1e-6
 
 
-def test_normal_data_cost_their_entropy() -> None:
+def test_gaussian_data_cost_their_entropy() -> None:
     """The mean of -log p over the data; on straight paths nothing is left for the prior."""
     schedule = RectifiedFlow()
     schedule.t_min = 1e-5
     data = Gaussian([0.4], 0.3)
-    nodes, shares = np.polynomial.hermite_e.hermegauss(8)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(8)
     x = 0.4 + np.sqrt(0.3) * nodes[:, None]
     *_, end = flow_log_density(by_jacobian(data, schedule), schedule, x, steps=120)
-    mean = -(shares @ end.log_density) / np.sqrt(2 * np.pi)
+    mean = -(weights @ end.log_density) / np.sqrt(2 * np.pi)
     np.testing.assert_allclose(mean, 0.5 * np.log(2 * np.pi * np.e * 0.3), atol=1e-5)
 
 
-def test_the_adaptive_solver_keeps_its_tolerance() -> None:
+def test_the_adaptive_solver_meets_its_tolerance() -> None:
     schedule = RectifiedFlow()
     exact = solved(schedule, 60, x=X[:2])
     calls = []
@@ -74,7 +74,7 @@ def test_the_adaptive_solver_keeps_its_tolerance() -> None:
         adaptive_log_density(lambda x, t: None, schedule, X[:2], tolerance=0.0)
 
 
-def test_moments_lead_from_data_to_noise() -> None:
+def test_states_go_from_data_to_noise() -> None:
     schedule = LinearVP()
     moments = list(flow_log_density(by_jacobian(TWO, schedule), schedule, X, steps=7))
     assert len(moments) == 7
@@ -96,7 +96,7 @@ def network(seed: int = 0) -> MLP:
 
 @pytest.mark.parametrize("parameterization", PARAMETERIZATIONS)
 @pytest.mark.parametrize("name", ["vp", "edm", "rectified-flow"])
-def test_the_pullback_finds_the_trace_of_differences(parameterization: str, name: str) -> None:
+def test_the_trace_by_pullback_equals_that_by_differences(parameterization: str, name: str) -> None:
     schedule, mlp = SCHEDULES[name](), network()
     labels = np.array([0, 1, 2, 0])
     x, t = np.random.default_rng(1).normal(size=(4, 2)), 0.4 * schedule.t_max
@@ -116,7 +116,7 @@ def test_the_pullback_finds_the_trace_of_differences(parameterization: str, name
     )
 
 
-def test_exact_jacobians_are_those_of_differences() -> None:
+def test_exact_jacobians_equal_those_by_differences() -> None:
     schedule = LinearVP()
     for t in (0.01, 0.3, 1.0):
         _, exact = by_jacobian(TWO, schedule)(X, t)
@@ -143,7 +143,7 @@ def test_probes_are_keyed_and_unbiased(kind: str) -> None:
     assert abs(found.mean() - np.trace(matrix)) < 5 * found.std() / np.sqrt(2000)
 
 
-def test_rademacher_probes_scatter_less() -> None:
+def test_rademacher_probes_have_less_variance() -> None:
     x, key = np.zeros((3000, 4)), Key(2, range(3000))
     scatter = {
         kind: trace(lambda v: 2.0 * v, x, probes(key, x, 1, kind)).std()
@@ -153,7 +153,7 @@ def test_rademacher_probes_scatter_less() -> None:
     assert scatter["gaussian"] == pytest.approx(2 * np.sqrt(8), rel=0.1)
 
 
-def test_a_probed_density_is_right_on_average() -> None:
+def test_a_density_with_probes_is_unbiased() -> None:
     schedule = RectifiedFlow()
     x = np.repeat(X[:1], 400, axis=0)
     along = probes(Key(4, range(400)), x)
@@ -164,7 +164,7 @@ def test_a_probed_density_is_right_on_average() -> None:
     assert abs(error) < 5 * end.log_density.std() / 20
 
 
-def test_what_probes_refuse() -> None:
+def test_invalid_probes_are_refused() -> None:
     for count, kind in ((0, "gaussian"), (1, "cauchy")):
         with pytest.raises(InputError, match="one probe or more"):
             probes(Key(0, range(2)), np.zeros((2, 3)), count, kind)
@@ -179,14 +179,14 @@ def test_float32_stays_float32() -> None:
     np.testing.assert_allclose(end.log_density, double.log_density, rtol=1e-3, atol=1e-3)
 
 
-def test_bytes_are_refused_where_they_are_none() -> None:
+def test_dequantization_refuses_floats_and_wrong_keys() -> None:
     key = Key(0, range(2))
     for images in (np.zeros((2, 3)), np.zeros((3, 3), dtype=np.uint8)):
         with pytest.raises(InputError, match="uint8"):
             dequantized(images, key)
 
 
-def test_the_offset_of_each_scale() -> None:
+def test_bits_of_bytes_for_bins_of_each_width() -> None:
     """Seven bits on [-1, 1], eight on [0, 1], and what is between for bytes that end at +-1."""
     zero = np.zeros(1)
     assert bits_of_bytes(zero, 3, 2 / 256)[0] == 7.0
@@ -194,7 +194,7 @@ def test_the_offset_of_each_scale() -> None:
     assert bits_of_bytes(zero, 3)[0] == pytest.approx(6.99435, abs=1e-5)
 
 
-def test_uniform_dequantization_never_gains() -> None:
+def test_dequantization_never_needs_fewer_bits() -> None:
     """Jensen's inequality on normal data: the bits bound those of the discretized Gaussian."""
     from npdiff.objective.decoder import discretized_gaussian
 

@@ -1,4 +1,4 @@
-"""Metrics of digits: real digits score like the floor, and each defect lowers the metric it should."""
+"""Metrics of digits: real digits score like the floor, each defect lowers the right metric."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Precision and recall against their definition and in cases where the answer is plain."""
+"""Precision and recall against their definition and in cases with known values."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def by_definition(real, generated, k):
 
 @pytest.mark.parametrize("block", [1024, 13])
 @pytest.mark.parametrize("k", [1, 3])
-def test_it_is_the_definition(monkeypatch, block, k):
+def test_precision_recall_equals_the_definition(monkeypatch, block, k):
     monkeypatch.setattr(features, "_BLOCK", block)
     rng = np.random.default_rng(k)
     real, generated = rng.standard_normal((90, 4)), 1.5 * rng.standard_normal((70, 4)) + 0.3
@@ -29,7 +29,7 @@ def test_it_is_the_definition(monkeypatch, block, k):
     assert 0 < got.recall < 1
 
 
-def test_plain_cases():
+def test_cases_with_known_precision_and_recall():
     rng = np.random.default_rng(0)
     data = rng.standard_normal((300, 2))
     assert precision_recall(data, data) == (1, 1)
