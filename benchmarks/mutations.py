@@ -47,7 +47,7 @@ SYMMETRIC = {
 }
 #: Functions that cut work into blocks, refuse arguments, or give so many nodes of quadrature.
 _OUTSIDE = {
-    "blocks", "checked", "TypeVar", "cast", "__repr__", "__str__", "leggauss", "hermgauss"
+    "blocks", "checked", "check_features", "TypeVar", "cast", "__repr__", "__str__", "leggauss", "hermgauss"
 }  # fmt: skip  # fmt: skip
 #: Only the speed depends on these, or how closely a search is carried out.
 _TUNING = re.compile(r"BLOCK|BITS|ITERATIONS|TOLERANCE|ROUNDING|^[ra]?tol")

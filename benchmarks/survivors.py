@@ -42,7 +42,7 @@ REASONS: dict[str, tuple[str, ...]] = {
         "random.py:Key.integers: self.bits(1, xp) -> self.bits(2, xp)",
     ),
     "a distance is symmetric": (
-        "metrics/frechet.py:frechet_distance: frechet_of_gaussians(*fitted_gaussian(x), *fitted_gaussian(y)) -> frechet_of_gaussians(*fitted_gaussian(y), *fitted_gaussian(x))",
+        "metrics/frechet.py:frechet_distance: frechet_of_gaussians(*fit_gaussian(x), *fit_gaussian(y)) -> frechet_of_gaussians(*fit_gaussian(y), *fit_gaussian(x))",
     ),
     "the kernel is symmetric: sums over rows are sums over columns": (
         "metrics/kernel.py:kernel_distance: _sums(x, x)[0] -> _sums(x, x)[1]",

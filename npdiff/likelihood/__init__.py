@@ -13,30 +13,30 @@ from npdiff.likelihood._result import Bits
 from npdiff.likelihood._trace import (
     Linear,
     Linearize,
-    by_differences,
-    by_jacobian,
-    by_pullback,
-    probes,
+    linearize_by_differences,
+    linearize_by_jacobian,
+    linearize_by_pullback,
+    random_probes,
     trace,
 )
-from npdiff.likelihood.bytes import bits_of_bytes, dequantized
-from npdiff.likelihood.ode import Moment, adaptive_log_density, flow_log_density
+from npdiff.likelihood.dequantization import dequantize, dequantized_bits
+from npdiff.likelihood.ode import FlowState, adaptive_log_density, flow_log_density
 
 __all__ = [
     "Bits",
+    "FlowState",
     "Linear",
     "Linearize",
-    "Moment",
     "Term",
     "adaptive_log_density",
-    "bits_of_bytes",
     "bound",
-    "by_differences",
-    "by_jacobian",
-    "by_pullback",
-    "dequantized",
+    "dequantize",
+    "dequantized_bits",
     "evaluate",
     "flow_log_density",
-    "probes",
+    "linearize_by_differences",
+    "linearize_by_jacobian",
+    "linearize_by_pullback",
+    "random_probes",
     "trace",
 ]

@@ -14,8 +14,8 @@ from npdiff.errors import InputError
 from npdiff.generation import GPU_ROWS, enough_memory, resolve_labels
 from npdiff.likelihood._bound import DECODERS, Term, bound
 from npdiff.likelihood._result import Bits
-from npdiff.likelihood._trace import by_pullback, probes
-from npdiff.likelihood.bytes import bits_of_bytes, dequantized
+from npdiff.likelihood._trace import linearize_by_pullback, random_probes
+from npdiff.likelihood.dequantization import dequantize, dequantized_bits
 from npdiff.likelihood.ode import flow_log_density
 from npdiff.objective.bound import bits_per_dim
 from npdiff.parameterization import PARAMETERIZATIONS
@@ -259,20 +259,20 @@ def _by_ode(
 
     def evaluate_shard(shard: slice, tick: Callable[[], Any]) -> np.ndarray:
         key = problem.key(shard, "ode")
-        x = dequantized(problem.xp.asarray(problem.images[shard]), key, problem.dtype)
-        linearize = by_pullback(
+        x = dequantize(problem.xp.asarray(problem.images[shard]), key, problem.dtype)
+        linearize = linearize_by_pullback(
             problem.model, problem.schedule, problem.parameterization, **problem.conditions(shard)
         )
         density = x
-        for moment in flow_log_density(
-            linearize, problem.schedule, x, steps=steps, along=probes(key, x, count)
+        for state in flow_log_density(
+            linearize, problem.schedule, x, steps=steps, probes=random_probes(key, x, count)
         ):
-            density = moment.log_density
+            density = state.log_density
             tick()
         return to_host(density).astype(np.float64)
 
     found = _map_shards(evaluate_shard, problem, workers, steps, "probability-flow ODE", progress)
-    bits = bits_of_bytes(np.concatenate(found), problem.dimensions)
+    bits = dequantized_bits(np.concatenate(found), problem.dimensions)
     return Bits("ode", bits, problem.dimensions, {"steps": steps, "probes": count})
 
 

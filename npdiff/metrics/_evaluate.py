@@ -10,7 +10,7 @@ from npdiff.backend import Array, to_host
 from npdiff.data import load
 from npdiff.errors import InputError
 from npdiff.metrics.classifier import DigitClassifier
-from npdiff.metrics.features import checked
+from npdiff.metrics.features import check_features
 from npdiff.metrics.frechet import frechet_distance
 from npdiff.metrics.kernel import kernel_distance
 from npdiff.metrics.manifold import precision_recall
@@ -121,7 +121,7 @@ def describe(images: Array) -> Described:
 
 def compare(images: Described, labels: np.ndarray | None, real: Described) -> Scores:
     """The scores of some images against real ones."""
-    x, y = checked(4, images=images.features, real=real.features)
+    x, y = check_features(4, images=images.features, real=real.features)
     mean, std = y.mean(axis=0), y.std(axis=0)
     x, y = (x - mean) / std, (y - mean) / std
     count = min(len(x), len(y))

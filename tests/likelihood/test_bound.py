@@ -171,7 +171,7 @@ def test_invalid_timesteps_and_names_are_refused() -> None:
         return bound(DATA_4.denoiser(schedule), schedule, x_0, np.array(timesteps), None, **options)
 
     for timesteps in ([20.0, 1.0], [19.0, 0.0]):
-        with pytest.raises(InputError, match="from 20, where sampling starts, to 0"):
+        with pytest.raises(InputError, match="from t_max = 20 to 0"):
             terms(timesteps)
     for timesteps in ([20.0], [20.0, 5.0, 5.0, 0.0], [[20.0, 0.0]]):
         with pytest.raises(InputError, match="descending"):

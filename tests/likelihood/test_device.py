@@ -58,11 +58,13 @@ def test_the_bound_equals_that_on_the_host(variance: str, decoder: str) -> None:
 
 def flows(place, kind: str | None) -> np.ndarray:
     schedule = SCHEDULES["rectified-flow"]()
-    x = likelihood.dequantized(place(IMAGES), KEY)
-    linearize = likelihood.by_pullback(tree.map(place, NETWORK), schedule, PARAMETERIZATIONS["edm"])
-    along = None if kind is None else likelihood.probes(KEY, x, 2, kind)
+    x = likelihood.dequantize(place(IMAGES), KEY)
+    linearize = likelihood.linearize_by_pullback(
+        tree.map(place, NETWORK), schedule, PARAMETERIZATIONS["edm"]
+    )
+    probes = None if kind is None else likelihood.random_probes(KEY, x, 2, kind)
     with strict.transfers() as moves:
-        *_, end = likelihood.flow_log_density(linearize, schedule, x, steps=3, along=along)
+        *_, end = likelihood.flow_log_density(linearize, schedule, x, steps=3, probes=probes)
     assert not moves.to_host
     return host(end.log_density)
 

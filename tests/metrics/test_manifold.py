@@ -48,5 +48,5 @@ def test_too_few_samples_are_refused():
     x = np.random.default_rng(0).standard_normal((10, 2))
     with pytest.raises(InputError, match="generated: 3 samples are too few, give at least 4"):
         precision_recall(x, x[:3])
-    with pytest.raises(InputError, match="k of at least 1"):
+    with pytest.raises(InputError, match="k must be at least 1"):
         precision_recall(x, x, k=0)

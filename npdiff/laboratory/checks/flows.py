@@ -11,14 +11,14 @@ from npdiff.laboratory.checks.process import a_schedule, timesteps
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.likelihood import (
     adaptive_log_density,
-    by_differences,
-    by_jacobian,
-    by_pullback,
     flow_log_density,
-    probes,
+    linearize_by_differences,
+    linearize_by_jacobian,
+    linearize_by_pullback,
+    random_probes,
     trace,
 )
-from npdiff.likelihood.ode import along_the_flow, log_noise, tau_of, time_of
+from npdiff.likelihood.ode import flow_derivative, log_prior, tau_of, time_of
 from npdiff.objective.bound import prior_variance
 from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.pullback import Traced
@@ -41,8 +41,8 @@ def flow_of_normal_data(case: Case) -> dict[str, float]:
     t, T = schedule.t_min, schedule.t_max
     x = case.array(np.array([[-1.3, 0.4], [0.7, 0.1], [0.1, -1.6]]))
     alpha = float(schedule.alpha(t))
-    *_, end = flow_log_density(by_jacobian(data, schedule), schedule, x, steps=24)
-    found = end.log_density - log_noise(schedule, end.x) + data.log_density(schedule, end.x, T)
+    *_, end = flow_log_density(linearize_by_jacobian(data, schedule), schedule, x, steps=24)
+    found = end.log_density - log_prior(schedule, end.x) + data.log_density(schedule, end.x, T)
     return {
         "likelihood-flow": relative(end.x, data.flow(schedule, alpha * x, t, T)),
         "change-of-variables": relative(
@@ -76,7 +76,7 @@ def flow_in_time(case: Case) -> float:
     variance = prior_variance(schedule)
     noise = -0.5 * (last[:2] ** 2 / variance + np.log(2.0 * np.pi * variance))
     found, _ = adaptive_log_density(
-        by_jacobian(TWO, schedule), schedule, x, tolerance=1e-5, method="DOP853"
+        linearize_by_jacobian(TWO, schedule), schedule, x, tolerance=1e-5, method="DOP853"
     )
     return relative(found, noise + last[2:] + np.log(alpha))
 
@@ -96,7 +96,7 @@ def slope_along_the_exact_flow(case: Case) -> float:
         rho = np.hypot(schedule.alpha(t), schedule.sigma(t))
         return TWO.flow(schedule, x, float(low), t) / rho
 
-    slope, _ = along_the_flow(by_jacobian(TWO, schedule), schedule, scaled(at[1]), at[1])
+    slope, _ = flow_derivative(linearize_by_jacobian(TWO, schedule), schedule, scaled(at[1]), at[1])
     angle = np.arctan2(schedule.sigma(at[0]), schedule.alpha(at[0]))
     return max(
         relative(slope, (scaled(at[2]) - scaled(at[0])) / (2.0 * h)),
@@ -117,13 +117,13 @@ def adaptive_flow_of_normal_data(case: Case) -> float:
     data = Gaussian([0.6, -0.2], np.array([[0.3, 0.1], [0.1, 0.5]]))
     x = case.rng.standard_normal((N, 2))
     found, _ = adaptive_log_density(
-        by_jacobian(data, schedule), schedule, x, tolerance=1e-8, method="DOP853"
+        linearize_by_jacobian(data, schedule), schedule, x, tolerance=1e-8, method="DOP853"
     )
     t, T = schedule.t_min, schedule.t_max
     end = data.flow(schedule, x, t, T)
     prior = -0.5 * (end**2).sum(axis=1) / 16.0 - np.log(2.0 * np.pi * 16.0)
     expected = prior + data.log_density(schedule, x, t) - data.log_density(schedule, end, T)
-    return max(relative(found, expected), relative(log_noise(schedule, end), prior))
+    return max(relative(found, expected), relative(log_prior(schedule, end), prior))
 
 
 @check("hutchinson-trace", route="complex steps", tolerance=1e-9, cases=12)
@@ -144,8 +144,8 @@ def jacobians_by_complex_step(case: Case) -> float:
 
     denoise = Denoiser(network, schedule, parameterization)
     expected = denoise(x + 1e-30j * v, t)[0].imag / 1e-30
-    here, forward = by_differences(denoise, schedule, 1e-3)(x, t)
-    same, transposed = by_pullback(module, schedule, parameterization)(x, t)
+    here, forward = linearize_by_differences(denoise, schedule, 1e-3)(x, t)
+    same, transposed = linearize_by_pullback(module, schedule, parameterization)(x, t)
     estimate, _ = denoise(x, t)
     return max(
         relative(forward(v), expected),
@@ -160,7 +160,7 @@ def probes_have_unit_covariance(case: Case) -> float:
     """E[v v^T] over many samples; a sign's square is 1, a normal number's fourth power 3."""
     x, key = case.array(np.zeros((4000, 3))), Key(case.index, range(4000))
     signs, normals = (
-        [to_host(v) for v in probes(key, x, 2, kind)] for kind in ("rademacher", "gaussian")
+        [to_host(v) for v in random_probes(key, x, 2, kind)] for kind in ("rademacher", "gaussian")
     )
     return max(
         *(float(np.abs(v.T @ v / 4000 - np.eye(3)).max()) for v in (*signs, *normals)),

@@ -10,7 +10,7 @@ from npdiff.backend import to_host
 from npdiff.exact import Gaussian
 from npdiff.laboratory.checks.decoders import bin_mass, end_mass
 from npdiff.laboratory.registry import Case, check, relative
-from npdiff.likelihood import bits_of_bytes, bound, dequantized
+from npdiff.likelihood import bound, dequantize, dequantized_bits
 from npdiff.objective.bound import last_variance, prior_variance
 from npdiff.random import Key
 from npdiff.schedules import EDM, DiscreteSchedule, LinearVP, Schedule, Times
@@ -162,7 +162,7 @@ def terms_of_bytes(case: Case) -> float:
 def bytes_from_their_bins(case: Case) -> float:
     """Rounding finds the byte again, and where in its bin a number lies is uniform."""
     images = case.rng.integers(0, 256, (40, 25), dtype=np.uint8)
-    x = dequantized(case.xp.asarray(images), Key(case.index, range(40)), np.float64)
+    x = dequantize(case.xp.asarray(images), Key(case.index, range(40)), np.float64)
     place = (to_host(x) + 1.0) * 255.0 / 2.0 + 0.5
     byte = np.floor(place)
     part = np.sort((place - byte).ravel())
@@ -179,5 +179,7 @@ def bits_of_constant_bins(case: Case) -> float:
     byte = case.rng.integers(0, 256, (5, 7))
     p = np.take_along_axis(chances, byte[..., None], -1)[..., 0]
     density = np.log(p / width).sum(axis=1)
-    found = bits_of_bytes(density, 7) if case.index % 3 == 0 else bits_of_bytes(density, 7, width)
+    found = (
+        dequantized_bits(density, 7) if case.index % 3 == 0 else dequantized_bits(density, 7, width)
+    )
     return relative(found, -np.log2(p).mean(axis=1))

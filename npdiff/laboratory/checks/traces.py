@@ -12,12 +12,12 @@ from npdiff.laboratory.checks.process import a_schedule, timesteps
 from npdiff.laboratory.checks.random import words_of
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.likelihood import (
-    by_differences,
-    by_jacobian,
     flow_log_density,
+    linearize_by_differences,
+    linearize_by_jacobian,
 )
-from npdiff.likelihood._trace import probes, trace
-from npdiff.likelihood.ode import log_noise
+from npdiff.likelihood._trace import random_probes, trace
+from npdiff.likelihood.ode import log_prior
 from npdiff.random import Key
 from npdiff.schedules import EDM, LinearVP, RectifiedFlow, Schedule, Times
 
@@ -34,13 +34,13 @@ def jacobian_of_powers(case: Case) -> float:
     def denoise(x: Array, t: Times) -> tuple[Array, Array]:
         return (x / scale) ** power @ case.array(mix), x
 
-    x_0, forward = by_differences(denoise, schedule)(case.array(x), t)
+    x_0, forward = linearize_by_differences(denoise, schedule)(case.array(x), t)
     u, w = x / scale, v / scale
     expected = power * u ** (power - 1) * w
     if power == 5:
         h = 0.01 * scale  # the step, in units of sigma_t, if nothing is said
         expected = expected - 4.0 * h**4 * w**5
-    wide = by_differences(denoise, schedule, 0.02)(case.array(x), t)[1]
+    wide = linearize_by_differences(denoise, schedule, 0.02)(case.array(x), t)[1]
     twice = expected - (60.0 * h**4 * w**5 if power == 5 else 0.0)
     return max(
         relative(x_0, u**power @ mix),
@@ -65,10 +65,10 @@ def probes_from_their_words(case: Case) -> float:
         ]
         for stream in streams
     ]
-    found = [to_host(v).reshape(2, 6) for v in probes(key, x, 2)]
-    (only,) = probes(key, x)  # one, if nothing is said
+    found = [to_host(v).reshape(2, 6) for v in random_probes(key, x, 2)]
+    (only,) = random_probes(key, x)  # one, if nothing is said
     one = to_host(only).reshape(2, 6)
-    normal = [to_host(v) for v in probes(key, x, 2, "gaussian")]
+    normal = [to_host(v) for v in random_probes(key, x, 2, "gaussian")]
     drawn = [to_host(key.fold("probe").fold(k).normal((3, 2))) for k in range(2)]
     off = [relative(a, b) for a, b in zip([*found, one], [*signs, signs[0]], strict=True)]
     return max(*off, *(relative(a, b) for a, b in zip(normal, drawn, strict=True)))
@@ -86,7 +86,7 @@ def jacobian_of_normal_data(case: Case) -> float:
     J = alpha * covariance @ np.linalg.inv(inside)
     data = Gaussian(case.rng.standard_normal(3), covariance)
     x, v = case.normal((4, 3)), case.rng.standard_normal((4, 3))
-    x_0, forward = by_jacobian(data, schedule)(x, t)
+    x_0, forward = linearize_by_jacobian(data, schedule)(x, t)
     mean = to_host(data.denoised(schedule, x, t))
     off = relative(forward(case.array(v)), [J @ row for row in v])
     return max(off, relative(x_0, mean), relative(trace(forward, x), np.full(4, np.trace(J))))
@@ -100,6 +100,6 @@ def where_a_solution_ends(case: Case) -> float:
     x = spread * case.rng.standard_normal((3, 2, 2))
     law = NormalDist(0.0, spread)
     expected = [math.fsum(math.log(law.pdf(number)) for number in row.ravel()) for row in x]
-    linear = by_jacobian(Gaussian([0.1], 0.5), schedule)
+    linear = linearize_by_jacobian(Gaussian([0.1], 0.5), schedule)
     count = len(list(flow_log_density(linear, schedule, case.array(x[:, 0, :1]))))
-    return max(relative(log_noise(schedule, case.array(x)), expected), abs(count - 32))
+    return max(relative(log_prior(schedule, case.array(x)), expected), abs(count - 32))
