@@ -93,7 +93,12 @@ def test_too_little_memory(
     assert result.code == 1
     line = result.err.splitlines()[-1]
     assert line.startswith("npdiff: error: memory ran out during training on batches of 8, 4 at a ")
-    for words in ("Unable to allocate 8.00 PiB", "--set shard=", "model.gradient_checkpointing=true", "run"):
+    for words in (
+        "Unable to allocate 8.00 PiB",
+        "--set shard=",
+        "model.gradient_checkpointing=true",
+        "run",
+    ):
         assert words in line
     monkeypatch.setattr(loop, "apply_gradient", apply_gradient)
     assert json.loads(npdiff("info", "run", "--json").out)["step"] == 5

@@ -83,7 +83,12 @@ def test_training_keeps_its_state(tmp_path, config, dataset, monkeypatch, backen
     monkeypatch.setattr(loop, "memory_explained", lambda _, *rest: memory_explained(backend, *rest))
     with pytest.raises(kind, match=words) as caught:
         list(train(config, tmp_path / "run", dataset=dataset))
-    for part in ("batches of 10, 4 at a time", "model.gradient_checkpointing=true", "--resume", "run"):
+    for part in (
+        "batches of 10, 4 at a time",
+        "model.gradient_checkpointing=true",
+        "--resume",
+        "run",
+    ):
         assert part in str(caught.value)
     assert checkpoint.load(tmp_path / "run" / "state.safetensors", "state")[1].step == 7
     monkeypatch.undo()
