@@ -33,14 +33,25 @@ def sampling_config(
 
 def pixels(images: np.ndarray, checkpoint: Checkpoint, backend: str) -> Array:
     """Images on the backend as float32 in [-1, 1], checked against the model's shape."""
-    images, shape = np.asarray(images), tuple(checkpoint.config.shape)
-    if images.shape[1:] != shape or not len(images):
-        raise InputError(f"images must have shape {('N', *shape)}, got {images.shape}")
+    images = np.asarray(images)
     if images.dtype == np.uint8:
         images = data.to_float(images)
-    elif images.dtype.kind != "f" or not np.isfinite(images).all():
-        raise InputError(f"images must be uint8 or finite floats in [-1, 1], got {images.dtype}")
-    return module(backend).asarray(images.astype(np.float32, copy=False))
+    elif images.dtype.kind != "f":
+        raise InputError(f"images must be uint8 or floats in [-1, 1], got {images.dtype}")
+    elif images.size and not np.abs(images).max() < 2.0:  # samples may lie slightly outside
+        raise InputError(
+            f"float images must be in [-1, 1], got values from {images.min():g} to "
+            f"{images.max():g}: npdiff.data.to_float converts uint8"
+        )
+    return on_backend(images, checkpoint, backend, "images")
+
+
+def on_backend(x: np.ndarray, checkpoint: Checkpoint, backend: str, name: str) -> Array:
+    """An array of the model's shape on the backend as float32."""
+    x, shape = np.asarray(x), tuple(checkpoint.config.shape)
+    if x.shape[1:] != shape or not len(x):
+        raise InputError(f"{name} must have shape {('N', *shape)}, got {x.shape}")
+    return module(backend).asarray(x.astype(np.float32, copy=False))
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import numpy as np
 
 from npdiff.backend import Array, to_host
 from npdiff.denoiser import Denoise, with_callback
-from npdiff.editing._model import Labels, open_model, pixels
+from npdiff.editing._model import Labels, on_backend, open_model, pixels
 from npdiff.editing.interpolation import decode, encode, slerp
 from npdiff.errors import InputError
 from npdiff.generation import SamplingConfig
@@ -81,7 +81,7 @@ def reconstruct(
     float32 array (N, H, W, C) on the host, not clipped
     """
     config = SamplingConfig(steps=steps, spacing=spacing, guidance=guidance, clip=False)
-    x = pixels(encodings, checkpoint, backend)
+    x = on_backend(encodings, checkpoint, backend, "encodings")
     with open_model(checkpoint, labels, len(x), config, threads, backend) as model:
         return to_host(_decode(*model, x, progress))
 
@@ -120,7 +120,10 @@ def interpolate(
     InputError
         If images, labels or a setting do not fit the model.
     """
-    w = np.linspace(0.0, 1.0, weights) if isinstance(weights, int) else np.asarray(weights, float)
+    if isinstance(weights, int | np.integer):
+        w = np.linspace(0.0, 1.0, int(weights))
+    else:
+        w = np.asarray(weights, dtype=np.float64)
     if w.ndim != 1 or not w.size:
         raise InputError(f"weights must be a 1-D sequence or a count, got shape {w.shape}")
     if np.shape(a) != np.shape(b):

@@ -100,8 +100,14 @@ def test_progress_counts_every_step(checkpoint, images) -> None:
 def test_invalid_arguments_are_refused(checkpoint, images) -> None:
     with pytest.raises(InputError, match=r"must have shape \('N', 8, 8, 1\)"):
         editing.invert(checkpoint, images[0], **QUIET)
-    with pytest.raises(InputError, match="uint8 or finite floats"):
+    with pytest.raises(InputError, match=r"uint8 or floats in .* got int64"):
         editing.invert(checkpoint, images.astype(int), **QUIET)
+    with pytest.raises(InputError, match="got values from 0 to 255"):
+        editing.invert(checkpoint, images.astype(float), **QUIET)
+    with pytest.raises(InputError, match="got values from nan"):
+        editing.image_to_image(checkpoint, np.full((1, 8, 8, 1), np.nan), **QUIET)
+    with pytest.raises(InputError, match="encodings must have shape"):
+        editing.reconstruct(checkpoint, images[0], **QUIET)
     with pytest.raises(InputError, match="mask must be boolean"):
         editing.inpaint(checkpoint, images, mask=np.ones((8, 8)), **QUIET)
     with pytest.raises(InputError, match="strength must be"):
