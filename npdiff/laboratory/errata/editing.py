@@ -60,7 +60,9 @@ def known_pixels() -> Residuals:
             figures["shift"] = math.sqrt((1.0 - abar) / variance) - 1.0
         wrong = max(wrong, abs(figures[name] - 1.0))
         no_noise, unit_noise = (
-            replace_known(schedule, x_0, x_0, np.ones((1, 1), dtype=bool), t - 1.0, np.full((1, 1), z))
+            replace_known(
+                schedule, x_0, x_0, np.ones((1, 1), dtype=bool), t - 1.0, np.full((1, 1), z)
+            )
             for z in (0.0, 1.0)
         )
         right = max(right, abs(float(no_noise[0, 0]) / (scale * 0.7) - 1.0))
