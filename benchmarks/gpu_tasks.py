@@ -60,8 +60,8 @@ class Graphed:
 
     def __init__(self, work: Workload, xp: Any, cuda: Any = None) -> None:
         self.xp, self.work, self.cuda = xp, work, cuda
-        self.schedule = SCHEDULES[work.config.schedule]()
-        self.parameterization, self.step = PARAMETERIZATIONS[work.config.prediction], 0
+        self.schedule = SCHEDULES.resolve(work.config.schedule)
+        self.parameterization, self.step = PARAMETERIZATIONS.resolve(work.config.prediction), 0
         self.training = self._training(work.model)
         self.start = xp.asarray(Key(0, np.arange(len(work.x))).normal(work.x.shape[1:]), "float32")
         model = tree.map(xp.asarray, work.model)

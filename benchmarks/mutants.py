@@ -53,7 +53,7 @@ def files(names: list[str]) -> list[Path]:
         if not path.exists():
             raise SystemExit(f"mutants: there is no {path}")
         found += sorted(path.rglob("*.py")) if path.is_dir() else [path]
-    return [path for path in found if path.name != "guard.py"]  # which only refuses
+    return [path for path in found if path.name != "checks.py"]  # which only rejects
 
 
 def known_as(mutant: Mutant) -> str:

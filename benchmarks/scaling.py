@@ -21,9 +21,10 @@ from npdiff.bench.contenders import ContenderError, check, known
 from npdiff.bench.machine import described
 from npdiff.bench.measure import Plan, compared, peak
 from npdiff.bench.networks import NETWORKS, Network
-from npdiff.cli.common import bar, output, whole
+from npdiff.cli.common import integer_at_least, output_path
 from npdiff.errors import InputError
 from npdiff.files import atomic
+from npdiff.runtime.progress import progress_bar
 from npdiff.runtime.shards import thread_count
 
 BEST = "torch-channels-last-fused"
@@ -101,7 +102,7 @@ def measured(
     }  # fmt: skip
     each = len(names) * (rounds + 1 + memory)
     total = each * sum(len(curve.points) for curve in chosen.values())
-    with bar(total, "turn", "timing") as progress:
+    with progress_bar(total, "turn", "timing") as progress:
 
         def tick(what: str) -> None:
             progress.set_postfix_str(what, refresh=False)
@@ -175,8 +176,8 @@ def parser() -> argparse.ArgumentParser:
         "--curve", action="append", choices=curves(True), help="which curves (default: all)"
     )
     top.add_argument("--contender", action="append", metavar="NAME", help="as for `npdiff bench`")
-    top.add_argument("--threads", type=whole(1), help="of every contender")
-    top.add_argument("--rounds", type=whole(1), help="turns that count (default: 3)")
+    top.add_argument("--threads", type=integer_at_least(1), help="of every contender")
+    top.add_argument("--rounds", type=integer_at_least(1), help="turns that count (default: 3)")
     top.add_argument(
         "--memory", action=argparse.BooleanOptionalAction, default=True,
         help="measure peak memory (default: yes)",
@@ -191,8 +192,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure or read; print, write and draw."""
     options = parser().parse_args(argv)
     try:
-        file = output(options.json, ".json") if options.json else None
-        picture = output(options.plot, ".png") if options.plot else None
+        file = output_path(options.json, ".json") if options.json else None
+        picture = output_path(options.plot, ".png") if options.plot else None
         if options.source:
             facts = json.loads(Path(options.source).read_text(encoding="utf-8"))
         else:

@@ -55,35 +55,35 @@ REASONS: dict[str, tuple[str, ...]] = {
         "training/optimizer.py:global_norm: namespace(parts[0]) -> namespace(parts[1])",
     ),
     "one step has no times between its ends": (
-        "spacings/in_noise_level.py:_visiting: steps > 1 -> steps >= 1",
+        "spacings/in_noise_level.py:_timesteps: steps > 1 -> steps >= 1",
     ),
     "the first is taken": (
-        "guidance/classifier.py:mean_shifted: np.ones(1) -> np.ones(2)",
-        "guidance/classifier.py:mean_shifted: np.zeros(1) -> np.zeros(2)",
+        "guidance/classifier.py:classifier_mean_shift: np.ones(1) -> np.ones(2)",
+        "guidance/classifier.py:classifier_mean_shift: np.zeros(1) -> np.zeros(2)",
     ),
     "at w = 1 the long way comes to the goal as well": (
-        "guidance/extrapolation.py:_through: (0.0, 1.0) -> (0.0, 1.1)",
+        "guidance/extrapolation.py:_extrapolate: (0.0, 1.0) -> (0.0, 1.1)",
     ),
     "what is above 1 is clipped": (
-        "schedules/discrete.py:alpha_bar_betas: np.append(-np.expm1(2.0 * np.diff(log_alpha)), 1.0) -> np.append(-np.expm1(2.0 * np.diff(log_alpha)), 1.1)",
+        "schedules/betas.py:betas_from_alpha_bar: np.append(-np.expm1(2.0 * np.diff(log_alpha)), 1.0) -> np.append(-np.expm1(2.0 * np.diff(log_alpha)), 1.1)",
     ),
     "only what is refused depends on it, which the tests hold": (
         "samplers/_lms.py:: HIGHEST = 6 -> HIGHEST = 7",
         "schedules/base.py:Schedule.time: (t >= 0.0) & (t <= self.t_max) -> (t >= 0.0) | (t <= self.t_max)",
-        "schedules/base.py:Schedule.time_at: (wanted >= noisiest) & (wanted <= cleanest) -> (wanted >= noisiest) | (wanted <= cleanest)",
+        "schedules/base.py:Schedule.time_at: (target >= noisiest) & (target <= cleanest) -> (target >= noisiest) | (target <= cleanest)",
         "schedules/laplace.py:Laplace.__init__: 0.5 * np.exp(-reach / scale) if scale > 0.0 else 0.0 -> 0.5 * np.exp(-reach / scale) if scale > 0.0 else 1.0",
         "schedules/laplace.py:Laplace.__init__: scale > 0.0 -> scale >= 0.0",
         "schedules/learned.py:: np.linspace(0.0, 1.0, 101) -> np.linspace(0.0, 1.0, 102)",
         "schedules/learned.py:: np.linspace(0.0, 1.0, 101) -> np.linspace(0.0, 1.1, 101)",
-        "schedules/discrete.py:Table.__init__: betas.ndim == 1 and betas.size > 0 -> betas.ndim == 1 or betas.size > 0",
-        "schedules/discrete.py:Table.__init__: betas.size > 0 -> betas.size >= 0",
+        "schedules/discrete.py:DiscreteSchedule.__init__: betas.ndim == 1 and betas.size > 0 -> betas.ndim == 1 or betas.size > 0",
+        "schedules/discrete.py:DiscreteSchedule.__init__: betas.size > 0 -> betas.size >= 0",
     ),
     "at w = 0 the long way comes to the start as well": (
-        "guidance/extrapolation.py:_through: (0.0, 1.0) -> (1.0, 1.0)",
+        "guidance/extrapolation.py:_extrapolate: (0.0, 1.0) -> (1.0, 1.0)",
     ),
     "into how many parts a search cuts": (
-        "schedules/base.py:Schedule.time_at: max(1, wanted.size) -> max(2, wanted.size)",
-        "schedules/base.py:Schedule.time_at: max(2, _NUMBERS // max(1, wanted.size)) -> max(3, _NUMBERS // max(1, wanted.size))",
+        "schedules/base.py:Schedule.time_at: max(1, target.size) -> max(2, target.size)",
+        "schedules/base.py:Schedule.time_at: max(2, _BATCH // max(1, target.size)) -> max(3, _BATCH // max(1, target.size))",
     ),
     "the power of 1 changes nothing": (
         "spacings/in_noise_level.py:log_snr: rho == 1.0 -> rho == 1.1",
@@ -93,17 +93,17 @@ REASONS: dict[str, tuple[str, ...]] = {
         "schedules/laplace.py:Laplace.log_alpha_dot: np.where(t <= 0.5, growth / (1.0 + noise), late) -> np.where(t < 0.5, growth / (1.0 + noise), late)",
     ),
     "min(max(low, x_0), high) either way": (
-        "denoiser.py:clipped: namespace(x).clip(x_0, low, high) -> namespace(x).clip(low, x_0, high)",
+        "denoiser.py:clip_x0: namespace(x).clip(x0_hat, low, high) -> namespace(x).clip(low, x0_hat, high)",
     ),
-    "a rescaling by 0 is none": ("guidance/batch.py:paired: rescale > 0.0 -> rescale >= 0.0",),
+    "a rescaling by 0 is none": ("guidance/batch.py:batched_cfg: rescale > 0.0 -> rescale >= 0.0",),
     "the size of a tolerance": (
-        "guidance/contrast.py:rescaled: xp.abs(output).reshape(x.shape[0], -1).max(axis=1) -> xp.abs(output).reshape(x.shape[0], -1).min(axis=1)",
+        "guidance/contrast.py:rescale_cfg: xp.abs(output).reshape(x.shape[0], -1).max(axis=1) -> xp.abs(output).reshape(x.shape[0], -1).min(axis=1)",
     ),
     "the search ends at the same time from either side": (
-        "schedules/base.py:Schedule.time_at: self.log_snr(edges[1:-1]) > wanted -> self.log_snr(edges[1:-1]) >= wanted",
+        "schedules/base.py:Schedule.time_at: self.log_snr(edges[1:-1]) > target -> self.log_snr(edges[1:-1]) >= target",
     ),
     "whole numbers are made of it": (
-        "schedules/discrete.py:Table._step: np.maximum(np.ceil(t), 1.0) -> np.maximum(np.ceil(t), 1.1)",
+        "schedules/discrete.py:DiscreteSchedule._step: np.maximum(np.ceil(t), 1.0) -> np.maximum(np.ceil(t), 1.1)",
     ),
     "how much work is taken on, and with which draws": (
         "exact/distribution.py:Distribution.nodes: Key(0, range(self.draws), stream='nodes') -> Key(1, range(self.draws), stream='nodes')",
@@ -185,8 +185,8 @@ REASONS: dict[str, tuple[str, ...]] = {
         "likelihood/_bound.py:_terms: step_kl(schedule, x_0, x0_hat, s, t, log_variance) -> step_kl(schedule, x0_hat, x_0, s, t, log_variance)",
         "samplers/_lms.py:lms: lagrange_means(np.array(nodes), u, u_s) -> lagrange_means(np.array(nodes), u_s, u)",
         "samplers/_lms.py:lms: zip(weights, slopes, strict=True) -> zip(slopes, weights, strict=True)",
-        "samplers/_unipc.py:unified: zip(weights, changes, strict=True) -> zip(changes, weights, strict=True)",
-        "variances.py:estimated_spread: spread_from_error(x_0, x0_hat) -> spread_from_error(x0_hat, x_0)",
+        "samplers/_unipc.py:unified_step: zip(weights, changes, strict=True) -> zip(changes, weights, strict=True)",
+        "variances.py:estimate_mean_posterior_variance: mean_posterior_variance_from_error(x_0, x0_hat) -> mean_posterior_variance_from_error(x0_hat, x_0)",
     ),
     "what stands there is not used where it would show": (
         "editing/interpolation.py:slerp: np.where(same, 1.0, np.sin(theta)) -> np.where(same, 1.1, np.sin(theta))",
@@ -208,9 +208,9 @@ REASONS: dict[str, tuple[str, ...]] = {
         "editing/inpainting.py:repaint: there > here -> there >= here",
         "objective/decoder.py:discretized_gaussian: x < -1.0 + half_bin -> x <= -1.0 + half_bin",
         "objective/decoder.py:discretized_gaussian: x > 1.0 - half_bin -> x >= 1.0 - half_bin",
-        "samplers/exponential.py:Form.completed: self.sign > 0 -> self.sign >= 0",
-        "samplers/exponential.py:Form.estimate: self.sign > 0 -> self.sign >= 0",
-        "samplers/exponential.py:Form.scale: self.sign > 0 -> self.sign >= 0",
+        "samplers/exponential.py:Prediction.both_estimates: self.sign > 0 -> self.sign >= 0",
+        "samplers/exponential.py:Prediction.estimate: self.sign > 0 -> self.sign >= 0",
+        "samplers/exponential.py:Prediction.scale: self.sign > 0 -> self.sign >= 0",
     ),
     "on a chain no probability lies below the first time": (
         "objective/time_samplers.py:Monotone.density: high - low -> high + low",
@@ -227,7 +227,6 @@ REASONS: dict[str, tuple[str, ...]] = {
         "exact/flows.py:by_quantiles: below_s < below -> below_s <= below",
     ),
     "infinite, or no number, either way": (
-        "samplers/_deis.py:deis: isfinite(b - a) -> isfinite(b + a)",
         "samplers/singlestep.py:intermediate_times: math.isfinite(b - a) -> math.isfinite(b + a)",
     ),
     "only the sign of it counts, or it is 1 or -1": (
@@ -236,7 +235,7 @@ REASONS: dict[str, tuple[str, ...]] = {
     ),
     "a constant that cancels in the difference, or a unit that cancels in the end": (
         "exact/uniform.py:_mean_of_phi: np.exp(-0.5 * z ** 2) -> np.expm1(-0.5 * z ** 2)",
-        "samplers/_deis.py:deis: np.exp(-a) -> np.expm1(-a)",
+        "samplers/_deis.py:deis: np.exp(-ell_t) -> np.expm1(-ell_t)",
         "samplers/_deis.py:lagrange_integrals: node - nodes[0] -> node + nodes[0]",
         "samplers/_deis.py:lagrange_integrals: node - nodes[0] -> node - nodes[1]",
     ),

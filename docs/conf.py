@@ -40,7 +40,8 @@ source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = ["_build", "gallery/**/*.ipynb", "gallery/**/*.py", "**/sg_execution_times.rst"]
 nitpicky = True
 nitpick_ignore_regex = [
-    ("py:.*", r"(abc|collections|contextlib|enum|pathlib|typing|numpy|scipy)\..*")
+    ("py:.*", r"(abc|collections|contextlib|enum|pathlib|typing|numpy|scipy)\..*"),
+    ("py:obj", r"npdiff\.registry\.[ER]"),  # type variables
 ]
 
 autodoc_default_options = {"members": True, "ignore-module-all": True, "show-inheritance": True}

@@ -1,8 +1,11 @@
-r"""The bridge between networks and diffusion: a denoiser answers with the clean data and the noise.
+r"""Denoisers: functions that estimate the clean data and the noise in x_t.
 
 A *denoiser* is any function ``denoise(x, t) -> (x0_hat, eps_hat)`` with
-``x = alpha_t x0_hat + sigma_t eps_hat``. Samplers and guidance know nothing else: a network, a
-closed form (:mod:`npdiff.exact`) and a guided pair of networks look the same to them.
+``x = alpha_t x0_hat + sigma_t eps_hat``. Samplers and guidance call nothing else, so a network, a
+closed form (:mod:`npdiff.exact`) and a guided pair of networks are interchangeable.
+
+Two words that look alike: ``t`` is the schedule's time, and ``timesteps`` is the array of times
+that a sampler visits; ``timestep`` is the number that the network's time embedding receives.
 """
 
 from collections.abc import Callable
@@ -17,20 +20,20 @@ from npdiff.parameterization import Parameterization
 from npdiff.pullback import forward_only
 from npdiff.schedules import Schedule, Times
 
-#: From (x, t) to (x0_hat, eps_hat); t is a host scalar or an (N,) array, t > 0.
+#: Maps (x, t) to (x0_hat, eps_hat); t > 0 is a scalar or an (N,) array, on the host.
 Denoise = Callable[[Array, Times], tuple[Array, Array]]
 
-#: From (x, clock) to an output of the shape of x; clock is an (N,) array beside x.
+#: Maps (x, timestep) to an output of the shape of x; timestep is an (N,) array on x's backend.
 Network = Callable[[Array, Array], Array]
 
 
 @dataclass(frozen=True)
 class Denoiser:
-    """A network, read by a parameterization's row under a schedule.
+    """The denoiser of a network: its output converted to x0_hat and eps_hat.
 
     Parameters
     ----------
-    network : from (x, clock) to an output of the shape of x
+    network : maps (x, timestep) to an output of the shape of x
     schedule : Schedule
     parameterization : what the output means
     """
@@ -39,13 +42,17 @@ class Denoiser:
     schedule: Schedule
     parameterization: Parameterization
 
+    def __repr__(self) -> str:
+        network = getattr(self.network, "__name__", type(self.network).__name__)
+        return f"Denoiser({network}, {self.parameterization.name!r}, {self.schedule!r})"
+
     def __call__(self, x: Array, t: Times) -> tuple[Array, Array]:
-        """The estimates of data and noise at (x, t).
+        """The estimates x0_hat and eps_hat at (x, t).
 
         Parameters
         ----------
         x : (N, ...) array
-        t : time, a host scalar or (N,)
+        t : time, a scalar or (N,), on the host
 
         Returns
         -------
@@ -54,37 +61,39 @@ class Denoiser:
         Raises
         ------
         InputError
-            If the network's output has another shape than ``x``.
+            If the network's output does not have the shape of ``x``.
         """
         output = self.network(
             self.parameterization.network_input(self.schedule, x, t), timestep(self.schedule, x, t)
         )
         if output.shape != x.shape:
             raise InputError(
-                f"the network answered with shape {tuple(output.shape)} to an input of shape "
-                f"{tuple(x.shape)}: a denoiser's output has the shape of its input"
+                f"the network's output has shape {tuple(output.shape)}, expected "
+                f"{tuple(x.shape)}, the shape of its input"
             )
         return self.parameterization.solve(self.schedule, x, output, t)
 
 
 def timestep(schedule: Schedule, x: Array, t: Times) -> Array:
-    """What a network is told of the time: an (N,) array of the dtype and backend of ``x``."""
-    ticks = np.broadcast_to(schedule.timestep(t), x.shape[:1])
-    return namespace(x).asarray(np.ascontiguousarray(ticks), dtype=x.dtype)
+    """The timestep of each sample of ``x``, for the network's time embedding.
+
+    An (N,) array of the dtype and backend of ``x``: ``schedule.timestep(t)``.
+    """
+    value = np.broadcast_to(schedule.timestep(t), x.shape[:1])
+    return namespace(x).asarray(np.ascontiguousarray(value), dtype=x.dtype)
 
 
 def inference_network(module: Callable[..., Any], **conditions: Any) -> Network:
-    """A module without its pullback and with its conditions bound: a network for sampling.
+    """A module as a network for sampling: forward only, its conditions bound.
 
     Parameters
     ----------
     module : called as ``module(x, timestep, **conditions)``, returns ``(output, pullback)``
-    conditions : what else it is told: labels, a context
+    conditions : its other inputs: labels, a context
 
     Notes
     -----
-    Two things make a long trajectory faster: a U-Net that was :func:`~npdiff.nn.precomputed.precompute`
-    for the times of the grid, and :func:`~npdiff.acceleration.frozen_weights` around the loop.
+    :func:`~npdiff.acceleration.frozen_weights` around the loop makes a long trajectory faster.
     """
 
     def network(x: Array, timestep: Array) -> Array:
@@ -95,34 +104,18 @@ def inference_network(module: Callable[..., Any], **conditions: Any) -> Network:
     return network
 
 
-def prefer_precomputed(within: Denoise, elsewhere: Denoise, timesteps: np.ndarray) -> Denoise:
-    """One denoiser at the times of a grid, which it may be prepared for, and another elsewhere.
+def with_callback(denoise: Denoise, callback: Callable[[], None]) -> Denoise:
+    """The same denoiser, which calls ``callback()`` before each evaluation (to count them)."""
 
-    Parameters
-    ----------
-    within, elsewhere : the denoisers
-    timesteps : host array; a time is one of them to the last bit, or elsewhere
-    """
-    known = frozenset(timesteps.tolist())
-
-    def denoise(x: Array, t: Times) -> tuple[Array, Array]:
-        return (within if known.issuperset(np.ravel(t).tolist()) else elsewhere)(x, t)
-
-    return denoise
-
-
-def with_callback(denoise: Denoise, asked: Callable[[], None]) -> Denoise:
-    """The same denoiser, which tells whenever it is asked: for those who count."""
-
-    def denoise_heard(x: Array, t: Times) -> tuple[Array, Array]:
-        asked()
+    def denoise_and_call(x: Array, t: Times) -> tuple[Array, Array]:
+        callback()
         return denoise(x, t)
 
-    return denoise_heard
+    return denoise_and_call
 
 
 def clip_x0(denoise: Denoise, schedule: Schedule, low: float = -1.0, high: float = 1.0) -> Denoise:
-    r"""A denoiser whose estimate of the data keeps to their range.
+    r"""The denoiser with x0_hat clipped to the range of the data.
 
     .. math::
         :label: clipping
@@ -131,18 +124,18 @@ def clip_x0(denoise: Denoise, schedule: Schedule, low: float = -1.0, high: float
         \qquad
         \hat\epsilon \leftarrow \frac{x_t - \alpha_t \hat x_0}{\sigma_t}
 
-    The noise is derived anew, so that both still add up to x_t.
+    eps_hat is recomputed, so that alpha_t x0_hat + sigma_t eps_hat is still x_t.
 
     Notes
     -----
-    Not in the algorithms of Ho et al. 2020, but in their program and most others.
+    In the program of Ho et al. 2020 and most others, not in the paper's algorithms.
     """
 
-    def denoise_clipped(x: Array, t: Times) -> tuple[Array, Array]:
-        x_0, _ = denoise(x, t)
-        x_0 = namespace(x).clip(x_0, low, high)
+    def clipped(x: Array, t: Times) -> tuple[Array, Array]:
+        x0_hat, _ = denoise(x, t)
+        x0_hat = namespace(x).clip(x0_hat, low, high)
         alpha, sigma = schedule.alpha(t), schedule.sigma(t)
-        eps = per_sample(1.0 / sigma, x) * x - per_sample(alpha / sigma, x) * x_0
-        return x_0, eps
+        eps_hat = per_sample(1.0 / sigma, x) * x - per_sample(alpha / sigma, x) * x0_hat
+        return x0_hat, eps_hat
 
-    return denoise_clipped
+    return clipped

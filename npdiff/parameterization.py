@@ -1,17 +1,17 @@
-r"""What a network's output means: one row (a, b) for each of the field's parameterizations.
+r"""Prediction types: what a network's output means, as coefficients (a, b) of x_0 and eps.
 
 .. math::
     :label: output
 
     \text{output} = a_t\, x_0 + b_t\, \epsilon
 
-Together with :eq:`marginal` this is a system of two equations, whose solution gives the clean data
-and the noise from any output. Its determinant tells how well the choice is conditioned.
+Together with :eq:`marginal` this is a system of two equations, whose solution gives x0_hat and
+eps_hat from any output. Its determinant measures how well the choice is conditioned.
 
 .. list-table::
     :header-rows: 1
 
-    * - row
+    * - prediction
       - a
       - b
       - determinant
@@ -48,29 +48,35 @@ import numpy as np
 
 from npdiff.backend import Array, per_sample
 from npdiff.errors import InputError
+from npdiff.registry import Registry
 from npdiff.schedules import Schedule, Times
+from npdiff.schedules.base import Values, float_if_scalar
 
-Coefficients = tuple[Times, Times]
+#: (a, b) at a time: floats for a scalar time, float64 arrays for an array.
+Coefficients = tuple[Values, Values]
 
 
 @dataclass(frozen=True)
 class Parameterization:
-    """One meaning of a network's output: its coefficients of x_0 and of eps.
+    """A prediction type: the coefficients of x_0 and eps in a network's output.
 
     Parameters
     ----------
-    name : how the command line and a checkpoint call it
-    coefficients : from the schedule and the time to (a, b), float64 on the host
-    input_scale : from the schedule and the time to the factor of x_t in the network's input; None
-        where the network is shown x_t itself
+    name : its name on the command line and in checkpoints
+    coefficients : maps (schedule, t) to (a, b)
+    input_scale : maps (schedule, t) to the factor of x_t in the network's input (EDM's c_in); None
+        if the network's input is x_t
     """
 
     name: str
     coefficients: Callable[[Schedule, Times], Coefficients]
-    input_scale: Callable[[Schedule, Times], np.ndarray] | None = None
+    input_scale: Callable[[Schedule, Times], Values] | None = None
+
+    def __repr__(self) -> str:
+        return f"Parameterization({self.name!r})"
 
     def network_input(self, schedule: Schedule, x_t: Array, t: Times) -> Array:
-        """What the network is shown of x_t.
+        """The network's input at x_t.
 
         Parameters
         ----------
@@ -83,7 +89,7 @@ class Parameterization:
         return per_sample(self.input_scale(schedule, t), x_t) * x_t
 
     def target(self, schedule: Schedule, x_0: Array, eps: Array, t: Times) -> Array:
-        """What the network should answer at x_t = alpha_t x_0 + sigma_t eps: :eq:`output`.
+        """The network's training target at x_t = alpha_t x_0 + sigma_t eps, :eq:`output`.
 
         Parameters
         ----------
@@ -94,7 +100,7 @@ class Parameterization:
         a, b = self.coefficients(schedule, t)
         return per_sample(a, x_0) * x_0 + per_sample(b, eps) * eps
 
-    def determinant(self, schedule: Schedule, t: Times) -> np.ndarray:
+    def determinant(self, schedule: Schedule, t: Times) -> Values:
         r"""The determinant of the system of :eq:`marginal` and :eq:`output`.
 
         .. math::
@@ -102,14 +108,14 @@ class Parameterization:
 
             \Delta_t = \alpha_t b_t - \sigma_t a_t
 
-        Where it vanishes the output says nothing that x_t did not say already: ``eps`` at pure
+        Where it vanishes the output is a multiple of x_t and adds no information: ``eps`` at pure
         noise, ``x0`` at the data.
         """
         a, b = self.coefficients(schedule, t)
         return schedule.alpha(t) * b - schedule.sigma(t) * a
 
     def solve(self, schedule: Schedule, x_t: Array, output: Array, t: Times) -> tuple[Array, Array]:
-        r"""The estimates of data and noise that an output stands for.
+        r"""The estimates x0_hat and eps_hat given by a network's output.
 
         .. math::
             :label: solution
@@ -131,37 +137,38 @@ class Parameterization:
         Raises
         ------
         InputError
-            If the determinant vanishes or is infinite: the output does not settle them.
+            If the determinant is 0 or infinite, so that the output does not determine them.
         """
-        with np.errstate(divide="ignore", invalid="ignore"):  # at t = 0: looked at below
+        with np.errstate(divide="ignore", invalid="ignore"):  # at t = 0: checked below
             a, b = self.coefficients(schedule, t)
             det = self.determinant(schedule, t)
         alpha, sigma = schedule.alpha(t), schedule.sigma(t)
-        if not (np.isfinite(det) & (det != 0.0)).all():
-            end = "there is no signal" if (alpha == 0.0).any() else "there is no noise"
+        if not np.all(np.isfinite(det) & (det != 0.0)):
+            noisy = np.any(alpha == 0.0)
             raise InputError(
-                f"the output {self.name!r} does not tell data and noise where {end}: "
-                "sample from a time short of that, or choose another output"
+                f"prediction {self.name!r} cannot recover {'x_0' if noisy else 'eps'} at t = {t}, "
+                f"where {'alpha' if noisy else 'sigma'} = 0: "
+                f"use {'an earlier' if noisy else 'a later'} time, or another prediction type"
             )
-        x_0 = per_sample(b / det, x_t) * x_t - per_sample(sigma / det, x_t) * output
-        eps = per_sample(alpha / det, x_t) * output - per_sample(a / det, x_t) * x_t
-        return x_0, eps
+        x0_hat = per_sample(b / det, x_t) * x_t - per_sample(sigma / det, x_t) * output
+        eps_hat = per_sample(alpha / det, x_t) * output - per_sample(a / det, x_t) * x_t
+        return x0_hat, eps_hat
 
 
 def noise(schedule: Schedule, t: Times) -> Coefficients:
-    """The noise eps (Ho et al. 2020, section 3.2)."""
+    """The noise eps: a = 0, b = 1 (Ho et al. 2020, section 3.2)."""
     t = schedule.time(t)
-    return np.zeros_like(t), np.ones_like(t)
+    return float_if_scalar(np.zeros_like(t)), float_if_scalar(np.ones_like(t))
 
 
 def data(schedule: Schedule, t: Times) -> Coefficients:
-    """The data x_0."""
+    """The data x_0: a = 1, b = 0."""
     t = schedule.time(t)
-    return np.ones_like(t), np.zeros_like(t)
+    return float_if_scalar(np.ones_like(t)), float_if_scalar(np.zeros_like(t))
 
 
 def v(schedule: Schedule, t: Times) -> Coefficients:
-    r"""The v of progressive distillation.
+    r"""v, from progressive distillation.
 
     .. math::
         :label: v-prediction
@@ -188,11 +195,11 @@ def score(schedule: Schedule, t: Times) -> Coefficients:
     Vincent 2011; Song et al. 2021, section 3.3.
     """
     sigma = schedule.sigma(t)
-    return np.zeros_like(sigma), -1.0 / sigma
+    return float_if_scalar(np.zeros_like(sigma)), float_if_scalar(np.divide(-1.0, sigma))
 
 
 def velocity(schedule: Schedule, t: Times) -> Coefficients:
-    r"""The velocity of x_t at fixed x_0 and eps; its mean given x_t is that of the flow.
+    r"""The velocity of x_t at fixed x_0 and eps; its mean given x_t is the velocity of the flow.
 
     .. math::
         :label: velocity
@@ -201,7 +208,7 @@ def velocity(schedule: Schedule, t: Times) -> Coefficients:
 
     Notes
     -----
-    Lipman et al. 2023, section 4. For a chain the time unit is one step.
+    Lipman et al. 2023, section 4. For a discrete schedule the unit of time is one step.
     """
     return schedule.alpha_dot(t), schedule.sigma_dot(t)
 
@@ -216,8 +223,8 @@ def edm(sigma_data: float = 0.5) -> Parameterization:
                  + \frac{\varsigma\, \sigma_d}{\sqrt{\varsigma^2 + \sigma_d^2}}\, F,
         \qquad \varsigma = \frac{\sigma_t}{\alpha_t}
 
-    EDM itself has alpha = 1; this is the same in the coordinates x_t / alpha_t, for any schedule.
-    The network is shown x_t at unit variance, which is EDM's c_in:
+    EDM has alpha = 1; this is the same in the coordinates x_t / alpha_t, for any schedule. The
+    network's input is x_t scaled to unit variance by EDM's c_in:
 
     .. math::
         :label: edm-input
@@ -230,22 +237,31 @@ def edm(sigma_data: float = 0.5) -> Parameterization:
     Karras et al. 2022, Eq. 7 and Table 1.
     """
 
-    def rho(schedule: Schedule, t: Times) -> np.ndarray:
-        return np.hypot(schedule.sigma(t), schedule.alpha(t) * sigma_data)
+    def rho(schedule: Schedule, t: Times) -> Values:
+        return float_if_scalar(np.hypot(schedule.sigma(t), schedule.alpha(t) * sigma_data))
 
     def coefficients(schedule: Schedule, t: Times) -> Coefficients:
-        alpha, sigma, deviation = schedule.alpha(t), schedule.sigma(t), rho(schedule, t)
-        return sigma / (sigma_data * deviation), -sigma_data * alpha / deviation
+        alpha, sigma, rho_t = schedule.alpha(t), schedule.sigma(t), rho(schedule, t)
+        return sigma / (sigma_data * rho_t), -sigma_data * alpha / rho_t
 
     return Parameterization("edm", coefficients, lambda schedule, t: 1.0 / rho(schedule, t))
 
 
 #: Parameterizations by name.
-PARAMETERIZATIONS: dict[str, Parameterization] = {
-    "eps": Parameterization("eps", noise),
-    "x0": Parameterization("x0", data),
-    "v": Parameterization("v", v),
-    "score": Parameterization("score", score),
-    "velocity": Parameterization("velocity", velocity),
-    "edm": edm(),
-}
+PARAMETERIZATIONS: Registry[Parameterization, Parameterization] = Registry(
+    "prediction type",
+    "an npdiff.parameterization.Parameterization",
+    lambda given: (
+        all(hasattr(given, a) for a in ("coefficients", "target", "solve"))
+        and not isinstance(given, type)
+    ),
+    {
+        "eps": Parameterization("eps", noise),
+        "x0": Parameterization("x0", data),
+        "v": Parameterization("v", v),
+        "score": Parameterization("score", score),
+        "velocity": Parameterization("velocity", velocity),
+        "edm": edm(),
+    },
+    factories={"edm": edm},
+)

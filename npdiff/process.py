@@ -1,7 +1,8 @@
-r"""The forward process q: how data become noise, and the one posterior by which they come back.
+r"""The forward process q: its marginals, its transitions and the posterior of an earlier state.
 
 Everything is Gaussian with isotropic covariance, for any two times s < t of any schedule. DDPM's
-formulas are the case s = t - 1 of a chain; they are written nowhere else.
+formulas are the case s = t - 1 of a discrete schedule. Coefficients of scalar times are Python
+floats, those of arrays of times float64 arrays.
 """
 
 import numpy as np
@@ -9,10 +10,11 @@ import numpy as np
 from npdiff.backend import Array, per_sample
 from npdiff.errors import InputError
 from npdiff.schedules import Schedule, Times
+from npdiff.schedules.base import Values, float_if_scalar
 
 
 def marginal(schedule: Schedule, x_0: Array, eps: Array, t: Times) -> Array:
-    r"""A draw from q(x_t | x_0), given its noise.
+    r"""A sample of q(x_t | x_0), given its noise.
 
     .. math::
         :label: marginal
@@ -38,8 +40,8 @@ def marginal(schedule: Schedule, x_0: Array, eps: Array, t: Times) -> Array:
     return per_sample(schedule.alpha(t), x_0) * x_0 + per_sample(schedule.sigma(t), x_0) * eps
 
 
-def transition(schedule: Schedule, s: Times, t: Times) -> tuple[np.ndarray, np.ndarray]:
-    r"""The kernel q(x_t | x_s): the factor of x_s and the variance, for s < t.
+def transition(schedule: Schedule, s: Times, t: Times) -> tuple[Values, Values]:
+    r"""The transition kernel q(x_t | x_s): the factor of x_s and the variance, for s < t.
 
     .. math::
         :label: transition
@@ -48,19 +50,20 @@ def transition(schedule: Schedule, s: Times, t: Times) -> tuple[np.ndarray, np.n
         \qquad \alpha_{t|s} = \frac{\alpha_t}{\alpha_s},
         \qquad \sigma^2_{t|s} = \sigma_t^2 - \alpha_{t|s}^2 \sigma_s^2
 
-    For s = t - 1 in DDPM's chain these are :math:`\sqrt{1 - \beta_t}` and :math:`\beta_t`. The
-    variance is evaluated as :math:`\sigma_t^2 (1 - e^{\lambda_t - \lambda_s})`: nothing cancels.
+    For s = t - 1 in DDPM they are :math:`\sqrt{1 - \beta_t}` and :math:`\beta_t`. The variance is
+    evaluated as :math:`\sigma_t^2 (1 - e^{\lambda_t - \lambda_s})`, without cancellation.
 
     Returns
     -------
-    alpha_ts, variance : float64, of the common shape of ``s`` and ``t``
+    alpha_ts, variance : of the common shape of ``s`` and ``t``
 
     Notes
     -----
     Kingma et al. 2021 (VDM), section 3 and appendix A.
     """
-    factor = np.exp(schedule.log_alpha(t) - schedule.log_alpha(s))
-    return factor, -np.expm1(_log_snr_ratio(schedule, s, t)) * schedule.sigma(t) ** 2
+    alpha_ts = np.exp(schedule.log_alpha(t) - schedule.log_alpha(s))
+    variance = -np.expm1(_log_snr_ratio(schedule, s, t)) * schedule.sigma(t) ** 2
+    return float_if_scalar(alpha_ts), float_if_scalar(variance)
 
 
 def posterior_mean(schedule: Schedule, x_0: Array, x_t: Array, s: Times, t: Times) -> Array:
@@ -73,7 +76,7 @@ def posterior_mean(schedule: Schedule, x_0: Array, x_t: Array, s: Times, t: Time
         = \frac{\alpha_{t|s}\, \sigma_s^2}{\sigma_t^2}\, x_t
         + \frac{\alpha_s\, \sigma^2_{t|s}}{\sigma_t^2}\, x_0
 
-    DDPM's mu-tilde is the case s = t - 1. A sampler puts an estimate in the place of ``x_0``.
+    DDPM's mu-tilde is the case s = t - 1. A sampler passes its estimate x0_hat as ``x_0``.
 
     Parameters
     ----------
@@ -90,15 +93,15 @@ def posterior_mean(schedule: Schedule, x_0: Array, x_t: Array, s: Times, t: Time
     Ho et al. 2020, Eq. 7; for any two times VDM, appendix A.
     """
     # σ²_{t|s} / σ_t² = 1 - SNR_t / SNR_s
-    of_x_0 = schedule.alpha(s) * -np.expm1(_log_snr_ratio(schedule, s, t))
-    of_x_t = np.exp(
+    weight_x_0 = schedule.alpha(s) * -np.expm1(_log_snr_ratio(schedule, s, t))
+    weight_x_t = np.exp(
         schedule.log_alpha(t) - schedule.log_alpha(s)
         + 2.0 * (schedule.log_sigma(s) - schedule.log_sigma(t))
     )  # fmt: skip
-    return per_sample(of_x_t, x_t) * x_t + per_sample(of_x_0, x_t) * x_0
+    return per_sample(weight_x_t, x_t) * x_t + per_sample(weight_x_0, x_t) * x_0
 
 
-def posterior_variance(schedule: Schedule, s: Times, t: Times) -> np.ndarray:
+def posterior_variance(schedule: Schedule, s: Times, t: Times) -> Values:
     r"""The variance of q(x_s | x_t, x_0), for s < t.
 
     .. math::
@@ -106,21 +109,21 @@ def posterior_variance(schedule: Schedule, s: Times, t: Times) -> np.ndarray:
 
         \tilde\sigma^2_{s|t} = \sigma^2_{t|s}\, \frac{\sigma_s^2}{\sigma_t^2}
 
-    DDPM's beta-tilde is the case s = t - 1. It is 0 where s is the data.
+    DDPM's beta-tilde is the case s = t - 1. It is 0 at s = 0.
 
     Returns
     -------
-    float64, of the common shape of ``s`` and ``t``
+    float or array of the common shape of ``s`` and ``t``
 
     Notes
     -----
     Ho et al. 2020, Eq. 7; for any two times VDM, appendix A.
     """
-    return -np.expm1(_log_snr_ratio(schedule, s, t)) * schedule.sigma(s) ** 2
+    return float_if_scalar(-np.expm1(_log_snr_ratio(schedule, s, t)) * schedule.sigma(s) ** 2)
 
 
-def _log_snr_ratio(schedule: Schedule, s: Times, t: Times) -> np.ndarray:
-    """log(SNR_t / SNR_s): -inf where s is the data."""
+def _log_snr_ratio(schedule: Schedule, s: Times, t: Times) -> Values:
+    """log(SNR_t / SNR_s); -inf at s = 0."""
     if not (np.asarray(s) < np.asarray(t)).all():
-        raise InputError(f"expected an earlier time s and a later time t, got s = {s} and t = {t}")
+        raise InputError(f"s must be earlier than t, got s = {s} and t = {t}")
     return schedule.log_snr(t) - schedule.log_snr(s)

@@ -1,8 +1,8 @@
-r"""How much noise a reverse step adds: DDPM's two choices, what lies between them, and the best.
+r"""Reverse variances: DDPM's two choices, the interpolation between them, and the optimal one.
 
 The step from t to s < t is N(mu, variance), mu being the posterior mean :eq:`posterior-mean` at an
-estimate of x_0. Where that estimate is exact, the variance decides alone how far the samples of a
-short chain are from the data.
+estimate of x_0. If that estimate is exact, the variance alone determines how far the samples of few
+steps are from the data.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,34 +14,36 @@ from npdiff.backend import Array, namespace, per_sample, to_host
 from npdiff.errors import InputError
 from npdiff.process import marginal, posterior_mean, posterior_variance, transition
 from npdiff.random import Key
+from npdiff.registry import Registry
 from npdiff.schedules import Schedule, Times
+from npdiff.schedules.base import Values, float_if_scalar
 
-#: From (x_t, s, t) to the variance of the step to s: one number, a host array with one a sample, or
-#: an array of the shape of x_t.
+#: Maps (x_t, s, t) to the variance of the step to s: a scalar, a host array with one entry per
+#: sample, or an array of the shape of x_t.
 Variance = Callable[[Array, float, float], "Array | float"]
 
-#: From a schedule and times s < t to a variance that they settle.
-Rule = Callable[[Schedule, Times, Times], np.ndarray]
+#: Maps a schedule and times s < t to a variance that depends on nothing else.
+VarianceRule = Callable[[Schedule, Times, Times], Values]
 
-#: From the time t to the spread of the data that are left to guess: :eq:`spread`.
-Spread = Callable[[float], float]
+#: Maps t to the mean variance of x_0 given x_t, :eq:`spread`.
+MeanPosteriorVariance = Callable[[float], float]
 
 
-def small(schedule: Schedule, s: Times, t: Times) -> np.ndarray:
-    """The posterior's variance :eq:`posterior-variance`, DDPM's beta-tilde: right for a point.
+def small(schedule: Schedule, s: Times, t: Times) -> Values:
+    """The posterior variance :eq:`posterior-variance`, DDPM's beta-tilde: exact for a single point.
 
-    It is 0 where s is the data.
+    It is 0 at s = 0.
     """
     return posterior_variance(schedule, s, t)
 
 
-def large(schedule: Schedule, s: Times, t: Times) -> np.ndarray:
-    """The variance of the forward step :eq:`transition`, DDPM's beta: right for N(0, I) data."""
+def large(schedule: Schedule, s: Times, t: Times) -> Values:
+    """The variance of the forward step :eq:`transition`, DDPM's beta: exact for N(0, I) data."""
     return transition(schedule, s, t)[1]
 
 
 def interpolated(schedule: Schedule, s: Times, t: Times, v: Array) -> Array:
-    r"""A variance between the small and the large, which a network can learn.
+    r"""The log-linear interpolation between the small and the large variance, which can be learned.
 
     .. math::
         :label: interpolated-variance
@@ -49,19 +51,19 @@ def interpolated(schedule: Schedule, s: Times, t: Times, v: Array) -> Array:
         \Sigma = \exp\!\left(v \log \sigma^2_{t|s} + (1 - v) \log \tilde\sigma^2_{s|t}\right)
         = \sigma^2_{t|s} \left( \frac{\sigma_s^2}{\sigma_t^2} \right)^{1 - v}
 
-    The second form has no logarithm of 0. Where s is the data it gives the limit: 0 for v < 1, the
-    large variance for v = 1, infinity above.
+    The second form avoids the logarithm of 0. At s = 0 it gives the limit: 0 for v < 1, the large
+    variance for v = 1, infinity above.
 
     Parameters
     ----------
     schedule : Schedule
     s, t : times, scalars or (N,)
-    v : (N, ...) array from 0, the small one, to 1, the large one. The paper's network answers with
-        2 v - 1. Nothing keeps it to that range.
+    v : (N, ...) array from 0, the small variance, to 1, the large one, not clipped to that range.
+        The paper's network predicts 2 v - 1.
 
     Returns
     -------
-    (N, ...) array beside ``v``
+    (N, ...) array on the backend of ``v``
 
     Notes
     -----
@@ -71,8 +73,8 @@ def interpolated(schedule: Schedule, s: Times, t: Times, v: Array) -> Array:
     return per_sample(large(schedule, s, t), v) * per_sample(ratio, v) ** (1.0 - v)
 
 
-def optimal(schedule: Schedule, s: Times, t: Times, spread: Times) -> np.ndarray:
-    r"""The best variance that is one number: that of q(x_s | x_t), in the mean over x_t.
+def optimal(schedule: Schedule, s: Times, t: Times, mean_posterior_variance: Times) -> Values:
+    r"""The optimal isotropic variance: that of q(x_s | x_t), averaged over x_t and elements.
 
     .. math::
         :label: optimal-variance
@@ -80,45 +82,47 @@ def optimal(schedule: Schedule, s: Times, t: Times, spread: Times) -> np.ndarray
         \sigma^{2\star}_{s|t} = \tilde\sigma^2_{s|t}
         + \left( \frac{\alpha_s\, \sigma^2_{t|s}}{\sigma_t^2} \right)^{\!2} c_t
 
-    with the spread c_t of :eq:`spread`: what x_t leaves open of x_0 adds its variance to the
-    posterior's, through the coefficient of x_0 in :eq:`posterior-mean`. On isotropic Gaussian
-    data ancestral sampling is then exact for any number of steps. At s = 0 it is c_t itself.
+    with the mean variance c_t of x_0 given x_t, :eq:`spread`, which adds to the posterior variance
+    through the coefficient of x_0 in :eq:`posterior-mean`. On isotropic Gaussian data ancestral
+    sampling is then exact for any number of steps. At s = 0 it equals c_t.
 
     Parameters
     ----------
     schedule : Schedule
     s, t : times, scalars or (N,)
-    spread : c_t, a scalar or (N,)
+    mean_posterior_variance : c_t, a scalar or (N,)
 
     Notes
     -----
-    Bao et al. 2022 (Analytic-DPM), section 3. There it stands in terms of the score, as in
-    :eq:`spread-from-noise`.
+    Bao et al. 2022 (Analytic-DPM), section 3, in terms of the score as in :eq:`spread-from-noise`.
     """
     variance = posterior_variance(schedule, s, t)
-    one = np.ones(variance.shape or 1)
-    of_x_0 = posterior_mean(schedule, one, np.zeros_like(one), s, t).reshape(variance.shape)
-    return variance + of_x_0**2 * spread
+    one = np.ones(np.shape(variance) or 1)
+    weight_x_0 = posterior_mean(schedule, one, np.zeros_like(one), s, t)
+    weight_x_0 = weight_x_0.reshape(np.shape(variance))
+    return float_if_scalar(variance + weight_x_0**2 * mean_posterior_variance)
 
 
-def optimal_given(schedule: Schedule, spread: Spread) -> Variance:
-    """:func:`optimal` as a sampler asks for it.
+def optimal_variance(
+    schedule: Schedule, mean_posterior_variance: MeanPosteriorVariance
+) -> Variance:
+    """:func:`optimal` as the ``variance`` option of :func:`~npdiff.samplers.ddpm`.
 
     Parameters
     ----------
     schedule : Schedule
-    spread : from t to the spread of the data: of :mod:`npdiff.exact`, or from
-        :func:`estimated_spread`
+    mean_posterior_variance : maps t to c_t: from :mod:`npdiff.exact`, or from
+        :func:`estimate_mean_posterior_variance`
     """
 
-    def variance(_x: Array, s: float, t: float) -> np.ndarray:
-        return optimal(schedule, s, t, spread(t))
+    def variance(_x: Array, s: float, t: float) -> float:
+        return optimal(schedule, s, t, mean_posterior_variance(t))
 
     return variance
 
 
-def spread_from_error(x_0: Array, x0_hat: Array) -> float:
-    r"""The spread :eq:`spread` of the data given x_t, estimated from a denoiser's errors.
+def mean_posterior_variance_from_error(x_0: Array, x0_hat: Array) -> float:
+    r"""The mean variance :eq:`spread` of x_0 given x_t, estimated from a denoiser's errors.
 
     .. math::
         :label: spread-from-error
@@ -126,13 +130,13 @@ def spread_from_error(x_0: Array, x0_hat: Array) -> float:
         c_t \approx \frac{1}{N D} \sum_n
         \left\lVert x_{0, n} - \hat x_0(x_{t, n}, t) \right\rVert^2
 
-    If the denoiser is not exact this is larger than the spread, and still right: with it the step's
-    variance is the best for this denoiser.
+    For an inexact denoiser this is larger than c_t, and still the right value: the step's variance
+    is then optimal for this denoiser.
 
     Parameters
     ----------
     x_0 : (N, ...) data
-    x0_hat : what the denoiser makes of their x_t at one time
+    x0_hat : the denoiser's estimates at samples of x_t, all at one time
 
     Notes
     -----
@@ -141,8 +145,8 @@ def spread_from_error(x_0: Array, x0_hat: Array) -> float:
     return float(to_host(((x_0 - x0_hat) ** 2).mean()))
 
 
-def spread_from_noise(schedule: Schedule, eps_hat: Array, t: float) -> float:
-    r"""The spread of the data given x_t, estimated from the size of an exact denoiser's noise.
+def mean_posterior_variance_from_noise(schedule: Schedule, eps_hat: Array, t: float) -> float:
+    r"""The mean variance of x_0 given x_t, estimated from the size of an exact denoiser's eps_hat.
 
     .. math::
         :label: spread-from-noise
@@ -157,13 +161,13 @@ def spread_from_noise(schedule: Schedule, eps_hat: Array, t: float) -> float:
     Parameters
     ----------
     schedule : Schedule
-    eps_hat : (N, ...) array, the denoiser's answers to draws of x_t
-    t : the time, with 0 < t and alpha_t > 0
+    eps_hat : (N, ...) array, the denoiser's estimates at samples of x_t
+    t : the time, with t > 0 and alpha_t > 0
 
     Raises
     ------
     InputError
-        If x_t holds no signal: its noise then says nothing of the data.
+        If alpha_t = 0: x_t then holds no information about the data.
 
     Notes
     -----
@@ -171,62 +175,57 @@ def spread_from_noise(schedule: Schedule, eps_hat: Array, t: float) -> float:
     """
     ratio = float(np.exp(-schedule.log_snr(t)))
     if not np.isfinite(ratio):
-        raise InputError(f"at t = {t:g} there is no signal: estimate the spread from the error")
+        raise InputError(
+            f"alpha = 0 at t = {t:g}: use mean_posterior_variance_from_error there, which needs x_0"
+        )
     return float(np.maximum(0.0, ratio * (1.0 - float(to_host((eps_hat**2).mean())))))
 
 
-def estimated_spread(
+def estimate_mean_posterior_variance(
     denoise: Callable[[Array, float], tuple[Array, Array]],
     schedule: Schedule,
     x_0: Array,
     timesteps: Sequence[float] | np.ndarray,
     key: Key,
-) -> Spread:
-    """The spread :eq:`spread` at the times of a grid, from a denoiser's errors on data.
+) -> MeanPosteriorVariance:
+    """The mean variance :eq:`spread` at the sampling timesteps, from a denoiser's errors on data.
 
     Parameters
     ----------
-    denoise : from (x, t) to (x0_hat, eps_hat)
+    denoise : maps (x, t) to (x0_hat, eps_hat)
     schedule : Schedule
     x_0 : (N, ...) data
-    timesteps : of the grid to sample on; its 0 is passed over
-    key : of the noise, with N samples; each time has noise of its own
+    timesteps : the times to sample with; a 0 is skipped
+    key : for the noise, with N samples; each time has its own noise
 
     Returns
     -------
-    Spread
-        Known at these times; elsewhere it raises an InputError.
+    MeanPosteriorVariance
+        Defined at these times; it raises an InputError at others.
     """
     xp, known = namespace(x_0), {}
     for i, t in enumerate(timesteps):
         if t > 0.0:
             eps = replace(key, step=i).normal(x_0.shape[1:], xp).astype(x_0.dtype)
             x0_hat, _ = denoise(marginal(schedule, x_0, eps, t), t)
-            known[float(t)] = spread_from_error(x_0, x0_hat)
+            known[float(t)] = mean_posterior_variance_from_error(x_0, x0_hat)
 
-    def spread(t: float) -> float:
+    def mean_posterior_variance(t: float) -> float:
         if float(t) not in known:
-            raise InputError(f"the spread was not estimated at t = {t:g}: estimate it on the grid")
+            raise InputError(
+                f"the mean posterior variance was not estimated at t = {t:g}: "
+                "pass the sampler's timesteps to estimate_mean_posterior_variance"
+            )
         return known[float(t)]
 
-    return spread
+    return mean_posterior_variance
 
 
-#: The variances that need nothing but the times, by name.
-VARIANCES: dict[str, Rule] = {
-    "small": small,
-    "large": large,
-}
-
-
-def rule_named(name: str) -> Rule:
-    """The variance of that name.
-
-    Raises
-    ------
-    InputError
-        If it is none.
-    """
-    if name not in VARIANCES:
-        raise InputError(f"unknown variance {name!r}: choose one of {', '.join(VARIANCES)}")
-    return VARIANCES[name]
+#: Variances that depend only on the schedule and the times, by name.
+VARIANCES: Registry[VarianceRule, VarianceRule] = Registry(
+    "variance",
+    "a function of (schedule, s, t)",
+    callable,
+    {"small": small, "large": large},
+    common=("schedule", "s", "t"),
+)

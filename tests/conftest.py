@@ -16,15 +16,15 @@ from npdiff.errors import InputError
 from npdiff.pullback import differentiable
 from npdiff.runs import Config
 
-# The same examples in every run, so that a failure is a failure for everybody;
-# `pytest --hypothesis-profile=search` looks for new ones.
+# The same examples in every run, so that failures are reproducible;
+# `pytest --hypothesis-profile=search` looks for new examples.
 settings.register_profile("npdiff", max_examples=50, deadline=None, derandomize=True)
 settings.register_profile("search", max_examples=1000, deadline=None)
 settings.load_profile("npdiff")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests marked ``gpu`` run where CuPy finds a GPU, and are deselected elsewhere."""
+    """Tests marked ``gpu`` run if CuPy finds a GPU, and are deselected otherwise."""
     gpu = [item for item in items if item.get_closest_marker("gpu")]
     if not gpu:
         return
@@ -111,7 +111,7 @@ def dataset() -> Dataset:
 
 @pytest.fixture
 def config() -> Config:
-    """A network of some thousand parameters, with everything switched on."""
+    """A small network with dropout, labels and patches, for 12 steps."""
     return Config(
         model={
             "width": 8,

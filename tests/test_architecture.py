@@ -21,11 +21,13 @@ CALCULUS = ("backend", "tree", "pullback", "acceleration", "ops", "nn")
 DIFFUSION = ("schedules", "process", "parameterization", "denoiser")
 AFTER_DENOISER = ("guidance", "spacings", "samplers", "objective", "likelihood", "exact", "editing")
 
-GROUND = {"errors", "backend", "random"}
+GROUND = {"errors", "options", "registry", "backend", "random"}
 LAYERS = {*GROUND, "tree", "pullback", "acceleration", "ops", "nn"}
 SAMPLING = {*GROUND, *DIFFUSION, "variances", "guidance", "spacings", "samplers"}
 MAY_IMPORT = {
     "errors": set(),
+    "options": {"errors"},
+    "registry": {"errors", "options"},
     "backend": {"errors"},
     "random": {"errors", "backend"},
     "files": {"errors"},

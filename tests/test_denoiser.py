@@ -1,9 +1,9 @@
-"""The bridge: what the network is told, what comes back, and what is refused."""
+"""Denoisers: the network's timestep, the estimates, clipping, rejected outputs, reprs."""
 
 import numpy as np
 import pytest
 
-from npdiff.denoiser import Denoiser, clip_x0, inference_network, prefer_precomputed
+from npdiff.denoiser import Denoiser, clip_x0, inference_network, with_callback
 from npdiff.errors import InputError
 from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.pullback import differentiable
@@ -15,11 +15,11 @@ everywhere = pytest.mark.parametrize("schedule", ALL.values(), ids=ALL)
 
 @everywhere
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_network_is_told_one_clock_a_sample(schedule, dtype) -> None:
-    told = []
+def test_the_network_receives_one_timestep_per_sample(schedule, dtype) -> None:
+    received = []
 
     def network(x, timestep):
-        told.append(timestep)
+        received.append(timestep)
         return x
 
     denoise = Denoiser(network, schedule, PARAMETERIZATIONS["eps"])
@@ -27,15 +27,15 @@ def test_the_network_is_told_one_clock_a_sample(schedule, dtype) -> None:
     t = np.array([0.1, 0.2, 0.9]) * schedule.t_max
     denoise(x, 0.1 * schedule.t_max)
     x_0, eps = denoise(x, t)
-    np.testing.assert_allclose(told[0], [100, 100, 100], rtol=1e-6)
-    np.testing.assert_allclose(told[1], [100, 200, 900], rtol=1e-6)
-    assert {timestep.dtype for timestep in told} == {np.dtype(dtype)}
+    np.testing.assert_allclose(received[0], [100, 100, 100], rtol=1e-6)
+    np.testing.assert_allclose(received[1], [100, 200, 900], rtol=1e-6)
+    assert {timestep.dtype for timestep in received} == {np.dtype(dtype)}
     assert x_0.dtype == eps.dtype == dtype
     assert x_0.shape == eps.shape == x.shape
 
 
 @everywhere
-def test_a_network_that_predicts_noise(schedule) -> None:
+def test_estimates_of_a_network_that_predicts_noise(schedule) -> None:
     x_0, eps = np.random.default_rng(0).normal(size=(2, 3, 5))
     t = 0.5 * schedule.t_max
     x_t = schedule.alpha(t) * x_0 + schedule.sigma(t) * eps
@@ -44,13 +44,13 @@ def test_a_network_that_predicts_noise(schedule) -> None:
     assert (estimates[1] == eps).all()
 
 
-def test_an_output_of_another_shape_is_refused() -> None:
+def test_an_output_of_another_shape_is_rejected() -> None:
     denoise = Denoiser(lambda x, timestep: x[..., :1], linear_betas(), PARAMETERIZATIONS["eps"])
-    with pytest.raises(InputError, match=r"shape \(2, 4, 1\) to an input of shape \(2, 4, 3\)"):
+    with pytest.raises(InputError, match=r"shape \(2, 4, 1\), expected \(2, 4, 3\)"):
         denoise(np.ones((2, 4, 3)), 5)
 
 
-def test_plain_binds_conditions_and_keeps_no_pullback() -> None:
+def test_inference_network_binds_conditions_and_keeps_no_pullback() -> None:
     inner = []
 
     @differentiable
@@ -71,7 +71,7 @@ def test_plain_binds_conditions_and_keeps_no_pullback() -> None:
 
 
 @everywhere
-def test_clipping(schedule) -> None:
+def test_clip_x0_recomputes_eps_hat(schedule) -> None:
     t, rng = 0.3 * schedule.t_max, np.random.default_rng(1)
     alpha, sigma = schedule.alpha(t), schedule.sigma(t)
     x, x_0 = rng.normal(size=(4, 6)), 2 * rng.normal(size=(4, 6))
@@ -89,7 +89,7 @@ def test_clipping(schedule) -> None:
     np.testing.assert_allclose(eps_hat[inside], denoise(x, t)[1][inside], rtol=1e-9, atol=1e-12)
 
 
-def test_clipping_to_another_range_in_float32() -> None:
+def test_clip_x0_to_another_range_in_float32() -> None:
     x = np.linspace(-3, 3, 7, dtype=np.float32)[None]
     denoise = clip_x0(lambda x, t: (x, x), linear_betas(), low=0.0, high=2.0)
     for t in (500, np.array([500])):
@@ -98,14 +98,17 @@ def test_clipping_to_another_range_in_float32() -> None:
         assert x_0.dtype == eps.dtype == np.float32
 
 
-def test_another_denoiser_off_the_grid() -> None:
-    """A time belongs to the grid to the last bit; of several times all have to."""
-    timesteps, x = np.array([0.3, 0.1, 0.0]), np.zeros((2, 1))
-    denoise = prefer_precomputed(
-        lambda x, t: ("within", t), lambda x, t: ("elsewhere", t), timesteps
-    )
-    for t in (0.3, np.float64(0.1), np.array([0.1, 0.3]), np.array(0.3)):
-        assert denoise(x, t)[0] == "within"
-        assert denoise(x, t)[1] is t
-    for t in (0.2, 0.1 + 0.2, np.float32(0.1), np.array([0.1, 0.2]), np.nan):
-        assert denoise(x, t)[0] == "elsewhere"
+def test_with_callback_counts_evaluations_and_changes_nothing() -> None:
+    calls: list[int] = []
+    denoise = with_callback(lambda x, t: (x, t), lambda: calls.append(1))
+    assert denoise(1.0, 2.0) == (1.0, 2.0)
+    assert len(calls) == 1
+
+
+def test_repr_gives_network_prediction_and_schedule() -> None:
+    def network(x, timestep):
+        return x
+
+    text = repr(Denoiser(network, linear_betas(10), PARAMETERIZATIONS["v"]))
+    assert text.startswith("Denoiser(network, 'v', DiscreteSchedule: T = 10")
+    assert repr(PARAMETERIZATIONS["v"]) == "Parameterization('v')"

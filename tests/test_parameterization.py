@@ -1,4 +1,4 @@
-"""What outputs mean: round trips, linear algebra, and each row by its definition."""
+"""Prediction types: round trips, linear algebra, and each type against its definition."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from npdiff.process import marginal
 from npdiff.schedules import SCHEDULES
 
 ALL = {name: SCHEDULES[name]() for name in ("linear", "cosine", "vp", "cosine-continuous")}
-rows = pytest.mark.parametrize(
+predictions = pytest.mark.parametrize(
     "parameterization", PARAMETERIZATIONS.values(), ids=PARAMETERIZATIONS
 )
 everywhere = pytest.mark.parametrize("schedule", ALL.values(), ids=ALL)
@@ -23,8 +23,8 @@ everywhere = pytest.mark.parametrize("schedule", ALL.values(), ids=ALL)
     part=st.floats(1e-3, 1),
     seed=st.integers(0, 99),
 )
-def test_round_trip(parameterization: str, name: str, part: float, seed: int) -> None:
-    """The target of (x_0, eps), read again, is (x_0, eps), up to the conditioning of the choice."""
+def test_solve_inverts_target(parameterization: str, name: str, part: float, seed: int) -> None:
+    """Up to rounding times the conditioning of the prediction type."""
     schedule, t = ALL[name], part * ALL[name].t_max
     x_0, eps = np.random.default_rng(seed).normal(size=(2, 2, 3))
     x_t = marginal(schedule, x_0, eps, t)
@@ -35,9 +35,9 @@ def test_round_trip(parameterization: str, name: str, part: float, seed: int) ->
     np.testing.assert_allclose(eps_hat, eps, rtol=0, atol=3e-15 * lost)
 
 
-@rows
+@predictions
 @everywhere
-def test_the_solution_is_that_of_the_two_equations(schedule, parameterization) -> None:
+def test_solution_satisfies_the_linear_system(schedule, parameterization) -> None:
     rng = np.random.default_rng(0)
     for t in np.array([0.01, 0.3, 0.8]) * schedule.t_max:
         x_t, output = rng.normal(size=(2, 4, 1))
@@ -56,7 +56,7 @@ def test_the_solution_is_that_of_the_two_equations(schedule, parameterization) -
 
 
 @everywhere
-def test_the_determinants_of_the_table(schedule) -> None:
+def test_determinants_equal_the_documented_ones(schedule) -> None:
     t = np.array([0.02, 0.5, 0.95]) * schedule.t_max
     alpha, sigma, d = schedule.alpha(t), schedule.sigma(t), 0.5
     flow = alpha * schedule.sigma_dot(t) - sigma * schedule.alpha_dot(t)
@@ -74,7 +74,7 @@ def test_the_determinants_of_the_table(schedule) -> None:
 
 
 @everywhere
-def test_simple_targets(schedule) -> None:
+def test_targets_of_eps_and_x0(schedule) -> None:
     x_0, eps = np.random.default_rng(1).normal(size=(2, 3, 2))
     t = 0.4 * schedule.t_max
     assert (PARAMETERIZATIONS["eps"].target(schedule, x_0, eps, t) == eps).all()
@@ -95,7 +95,7 @@ def test_v_is_the_derivative_along_the_angle(schedule) -> None:
 @everywhere
 def test_velocity_is_the_time_derivative_of_x_t(schedule) -> None:
     x_0, eps = np.random.default_rng(3).normal(size=(2, 3, 2))
-    t, h = 0.6003 * schedule.t_max, 1e-5 * schedule.t_max  # inside of a chain's step
+    t, h = 0.6003 * schedule.t_max, 1e-5 * schedule.t_max  # within a step of a discrete schedule
     difference = marginal(schedule, x_0, eps, t + h) - marginal(schedule, x_0, eps, t - h)
     np.testing.assert_allclose(
         PARAMETERIZATIONS["velocity"].target(schedule, x_0, eps, t), difference / (2 * h), rtol=1e-5
@@ -119,7 +119,7 @@ def test_score_is_the_gradient_of_the_log_density(schedule) -> None:
 
 @everywhere
 @pytest.mark.parametrize("sd", [0.5, 1.3])
-def test_edm_by_its_preconditioning(schedule, sd: float) -> None:
+def test_edm_equals_its_preconditioning(schedule, sd: float) -> None:
     """x0_hat = c_skip(s) y + c_out(s) F in EDM's coordinates y = x / alpha, s = sigma / alpha."""
     x, F = np.random.default_rng(5).normal(size=(2, 3, 2))
     for t in np.array([0.01, 0.5, 0.9]) * schedule.t_max:
@@ -132,15 +132,15 @@ def test_edm_by_its_preconditioning(schedule, sd: float) -> None:
         np.testing.assert_allclose(schedule.alpha(t) * x_0 + schedule.sigma(t) * eps, x, rtol=1e-9)
 
 
-def test_edm_is_v_with_the_sign_turned_for_data_of_unit_variance() -> None:
+def test_edm_is_minus_v_for_data_of_unit_variance() -> None:
     schedule, t = ALL["vp"], 0.3
     a, b = edm(1.0).coefficients(schedule, t)
     np.testing.assert_allclose([a, b], [schedule.sigma(t), -schedule.alpha(t)], rtol=1e-14)
 
 
-@rows
+@predictions
 @everywhere
-def test_one_time_a_sample_and_float32(schedule, parameterization) -> None:
+def test_one_time_per_sample_equals_single_samples_in_float32(schedule, parameterization) -> None:
     x, output = np.random.default_rng(6).normal(size=(2, 3, 2, 2)).astype(np.float32)
     t = np.array([0.1, 0.5, 0.9]) * schedule.t_max
     together = (
@@ -160,7 +160,7 @@ def test_one_time_a_sample_and_float32(schedule, parameterization) -> None:
 
 @pytest.mark.parametrize("name", ["x0", "score"])
 @everywhere
-def test_no_answer_where_there_is_no_noise(schedule, name) -> None:
+def test_eps_cannot_be_recovered_without_noise(schedule, name) -> None:
     x = np.ones((1, 2))
-    with pytest.raises(InputError, match="there is no noise"):
+    with pytest.raises(InputError, match=r"cannot recover eps at t = 0.*, where sigma = 0"):
         PARAMETERIZATIONS[name].solve(schedule, x, x, 0.0)

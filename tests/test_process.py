@@ -1,4 +1,4 @@
-"""The Gaussians q against Bayes' rule on a grid and the composition of one-step kernels."""
+"""The forward process against Bayes' rule on a grid and compositions of one-step kernels."""
 
 import numpy as np
 import pytest
@@ -10,41 +10,43 @@ from npdiff.errors import InputError
 from npdiff.process import marginal, posterior_mean, posterior_variance, transition
 from npdiff.schedules import SCHEDULES, DiscreteSchedule, cosine_betas, linear_betas
 
-TABLES = {"linear": linear_betas(), "cosine": cosine_betas()}
+DISCRETE = {"linear": linear_betas(), "cosine": cosine_betas()}
 ALL = {name: SCHEDULES[name]() for name in ("linear", "cosine", "vp", "cosine-continuous")}
 PARTS = ((0.0, 0.001), (0.001, 0.002), (0.1, 0.3), (0.499, 0.5), (0.2, 1.0), (0.9, 0.901))
-tables = pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+discrete = pytest.mark.parametrize("schedule", DISCRETE.values(), ids=DISCRETE)
 everywhere = pytest.mark.parametrize("name", ALL)
 spans = pytest.mark.parametrize("span", PARTS)
 
 
-def composed(table: DiscreteSchedule, s: int, t: int) -> tuple[float, float]:
+def composed(schedule: DiscreteSchedule, s: int, t: int) -> tuple[float, float]:
     """q(x_t | x_s) by applying x <- sqrt(1 - beta) x + sqrt(beta) z, one step after the other."""
     factor, variance = 1.0, 0.0
-    for beta in table.betas[s + 1 : t + 1]:
+    for beta in schedule.betas[s + 1 : t + 1]:
         factor *= np.sqrt(1 - beta)
         variance = (1 - beta) * variance + beta
     return factor, variance
 
 
-@tables
-def test_the_marginal_is_t_steps_in_one(table: DiscreteSchedule) -> None:
+@discrete
+def test_marginal_equals_t_one_step_kernels(schedule: DiscreteSchedule) -> None:
     ones, zeros = np.ones((1, 1)), np.zeros((1, 1))
     for t in (1, 2, 3, 10, 250, 999, 1000):
-        factor, variance = composed(table, 0, t)
-        np.testing.assert_allclose(marginal(table, ones, zeros, t), factor, rtol=1e-12)
-        np.testing.assert_allclose(marginal(table, zeros, ones, t), np.sqrt(variance), rtol=1e-12)
+        factor, variance = composed(schedule, 0, t)
+        np.testing.assert_allclose(marginal(schedule, ones, zeros, t), factor, rtol=1e-12)
+        np.testing.assert_allclose(
+            marginal(schedule, zeros, ones, t), np.sqrt(variance), rtol=1e-12
+        )
 
 
-@tables
-def test_the_transition_is_the_composition_of_its_steps(table: DiscreteSchedule) -> None:
+@discrete
+def test_transition_equals_the_composition_of_its_steps(schedule: DiscreteSchedule) -> None:
     for s, t in ((0, 1), (0, 7), (1, 2), (3, 40), (499, 500), (20, 1000), (998, 999), (999, 1000)):
-        np.testing.assert_allclose(transition(table, s, t), composed(table, s, t), rtol=1e-10)
+        np.testing.assert_allclose(transition(schedule, s, t), composed(schedule, s, t), rtol=1e-10)
 
 
 @pytest.mark.parametrize("name", ["vp", "cosine-continuous"])
-def test_the_transition_solves_the_sde(name: str) -> None:
-    """Its variance is the integral of g^2, damped from then on."""
+def test_transition_solves_the_sde(name: str) -> None:
+    """Its variance is the integral of g(u)^2 (alpha_t / alpha_u)^2."""
     schedule = ALL[name]
     for s, t in ((0.001, 0.01), (0.1, 0.4), (0.5, 0.99)):
         factor, variance = transition(schedule, s, t)
@@ -59,7 +61,7 @@ def test_the_transition_solves_the_sde(name: str) -> None:
 
 @everywhere
 @spans
-def test_the_posterior_is_bayes_rule_on_a_grid(name: str, span: tuple[float, float]) -> None:
+def test_posterior_equals_bayes_rule_on_a_grid(name: str, span: tuple[float, float]) -> None:
     schedule = ALL[name]
     s, t = (part * schedule.t_max for part in span)
     x_0, x_t = np.array([[0.7]]), np.array([[-0.4]])
@@ -79,29 +81,31 @@ def test_the_posterior_is_bayes_rule_on_a_grid(name: str, span: tuple[float, flo
     np.testing.assert_allclose(variance, (density * (x_s - expected) ** 2).sum(), rtol=1e-6)
 
 
-@tables
-def test_the_posterior_in_the_symbols_of_ddpm(table: DiscreteSchedule) -> None:
+@discrete
+def test_posterior_equals_ddpm_formulas(schedule: DiscreteSchedule) -> None:
     rng = np.random.default_rng(0)
     x_0, x_t = rng.normal(size=(2, 5, 3))
     for t in (1, 2, 10, 500, 1000):
-        beta, bar, bar_before = table.betas[t], table.alpha_bar[t], table.alpha_bar[t - 1]
+        beta, bar, bar_before = schedule.betas[t], schedule.alpha_bar[t], schedule.alpha_bar[t - 1]
         of_x_0 = np.sqrt(bar_before) * beta / (1 - bar)
         of_x_t = np.sqrt(1 - beta) * (1 - bar_before) / (1 - bar)
         mu_tilde = of_x_0 * x_0 + of_x_t * x_t
         beta_tilde = (1 - bar_before) / (1 - bar) * beta
-        np.testing.assert_allclose(posterior_mean(table, x_0, x_t, t - 1, t), mu_tilde, rtol=1e-9)
         np.testing.assert_allclose(
-            posterior_variance(table, t - 1, t), beta_tilde, rtol=1e-9, atol=1e-18
+            posterior_mean(schedule, x_0, x_t, t - 1, t), mu_tilde, rtol=1e-9
         )
-        np.testing.assert_allclose(transition(table, t - 1, t)[1], beta, rtol=1e-10)
+        np.testing.assert_allclose(
+            posterior_variance(schedule, t - 1, t), beta_tilde, rtol=1e-9, atol=1e-18
+        )
+        np.testing.assert_allclose(transition(schedule, t - 1, t)[1], beta, rtol=1e-10)
 
 
 @given(
     name=st.sampled_from(sorted(ALL)),
     parts=st.lists(st.floats(1e-3, 1), min_size=3, max_size=3, unique=True),
 )
-def test_going_by_way_of_a_third_time(name: str, parts: list[float]) -> None:
-    """Chapman and Kolmogorov: r to s to t is r to t."""
+def test_transitions_satisfy_chapman_kolmogorov(name: str, parts: list[float]) -> None:
+    """r to s to t equals r to t."""
     schedule = ALL[name]
     r, s, t = sorted(part * schedule.t_max for part in parts)
     factor_rs, variance_rs = transition(schedule, r, s)
@@ -114,7 +118,7 @@ def test_going_by_way_of_a_third_time(name: str, parts: list[float]) -> None:
 
 
 @everywhere
-def test_one_time_a_sample(name: str) -> None:
+def test_one_time_per_sample_equals_single_samples(name: str) -> None:
     schedule = ALL[name]
     rng = np.random.default_rng(1)
     x_0, eps = rng.normal(size=(2, 3, 4, 2))
@@ -132,7 +136,7 @@ def test_one_time_a_sample(name: str) -> None:
 
 
 @everywhere
-def test_the_marginal_in_the_symbols_of_ddpm(name: str) -> None:
+def test_marginal_equals_ddpm_formula(name: str) -> None:
     schedule = ALL[name]
     x_0, eps = np.random.default_rng(2).normal(size=(2, 4, 3))
     t = 0.3 * schedule.t_max
@@ -155,12 +159,12 @@ def test_float32_stays_float32(name: str) -> None:
 
 
 @pytest.mark.parametrize(("s", "t"), [(5, 5), (6, 5), (np.array([1, 5]), np.array([2, 4]))])
-def test_time_runs_forward(s: float, t: float) -> None:
+def test_s_not_earlier_than_t_is_rejected(s: float, t: float) -> None:
     x = np.ones((2, 1))
     for call in (
-        lambda: transition(TABLES["linear"], s, t),
-        lambda: posterior_variance(TABLES["linear"], s, t),
-        lambda: posterior_mean(TABLES["linear"], x, x, s, t),
+        lambda: transition(DISCRETE["linear"], s, t),
+        lambda: posterior_variance(DISCRETE["linear"], s, t),
+        lambda: posterior_mean(DISCRETE["linear"], x, x, s, t),
     ):
-        with pytest.raises(InputError, match="an earlier time s and a later time t"):
+        with pytest.raises(InputError, match="s must be earlier than t"):
             call()

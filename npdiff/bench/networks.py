@@ -8,7 +8,7 @@ import numpy as np
 from npdiff import data, nn, tree
 from npdiff.backend import Array
 from npdiff.data import Dataset
-from npdiff.runs.config import PRESETS, Config
+from npdiff.runs import PRESETS, Config
 
 #: The most samples of a shard, as in the presets.
 SHARD = 32

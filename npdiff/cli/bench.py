@@ -12,7 +12,15 @@ from npdiff.bench.measure import TASKS, Plan, sitting
 from npdiff.bench.networks import NETWORKS, workload
 from npdiff.bench.profile import step_profile
 from npdiff.cli.columns import Column, table, terminal_width
-from npdiff.cli.common import add_backend, add_threads, command, counted, output, said, whole
+from npdiff.cli.common import (
+    add_backend,
+    add_threads,
+    command,
+    integer_at_least,
+    output_path,
+    pluralize,
+    report_file,
+)
 from npdiff.cli.profile import profile_text, spelled
 from npdiff.errors import InputError
 from npdiff.files import atomic
@@ -76,7 +84,7 @@ def add(commands: Any) -> None:
         help="S, M, L, digits or digits-large, as often as you like (default: S)",
     )  # fmt: skip
     parser.add_argument(
-        "--batch", action="append", type=whole(1), metavar="N", dest="batches",
+        "--batch", action="append", type=integer_at_least(1), metavar="N", dest="batches",
         help="images at a time, as often as you like (default: 32)",
     )  # fmt: skip
     parser.add_argument(
@@ -99,7 +107,11 @@ def add(commands: Any) -> None:
         "--compile", action="store_true", help="torch.compile as one more contender"
     )
     parser.add_argument(
-        "--rounds", type=whole(1), default=5, metavar="N", help="turns that count (default: 5)"
+        "--rounds",
+        type=integer_at_least(1),
+        default=5,
+        metavar="N",
+        help="turns that count (default: 5)",
     )
     parser.add_argument(
         "--memory", action=argparse.BooleanOptionalAction, default=True,
@@ -117,13 +129,13 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure and print; 0 unless npdiff and PyTorch disagree, or a contender failed."""
-    file = output(arguments.json, ".json") if arguments.json else None
+    file = output_path(arguments.json, ".json") if arguments.json else None
     module(arguments.backend)
     facts = profiles(arguments) if arguments.profile else measured(plan_of(arguments))
     if file:
         with atomic(file) as out:
             out.write((json.dumps(facts, indent=2) + "\n").encode())
-        said(file, "all figures")
+        report_file(file, "all figures")
     if arguments.profile:
         return 0
     apart = [max(found.values()) for found in facts["agreement"].values()]
@@ -199,7 +211,7 @@ def heading(facts: dict[str, Any]) -> str:
     machine = facts["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     lines = [
-        f"{machine.get('gpu') or machine['processor']}, {counted(machine['threads'], 'thread')}, "
+        f"{machine.get('gpu') or machine['processor']}, {pluralize(machine['threads'], 'thread')}, "
         f"float32, {versions}",
         f"matrix product: {facts['gemm']['peak'] / 1e9:.0f} GFLOP/s",
     ]
@@ -237,9 +249,9 @@ def notes(facts: dict[str, Any]) -> Iterator[str]:
     yield "ratio: npdiff's time over the contender's, below 1 npdiff is the faster"
     yield "of peak: with direct convolutions; Winograd multiplies less, so it may exceed 100 %"
     if again:
-        yield f"{counted(again, 'turn')} done again because other programs were busy"
+        yield f"{pluralize(again, 'turn')} done again because other programs were busy"
     if disturbed:
-        yield f"* {counted(disturbed, 'turn')} counted all the same: close what else is running"
+        yield f"* {pluralize(disturbed, 'turn')} counted all the same: close what else is running"
     for row in rows:
         if row["error"]:
             named = (str(row[key]) for key in ("network", "batch", "task", "contender"))

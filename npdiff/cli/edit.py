@@ -6,7 +6,15 @@ from typing import Any
 import numpy as np
 
 from npdiff import editing, report
-from npdiff.cli.common import add_computing, add_seed, command, counted, output, said, whole
+from npdiff.cli.common import (
+    add_computing,
+    add_seed,
+    command,
+    integer_at_least,
+    output_path,
+    pluralize,
+    report_file,
+)
 from npdiff.cli.images import add_images, read_images, read_mask
 from npdiff.cli.sampling import add_model, add_sampling, sampling_config
 from npdiff.data import to_float
@@ -72,7 +80,7 @@ def add(commands: Any) -> None:
             help=f"the figure (default: {name}.png)",
         )  # fmt: skip
         parser.add_argument(
-            "--scale", type=whole(1), default=3, metavar="N",
+            "--scale", type=integer_at_least(1), default=3, metavar="N",
             help="draw each pixel N wide and high (default: 3)",
         )  # fmt: skip
         parser.set_defaults(run=run, edit=edit)
@@ -89,14 +97,22 @@ def _add_inpaint(parser: argparse.ArgumentParser) -> None:
         help="generate the pixels where this image is white; it is resized like the images",
     )  # fmt: skip
     parser.add_argument(
-        "--count", type=whole(1), default=4, metavar="N", help="results for each image (default: 4)"
+        "--count",
+        type=integer_at_least(1),
+        default=4,
+        metavar="N",
+        help="results for each image (default: 4)",
     )
     parser.add_argument(
-        "--resamplings", type=whole(1), default=5, metavar="R",
+        "--resamplings", type=integer_at_least(1), default=5, metavar="R",
         help="how often each stretch of steps is taken (default: 5; 1 only replaces known pixels)",
     )  # fmt: skip
     parser.add_argument(
-        "--jump", type=whole(1), default=5, metavar="J", help="steps in a stretch (default: 5)"
+        "--jump",
+        type=integer_at_least(1),
+        default=5,
+        metavar="J",
+        help="steps in a stretch (default: 5)",
     )
     add_sampling(parser, steps=50, sampler="ddpm")
 
@@ -113,7 +129,7 @@ def _add_sdedit(parser: argparse.ArgumentParser) -> None:
 def _add_inversion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--steps",
-        type=whole(1),
+        type=integer_at_least(1),
         default=50,
         metavar="N",
         help="steps in each direction (default: 50)",
@@ -127,14 +143,14 @@ def _add_inversion(parser: argparse.ArgumentParser) -> None:
         help="guidance weight (default: 1, no guidance; above 1 the inversion is less exact)",
     )  # fmt: skip
     parser.add_argument(
-        "--corrections", type=whole(0), default=0, metavar="K",
+        "--corrections", type=integer_at_least(0), default=0, metavar="K",
         help="fixed-point iterations in each step of the inversion (default: 0)",
     )  # fmt: skip
 
 
 def _add_interpolate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--count", type=whole(2), default=9, metavar="N",
+        "--count", type=integer_at_least(2), default=9, metavar="N",
         help="images, both ends included (default: 9)",
     )  # fmt: skip
     _add_inversion(parser)
@@ -142,13 +158,13 @@ def _add_interpolate(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Edit the images and write the figure."""
-    out = output(arguments.out, ".png")
+    out = output_path(arguments.out, ".png")
     checkpoint = load(arguments.model)
     images, labels = read_images(arguments, checkpoint)
     rows, description = arguments.edit(arguments, checkpoint, images, labels)
     tiles = rows.reshape(-1, *rows.shape[2:])
     report.save_png(report.image_grid(tiles, rows.shape[1], scale=arguments.scale), out)
-    said(out, description)
+    report_file(out, description)
     return 0
 
 
@@ -173,7 +189,7 @@ def _inpaint(
     known = np.where(mask, np.uint8(128), images)
     pixels = report.to_uint8(results).reshape(len(images), count, *images.shape[1:])
     rows = np.concatenate([images[:, None], known[:, None], pixels], axis=1)
-    return rows, f"the image, its known pixels, {counted(count, 'result')}, {_in_rows(images)}"
+    return rows, f"the image, its known pixels, {pluralize(count, 'result')}, {_in_rows(images)}"
 
 
 def _sdedit(
@@ -202,7 +218,7 @@ def _strengths(text: str) -> list[float]:
 
 
 def _in_rows(images: np.ndarray) -> str:
-    return f"in {counted(len(images), 'row')}"
+    return f"in {pluralize(len(images), 'row')}"
 
 
 def _invert(

@@ -1,14 +1,14 @@
 """``npdiff eval``: metrics of a model's samples, next to those of real test images."""
 
 import argparse
-import dataclasses
 import json
 from typing import Any
 
 from npdiff import metrics
-from npdiff.cli.common import add_computing, add_seed, command, whole
+from npdiff.cli.common import add_computing, add_seed, command, integer_at_least
 from npdiff.cli.sampling import add_model, add_sampling, sampling_config
 from npdiff.generation import load
+from npdiff.options import spell
 
 DETAILS = """\
 examples:
@@ -34,7 +34,7 @@ def add(commands: Any) -> None:
     parser = command(commands, "eval", "measure the samples of a model of digits", DETAILS)
     add_model(parser)
     parser.add_argument(
-        "--count", type=whole(10), default=500, metavar="N",
+        "--count", type=integer_at_least(10), default=500, metavar="N",
         help="samples to evaluate (default: 500; at most as many as there are test images)",
     )  # fmt: skip
     add_sampling(parser, steps=25)
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         "model": str(arguments.model or "the model that ships with npdiff"),
         "trained_steps": checkpoint.step,
         **{name: getattr(arguments, name) for name in ("count", "seed", "backend")},
-        **dataclasses.asdict(config),
+        **config.to_dict(),
         "generated": found.generated._asdict(),
         "floor": found.floor._asdict(),
     }
@@ -72,6 +72,6 @@ def _heading(facts: dict[str, Any]) -> str:
         f", {k} {facts[k]}" for k in ("rescale", "threshold", "interval") if facts[k]
     )
     return (
-        f"{facts['count']} samples of {facts['model']}: {facts['sampler']}{options}, "
+        f"{facts['count']} samples of {facts['model']}: {spell(facts['sampler'])}{options}, "
         f"{facts['steps']} steps, {guidance}, seed {facts['seed']}"
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import npdiff
 from npdiff.cli.columns import Column, table, terminal_width
-from npdiff.cli.common import command, counted, output, said
+from npdiff.cli.common import command, output_path, pluralize, report_file
 from npdiff.errors import InputError
 from npdiff.files import atomic
 from npdiff.laboratory import golden
@@ -71,7 +71,7 @@ def positive(text: str) -> float:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write, list or compare."""
-    path = output(arguments.out, ".json") if arguments.out else None
+    path = output_path(arguments.out, ".json") if arguments.out else None
     theirs = read(arguments.check) if arguments.check else {}
     chosen = golden.problems(arguments.problem)
     if not chosen:
@@ -92,8 +92,8 @@ def run(arguments: argparse.Namespace) -> int:
         with atomic(path) as file:
             file.write(written.encode())
         values = sum(len(problem.values) for problem in chosen)
-        counts = f"{counted(len(chosen), 'problem')}, {counted(values, 'result')}"
-        said(path, f"{counts}, {DIGITS} digits")
+        counts = f"{pluralize(len(chosen), 'problem')}, {pluralize(values, 'result')}"
+        report_file(path, f"{counts}, {DIGITS} digits")
     return 0
 
 

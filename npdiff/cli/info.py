@@ -1,15 +1,15 @@
-"""``npdiff info``: what a run or a model is, and how far it got."""
+"""``npdiff info``: the configuration of a run or a model, and its progress."""
 
 import argparse
 import json
 from pathlib import Path
 from typing import Any
 
-from npdiff import tree
 from npdiff.cli.common import command
 from npdiff.cli.sampling import add_model
-from npdiff.generation import SHIPPED, load
-from npdiff.runs import Config, Run
+from npdiff.generation import SHIPPED
+from npdiff.options import spell
+from npdiff.runs import Run, checkpoint
 
 DETAILS = """\
 examples:
@@ -20,7 +20,7 @@ examples:
 
 def add(commands: Any) -> None:
     """Declare the command."""
-    parser = command(commands, "info", "say what a run or a model is", DETAILS)
+    parser = command(commands, "info", "describe a run or a model", DETAILS)
     add_model(parser)
     parser.add_argument("--json", action="store_true", help="print it as JSON, for programs")
     parser.set_defaults(run=run)
@@ -28,13 +28,15 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the facts."""
-    facts = described(Path(arguments.model) if arguments.model else None)
-    print(json.dumps(facts, indent=2) if arguments.json else told(facts))
+    facts = facts_about(Path(arguments.model) if arguments.model else None)
+    print(json.dumps(facts, indent=2) if arguments.json else text_of(facts))
     return 0
 
 
-def described(path: Path | None) -> dict[str, Any]:
+def facts_about(path: Path | None) -> dict[str, Any]:
     """The facts about a run folder or a model file, ready for JSON.
+
+    The network is not built, so the objects that a run was trained with are not needed.
 
     Raises
     ------
@@ -44,30 +46,21 @@ def described(path: Path | None) -> dict[str, Any]:
     if path is not None and path.is_dir():
         run = Run.open(path)
         metrics = run.metrics()
-        facts = {"kind": "run", "path": str(path), "config": config_of(run.config)}
+        facts = {"kind": "run", "path": str(path), "config": run.config.to_dict()}
         facts["files"] = sizes(path)
         if metrics:
             facts["last"] = metrics[-1]
         if not run.state_path.is_file():
             return {**facts, "step": 0, "parameters": {}}
+        named, header = checkpoint.load(run.state_path, "state", "average.")
     else:
-        facts = {"kind": "model", "path": str(path or SHIPPED)}
-    checkpoint = load(path)
-    parts = {name: tree.size(part) for name, part in tree.children(checkpoint.model)}
-    return {
-        **facts,
-        "config": config_of(checkpoint.config)
-        if path is None or path.is_file()
-        else facts["config"],
-        "step": checkpoint.step,
-        "parameters": {name: size for name, size in parts.items() if size},
-    }
-
-
-def config_of(config: Config) -> dict[str, Any]:
-    """The configuration as plain values."""
-    fields: dict[str, Any] = json.loads(config.to_json())
-    return fields
+        named, header = checkpoint.load(path or SHIPPED, "model")
+        facts = {"kind": "model", "path": str(path or SHIPPED), "config": header.config.to_dict()}
+    parts: dict[str, int] = {}
+    for name, array in named.items():
+        part = name.partition(".")[0]
+        parts[part] = parts.get(part, 0) + array.size
+    return {**facts, "step": header.step, "parameters": parts}
 
 
 def sizes(path: Path) -> dict[str, int]:
@@ -76,8 +69,8 @@ def sizes(path: Path) -> dict[str, int]:
     return {file.relative_to(path).as_posix(): file.stat().st_size for file in files}
 
 
-def told(facts: dict[str, Any]) -> str:
-    """The facts for a reader."""
+def text_of(facts: dict[str, Any]) -> str:
+    """The facts as text."""
     config, parameters = facts["config"], facts["parameters"]
     lines = [f"{facts['kind']} {facts['path']}", ""]
     lines.append(
@@ -86,15 +79,21 @@ def told(facts: dict[str, Any]) -> str:
     if last := facts.get("last"):
         lines.append(
             f"           last loss {last['loss']:.4f} at step {last['step']:,}, "
-            f"{last['images_per_second']:.0f} images/s, {last['seconds']:.0f} s in all"
+            f"{last['images_per_second']:.0f} images/s, {last['seconds']:.0f} s in total"
         )
     shape = " x ".join(map(str, config["shape"]))
+    classes = ", ".join(config["classes"]) or "none"
     lines += [
-        f"data       {config['data']}, {shape}, classes: {', '.join(config['classes']) or 'none'}",
-        f"diffusion  schedule {config['schedule']}, prediction {config['prediction']}, "
-        f"weighting {config['weighting']}, time sampler {config['time_sampler']}",
-        "network    " + ", ".join(f"{name} {value}" for name, value in config["model"].items()),
+        f"data       {spell(config['data'])}, {shape}, classes: {classes}",
+        f"diffusion  schedule {spell(config['schedule'])}, prediction "
+        f"{spell(config['prediction'])}, weighting {spell(config['weighting'])}, "
+        f"time sampler {spell(config['time_sampler'])}",
     ]
+    if network := config["network"]:
+        lines.append(f"network    {network['object']} ({network['type']})")
+    else:
+        options = ", ".join(f"{name} {value}" for name, value in config["model"].items())
+        lines.append(f"network    U-Net: {options}")
     if parameters:
         lines.append(f"weights    {sum(parameters.values()):,}")
         lines += [f"           {size:>12,}  {name}" for name, size in parameters.items()]

@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import Any
 
-from npdiff.cli.common import add_computing, add_seed, command, counted, whole
+from npdiff.cli.common import add_computing, add_seed, command, integer_at_least, pluralize
 from npdiff.cli.sampling import add_model
 from npdiff.errors import InputError
 from npdiff.generation import load
@@ -43,11 +43,11 @@ def add(commands: Any) -> None:
         "--method", choices=METHODS, default="bound", help="what to measure (default: bound)"
     )
     parser.add_argument(
-        "--samples", type=whole(2), default=64, metavar="N",
+        "--samples", type=integer_at_least(2), default=64, metavar="N",
         help="test images to measure on (default: 64)",
     )  # fmt: skip
     parser.add_argument(
-        "--steps", type=whole(1), metavar="N",
+        "--steps", type=integer_at_least(1), metavar="N",
         help="of the reverse process (default: 100), of the ODE solver (default: 20)",
     )  # fmt: skip
     parser.add_argument(
@@ -63,7 +63,7 @@ def add(commands: Any) -> None:
         help="distribution of the bytes after the last reverse step (default: gaussian)",
     )  # fmt: skip
     parser.add_argument(
-        "--probes", type=whole(1), default=1, metavar="K",
+        "--probes", type=integer_at_least(1), default=1, metavar="K",
         help="random directions that estimate the trace for the ODE (default: 1)",
     )  # fmt: skip
     add_seed(parser, "of the noise, the probes and the dequantization (default: 0)")
@@ -127,7 +127,7 @@ def _report(facts: dict[str, Any], found: dict[str, Bits]) -> str:
         lines += [
             "",
             f"probability-flow ODE, {options['steps']} steps, "
-            f"{counted(options['probes'], 'probe')}: "
+            f"{pluralize(options['probes'], 'probe')}: "
             f"{bits.mean:.5f} +- {bits.standard_error:.5f} bits/dim",
         ]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The command ``npdiff``: which commands there are, and what becomes of an error."""
+"""The command ``npdiff``: its commands, and how errors are printed."""
 
 import argparse
 import os
@@ -21,7 +21,7 @@ from npdiff.cli import (
     train,
     verify,
 )
-from npdiff.cli.common import Verbatim, computing
+from npdiff.cli.common import Verbatim, computing, import_modules
 from npdiff.errors import InputError, TrainingError
 from npdiff.runtime.heap import keep_freed_memory
 from npdiff.runtime.memory import memory_explained
@@ -40,28 +40,28 @@ COMMANDS = {
     "bench": bench,
 }
 
-#: Exit statuses: what was given cannot be used; training failed, or memory ran out; interrupted.
+#: Exit statuses: invalid input; training failed or memory ran out; interrupted.
 USAGE, FAILED, INTERRUPTED = 2, 1, 130
 
 EPILOG = """\
 examples:
   npdiff train --preset digits --out runs/digits    a model of handwritten digits in minutes
   npdiff sample --label 7 --guidance 3 --out sevens.png
-  npdiff edit inpaint --index 0 --box 0 0 16 32     the upper half of a digit, painted anew
-  npdiff eval runs/digits                           how good its samples are, beside the floor
-  npdiff likelihood runs/digits                     bits for each pixel of an unseen digit
-  npdiff info runs/digits                           what it is and how far it got
-  npdiff errata                                     formulas that are wrong, and how wrong
-  npdiff verify                                     prove every equation it is made of
-  npdiff golden --out golden.json                   reference values to port against
-  npdiff bench                                      how fast it is here, beside PyTorch if installed
+  npdiff edit inpaint --index 0 --box 0 0 16 32     fill in the upper half of a digit
+  npdiff eval runs/digits                           the quality of its samples and the best possible
+  npdiff likelihood runs/digits                     bits per pixel of unseen digits
+  npdiff info runs/digits                           its configuration and progress
+  npdiff errata                                     errors in published formulas, and their size
+  npdiff verify                                     check every equation of the textbook
+  npdiff golden --out golden.json                   reference values for other implementations
+  npdiff bench                                      speed on this machine, compared with PyTorch
 
-`npdiff COMMAND --help` explains every option. NPDIFF_THREADS is the number of threads where
---threads is not given, NPDIFF_WORKSPACE the MiB of scratch that each may keep (512)."""
+`npdiff COMMAND --help` explains every option. NPDIFF_THREADS is the number of threads if --threads
+is not given, NPDIFF_WORKSPACE the scratch memory that each thread may keep, in MiB (512)."""
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line that names the way out."""
+    """An argument parser that prints an error as one line and refers to the help."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(USAGE, f"npdiff: error: {message}; see `{self.prog} --help`\n")
@@ -71,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
     top = Parser(
         prog="npdiff",
-        description="Diffusion models from scratch: train one, sample from it, judge it.",
+        description="Diffusion models from scratch: train, sample, edit, evaluate, verify.",
         epilog=EPILOG,
         formatter_class=Verbatim,
     )
@@ -83,19 +83,23 @@ def parser() -> argparse.ArgumentParser:
 
 
 def enough_memory(arguments: argparse.Namespace) -> AbstractContextManager[None]:
-    """Where memory runs out and nobody further in says what to do."""
+    """A block in which a memory error without a remedy gets a general one."""
     backend = getattr(arguments, "backend", None) or "numpy"
     return memory_explained(backend, f"`{arguments.parser.prog}`", "less at a time")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status."""
+    """Run one command and return the exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
     try:
-        arguments, unknown = parser().parse_known_args(argv)
+        import_modules(words)
+        arguments, unknown = parser().parse_known_args(words)
         if unknown:
             arguments.parser.error(f"unknown option or argument: {' '.join(unknown)}")
     except SystemExit as stop:  # --help, --version, or an option that argparse cannot read
         return stop.code if isinstance(stop.code, int) else USAGE
+    except InputError as error:  # of --import
+        return failure(error, "--debug" in words)
     keep_freed_memory()
     try:
         with computing(arguments), enough_memory(arguments):
@@ -103,12 +107,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("npdiff: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # what reads our output has seen enough: `npdiff info | head -3`
+    except BrokenPipeError:  # the reader has closed the pipe: `npdiff info | head -3`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (InputError, TrainingError, OSError, MemoryError) as error:
-        if arguments.debug:
-            traceback.print_exc()
-        line = " ".join(str(error).split()) or type(error).__name__
-        print(f"npdiff: error: {line}", file=sys.stderr)
-        return FAILED if isinstance(error, TrainingError | MemoryError) else USAGE
+        return failure(error, arguments.debug)
+
+
+def failure(error: Exception, debug: bool) -> int:
+    """Print an error as one line, after its traceback with ``--debug``; the exit status."""
+    if debug:
+        traceback.print_exc()
+    line = " ".join(str(error).split()) or type(error).__name__
+    print(f"npdiff: error: {line}", file=sys.stderr)
+    return FAILED if isinstance(error, TrainingError | MemoryError) else USAGE

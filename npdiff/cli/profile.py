@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from npdiff.cli.columns import Column, table, terminal_width
-from npdiff.cli.common import counted
+from npdiff.cli.common import pluralize
 
 #: Layers and functions of a smaller share of a step are left out.
 SHOWN = 0.005
@@ -29,7 +29,7 @@ def profile_text(found: dict[str, Any]) -> str:
     return "\n".join(
         [
             f"{found['network']}, batch {found['batch']}: a training step takes "
-            f"{spelled(seconds)} ms on {counted(threads, 'thread')}, of which the update takes "
+            f"{spelled(seconds)} ms on {pluralize(threads, 'thread')}, of which the update takes "
             f"{found['update'] / seconds:.1%}.",
             "Times below are sums over threads, and shares are of threads times the step's time.",
             f"The network has {known:.1%}; the rest is noise, loss, sums, update and waiting.",

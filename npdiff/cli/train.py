@@ -1,4 +1,4 @@
-"""``npdiff train``: train a model, watch it, stop it, go on with it."""
+"""``npdiff train``: train a model, interrupt and resume the training."""
 
 import argparse
 import json
@@ -7,32 +7,40 @@ from pathlib import Path
 from typing import Any
 
 from npdiff import report
-from npdiff.cli.common import add_computing, add_seed, command, said, whole
+from npdiff.cli.common import (
+    add_computing,
+    add_seed,
+    command,
+    integer_at_least,
+    part,
+    report_file,
+)
 from npdiff.errors import InputError
 from npdiff.objective import TIME_SAMPLERS
-from npdiff.runs import PRESETS, Config, Run, load_model
-from npdiff.runtime.progress import progress_bar
-from npdiff.training import Progress
-from npdiff.training import train as training
+from npdiff.runs import PRESETS, Config, Run
+from npdiff.training import Progress, fit
+from npdiff.training._fit import finished
 
 DETAILS = """\
 examples:
   npdiff train --preset digits --out runs/digits
-  npdiff train --preset digits --out runs/digits --resume      go on after Ctrl-C
+  npdiff train --preset digits --out runs/digits --resume      continue after Ctrl-C
   npdiff train --data photos/ --size 32 --steps 5000 --out runs/photos
   npdiff train --set model.width=48 --set learning_rate=1e-3 --out runs/wide
+  npdiff train --set 'schedule={"name": "linear", "steps": 4000}' --out runs/linear
+  npdiff train --import my_module --set schedule=my-schedule --out runs/mine
 
-The run folder holds, whole at every moment:
+The run folder contains:
   config.json          everything that decides the result; --set changes any field of it
   state.safetensors    the last checkpoint
   metrics.jsonl        loss, gradient norm, learning rate and speed of every step
   model.safetensors    the averaged weights, when the run has finished
-  samples/             pictures on the way
-  samples.png, noising.png, denoising.png, loss.png    pictures at the end
-  denoising.html       noising and denoising to scrub through, in any browser
+  samples/             sample images during training
+  samples.png, noising.png, denoising.png, loss.png    figures at the end
+  denoising.html       the forward and the reverse process in a browser
 
-A run is a function of its configuration: the same whatever the number of threads, and after any
-number of interruptions. --definitions-only computes the same to rounding, more slowly."""
+The result depends on the configuration alone: not on the number of threads, and not on
+interruptions. --definitions-only gives the same result up to rounding, more slowly."""
 
 
 def add(commands: Any) -> None:
@@ -40,78 +48,71 @@ def add(commands: Any) -> None:
     parser = command(commands, "train", "train a diffusion model", DETAILS)
     parser.add_argument(
         "--preset", choices=PRESETS, default="digits",
-        help="where the configuration starts from (default: digits)",
+        help="the configuration to start from (default: digits)",
     )  # fmt: skip
     parser.add_argument("--out", metavar="RUN", help="the folder of the run (default: runs/PRESET)")
     parser.add_argument(
         "--resume", action="store_true",
-        help="go on with the run in that folder; start it if there is none yet",
+        help="continue the run in that folder; start it if there is none yet",
     )  # fmt: skip
     parser.add_argument(
-        "--data", metavar="PATH",
-        help="train on your own images: a folder of them, one subfolder a class, or an .npz file "
-        "with uint8 `images` and integer `labels`",
+        "--data", type=part, metavar="PATH",
+        help="your own images: a folder with one subfolder per class, an .npz file with uint8 "
+        "`images` and integer `labels`, or a registered name",
     )  # fmt: skip
     parser.add_argument(
-        "--size", type=whole(1), metavar="PIXELS",
-        help="bring the images of a folder to this height and width (cut to a square, resized)",
+        "--size", type=integer_at_least(1), metavar="PIXELS",
+        help="crop the images of a folder to squares and resize them to this height and width",
     )  # fmt: skip
     parser.add_argument(
         "--channels", type=int, choices=(1, 3), default=3,
         help="with --size: 1 for gray images, 3 for color (default: 3)",
     )  # fmt: skip
     parser.add_argument(
-        "--steps",
-        type=whole(1),
-        metavar="N",
-        help="steps of the optimizer; the warm-up is at most a quarter of them",
-    )
-    parser.add_argument("--batch", type=whole(1), metavar="N", help="images in a step")
-    parser.add_argument(
-        "--time-sampler", choices=TIME_SAMPLERS,
-        help="how the times of the images are drawn (default: uniform)",
+        "--steps", type=integer_at_least(1), metavar="N",
+        help="optimizer steps; the warm-up is at most a quarter of them",
     )  # fmt: skip
-    add_seed(parser, "of every draw: weights, order of the images, times, noise", None)
+    parser.add_argument("--batch", type=integer_at_least(1), metavar="N", help="images per step")
+    parser.add_argument(
+        "--time-sampler", type=part, metavar="NAME",
+        help="the distribution of the training times, or JSON with its options: "
+        f"{', '.join(TIME_SAMPLERS)} (default: uniform)",
+    )  # fmt: skip
+    add_seed(parser, "of all random numbers: weights, order of the images, times, noise", None)
     add_computing(parser, None)
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
-        help="any other field of the configuration, as JSON, as often as you like: "
-        "ema=0.999, prediction=eps, model.attention=[0,1]",
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="fields",
+        help="any other field of the configuration, as JSON; may be repeated: ema=0.999, "
+        "prediction=eps, model.attention=[0,1]",
     )  # fmt: skip
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train, and draw what came out."""
+    """Train, then draw the figures."""
     path = Path(arguments.out or Path("runs") / arguments.preset)
     existing = arguments.resume and (path / "config.json").is_file()
     base = Run.open(path).config if existing else PRESETS[arguments.preset]
-    config = changed(base, arguments)
-    if existing and config == base and finished(path, config):
+    config = changed(base, arguments, existing=existing)
+    if existing and config == base and finished(path):
         print(f"the run in {path} has finished: {config.steps} steps")
         if report.is_complete(path):
             print("its pictures are there")
         else:
             draw(path)
         return 0
-    steps = training(config, path, resume=arguments.resume)
     last: Progress | None = None
-    progress = progress_bar(config.steps, "step", "training")
+
+    def remember(progress: Progress) -> None:
+        nonlocal last
+        last = progress
+
     try:
-        with progress:
-            for last in steps:
-                if progress.n == 0 and last.step > 1:  # resumed
-                    progress.update(last.step - 1)
-                    progress.unpause()
-                progress.update(last.step - progress.n)
-                progress.set_postfix_str(
-                    f"loss {last.loss:.4f}, {last.images_per_second:.0f} images/s", refresh=False
-                )
+        fit(config, path, resume=arguments.resume, callback=remember)
     except KeyboardInterrupt:
-        steps.close()  # type: ignore[attr-defined]  # a generator: closing it saves the state
         reached = f"after step {last.step}, which is saved" if last else "before its first step"
         print(
-            f"npdiff: interrupted {reached}; go on with: npdiff train --out {path} --resume",
+            f"npdiff: interrupted {reached}; continue with: npdiff train --out {path} --resume",
             file=sys.stderr,
         )
         return 130
@@ -122,20 +123,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def draw(path: Path) -> None:
-    """The pictures at the end of a run."""
+    """Draw the figures at the end of a run."""
     for picture, what in report.write(path):
-        said(picture, what)
-    said(path / "model.safetensors", f"the model; try `npdiff sample {path} --label all`")
+        report_file(picture, what)
+    report_file(path / "model.safetensors", f"the model; try `npdiff sample {path} --label all`")
 
 
-def finished(path: Path, config: Config) -> bool:
-    """Whether the run has made all its steps."""
-    model = Run(path, config).model_path
-    return model.is_file() and load_model(model).step >= config.steps
-
-
-def changed(config: Config, arguments: argparse.Namespace) -> Config:
-    """The configuration with what the command line asks for.
+def changed(config: Config, arguments: argparse.Namespace, *, existing: bool = False) -> Config:
+    """The configuration with the changes of the command line.
 
     Raises
     ------
@@ -147,16 +142,16 @@ def changed(config: Config, arguments: argparse.Namespace) -> Config:
         for name in ("data", "steps", "batch", "time_sampler", "seed", "backend")
         if getattr(arguments, name) is not None
     }
-    if arguments.steps is not None:
+    if arguments.steps is not None and config.warmup is not None and not existing:
         changes["warmup"] = min(config.warmup, arguments.steps // 4)
     if arguments.size is not None:
         if arguments.data is None:
             raise InputError("--size is for your own images: give their folder with --data")
         changes["shape"] = (arguments.size, arguments.size, arguments.channels)
-    for setting in arguments.settings:
-        name, equals, text = setting.partition("=")
+    for item in arguments.fields:
+        name, equals, text = item.partition("=")
         if not equals or not name:
-            raise InputError(f"--set {setting}: expected KEY=VALUE, as in --set ema=0.999")
+            raise InputError(f"--set {item}: expected KEY=VALUE, as in --set ema=0.999")
         try:
             value = json.loads(text)
         except ValueError:
@@ -167,5 +162,5 @@ def changed(config: Config, arguments: argparse.Namespace) -> Config:
         elif name == "model":
             changes["model"] = {**changes.get("model", config.model), option: value}
         else:
-            raise InputError(f"--set {setting}: only `model` has fields of its own")
+            raise InputError(f"--set {item}: only the field `model` has options")
     return config.replace(**changes)

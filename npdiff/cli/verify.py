@@ -9,7 +9,14 @@ from typing import Any
 
 import npdiff
 from npdiff.cli.columns import Column, table, terminal_width
-from npdiff.cli.common import add_backend, add_definitions_only, add_seed, command, counted, whole
+from npdiff.cli.common import (
+    add_backend,
+    add_definitions_only,
+    add_seed,
+    command,
+    integer_at_least,
+    pluralize,
+)
 from npdiff.errors import InputError
 from npdiff.laboratory.registry import Outcome
 from npdiff.laboratory.runner import Verdict, facts, needed, number, outcomes, verdicts, wanted
@@ -63,12 +70,15 @@ def add(commands: Any) -> None:
         help="a label or part of one, a file, a check (default: all); with --orders a solver",
     )  # fmt: skip
     parser.add_argument(
-        "--cases", type=whole(1), metavar="N", help="try N cases of every check (default: its own)"
+        "--cases",
+        type=integer_at_least(1),
+        metavar="N",
+        help="try N cases of every check (default: its own)",
     )
     add_seed(parser, "of all that the checks draw (default: 0)")
     add_backend(parser)
     parser.add_argument(
-        "--jobs", type=whole(1), metavar="N",
+        "--jobs", type=integer_at_least(1), metavar="N",
         help="processes (default: one for each CPU, or NPDIFF_THREADS)",
     )  # fmt: skip
     add_definitions_only(parser)
@@ -176,7 +186,7 @@ def summary(judged: Sequence[Verdict], found: Sequence[Outcome], seconds: float)
     told = ", ".join(bad[:5]) + (", ..." if len(bad) > 5 else "")
     verb = f"{len(bad)} NOT PROVED: {told}" if bad else "all proved"
     pairs = ((len(judged), "equation"), (len(found), "check"), (cases, "case"))
-    counts = ", ".join(counted(n, noun) for n, noun in pairs)
+    counts = ", ".join(pluralize(n, noun) for n, noun in pairs)
     return f"{counts} in {seconds:.1f} s: {verb}"
 
 

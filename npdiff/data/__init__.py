@@ -1,6 +1,8 @@
-"""Data: the digits that ship with npdiff, anybody's own images, and densities in the plane."""
+"""Data: the digits that ship with npdiff, your own images, and densities in the plane."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from npdiff.data._digits import digits
 from npdiff.data.batches import batch_indices
@@ -8,8 +10,10 @@ from npdiff.data.dataset import SPLITS, Dataset, split_of, to_float
 from npdiff.data.own import folder, npz
 from npdiff.data.toys import TOYS, Density
 from npdiff.errors import InputError
+from npdiff.registry import Registry
 
 __all__ = [
+    "DATASETS",
     "SPLITS",
     "TOYS",
     "Dataset",
@@ -19,23 +23,36 @@ __all__ = [
     "to_float",
 ]
 
+#: Data sets by name. An entry is a function that returns all images; :func:`load` splits them.
+DATASETS: Registry[Callable[..., Dataset], Dataset] = Registry(
+    "data set",
+    "an npdiff.data.Dataset",
+    lambda given: (
+        all(hasattr(given, a) for a in ("images", "labels", "classes"))
+        and not isinstance(given, type)
+    ),
+    {"digits": digits},
+    call=True,
+)
+
 
 def load(
-    name_or_path: str | Path,
+    source: str | Path | Mapping[str, Any],
     split: str = "train",
     *,
     size: int | None = None,
     channels: int | None = None,
 ) -> Dataset:
-    """The data set of that name or at that path.
+    """The data set with a name, or the images at a path.
 
     Parameters
     ----------
-    name_or_path : ``"digits"``, a folder of images (one subfolder a class), or an ``.npz`` file
-        (``images``, and ``labels`` and ``classes`` if there are any)
+    source : a name in :data:`DATASETS` (``"digits"``), a dictionary of a name and options, a folder
+        of images (one subfolder per class), or an ``.npz`` file (``images``, and optionally
+        ``labels`` and ``classes``)
     split : ``"train"``, ``"test"`` (a tenth: :func:`npdiff.data.dataset.split_of`) or ``"all"``,
         in the order given
-    size, channels : for a folder: what to bring its images to
+    size, channels : for a folder: the height and width, and the channels, of its images
 
     Examples
     --------
@@ -46,17 +63,21 @@ def load(
     Raises
     ------
     InputError
-        If there is no such data, or it cannot be used.
+        If the data do not exist or cannot be used.
     """
-    path = Path(name_or_path)
-    if str(name_or_path) != "digits" and path.is_dir():
-        return split_of(folder(path, size, channels), split)
+    named = isinstance(source, Mapping) or str(source) in DATASETS
+    if not named and Path(source).is_dir():  # type: ignore[arg-type]
+        return split_of(folder(Path(source), size, channels), split)  # type: ignore[arg-type]
     if size is not None or channels is not None:
-        raise InputError(f"size and channels are for folders of images, not for {name_or_path}")
-    if str(name_or_path) == "digits":
-        return split_of(digits(), split, shuffle=False)
+        raise InputError(f"size and channels are for folders of images, not for {source}")
+    if named:
+        name = source["name"] if isinstance(source, Mapping) and "name" in source else source
+        whole = DATASETS.resolve(source if isinstance(source, Mapping) else str(source))
+        return split_of(whole, split, shuffle=name != "digits")
+    path = Path(source)  # type: ignore[arg-type]
     if path.suffix == ".npz" and path.is_file():
         return split_of(npz(path), split)
     raise InputError(
-        f"no data at {name_or_path}: expected 'digits', a folder of images or an .npz file"
+        f"no data at {source}: expected a folder of images, an .npz file, or one of the names "
+        f"{', '.join(DATASETS)}"
     )

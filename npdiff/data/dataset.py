@@ -25,6 +25,10 @@ class Dataset(NamedTuple):
     labels: np.ndarray
     classes: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self.images.shape[1:]))
+        return f"Dataset({len(self.images):,} images of {shape}, {len(self.classes)} classes)"
+
 
 def shuffled(key: Key) -> np.ndarray:
     """The samples of a key in random order: sorted by 64 keyed bits each."""

@@ -16,8 +16,7 @@ from npdiff.runs.checkpoint import Checkpoint
 from npdiff.runtime import ThreadPool
 from npdiff.runtime.progress import ProgressOption, progress_bar
 from npdiff.samplers import Steps
-from npdiff.schedules import SCHEDULES, Schedule
-from npdiff.spacings import SPACINGS
+from npdiff.schedules import Schedule
 
 Labels = Sequence[int] | np.ndarray | None
 
@@ -65,8 +64,8 @@ def open_model(
 ) -> Iterator[tuple[Denoise, Schedule, np.ndarray]]:
     """The denoiser of a checkpoint, its schedule and the timesteps, while its threads run."""
     labels, _ = resolve_labels(checkpoint, labels, count=count)
-    schedule = SCHEDULES[checkpoint.config.schedule]()
-    timesteps = SPACINGS[config.spacing](schedule, config.steps)
+    schedule = checkpoint.schedule
+    timesteps = config.timesteps(schedule)
     workers = ThreadPool(1 if backend == "cupy" else threads)
     with workers, enough_memory(count, backend):
         denoise = denoiser(checkpoint, labels, config, schedule, workers=workers, backend=backend)

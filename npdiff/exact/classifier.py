@@ -16,7 +16,7 @@ def class_gradient(mixture: Mixture, schedule: Schedule, k: int) -> Callable[[Ar
         \nabla_x \log r_k(x_t) = \nabla_x \log q_k(x_t) - \nabla_x \log q(x_t)
 
     with the responsibilities :eq:`responsibilities`. It turns the denoiser of the mixture into that
-    of the component, by :func:`npdiff.guidance.classifier_guided`.
+    of the component, by :func:`npdiff.guidance.classifier_guidance`.
 
     Parameters
     ----------

@@ -194,6 +194,6 @@ def noisy(schedule: Schedule, t: Times, what: str) -> np.ndarray:
         If there is no noise.
     """
     sigma = schedule.sigma(t)
-    if not (sigma > 0.0).all():
+    if not np.all(sigma > 0.0):
         raise InputError(f"{what} divides by the noise scale, and at t = 0 there is no noise")
     return sigma

@@ -1,4 +1,4 @@
-"""The way from noise to samples, moment by moment."""
+"""Trajectories: the states from noise to samples."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -9,19 +9,20 @@ import numpy as np
 from npdiff import tree
 from npdiff.backend import Array, module, per_sample
 from npdiff.denoiser import with_callback
+from npdiff.errors import InputError
 from npdiff.generation.config import SamplingConfig
-from npdiff.generation.network import cached, denoiser
+from npdiff.generation.network import LearnedVariance, denoiser
 from npdiff.random import Key
 from npdiff.runs.checkpoint import Checkpoint
 from npdiff.runtime.memory import memory_explained
 from npdiff.runtime.shards import ThreadPool
-from npdiff.samplers import Steps, keyed_noise, sample
-from npdiff.schedules import SCHEDULES, Schedule
-from npdiff.spacings import SPACINGS
+from npdiff.samplers import SAMPLERS, Steps, keyed_noise, sample
+from npdiff.schedules import Schedule
+from npdiff.variances import VARIANCES
 
 
 class Frame(NamedTuple):
-    """A moment of sampling.
+    """One state of a trajectory.
 
     Attributes
     ----------
@@ -39,48 +40,76 @@ def trajectory(
     checkpoint: Checkpoint,
     labels: np.ndarray | None,
     indices: np.ndarray,
-    settings: SamplingConfig,
+    config: SamplingConfig,
     *,
     seed: int,
     workers: ThreadPool,
     backend: str = "numpy",
-    asked: Callable[[], None] | None = None,
+    callback: Callable[[], None] | None = None,
 ) -> Iterator[Frame]:
-    """The way from noise to samples: one frame more than there are steps.
+    """The states from noise to samples: one more than there are steps.
 
     Parameters
     ----------
     checkpoint : from :func:`~npdiff.generation.load`
     labels, indices : of each sample, from :func:`~npdiff.generation.resolve_labels`
-    settings : how they are made
+    config : the sampler and its settings
     seed : of the noise
-    workers : the threads on which the network runs
+    workers : the threads that run the network
     backend : where the arrays live
-    asked : called whenever the sampler asks the denoiser
+    callback : called at every evaluation of the denoiser
 
     Returns
     -------
-    iterator of Frame; the last one's ``x`` are the samples
+    iterator of Frame; the last frame's ``x`` are the samples
 
     Raises
     ------
     InputError
-        Before the first step, if a setting cannot be used.
+        Before the first step, if the configuration does not fit the model.
     """
-    schedule = cached(SCHEDULES[checkpoint.config.schedule]())
-    timesteps = SPACINGS[settings.spacing](schedule, settings.steps)
+    schedule = checkpoint.schedule
+    timesteps = config.timesteps(schedule)
     key = Key(seed, indices, stream="sample")
     x = start(key, schedule, checkpoint, timesteps[0], module(backend))
-    denoise = denoiser(checkpoint, labels, settings, schedule, workers=workers, backend=backend)
+    sampler, options = config.sampler, config.options
+    learned = learned_variance(checkpoint, config, schedule, len(indices))
+    if learned is not None:
+        sampler, options = SAMPLERS.split(sampler, **options)
+        options["variance"] = learned
+    denoise = denoiser(
+        checkpoint, labels, config, schedule, workers=workers, backend=backend, learned=learned
+    )
     noise = keyed_noise(key.fold("step"), x)
-    if asked is not None:
-        denoise = with_callback(denoise, asked)
-    steps = sample(settings.sampler, denoise, schedule, x, timesteps, noise, **settings.options)
+    if callback is not None:
+        denoise = with_callback(denoise, callback)
+    steps = sample(sampler, denoise, schedule, x, timesteps, noise, **options)
     return frames_of(float(timesteps[0]), x, steps)
 
 
+def learned_variance(
+    checkpoint: Checkpoint, config: SamplingConfig, schedule: Schedule, samples: int
+) -> LearnedVariance | None:
+    """The variance of the network, if the sampler's option ``variance`` is ``"learned"``.
+
+    Raises
+    ------
+    InputError
+        If the model was not trained with ``learn_variance``.
+    """
+    _, options = SAMPLERS.split(config.sampler, **config.options)
+    if options.get("variance") != "learned":
+        return None
+    if not checkpoint.config.learn_variance:
+        raise InputError(
+            "variance 'learned' needs a model that was trained with learn_variance: choose "
+            f"{' or '.join(VARIANCES)}"
+        )
+    return LearnedVariance(schedule, samples)
+
+
 def enough_memory(samples: int, backend: str) -> AbstractContextManager[None]:
-    """Where a trajectory is followed: if memory runs out in this block, what to do is said."""
+    """A block around sampling in which a memory error names its remedy."""
     fewer = "" if backend == "cupy" else ", or fewer threads (NPDIFF_THREADS=1)"
     plural = "" if samples == 1 else "s"
     return memory_explained(
@@ -89,7 +118,7 @@ def enough_memory(samples: int, backend: str) -> AbstractContextManager[None]:
 
 
 def frames_of(t: float, x: Array, steps: Steps) -> Iterator[Frame]:
-    """The frames of a sampler that starts from ``x`` at ``t``; a sample is its own estimate."""
+    """The frames of a sampler that starts from ``x`` at ``t``; at t = 0 x0_hat is x."""
     for step in steps:
         yield Frame(t, x, step.x0_hat)
         t, x = step.t, step.x
@@ -97,7 +126,7 @@ def frames_of(t: float, x: Array, steps: Steps) -> Iterator[Frame]:
 
 
 def start(key: Key, schedule: Schedule, checkpoint: Checkpoint, t: float, xp: Any) -> Array:
-    """Where sampling begins: noise of the standard deviation that the process has at ``t``."""
+    """The initial state: noise with the standard deviation of the process at ``t``."""
     noise = key.fold("start").normal(checkpoint.config.shape, xp)
     dtype = tree.leaves(checkpoint.model)[0].dtype
     return (per_sample(schedule.sigma(t), noise) * noise).astype(dtype)

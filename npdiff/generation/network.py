@@ -1,8 +1,5 @@
-"""A trained model as a sampler sees it. What does not depend on x is computed once, before."""
+"""The denoiser of a trained model: the network on threads, guidance, clipping."""
 
-from collections.abc import Callable
-from copy import copy
-from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -10,73 +7,89 @@ import numpy as np
 from npdiff import tree
 from npdiff.acceleration import WeightCache, frozen_weights
 from npdiff.backend import Array, module
-from npdiff.denoiser import Denoise, Denoiser, Network, clip_x0, prefer_precomputed
+from npdiff.denoiser import Denoise, Denoiser, Network, clip_x0
 from npdiff.generation.config import SamplingConfig
 from npdiff.guidance import batched_cfg, dynamic_threshold, guidance_interval
-from npdiff.nn import UNet
-from npdiff.nn.precomputed import numbers, precompute
-from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.runs.checkpoint import Checkpoint
 from npdiff.runtime.shards import ThreadPool, forward
-from npdiff.schedules import Schedule, Times
-from npdiff.spacings import SPACINGS
+from npdiff.schedules import Schedule
+from npdiff.variances import interpolated
 
-#: Rows that a GPU evaluates at a time: more only takes memory.
+#: The samples that a GPU evaluates at a time; more would only take memory.
 GPU_ROWS = 1024
 
-#: Tables of more numbers than this are not made: 64 MiB of float32.
-LARGEST_TABLES = 2**24
+
+class LearnedVariance:
+    """The variance that a network predicts with its output, for :func:`npdiff.samplers.ddpm`.
+
+    Parameters
+    ----------
+    schedule : Schedule
+    samples : N; of a guided batch of 2N the first N samples have the labels
+    """
+
+    def __init__(self, schedule: Schedule, samples: int) -> None:
+        self.schedule, self.samples = schedule, samples
+        self.v: Array = None
+
+    def __call__(self, x: Array, s: float, t: float) -> Array | float:
+        """The variance of the step from t to s, after the evaluation of the denoiser at (x, t)."""
+        if self.schedule.sigma(s) == 0.0:
+            return 0.0
+        return interpolated(self.schedule, s, t, 0.5 * (self.v + 1.0))
+
+
+def first_half(network: Network, learned: LearnedVariance | None) -> Network:
+    """A network without its second half of channels, which go to ``learned``."""
+
+    def first(x: Array, timestep: Array) -> Array:
+        output, channels = network(x, timestep), x.shape[-1]
+        if learned is not None:
+            learned.v = output[: learned.samples, ..., channels:]
+        return output[..., :channels]
+
+    return first
 
 
 def denoiser(
     checkpoint: Checkpoint,
     labels: np.ndarray | None,
-    settings: SamplingConfig,
+    config: SamplingConfig,
     schedule: Schedule,
     *,
     workers: ThreadPool,
     backend: str = "numpy",
+    learned: LearnedVariance | None = None,
 ) -> Denoise:
-    """The model as a sampler sees it: guided towards the labels, its estimates clipped.
+    """The model as a sampler calls it: guided towards the labels, its estimates clipped.
 
-    With and without the label are evaluated as one batch of 2N, whose shards run on the threads.
-    At the times of the settings' grid a precompute network is asked, at others the model itself. The
-    weights must not be written to as long as the denoiser is in use.
+    The evaluations with and without the label are one batch of 2N, whose shards run on the threads.
+    The weights must not be written to while the denoiser is in use. ``learned`` receives the part
+    of the output that is the variance.
     """
-    xp, parameterization, w = (
-        module(backend),
-        PARAMETERIZATIONS[checkpoint.config.prediction],
-        settings.guidance,
-    )
-    model, forms = tree.map(xp.asarray, checkpoint.model), WeightCache()
-    timesteps = SPACINGS[settings.spacing](schedule, settings.steps)[:-1]  # at 0 nobody has to ask
-
-    def over(network: Any, **told: Any) -> Denoise:
-        run = sharded(network, workers, checkpoint.config.shard, backend, forms, **told)
-        return Denoiser(run, schedule, parameterization)
+    xp, w = module(backend), config.guidance
+    model, cache = tree.map(xp.asarray, checkpoint.model), WeightCache()
 
     def unguided(chosen: np.ndarray | None) -> Denoise:
-        anywhere = over(model, labels=None if chosen is None else xp.asarray(chosen))
-        rows = len(timesteps) * (1 if chosen is None else len(np.unique(chosen)))
-        if not isinstance(model, UNet) or numbers(model, rows) > LARGEST_TABLES:
-            return anywhere
-        with workers.one_blas_thread():  # for a moment's work: more would only wait for each other
-            network, told = precompute(model, schedule.timestep(timesteps), labels=chosen)
-        return prefer_precomputed(over(network, **told), anywhere, timesteps)
+        conditions = {"labels": None if chosen is None else xp.asarray(chosen)}
+        network = sharded(model, workers, checkpoint.config.shard, backend, cache, **conditions)
+        if checkpoint.config.learn_variance:
+            network = first_half(network, learned)
+        return Denoiser(network, schedule, checkpoint.parameterization)
 
     if labels is None or w == 1.0:
         denoise = unguided(labels)
     else:
         null = np.full_like(labels, checkpoint.config.model["classes"])
-        if w == 0.0 and settings.rescale == 0.0:
+        if w == 0.0 and config.rescale == 0.0:
             denoise = unguided(null)
         else:
-            denoise = batched_cfg(unguided(np.append(labels, null)), schedule, w, settings.rescale)
-        if settings.interval:
-            denoise = guidance_interval(denoise, unguided(labels), schedule, *settings.interval)
-    if settings.threshold is not None:
-        return dynamic_threshold(denoise, schedule, settings.threshold)
-    return clip_x0(denoise, schedule) if settings.clip else denoise
+            denoise = batched_cfg(unguided(np.append(labels, null)), schedule, w, config.rescale)
+        if config.interval:
+            denoise = guidance_interval(denoise, unguided(labels), schedule, *config.interval)
+    if config.threshold is not None:
+        return dynamic_threshold(denoise, schedule, config.threshold)
+    return clip_x0(denoise, schedule) if config.clip else denoise
 
 
 def sharded(
@@ -84,53 +97,20 @@ def sharded(
     workers: ThreadPool,
     shard: int,
     backend: str,
-    forms: WeightCache | None = None,
+    cache: WeightCache | None = None,
     **conditions: Any,
 ) -> Network:
-    """The network for a :class:`~npdiff.denoiser.Denoiser`, its rows shared out to the threads.
+    """The network for a :class:`~npdiff.denoiser.Denoiser`, its batch split over the threads.
 
-    Its weights must stay as they are as long as it is in use: what kernels make of them is kept, in
-    ``forms``, which several networks of the same weights may share.
+    The weights must not change while it is in use: ``cache`` keeps the form in which kernels read
+    them. Several networks with the same weights may share it.
     """
-    forms = WeightCache() if forms is None else forms
+    cache = WeightCache() if cache is None else cache
 
     def network(x: Array, timestep: Array) -> Array:
-        rows = -(-x.shape[0] // workers.threads)  # few rows: every thread gets some
-        size = GPU_ROWS if backend == "cupy" else min(shard, rows)
-        with frozen_weights(forms):
+        fair = -(-x.shape[0] // workers.threads)  # a small batch is split over all threads
+        size = GPU_ROWS if backend == "cupy" else min(shard, fair)
+        with frozen_weights(cache):
             return forward(model, x, timestep, workers=workers, size=size, **conditions)
 
     return network
-
-
-#: What a schedule says of a time.
-_SAYINGS = (
-    *("log_alpha", "log_sigma", "log_snr", "alpha", "sigma", "timestep", "time_at"),
-    *("log_alpha_dot", "log_sigma_dot", "alpha_dot", "sigma_dot", "drift", "diffusion"),
-)
-
-
-def cached(schedule: Schedule) -> Schedule:
-    """The same schedule, which works out once what it says of a single time.
-
-    A step asks a dozen times for the same few numbers, each of which costs as much as a small array
-    does.
-    """
-
-    def once(saying: Callable[[Times], np.ndarray]) -> Callable[[Times], np.ndarray]:
-        known: dict[float, np.ndarray] = {}
-
-        @wraps(saying)
-        def said(t: Times) -> np.ndarray:
-            if not isinstance(t, float):  # as np.float64 is, and an array is not
-                return saying(t)
-            if t not in known:
-                known[t] = saying(t)
-            return known[t]
-
-        return said
-
-    own = copy(schedule)
-    for name in _SAYINGS:
-        setattr(own, name, once(getattr(own, name)))
-    return own

@@ -55,7 +55,7 @@ def sample_frames(
     with workers, enough_memory(len(indices), backend):
         frames = trajectory(
             checkpoint, labels, indices, config,
-            seed=seed, backend=backend, workers=workers, asked=count_evaluation,
+            seed=seed, backend=backend, workers=workers, callback=count_evaluation,
         )  # fmt: skip
         with bar:
             for frame in frames:

@@ -1,4 +1,4 @@
-"""A model, labels and a seed to samples, in one call."""
+"""Samples of a trained model in one call."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -11,28 +11,44 @@ from npdiff.backend import to_host
 from npdiff.errors import InputError
 from npdiff.generation.config import SamplingConfig
 from npdiff.generation.frames import enough_memory, trajectory
+from npdiff.parameterization import Parameterization
 from npdiff.runs.checkpoint import Checkpoint
 from npdiff.runs.run import load_model
 from npdiff.runtime.shards import ThreadPool
+from npdiff.schedules import Schedule
 
 #: The model that ships with the package.
 SHIPPED = Path(__file__).parents[1] / "models" / "digits.safetensors"
 
 
-def load(path: str | Path | None = None) -> Checkpoint:
-    """A trained model: of a run directory, of a model file, or the one that ships with npdiff.
+def load(
+    path: str | Path | None = None,
+    *,
+    network: Any = None,
+    schedule: Schedule | None = None,
+    prediction: Parameterization | None = None,
+) -> Checkpoint:
+    """A trained model: of a run directory, of a model file, or the model that ships with npdiff.
+
+    Parameters
+    ----------
+    path : the run directory or the file; None for the model that ships with npdiff
+    network : for a run with its own network, a network of that class, whose weights are replaced
+    schedule, prediction : the objects that the run was trained with, if it did not use names
 
     Raises
     ------
     InputError
-        If there is none at ``path``, or it cannot be used.
+        If there is no model at ``path``, it cannot be used, or it needs an object.
     """
     if path is None and not SHIPPED.is_file():
         raise InputError(
-            "no model ships with this copy of npdiff: train one with "
-            "`npdiff train --preset digits --out runs/digits` and name it"
+            "this copy of npdiff has no model: train one with "
+            "`npdiff train --preset digits --out runs/digits` and give its path"
         )
-    return load_model(SHIPPED if path is None else path)
+    return load_model(
+        SHIPPED if path is None else path, network, schedule=schedule, prediction=prediction
+    )
 
 
 def generate(
@@ -44,20 +60,20 @@ def generate(
     seed: int = 0,
     backend: str = "numpy",
     threads: int | None = None,
-    **settings: Any,
+    **options: Any,
 ) -> np.ndarray:
     """Samples of a trained model.
 
     Parameters
     ----------
     checkpoint : from :func:`load`
-    labels : one a sample; None for samples of no class in particular
-    count : how many, where there are no labels
-    indices : which draw each sample is, by default 0, 1, 2, ...: the same index is the same noise
+    labels : one per sample; None for samples without a label
+    count : the number of samples, if there are no labels
+    indices : the index of each sample's noise, by default 0, 1, 2, ...
     seed : of the noise
-    backend : where to compute, ``"numpy"`` or ``"cupy"``
-    threads : how many; by default one a CPU
-    settings : the fields of :class:`~npdiff.generation.SamplingConfig`
+    backend : ``"numpy"`` or ``"cupy"``
+    threads : the number of threads; by default one per CPU
+    options : the fields of :class:`~npdiff.generation.SamplingConfig`
 
     Returns
     -------
@@ -66,16 +82,26 @@ def generate(
     Raises
     ------
     InputError
-        If a label, a name or a number cannot be used.
+        If a label, a name or a value cannot be used.
     MemoryError
-        If there is too little of it for so many.
+        If the samples need too much memory.
+
+    Examples
+    --------
+    >>> from npdiff.generation import generate, load
+    >>> generate(load(), [7, 7], guidance=2.0, sampler="heun", steps=2).shape
+    (2, 32, 32, 1)
     """
     chosen, indices = resolve_labels(checkpoint, labels, count, indices)
-    how = SamplingConfig(**settings)
+    unknown = sorted(options.keys() - SamplingConfig.__dataclass_fields__.keys())
+    if unknown:
+        known = ", ".join(SamplingConfig.__dataclass_fields__)
+        raise InputError(f"unknown option {unknown[0]!r} of generate(): choose among {known}")
+    config = SamplingConfig(**options)
     workers = ThreadPool(1 if backend == "cupy" else threads)
     with workers, enough_memory(len(indices), backend):
         frames = trajectory(
-            checkpoint, chosen, indices, how, seed=seed, backend=backend, workers=workers
+            checkpoint, chosen, indices, config, seed=seed, backend=backend, workers=workers
         )
         (last,) = deque(frames, maxlen=1)
     return to_host(last.x)
@@ -92,7 +118,7 @@ def resolve_labels(
     Raises
     ------
     InputError
-        If a label is none of the model's, or the numbers of things differ.
+        If a label is unknown to the model, or labels, count and indices do not match.
     """
     names = checkpoint.config.classes
     conditional = checkpoint.config.model.get("classes") is not None
@@ -103,13 +129,19 @@ def resolve_labels(
         chosen = np.asarray(labels)
         n = chosen.size
         if not conditional:
-            raise InputError("this model was trained without labels: ask for none")
+            raise InputError("this model was trained without labels: pass labels=None")
         if chosen.ndim != 1 or chosen.dtype.kind not in "iu":
-            raise InputError(f"labels are a row of integers, got {chosen.dtype} {chosen.shape}")
+            raise InputError(
+                f"labels must be a 1-D array of integers, got {chosen.dtype} of shape "
+                f"{chosen.shape}"
+            )
         for label in chosen[(chosen < 0) | (chosen > len(names))]:
-            raise InputError(f"unknown label {label}: this model knows 0 to {len(names) - 1}")
+            raise InputError(
+                f"unknown label {label}: the labels of this model are 0 to {len(names) - 1}, and "
+                f"{len(names)} for none"
+            )
         if count not in (None, n):
-            raise InputError(f"{n} labels were given for {count} samples: give one each")
+            raise InputError(f"got {n} labels for {count} samples: give one label per sample")
     index = np.arange(n) if indices is None else np.asarray(indices)
     if n < 1 or index.shape != (n,):
         raise InputError(f"expected one index for each of {n} samples, 1 or more, got {index.size}")

@@ -1,4 +1,4 @@
-"""Guidance from one evaluation of a double batch."""
+"""Classifier-free guidance in one evaluation of a batch of twice the size."""
 
 import numpy as np
 
@@ -10,30 +10,30 @@ from npdiff.schedules import Schedule, Times
 
 
 def batched_cfg(both: Denoise, schedule: Schedule, w: float, rescale: float = 0.0) -> Denoise:
-    """Classifier-free guidance from one denoiser of 2N rows: half the calls, twice the batch.
+    """Classifier-free guidance from one evaluation of 2N samples instead of two of N.
 
     Parameters
     ----------
-    both : a denoiser whose first N rows know the condition and whose last N do not
+    both : a denoiser of 2N samples, conditional for the first N and unconditional for the last N
     schedule : Schedule
-    w : scale, as of :func:`~npdiff.guidance.extrapolation.classifier_free`
-    rescale : phi, as of :func:`~npdiff.guidance.contrast.rescale_cfg`
+    w : scale, as for :func:`~npdiff.guidance.extrapolation.classifier_free`
+    rescale : phi, as for :func:`~npdiff.guidance.contrast.rescale_cfg`
 
     Returns
     -------
     Denoise
-        Of N rows.
+        For N samples.
     """
 
     def guided(x: Array, t: Times) -> tuple[Array, Array]:
         n = x.shape[0]
         t_both = t if np.ndim(t) == 0 else np.concatenate([t, t])
-        x_0, eps = both(namespace(x).concatenate([x, x]), t_both)
+        x0_hat, eps_hat = both(namespace(x).concatenate([x, x]), t_both)
 
         def cond(x: Array, t: Times) -> tuple[Array, Array]:
-            return x_0[:n], eps[:n]
+            return x0_hat[:n], eps_hat[:n]
 
-        denoise = classifier_free(cond, lambda x, t: (x_0[n:], eps[n:]), w)
+        denoise = classifier_free(cond, lambda x, t: (x0_hat[n:], eps_hat[n:]), w)
         if rescale > 0.0:
             denoise = rescale_cfg(denoise, cond, schedule, rescale)
         return denoise(x, t)

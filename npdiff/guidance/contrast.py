@@ -1,7 +1,7 @@
-r"""What strong guidance does to contrast, and two remedies: rescaling and dynamic thresholding.
+r"""Remedies for the excess contrast of strong guidance: rescaling and dynamic thresholding.
 
-Both change an estimate by a factor, so it matters on which estimate they act: a smaller x0_hat is
-a larger eps_hat. Each derives the other estimate anew, so that the two still add up to x_t.
+Both multiply an estimate, so it matters which: a smaller x0_hat means a larger eps_hat. The other
+estimate is recomputed, so that alpha_t x0_hat + sigma_t eps_hat is still x_t.
 """
 
 from npdiff.backend import Array, namespace
@@ -10,7 +10,7 @@ from npdiff.errors import InputError
 from npdiff.parameterization import PARAMETERIZATIONS, Parameterization
 from npdiff.schedules import Schedule, Times
 
-#: A standard deviation counts as 0 below so many units of rounding of the largest element.
+#: A standard deviation below this many rounding errors of the largest element counts as 0.
 _ROUNDING = 16.0
 
 
@@ -21,7 +21,7 @@ def rescale_cfg(
     phi: float = 0.7,
     parameterization: Parameterization = PARAMETERIZATIONS["x0"],
 ) -> Denoise:
-    r"""Guidance rescale: the guided output with the spread of the conditional one.
+    r"""Guidance rescale: the guided output with the standard deviation of the conditional one.
 
     .. math::
         :label: guidance-rescale
@@ -30,43 +30,43 @@ def rescale_cfg(
         {\operatorname{std}(\text{output}_{\text{guided}})} + 1 - \phi \right)
         \text{output}_{\text{guided}}
 
-    with one standard deviation a sample, over all of its elements. A guided output without any
-    spread (beyond rounding) is left as it is.
+    with one standard deviation per sample, over all of its elements. A guided output that is
+    constant up to rounding is left unchanged.
 
     Parameters
     ----------
     guided, cond : the denoiser with guidance, and the conditional one
     schedule : Schedule
-    phi : from 0, nothing, to 1, the conditional spread itself
-    parameterization : of which output: ``x0`` (default) acts on the picture's contrast, ``v`` is the paper's
-        model, ``eps`` is common in code. They differ: the factor of one is not that of another.
+    phi : from 0, no rescaling, to 1, the conditional standard deviation
+    parameterization : the output that is rescaled: ``x0`` (default) acts on the image's contrast,
+        ``v`` is the paper's model, ``eps`` is common in code. Their factors differ.
 
     Raises
     ------
     InputError
-        If phi lies outside of [0, 1].
+        If phi is not in [0, 1].
 
     Notes
     -----
     Lin et al. 2024, section 3.4, for networks that predict v.
     """
     if not 0.0 <= phi <= 1.0:
-        raise InputError(f"phi lies between 0 (no rescaling) and 1 (all of it), got {phi}")
+        raise InputError(f"phi must lie between 0 (no rescaling) and 1 (full rescaling), got {phi}")
 
     def denoise(x: Array, t: Times) -> tuple[Array, Array]:
         output = parameterization.target(schedule, *guided(x, t), t)
-        wanted = _std(parameterization.target(schedule, *cond(x, t), t))
-        spread, xp = _std(output), namespace(x)
-        size = xp.abs(output).reshape(x.shape[0], -1).max(axis=1).reshape(_column(x))
-        some = spread > _ROUNDING * float(xp.finfo(output.dtype).eps) * size
-        factor = xp.where(some, wanted, 1.0) / xp.where(some, spread, 1.0)
+        std_cond = _std(parameterization.target(schedule, *cond(x, t), t))
+        std_guided, xp = _std(output), namespace(x)
+        largest = xp.abs(output).reshape(x.shape[0], -1).max(axis=1).reshape(_column(x))
+        varies = std_guided > _ROUNDING * float(xp.finfo(output.dtype).eps) * largest
+        factor = xp.where(varies, std_cond, 1.0) / xp.where(varies, std_guided, 1.0)
         return parameterization.solve(schedule, x, (phi * factor + (1.0 - phi)) * output, t)
 
     return denoise
 
 
 def dynamic_threshold(denoise: Denoise, schedule: Schedule, quantile: float = 0.995) -> Denoise:
-    r"""Dynamic thresholding: x0_hat is clipped at a quantile of its own and scaled to [-1, 1].
+    r"""Dynamic thresholding: x0_hat is clipped at a quantile of its magnitude and divided by it.
 
     .. math::
         :label: dynamic-thresholding
@@ -75,39 +75,40 @@ def dynamic_threshold(denoise: Denoise, schedule: Schedule, quantile: float = 0.
         \qquad
         \hat x_0 \leftarrow \frac{\min(\max(\hat x_0, -s), s)}{s}
 
-    with one quantile Q_p a sample, over all of its elements. Where s = 1 this is plain clipping
-    :eq:`clipping`; it never enlarges an estimate, because s is never below 1.
+    with one quantile Q_p per sample, over all of its elements. Where s = 1 this is :eq:`clipping`;
+    it never enlarges an estimate, because s is never below 1.
 
     Parameters
     ----------
-    denoise : from (x, t) to (x0_hat, eps_hat), for data in [-1, 1]
+    denoise : the denoiser, for data in [-1, 1]
     schedule : Schedule
-    quantile : p, from 0 to 1; between two elements it is interpolated
+    quantile : p, from 0 to 1; interpolated between elements
 
     Raises
     ------
     InputError
-        If the quantile lies outside of [0, 1].
+        If the quantile is not in [0, 1].
 
     Notes
     -----
     Saharia et al. 2022, section 2.3.
     """
     if not 0.0 <= quantile <= 1.0:
-        raise InputError(f"a quantile lies between 0 and 1, got {quantile}")
+        raise InputError(f"quantile must lie between 0 and 1, got {quantile}")
 
-    def denoise_thresholded(x: Array, t: Times) -> tuple[Array, Array]:
-        x_0, _ = denoise(x, t)
+    def thresholded(x: Array, t: Times) -> tuple[Array, Array]:
+        x0_hat, _ = denoise(x, t)
         xp = namespace(x)
-        rows = xp.abs(x_0).reshape(x.shape[0], -1)
-        s = xp.maximum(_quantile(rows, quantile), 1.0).reshape(_column(x))
-        return PARAMETERIZATIONS["x0"].solve(schedule, x, xp.minimum(xp.maximum(x_0, -s), s) / s, t)
+        magnitudes = xp.abs(x0_hat).reshape(x.shape[0], -1)
+        s = xp.maximum(_quantile(magnitudes, quantile), 1.0).reshape(_column(x))
+        x0_hat = xp.minimum(xp.maximum(x0_hat, -s), s) / s
+        return PARAMETERIZATIONS["x0"].solve(schedule, x, x0_hat, t)
 
-    return denoise_thresholded
+    return thresholded
 
 
 def _column(x: Array) -> tuple[int, ...]:
-    """The shape of one number a sample, beside ``x``."""
+    """The shape (N, 1, ..., 1), which broadcasts with ``x``."""
     return (-1, *(1,) * (x.ndim - 1))
 
 
@@ -117,7 +118,7 @@ def _std(x: Array) -> Array:
 
 
 def _quantile(rows: Array, p: float) -> Array:
-    """The p-quantile of each row, (N,), interpolated between neighbors."""
+    """The p-quantile of each row, (N,), interpolated between elements."""
     last = rows.shape[1] - 1
     below = int(p * last)
     ordered = namespace(rows).sort(rows, axis=1)

@@ -1,6 +1,8 @@
-r"""Guidance where it helps, and none elsewhere."""
+r"""Guidance in an interval of noise levels only."""
 
 import math
+
+import numpy as np
 
 from npdiff.backend import Array, namespace
 from npdiff.denoiser import Denoise
@@ -19,23 +21,23 @@ def guidance_interval(
         w_t = \begin{cases} w & \text{if } \text{low} < \sigma_t / \alpha_t \le \text{high} \\
         1 & \text{otherwise} \end{cases}
 
-    At high noise guidance costs the samples variety, and at low noise it hardly changes them.
+    At high noise guidance reduces the variety of samples, and at low noise it hardly changes them.
 
     Parameters
     ----------
-    guided, cond : the denoiser within the interval, and the one outside of it
+    guided, cond : the denoisers inside and outside the interval
     schedule : Schedule
-    low, high : noise levels in units of the data, EDM's sigma; ``math.inf`` for no upper end
+    low, high : noise levels in units of the data, EDM's sigma; ``math.inf`` for no upper limit
 
     Returns
     -------
     Denoise
-        At a scalar time only the one that counts is asked.
+        At a scalar time it evaluates only one of the two.
 
     Raises
     ------
     InputError
-        If not 0 <= low < high.
+        Unless 0 <= low < high.
 
     Notes
     -----
@@ -43,7 +45,7 @@ def guidance_interval(
     """
     if not 0.0 <= low < high:
         raise InputError(
-            f"guidance is limited to noise levels from low to high, 0 <= low < high, "
+            f"the noise levels of a guidance interval must satisfy 0 <= low < high, "
             f"got {low} and {high}"
         )
     log_low, log_high = (math.log(level) if level > 0.0 else -math.inf for level in (low, high))
@@ -51,12 +53,12 @@ def guidance_interval(
     def denoise(x: Array, t: Times) -> tuple[Array, Array]:
         log_level = -0.5 * schedule.log_snr(t)
         inside = (log_low < log_level) & (log_level <= log_high)
-        if inside.ndim == 0:
+        if np.ndim(inside) == 0:
             return guided(x, t) if inside else cond(x, t)
         xp = namespace(x)
         mask = xp.asarray(inside.reshape(-1, *(1,) * (x.ndim - 1)))
         both = zip(guided(x, t), cond(x, t), strict=True)
-        x_0, eps = (xp.where(mask, within, outside) for within, outside in both)
-        return x_0, eps
+        x0_hat, eps_hat = (xp.where(mask, inner, outer) for inner, outer in both)
+        return x0_hat, eps_hat
 
     return denoise

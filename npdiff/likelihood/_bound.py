@@ -15,7 +15,7 @@ from npdiff.objective.decoder import categorical
 from npdiff.process import marginal
 from npdiff.samplers.step import Noise, draw
 from npdiff.schedules import Schedule
-from npdiff.variances import Variance, rule_named
+from npdiff.variances import VARIANCES, Variance
 
 #: The negative log-probability of the data after the last step: from (schedule, x_0, x0_hat, x_t,
 #: log_variance, t) to (N,) nats.
@@ -92,7 +92,7 @@ def bound(
             f"{timesteps[0]:g} to {timesteps[-1]:g}: choose another timestep spacing"
         )
     if isinstance(variance, str):
-        rule_named(variance)
+        VARIANCES[variance]
     if isinstance(decoder, str) and decoder not in DECODERS:
         raise InputError(f"unknown decoder {decoder!r}: choose one of {', '.join(DECODERS)}")
     decode = DECODERS[decoder] if isinstance(decoder, str) else decoder
@@ -118,7 +118,7 @@ def _terms(
         elif last and variance == "small":
             of_step = last_variance(schedule, t)
         else:
-            of_step = rule_named(variance)(schedule, s, t)
+            of_step = VARIANCES[variance](schedule, s, t)
         log_variance = _log(of_step, x_0)
         if last:
             yield Term("decoder", t, s, decoder(schedule, x_0, x0_hat, x_t, log_variance, t))

@@ -18,16 +18,14 @@ from npdiff.likelihood._trace import linearize_by_pullback, random_probes
 from npdiff.likelihood.dequantization import dequantize, dequantized_bits
 from npdiff.likelihood.ode import flow_log_density
 from npdiff.objective.bound import bits_per_dim
-from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.random import Key
 from npdiff.runs.checkpoint import Checkpoint
 from npdiff.runs.dataset import load_data
 from npdiff.runtime.progress import ProgressOption, progress_bar
 from npdiff.runtime.shards import ThreadPool, split
 from npdiff.samplers import keyed_noise
-from npdiff.schedules import SCHEDULES
 from npdiff.spacings import SPACINGS
-from npdiff.variances import VARIANCES, estimated_spread, optimal_given
+from npdiff.variances import VARIANCES, estimate_mean_posterior_variance, optimal_variance
 
 METHODS = ("bound", "ode")
 
@@ -119,7 +117,7 @@ def evaluate(
         timesteps = SPACINGS[spacing](problem.schedule, steps)
         if variance == "optimal":
             other = _calibration(problem, calibration)
-            rule = optimal_given(
+            rule = optimal_variance(
                 problem.schedule, _posterior_variance(other, timesteps, workers, progress)
             )
         terms = _bound_terms(problem, timesteps, rule, decoder, workers, progress)
@@ -158,8 +156,8 @@ class Problem:
         self.backend, self.xp = backend, module(backend)
         self.model = tree.map(self.xp.asarray, checkpoint.model)
         self.dtype = tree.leaves(checkpoint.model)[0].dtype.type
-        self.schedule = SCHEDULES[config.schedule]()
-        self.parameterization = PARAMETERIZATIONS[config.prediction]
+        self.schedule = checkpoint.schedule
+        self.parameterization = checkpoint.parameterization
         self.dimensions = int(np.prod(images.shape[1:]))
         size = GPU_ROWS if backend == "cupy" else min(config.shard, -(-len(images) // 2))
         self.shards = split(len(images), size)
@@ -242,7 +240,7 @@ def _posterior_variance(
     def evaluate_shard(shard: slice, tick: Callable[[], Any]) -> dict[float, float]:
         x_0, denoise = problem.pixels(shard), with_callback(problem.denoiser(shard), tick)
         key = problem.key(shard, "spread")
-        of_time = estimated_spread(denoise, problem.schedule, x_0, timesteps, key)
+        of_time = estimate_mean_posterior_variance(denoise, problem.schedule, x_0, timesteps, key)
         return {float(t): of_time(float(t)) for t in timesteps if t > 0.0}
 
     known: list[dict[float, float]] = _map_shards(

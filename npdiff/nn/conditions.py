@@ -81,14 +81,8 @@ def embed_time_and_label(
 def activated_embedding(
     time: TimeEmbedding, label: Embedding | None, timestep: Array, *, labels: Array | None
 ) -> Traced:
-    """SiLU of :func:`embed_time_and_label`: the input of the residual blocks.
-
-    In a network of :mod:`npdiff.nn.precomputed` the embedding is an integer index into rows that
-    are activated already, and is returned as it is.
-    """
+    """SiLU of :func:`embed_time_and_label`: the input of the residual blocks."""
     e, embed_pullback = embed_time_and_label(time, label, timestep, labels=labels)
-    if e.dtype.kind != "f":
-        return e, embed_pullback
     e, silu_pullback = ops.silu(e)
 
     def activated_embedding_pullback(de: Array) -> Cotangents:

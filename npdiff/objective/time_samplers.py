@@ -14,6 +14,7 @@ import numpy as np
 
 from npdiff.errors import InputError
 from npdiff.random import Key
+from npdiff.registry import Registry
 from npdiff.schedules import Schedule, Times
 
 
@@ -129,7 +130,7 @@ class Monotone(TimeSampler):
         return t if schedule.steps is None else np.maximum(np.ceil(t), 1.0)
 
     def density(self, schedule: Schedule, t: Times) -> np.ndarray:
-        t = schedule.time(t)
+        t = np.asarray(schedule.time(t))
         low, high = self._ends(schedule)
         if schedule.steps is not None:
             inside = self._below(schedule, t) - self._below(schedule, t - 1.0)
@@ -145,8 +146,8 @@ class Monotone(TimeSampler):
     def _below(self, schedule: Schedule, t: np.ndarray) -> np.ndarray:
         """The share of the whole normal distribution that stands for times up to t."""
         z, _ = self.normal(schedule, t)
-        share = [0.5 * math.erfc(-x / math.sqrt(2.0)) for x in z.ravel().tolist()]
-        return np.array(share).reshape(z.shape)
+        share = [0.5 * math.erfc(-x / math.sqrt(2.0)) for x in np.ravel(z).tolist()]
+        return np.array(share).reshape(np.shape(z))
 
 
 def _first(schedule: Schedule) -> float:
@@ -234,10 +235,18 @@ def _positive(deviation: float) -> None:
         raise InputError(f"expected a standard deviation above 0, got {deviation}")
 
 
-#: Draws of times by name.
-TIME_SAMPLERS: dict[str, TimeSampler] = {
-    "uniform": Uniform(),
-    "low-discrepancy": LowDiscrepancy(),
-    "logit-normal": LogitNormal(),
-    "log-normal": LogNormal(),
-}
+#: Time samplers by name.
+TIME_SAMPLERS: Registry[TimeSampler, TimeSampler] = Registry(
+    "time sampler",
+    "an npdiff.objective.TimeSampler",
+    lambda given: (
+        all(hasattr(given, a) for a in ("quantile", "density")) and not isinstance(given, type)
+    ),
+    {
+        "uniform": Uniform(),
+        "low-discrepancy": LowDiscrepancy(),
+        "logit-normal": LogitNormal(),
+        "log-normal": LogNormal(),
+    },
+    factories={"low-discrepancy": lambda of="uniform": LowDiscrepancy(TIME_SAMPLERS.resolve(of))},
+)

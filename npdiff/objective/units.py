@@ -7,6 +7,7 @@ stated for the integral over log-SNR, and flow matching, which speaks of velocit
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from npdiff.errors import InputError
 from npdiff.objective import weightings
 from npdiff.objective.weightings import Weighting
 from npdiff.parameterization import Parameterization
+from npdiff.registry import Registry
 from npdiff.schedules import Schedule, Times
 
 #: Where there is no signal at all, weights are taken at this log-SNR, near their limit.
@@ -84,19 +86,29 @@ class FlowMatching(Scheduled):
 
 
 #: Weightings by name.
-WEIGHTINGS: dict[str, Weighting | Scheduled] = {
-    "simple": weightings.simple,
-    "x0": weightings.data,
-    "v": weightings.v,
-    "min-snr": weightings.min_snr,
-    "soft-min-snr": weightings.soft_min_snr,
-    "p2": weightings.p2,
-    "edm": weightings.edm,
-    "truncated-snr": weightings.truncated_snr,
-    "flow": FlowMatching(),
-    "likelihood": Integral(),
-    "sigmoid": Integral(weightings.sigmoid),
-}
+WEIGHTINGS: Registry[Weighting | Scheduled, Weighting | Scheduled] = Registry(
+    "weighting",
+    "a function of log-SNR, or an object with a method at(schedule, t)",
+    lambda given: (callable(given) or hasattr(given, "at")) and not isinstance(given, type),
+    {
+        "simple": weightings.simple,
+        "x0": weightings.data,
+        "v": weightings.v,
+        "min-snr": weightings.min_snr,
+        "soft-min-snr": weightings.soft_min_snr,
+        "p2": weightings.p2,
+        "edm": weightings.edm,
+        "truncated-snr": weightings.truncated_snr,
+        "flow": FlowMatching(),
+        "likelihood": Integral(),
+        "sigmoid": Integral(weightings.sigmoid),
+    },
+    common=("log_snr",),
+    factories={
+        "likelihood": lambda: Integral(),
+        "sigmoid": lambda bias=2.0: Integral(partial(weightings.sigmoid, bias=bias)),
+    },
+)
 
 
 def duration(schedule: Schedule) -> float:

@@ -123,7 +123,7 @@ def forward_strip(config: Config) -> np.ndarray:
 
 def forward_frames(config: Config, images: np.ndarray, count: int) -> list[Frame]:
     """Draws from q(x_t | x_0) at ``count`` times from 0 to t_max, one noise array for all times."""
-    schedule = SCHEDULES[config.schedule]()
+    schedule = SCHEDULES.resolve(config.schedule)
     x_0 = data.to_float(images)
     key = Key(config.seed, np.arange(len(images)), stream="noising")
     eps = key.normal(x_0.shape[1:]).astype(np.float32)
@@ -158,7 +158,7 @@ def save_sampling_page(
         path,
         forward_frames(config, images, STEPS + 1) if len(images) else [],
         reverse,
-        SCHEDULES[config.schedule](),
+        SCHEDULES.resolve(config.schedule),
         forward_names=names,
         reverse_names=[config.classes[label] for label in displayed or ()],
     )

@@ -1,15 +1,27 @@
-"""The data set that a configuration names."""
+"""The data set of a configuration."""
 
 from pathlib import Path
+from typing import Any
 
 from npdiff import data
-from npdiff.data import Dataset
+from npdiff.data import DATASETS, Dataset
+from npdiff.options import is_description
 from npdiff.runs.config import Config
 
 
 def load_data(config: Config) -> Dataset:
-    """The data that a configuration names."""
-    if Path(config.data).is_dir() and config.shape:
+    """The data set of a configuration: the part ``config.split`` of named data; objects as given.
+
+    Raises
+    ------
+    InputError
+        If the data do not exist, or were an object that is not at hand.
+    """
+    source: Any = config.data
+    if not isinstance(source, str | dict) or is_description(source):
+        return DATASETS.resolve(source)
+    named = isinstance(source, dict) or source in DATASETS
+    if not named and Path(str(source)).is_dir() and config.shape:
         height, _, channels = config.shape
-        return data.load(config.data, config.split, size=height, channels=channels)
-    return data.load(config.data, config.split)
+        return data.load(source, config.split, size=height, channels=channels)
+    return data.load(source, config.split)

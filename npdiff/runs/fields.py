@@ -1,38 +1,48 @@
-"""Fields of a configuration that check their values: what is allowed, in words and as a test."""
+"""Fields of a configuration with checks: the allowed values, in words and as a function."""
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-#: Checks one value and returns it, in its own type; raises ValueError where it does not fit.
+from npdiff.options import is_description, plain
+from npdiff.registry import Registry
+
+#: Checks one value and returns it with the field's type; raises ValueError if it does not fit.
 Check = Callable[[Any], Any]
 
 
 def option(default: Any, allowed: str, check: Check, about: str) -> Any:
-    """A field with its default, what is allowed in words, the check, and a line of help."""
+    """A field with its default, the allowed values in words, the check, and a line of help."""
     metadata = {"allowed": allowed, "check": check, "help": about}
     if isinstance(default, dict):
         return dataclasses.field(default_factory=lambda: dict(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def integer(default: int, low: int, about: str, high: float = math.inf) -> Any:
-    """A whole number from ``low`` to ``high``; a bool is none."""
+def integer(
+    default: int | None, low: int, about: str, high: float = math.inf, *, optional: bool = False
+) -> Any:
+    """An integer from ``low`` to ``high``, or None where it is optional."""
 
-    def check(value: Any) -> int:
+    def check(value: Any) -> int | None:
+        if optional and value is None:
+            return None
+        value = plain(value)
         if type(value) is not int or not low <= value <= high:
             raise ValueError
         return value
 
     upto = "up" if high == math.inf else f"to {high}"
-    return option(default, f"an integer from {low} {upto}", check, about)
+    null = ", or null" if optional else ""
+    return option(default, f"an integer from {low} {upto}{null}", check, about)
 
 
 def number(default: float, allowed: str, fits: Callable[[float], bool], about: str) -> Any:
-    """A finite number; a whole one becomes a float."""
+    """A finite number; an integer becomes a float."""
 
     def check(value: Any) -> float:
+        value = plain(value)
         if type(value) not in (int, float) or not math.isfinite(value) or not fits(value):
             raise ValueError
         return float(value)
@@ -52,13 +62,18 @@ def fraction(default: float, about: str) -> Any:
 
 def text(default: str, about: str) -> Any:
     """A string that is not empty."""
+    return option(default, "a string that is not empty", _nonempty, about)
 
-    def check(value: Any) -> str:
-        if not isinstance(value, str) or not value:
+
+def boolean(default: bool, about: str) -> Any:
+    """True or false."""
+
+    def check(value: Any) -> bool:
+        if type(value) is not bool:
             raise ValueError
         return value
 
-    return option(default, "a string that is not empty", check, about)
+    return option(default, "true or false", check, about)
 
 
 def choice(default: str, names: Iterable[str], about: str) -> Any:
@@ -72,10 +87,38 @@ def choice(default: str, names: Iterable[str], about: str) -> Any:
     return option(default, f"one of {', '.join(names)}", check, about)
 
 
+def part(
+    default: str, registry: Registry[Any, Any], about: str, *, other_text: bool = False
+) -> Any:
+    """A name in a registry, a dictionary of a name and options, or an object of the kind.
+
+    Parameters
+    ----------
+    default : a name
+    registry : the names
+    about : a line of help
+    other_text : True if a string may also be something other than a name, such as a path
+    """
+
+    def check(value: Any) -> Any:
+        if is_description(value):  # of a run in a file: resolved only when it is needed
+            return dict(value)
+        if other_text and isinstance(value, str):
+            return _nonempty(value)
+        if isinstance(value, Mapping):
+            registry.resolve(value)
+            return {key: plain(entry) for key, entry in value.items()}
+        registry.split(value)
+        return value
+
+    allowed = f"a {registry.kind}: a name, a dictionary of a name and options, or an object"
+    return option(default, allowed, check, about)
+
+
 def sequence(
     default: tuple[Any, ...], allowed: str, fits: Callable[[Any], bool], about: str
 ) -> Any:
-    """A list or a tuple, of which a tuple is made."""
+    """A list or a tuple, stored as a tuple."""
 
     def check(value: Any) -> tuple[Any, ...]:
         if not isinstance(value, list | tuple) or not all(fits(entry) for entry in value):
@@ -83,3 +126,9 @@ def sequence(
         return tuple(value)
 
     return option(default, allowed, check, about)
+
+
+def _nonempty(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError
+    return value

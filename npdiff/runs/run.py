@@ -1,15 +1,15 @@
-"""The directory of a training run: what is on disk, and that it is whole at every moment.
+"""The directory of a training run, whose files are complete at every moment.
 
 =====================  =====================================================================
-``config.json``        the configuration, filled in from the data
-``state.safetensors``  everything the next step depends on, of one step: weights, average, moments
-``metrics.jsonl``      a line a step; lines after the step of the state are dropped on resuming
-``samples/``           pictures of samples, named by their step
+``config.json``        the configuration, with the fields that the data decide
+``state.safetensors``  the state after one step: weights, their average, the optimizer's moments
+``metrics.jsonl``      one line per step; lines after the step of the state are dropped on resuming
+``samples/``           images of samples, named by their step
 ``model.safetensors``  the averaged weights alone, when the run has finished
 =====================  =====================================================================
 
-The state is one file that is replaced in one step, so a process killed at any moment leaves a run
-that goes on as if nothing had happened.
+The state is one file that is replaced in one operation, so a process killed at any moment leaves a
+run that can be resumed without loss.
 """
 
 import errno
@@ -26,7 +26,7 @@ from npdiff.runs.config import Config
 
 T = TypeVar("T")
 
-#: What may differ between a run and its resumption: none of it changes a step's result.
+#: The fields that may change when a run is resumed: none of them changes the result of a step.
 MAY_CHANGE = ("steps", "sample_every", "checkpoint_every")
 
 
@@ -44,14 +44,19 @@ class Run:
         self.config = config
         self._metrics: BinaryIO | None = None
 
+    def __repr__(self) -> str:
+        done = self.metrics()
+        step = done[-1]["step"] if done else 0
+        return f"Run({str(self.path)!r}, step {step:,} of {self.config.steps:,})"
+
     @property
     def state_path(self) -> Path:
-        """The file that holds the state."""
+        """The file of the state."""
         return self.path / "state.safetensors"
 
     @property
     def model_path(self) -> Path:
-        """The file that holds the averaged weights of a finished run."""
+        """The file of a finished run's averaged weights."""
         return self.path / "model.safetensors"
 
     @classmethod
@@ -61,7 +66,7 @@ class Run:
         Raises
         ------
         InputError
-            If something is there already.
+            If the directory is not empty.
         """
         path = Path(path)
         with explained(path, "create"):
@@ -80,53 +85,43 @@ class Run:
         Raises
         ------
         InputError
-            If there is none, or its configuration does not fit.
+            If the directory holds no run, or its configuration does not fit.
         """
         path = Path(path)
         if not path.is_dir():
             raise InputError(f"there is no run directory {path}")
         if not (path / "config.json").is_file():
-            raise InputError(f"{path} is no run directory: it has no config.json")
+            raise InputError(f"{path} is not a run directory: it has no config.json")
         return cls(path, Config.read(path / "config.json"))
 
     @classmethod
-    def load(cls, path: str | Path, like: Any = None) -> Checkpoint:
-        """The averaged network of the run at its last checkpoint.
-
-        Parameters
-        ----------
-        path : the run directory
-        like : a network to take the weights, for a run of a network other than the U-Net
-
-        Raises
-        ------
-        InputError
-            If there is no run, no checkpoint yet, or the checkpoint is damaged.
-        """
-        run = cls.open(path)
-        if not run.state_path.is_file():
+    def load(cls, path: str | Path, network: Any = None, **objects: Any) -> Checkpoint:
+        """The averaged network of the run at its last checkpoint; see :func:`load_model`."""
+        state = Path(path) / "state.safetensors"
+        if not state.is_file():
+            cls.open(path)
             raise InputError(f"{path} has no checkpoint yet: train it further")
-        named, header = checkpoint.load(run.state_path, "state", "average.")
-        return checkpoint.rebuild(named, header, run.state_path, like)
+        named, header = checkpoint.load(state, "state", "average.", **objects)
+        return checkpoint.rebuild(named, header, state, network)
 
     def change(self, wanted: Config) -> None:
-        """Take over the fields of ``wanted`` that may change when a run is resumed.
+        """Adopt the fields of ``wanted`` that may change when a run is resumed.
 
-        The number of steps may change only where the learning rate does not depend on it
-        (``decay="constant"``): then the longer run is, bit for bit, the one that had been planned
-        so long from the start.
+        The number of steps may change only if the learning rate does not depend on it
+        (``decay="constant"``): then the longer run is, bit for bit, the run that had this number of
+        steps from the start.
 
         Raises
         ------
         InputError
-            If another field differs, or the steps do and may not.
+            If another field differs, or if the steps differ and the learning rate decays.
         """
         for name in self.config.differing(wanted):
             old, new = getattr(self.config, name), getattr(wanted, name)
             if name not in MAY_CHANGE:
                 raise InputError(
                     f"config: {name} of the run in {self.path} is {old!r}, not {new!r}: resume it "
-                    "as it is, or start a new run in another directory"
+                    "unchanged, or start a new run in another directory"
                 )
             if name == "steps" and self.config.decay != "constant":
                 raise InputError(
@@ -137,7 +132,7 @@ class Run:
         self.config = wanted
 
     def save(self, state: object, step: int, seconds: float) -> None:
-        """Replace the checkpoint on disk by the state after ``step``."""
+        """Replace the checkpoint on disk with the state after ``step``."""
         if self._metrics:
             with explained(self.path / "metrics.jsonl", "write"):
                 os.fsync(self._metrics.fileno())
@@ -157,7 +152,7 @@ class Run:
         return checkpoint.fill(like, named, self.state_path), header.step, header.seconds
 
     def begin(self, step: int) -> None:
-        """Make the directory that of a run at ``step``: no drafts, no metrics after that step."""
+        """Prepare the directory for the step after ``step``: drop drafts and later metrics."""
         self.close()
         for draft in (*drafts(self.path), *drafts(self.path / "samples")):
             draft.unlink(missing_ok=True)
@@ -180,7 +175,7 @@ class Run:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The records of the steps so far; a last line that a killed process tore is left out.
+        """The records of the steps so far, without a last line that a killed process left torn.
 
         Raises
         ------
@@ -215,20 +210,21 @@ def _line(record: dict[str, Any]) -> bytes:
     return json.dumps(record).encode() + b"\n"
 
 
-def load_model(path: str | Path, like: Any = None) -> Checkpoint:
-    """The network in a file of :func:`~npdiff.runs.checkpoint.save_model`, or of a run directory.
+def load_model(path: str | Path, network: Any = None, **objects: Any) -> Checkpoint:
+    """The network in a run directory or in a file of :func:`~npdiff.runs.save_model`.
 
     Parameters
     ----------
     path : a file, or the directory of a run: then its last checkpoint's averaged weights
-    like : a network to take the weights, where it is not the U-Net of the configuration
+    network : for a run with its own network, a network of that class, whose weights are replaced
+    objects : ``schedule`` and ``prediction``, if the run was trained with objects and not names
 
     Raises
     ------
     InputError
-        If there is none, or it is damaged or of another make.
+        If there is no model, it is damaged, or it needs an object that was not passed.
     """
     if Path(path).is_dir():
-        return Run.load(path, like)
-    named, header = checkpoint.load(path, "model")
-    return checkpoint.rebuild(named, header, path, like)
+        return Run.load(path, network, **objects)
+    named, header = checkpoint.load(path, "model", **objects)
+    return checkpoint.rebuild(named, header, path, network)

@@ -1,14 +1,15 @@
-r"""DDIM: the same marginals as the forward process, with as much fresh noise as one likes."""
+r"""DDIM: deterministic or stochastic sampling, and inversion from data to noise."""
 
-from itertools import pairwise
+import math
 
 import numpy as np
 
-from npdiff.backend import Array, per_sample
+from npdiff.backend import Array
 from npdiff.denoiser import Denoise
 from npdiff.errors import InputError
 from npdiff.process import posterior_variance
-from npdiff.samplers.step import Noise, Step, Steps, draw
+from npdiff.samplers.checks import check_timesteps
+from npdiff.samplers.step import Noise, Step, Steps, draw, intervals
 from npdiff.schedules import Schedule
 
 
@@ -21,7 +22,7 @@ def ddim(
     eta: float = 0.0,
     noise: Noise | None = None,
 ) -> Steps:
-    r"""DDIM: deterministic, or with as much fresh noise as one likes.
+    r"""DDIM: deterministic at eta = 0, ancestral at eta = 1.
 
     .. math::
         :label: ddim-step
@@ -30,42 +31,33 @@ def ddim(
         + \sqrt{\sigma_s^2 - \eta^2 \tilde\sigma^2_{s|t}}\; \hat\epsilon
         + \eta\, \tilde\sigma_{s|t}\, z
 
-    with the posterior's variance :eq:`posterior-variance`. At eta = 0 it is deterministic, a
-    first-order solver of the probability-flow ODE that is exact where x0_hat is constant; at
-    eta = 1 it is ancestral sampling with the small variance.
+    with the posterior variance :eq:`posterior-variance`. At eta = 0 it is a first-order solver of
+    the probability-flow ODE, exact where x0_hat is constant; at eta = 1 it is ancestral sampling
+    with the small variance.
 
     Parameters
     ----------
-    denoise : from (x, t) to (x0_hat, eps_hat)
-    schedule : Schedule
-    x : (N, ...) array, the state at ``timesteps[0]``
-    timesteps : descending host array
-    eta : from 0 to 1, the share of the posterior's standard deviation
-    noise : from the index of a step to standard normal noise; unused at eta = 0
-
-    Yields
-    ------
-    Step
+    eta : from 0 to 1, the fraction of the posterior standard deviation; 0 needs no noise
 
     Raises
     ------
     InputError
-        If eta lies outside of [0, 1], or is positive and there is no noise.
+        If eta is not in [0, 1].
 
     Notes
     -----
     Song, Meng and Ermon 2021, Eq. 12 and 16, whose alpha is alpha-bar.
     """
     if not 0.0 <= eta <= 1.0:
-        raise InputError(f"eta lies between 0 (deterministic) and 1 (ancestral), got {eta}")
-    for i, (t, s) in enumerate(pairwise(timesteps)):
+        raise InputError(f"eta must lie between 0 (deterministic) and 1 (ancestral), got {eta}")
+    for i, (t, s) in enumerate(intervals(timesteps)):
         x0_hat, eps_hat = denoise(x, t)
-        fresh = eta**2 * posterior_variance(schedule, s, t)
-        kept = np.sqrt(schedule.sigma(s) ** 2 - fresh)
-        x = per_sample(schedule.alpha(s), x) * x0_hat + per_sample(kept, x) * eps_hat
-        if fresh > 0.0:
-            x = x + per_sample(np.sqrt(fresh), x) * draw(noise, i, x)
-        yield Step(float(s), x, x0_hat)
+        alpha_s, sigma_s = schedule.alpha(s), schedule.sigma(s)
+        variance = eta**2 * posterior_variance(schedule, s, t)
+        x = alpha_s * x0_hat + math.sqrt(sigma_s**2 - variance) * eps_hat
+        if variance > 0.0:
+            x = x + math.sqrt(variance) * draw(noise, i, x)
+        yield Step(s, x, x0_hat)
 
 
 def ddim_inversion(
@@ -76,7 +68,7 @@ def ddim_inversion(
     *,
     corrections: int = 0,
 ) -> Steps:
-    r"""DDIM backwards: from data to the noise that leads to them.
+    r"""DDIM inversion: from data to the noise from which :func:`ddim` returns them.
 
     .. math::
         :label: ddim-inversion
@@ -86,54 +78,49 @@ def ddim_inversion(
         \qquad s < t
 
     is :eq:`ddim-step` at eta = 0, solved for x_t. There eps_hat is the estimate at (x_t, t), which
-    is not known yet; instead it is taken
+    is not known yet; instead it is evaluated
 
-    - at (x_s, s), where one stands: a step of the ODE in the other direction, of first order as
-      DDIM is, and so is the round trip;
+    - at (x_s, s), the current state: a first-order step of the ODE towards noise, which makes the
+      round trip first order as well;
     - at s = 0, where there is no noise to estimate, at (alpha_t x_0, t), the mean of q(x_t | x_0);
-    - with ``corrections``, again at (x_t, t) with the last x_t: a fixed-point iteration. Where it
+    - with ``corrections``, again at (x_t, t) with the latest x_t: a fixed-point iteration. Where it
       converges the round trip is exact.
+
+    Evaluations: 1 + ``corrections`` per step.
 
     Parameters
     ----------
-    denoise : from (x, t) to (x0_hat, eps_hat); asked 1 + corrections times a step
+    denoise : maps (x, t) to (x0_hat, eps_hat)
     schedule : Schedule
-    x : (N, ...) array, the state at ``timesteps[0]``, data if that is 0
-    timesteps : ascending host array: a sampler's grid reversed
-    corrections : how often to correct each step
+    x : (N, ...) array, the state at ``timesteps[0]``; data if that is 0
+    timesteps : ascending host array: a sampler's timesteps reversed
+    corrections : the number of corrections of each step
 
     Yields
     ------
     Step
-        Its ``x0_hat`` is the estimate that goes with the last eps_hat.
+        Its ``x0_hat`` belongs to the last eps_hat.
 
     Raises
     ------
     InputError
-        If the times do not ascend strictly, or there is less than no correction.
+        If the timesteps do not ascend strictly, or ``corrections`` is negative.
 
     Notes
     -----
-    Song, Meng and Ermon 2021, section 4.3. A network is asked at the time of the state it is shown.
-    Programs that take the times of a sampler in reverse, without moving them by one, ask it at
-    another, or at a time below 0 in the first step.
+    Song, Meng and Ermon 2021, section 4.3. The network is evaluated at the time of its input.
+    Programs that reverse a sampler's timesteps without shifting them by one evaluate it at another
+    time, or at a negative one in the first step.
     """
-    timesteps = schedule.time(timesteps)
-    if timesteps.ndim != 1 or timesteps.size < 2 or not (np.diff(timesteps) > 0.0).all():
-        raise InputError(
-            "inversion goes from data to noise: at least two times, ascending strictly"
-        )
+    timesteps = check_timesteps(schedule, timesteps, ascending=True)
     if corrections < 0:
-        raise InputError(f"there are 0 corrections or more, got {corrections}")
-    for s, t in pairwise(timesteps):
-        start, factor = x, np.exp(schedule.log_alpha(t) - schedule.log_alpha(s))
-        rest = schedule.sigma(t) - factor * schedule.sigma(s)
-        if schedule.sigma(s) == 0.0:
-            x0_hat, eps_hat = denoise(per_sample(factor, x) * x, t)
-        else:
-            x0_hat, eps_hat = denoise(x, s)
-        x = per_sample(factor, x) * start + per_sample(rest, x) * eps_hat
+        raise InputError(f"corrections must be 0 or more, got {corrections}")
+    for s, t in intervals(timesteps):
+        x_s, sigma_s, sigma_t = x, schedule.sigma(s), schedule.sigma(t)
+        ratio = float(np.exp(schedule.log_alpha(t) - schedule.log_alpha(s)))  # alpha_t / alpha_s
+        x0_hat, eps_hat = denoise(ratio * x_s, t) if sigma_s == 0.0 else denoise(x_s, s)
+        x = ratio * x_s + (sigma_t - ratio * sigma_s) * eps_hat
         for _ in range(corrections):
             x0_hat, eps_hat = denoise(x, t)
-            x = per_sample(factor, x) * start + per_sample(rest, x) * eps_hat
-        yield Step(float(t), x, x0_hat)
+            x = ratio * x_s + (sigma_t - ratio * sigma_s) * eps_hat
+        yield Step(t, x, x0_hat)

@@ -1,4 +1,4 @@
-r"""DEIS: the noise extrapolated by a polynomial, and the polynomial integrated exactly."""
+r"""DEIS: eps_hat extrapolated by a polynomial that is integrated exactly."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -8,22 +8,16 @@ import numpy as np
 
 from npdiff.backend import Array
 from npdiff.denoiser import Denoise
-from npdiff.errors import InputError
-from npdiff.samplers.exponential import (
-    NOISE_PREDICTION,
-    first_order,
-    half_log_snr,
-    order_among,
-    phi,
-)
-from npdiff.samplers.multistep import History, remembered, starting_times
-from npdiff.samplers.singlestep import singlestep
-from npdiff.samplers.step import Noise, Step, Steps
+from npdiff.samplers.checks import check_among
+from npdiff.samplers.exponential import NOISE_PREDICTION, first_order, half_log_snr, phi
+from npdiff.samplers.multistep import History, extend_history, starting_times
+from npdiff.samplers.singlestep import singlestep_update
+from npdiff.samplers.step import Noise, Step, Steps, intervals
 from npdiff.schedules import Schedule
 
 VARIABLES = ("t", "rho", "log-rho")
 
-#: Gauss's nodes on (-1, 1) and their weights.
+#: Gauss-Legendre nodes on (-1, 1) and their weights.
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(32)
 
 
@@ -38,7 +32,7 @@ def deis(
     start: str = "low",
     noise: Noise | None = None,
 ) -> Steps:
-    r"""DEIS, the Adams-Bashforth methods.
+    r"""DEIS with Adams-Bashforth extrapolation (AB-DEIS).
 
     In :math:`\rho = \sigma / \alpha` the probability-flow ODE is
 
@@ -48,14 +42,14 @@ def deis(
         \frac{x_s}{\alpha_s} = \frac{x_t}{\alpha_t}
         + \int_{\rho_t}^{\rho_s} \hat\epsilon \,\mathrm d \rho
 
-    The noise under the integral is a polynomial through the last ``order`` estimates in one of
+    eps_hat in the integral is replaced by the polynomial through the last ``order`` estimates, in
 
-    - ``"t"``, time itself: the paper's tAB-DEIS. Its integral has no closed form for an arbitrary
-      schedule and is found by Gauss's quadrature: to rounding for a smooth schedule, less exactly
-      for a chain, which has kinks at its rows;
-    - ``"rho"``: the paper's rhoAB-DEIS, in closed form; the linear multistep method of EDM's ODE;
-    - ``"log-rho"``: the same as :func:`npdiff.samplers._dpm_solver.dpm_solver_multistep` without the
-      midpoint rule, in closed form by :eq:`phi-functions`.
+    - ``"t"``, time: the paper's tAB-DEIS. Its integral has no closed form for a general schedule
+      and is computed by Gauss-Legendre quadrature: to rounding for a smooth schedule, less
+      accurately for a discrete one, which has kinks at whole times;
+    - ``"rho"``: the paper's rhoAB-DEIS, in closed form; the linear multistep method for EDM's ODE;
+    - ``"log-rho"``: equal to :func:`~npdiff.samplers.dpm_solver_multistep` without the midpoint
+      rule, in closed form by :eq:`phi-functions`.
 
     .. math::
         :label: deis-step
@@ -63,60 +57,51 @@ def deis(
         x_s = \alpha_s \hat x_0 + \sigma_s \hat\epsilon_t
         + \alpha_s \sum_{k \ge 1} C_k \left( \hat\epsilon_k - \hat\epsilon_t \right)
 
-    How it starts is an option (:mod:`npdiff.samplers.multistep`). Steps to sigma = 0, which return
+    :mod:`npdiff.samplers.multistep` explains the option ``start``. Steps to sigma = 0, which return
     x0_hat, and from alpha = 0 are of order 1.
+
+    Evaluations: one per step.
 
     Parameters
     ----------
-    denoise : from (x, t) to (x0_hat, eps_hat); asked once a step
-    schedule : Schedule
-    x : (N, ...) array, the state at ``timesteps[0]``
-    timesteps : descending host array
     order : 1 (DDIM), 2 or 3: one more than the degree of the polynomial
-    variable : what it is a polynomial in
-    start : ``"low"``, with lower orders: order 3 is then seen from nearly pure noise only; or
-        ``"singlestep"``, with order 3 by a step of order 2 of DPM-Solver, which asks twice
-    noise : accepted as by every sampler, and not used
-
-    Yields
-    ------
-    Step
+    variable : the variable of the polynomial
+    start : ``"low"``, with lower orders: order 3 is then reached only from nearly pure noise; or
+        ``"singlestep"``: order 3 starts with a DPM-Solver step of order 2, of two evaluations
 
     Raises
     ------
     InputError
-        If the order, the variable or the start is none of these.
+        If the order, the variable or the start is unknown.
 
     Notes
     -----
     Zhang and Chen 2023, section 3.
     """
-    order_among((1, 2, 3), order)
-    if variable not in VARIABLES:
-        raise InputError(f"unknown variable {variable!r}: choose one of {', '.join(VARIABLES)}")
-    halves = half_log_snr(schedule, timesteps)
-    inner = starting_times(schedule, halves, start, order - 1)
+    check_among("order", (1, 2, 3), order)
+    check_among("variable", VARIABLES, variable)
+    ells = half_log_snr(schedule, timesteps)
+    inner = starting_times(schedule, ells, start, order - 1)
     history: History = []
-    for (t, s), (a, b) in zip(pairwise(timesteps), pairwise(halves), strict=True):
+    for (t, s), (ell_t, ell_s) in zip(intervals(timesteps), pairwise(ells), strict=True):
         x0_hat, eps_hat = denoise(x, t)
-        place = {"t": float(t), "rho": float(np.exp(-a)), "log-rho": -a}[variable]
-        history = remembered(history, place, eps_hat, order)
+        node = {"t": t, "rho": float(np.exp(-ell_t)), "log-rho": -ell_t}[variable]
+        history = extend_history(history, node, eps_hat, order)
+        h = ell_s - ell_t
         x = first_order(schedule, x0_hat, eps_hat, s)
         if inner:
-            x, inner = (
-                singlestep(NOISE_PREDICTION, denoise, schedule, x0_hat, eps_hat, inner, s, b - a),
-                [],
-            )
-        elif isfinite(b - a) and len(history) > 1:
+            x = singlestep_update(NOISE_PREDICTION, denoise, schedule, x0_hat, eps_hat, inner, s, h)
+            inner = []
+        elif isfinite(h) and len(history) > 1:
             nodes = [node for node, _ in history]
             C = lagrange_integrals(nodes, moments(schedule, variable, t, s, len(nodes)))
             for c, (_, earlier) in zip(C[1:], history[1:], strict=True):
-                x = x + (float(schedule.alpha(s)) * c) * (earlier - eps_hat)
-        yield Step(float(s), x, x0_hat)
+                x = x + (schedule.alpha(s) * c) * (earlier - eps_hat)
+        yield Step(s, x, x0_hat)
 
 
 def moments(schedule: Schedule, variable: str, t: float, s: float, count: int) -> list[float]:
-    r"""The integrals of powers of the variable, from the step's start, that DEIS is made of.
+    r"""The integrals over a step of the powers of the variable, counted from the step's start.
 
     .. math::
         :label: deis-moments
@@ -128,13 +113,13 @@ def moments(schedule: Schedule, variable: str, t: float, s: float, count: int) -
     if variable == "rho":
         return [(rho_s - rho_t) ** (n + 1) / (n + 1) for n in range(count)]
     if variable == "log-rho":
-        h = 0.5 * float(schedule.log_snr(s) - schedule.log_snr(t))
+        h = 0.5 * (schedule.log_snr(s) - schedule.log_snr(t))
         factorials = np.cumprod([1, *range(1, count)])
         return [
             -rho_s * (-1.0) ** n * float(factorials[n]) * h ** (n + 1) * phi(n + 1, h)
             for n in range(count)
         ]
-    # by parts: no derivative of rho is needed, which is infinite at the data
+    # integrated by parts, to avoid the derivative of rho, which is infinite at the data
     u = 0.5 * (_NODES + 1.0) * (s - t)
     rho = np.exp(-0.5 * schedule.log_snr(t + u))
     inner = [0.5 * (s - t) * float(_WEIGHTS @ (n * u ** (n - 1) * rho)) for n in range(1, count)]
@@ -143,7 +128,7 @@ def moments(schedule: Schedule, variable: str, t: float, s: float, count: int) -
 
 
 def lagrange_integrals(nodes: Sequence[float], moments: Sequence[float]) -> list[float]:
-    r"""The integrals of the Lagrange polynomials of the nodes, whose first is the step's start.
+    r"""The integrals over a step of the Lagrange polynomials of the nodes; the first is its start.
 
     .. math::
         :label: deis-coefficients
@@ -155,11 +140,11 @@ def lagrange_integrals(nodes: Sequence[float], moments: Sequence[float]) -> list
     Parameters
     ----------
     nodes : v_t, v_1, ..., as many as there are moments
-    moments : of :eq:`deis-moments`
+    moments : M_0, M_1, ... of :eq:`deis-moments`
 
     Returns
     -------
-    list of floats, one for each node
+    list of floats, one per node
 
     Notes
     -----

@@ -1,16 +1,17 @@
-"""The probability-flow ODE by SciPy's adaptive Runge-Kutta methods."""
+"""SciPy's adaptive Runge-Kutta methods on the probability-flow ODE."""
 
 import math
 
 import numpy as np
 
-from npdiff.backend import Array, namespace, per_sample, to_host
+from npdiff.backend import Array, namespace, to_host
 from npdiff.denoiser import Denoise
 from npdiff.errors import InputError
+from npdiff.samplers.checks import check_among
 from npdiff.samplers.step import Noise, Step, Steps
 from npdiff.schedules import Schedule
 
-#: Those of SciPy's methods that need no Jacobian.
+#: SciPy's methods that need no Jacobian.
 METHODS = ("RK23", "RK45", "DOP853")
 
 
@@ -25,7 +26,7 @@ def adaptive_ode(
     atol: float = 1e-5,
     noise: Noise | None = None,
 ) -> Steps:
-    r"""The probability-flow ODE to a tolerance, which chooses the steps; N only says what to show.
+    r"""The probability-flow ODE to a tolerance, with adaptive steps.
 
     .. math::
         :label: flow-in-angle
@@ -35,34 +36,26 @@ def adaptive_ode(
         \qquad\Rightarrow\qquad
         \frac{\mathrm d y}{\mathrm d \phi} = \cos\phi\; \hat\epsilon - \sin\phi\; \hat x_0
 
-    In the angle the problem is bounded at both ends, pure noise being a right angle, and free of
-    the schedule: a chain has no kinks there. The state is of unit size, and so the tolerances are
-    in units of the data. The times only say where to report, by the solver's dense output: their
-    number does not change the result. Where they end at 0 the integration stops at ``t_min`` of the
-    schedule, and the sample is x0_hat at that time.
+    In the angle phi the problem is bounded at both ends, with pure noise at a right angle, and does
+    not depend on the schedule: a discrete one has no kinks. The state has unit scale, so tolerances
+    are in units of the data. The timesteps only set the times of the yielded steps, which are
+    interpolated by the solver's dense output; they do not change the result. If they end at 0 the
+    integration stops at the schedule's ``t_min``, and the sample is x0_hat at that time.
 
-    The solver runs on the host, in float64. Its steps are chosen for the batch as a whole, so a
-    sample depends on its neighbors, within the tolerance.
+    The solver runs on the host, in float64. Its steps are chosen for the whole batch, so a sample
+    depends on the others, within the tolerance.
+
+    Evaluations: as many as the tolerance needs, and one per yielded step.
 
     Parameters
     ----------
-    denoise : from (x, t) to (x0_hat, eps_hat); asked as often as the tolerance demands, and once
-        for every step that is reported
-    schedule : Schedule
-    x : (N, ...) array, the state at ``timesteps[0]``
-    timesteps : descending host array
     method : ``"RK45"``, ``"RK23"`` or ``"DOP853"``, as in :func:`scipy.integrate.solve_ivp`
-    rtol, atol : of the local error, relative and absolute
-    noise : accepted as by every sampler, and not used
-
-    Yields
-    ------
-    Step
+    rtol, atol : relative and absolute tolerance of the local error
 
     Raises
     ------
     InputError
-        If an option cannot be used, an estimate is not finite, or the tolerance cannot be met.
+        If an option is out of range, an estimate is not finite, or the tolerance cannot be met.
 
     Notes
     -----
@@ -70,53 +63,55 @@ def adaptive_ode(
     """
     from scipy import integrate
 
-    if method not in METHODS:
-        raise InputError(f"unknown method {method!r}: choose one of {', '.join(METHODS)}")
+    check_among("method", METHODS, method)
     if not (0.0 < rtol < 1.0 and 0.0 < atol < 1.0):
-        raise InputError(f"rtol and atol lie between 0 and 1, got {rtol} and {atol}")
+        raise InputError(f"rtol and atol must lie strictly between 0 and 1, got {rtol} and {atol}")
     xp, shape, dtype = namespace(x), x.shape, x.dtype
-    reached = float(timesteps[0])
-    end = float(timesteps[-1]) or min(schedule.t_min, float(timesteps[-2]))
+    times = np.asarray(timesteps, dtype=np.float64).tolist()
+    reached = times[0]
+    end = times[-1] or min(schedule.t_min, times[-2])
     bounds = schedule.log_snr(reached), schedule.log_snr(end)
 
-    def time_of(angle: float) -> float:
+    def time_at_angle(angle: float) -> float:
         with np.errstate(divide="ignore"):  # a right angle has no signal
             log_snr = -2.0 * np.log(np.tan(angle)) if angle < 0.5 * math.pi else -np.inf
-        return float(schedule.time_at(np.clip(log_snr, *bounds)))
+        return schedule.time_at(np.clip(log_snr, *bounds))
 
-    def placed(y: np.ndarray, t: float) -> Array:
-        size = np.hypot(schedule.alpha(t), schedule.sigma(t))
-        return xp.asarray((size * y).reshape(shape), dtype=dtype)
+    def scale_at(t: float) -> float:
+        return float(np.hypot(schedule.alpha(t), schedule.sigma(t)))
+
+    def state(y: np.ndarray, t: float) -> Array:
+        return xp.asarray((scale_at(t) * y).reshape(shape), dtype=dtype)
 
     def slope(angle: float, y: np.ndarray) -> np.ndarray:
-        t = time_of(angle)
-        x0_hat, eps_hat = denoise(placed(y, t), t)
-        value = (
-            to_host(math.cos(angle) * eps_hat - math.sin(angle) * x0_hat).astype(np.float64).ravel()
-        )
-        if not np.isfinite(value).all():
-            raise InputError(f"the denoiser's answer at t = {t:g} is not finite")
-        return value
+        t = time_at_angle(angle)
+        x0_hat, eps_hat = denoise(state(y, t), t)
+        dy_dphi = to_host(math.cos(angle) * eps_hat - math.sin(angle) * x0_hat)
+        if not np.isfinite(dy_dphi).all():
+            raise InputError(f"the denoiser's estimates at t = {t:g} are not finite")
+        return dy_dphi.astype(np.float64).ravel()
 
     def angle_at(t: float) -> float:
-        return math.atan2(float(schedule.sigma(t)), float(schedule.alpha(t)))
+        return math.atan2(schedule.sigma(t), schedule.alpha(t))
 
-    size = np.hypot(schedule.alpha(reached), schedule.sigma(reached))
-    y = to_host(per_sample(1.0 / size, x) * x).astype(np.float64).ravel()
+    y = to_host((1.0 / scale_at(reached)) * x).astype(np.float64).ravel()
     solver = getattr(integrate, method)(
         slope, angle_at(reached), y, angle_at(end), rtol=rtol, atol=atol
     )
-    for s in timesteps[1:].tolist():
+    for s in times[1:]:
         x0_hat, _ = denoise(x, reached)
         target = max(s, end)
         angle = angle_at(target)
         while solver.t > angle:
             message = solver.step()
             if solver.status == "failed":
-                raise InputError(f"the ODE could not be solved to rtol {rtol:g}: {message}")
+                raise InputError(
+                    f"the ODE could not be solved to rtol {rtol:g}, atol {atol:g} ({message}): "
+                    "use larger tolerances"
+                )
         if target < reached:
             y = solver.y if solver.t == angle else solver.dense_output()(angle)
-            x = placed(y, target)
+            x = state(y, target)
         if s == 0.0:
             x = x0_hat if target == reached else denoise(x, target)[0]
         reached = s

@@ -1,6 +1,6 @@
-r"""DPM-Solver++: exponential integrators of the probability-flow ODE, by the estimate of the data.
+r"""DPM-Solver++: exponential integrators of the probability-flow ODE with data prediction.
 
-What is taken for smooth is x0_hat, which guidance and clipping keep within bounds.
+x0_hat, unlike eps_hat, can be clipped and stays bounded under guidance.
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ from npdiff.backend import Array
 from npdiff.denoiser import Denoise
 from npdiff.samplers._dpm_solver import dpm_solver
 from npdiff.samplers.exponential import DATA_PREDICTION
-from npdiff.samplers.multistep import multistep
+from npdiff.samplers.multistep import multistep_solver
 from npdiff.samplers.step import Noise, Steps
 from npdiff.schedules import Schedule
 
@@ -33,26 +33,15 @@ def dpmpp_2s(
         x_s &= \frac{\sigma_s}{\sigma_t} x_t
         - \alpha_s \left( e^{-h} - 1 \right) \hat x_0(u, s_1)
 
-    with s_1 half way in log-SNR. Steps to sigma = 0, which return x0_hat, and from alpha = 0 are
-    of order 1 and ask the denoiser once.
+    with s_1 halfway in log-SNR. Steps to sigma = 0, which return x0_hat, and from alpha = 0 are of
+    order 1 and take one evaluation.
 
-    Parameters
-    ----------
-    denoise : from (x, t) to (x0_hat, eps_hat); asked twice a step
-    schedule : Schedule
-    x : (N, ...) array, the state at ``timesteps[0]``
-    timesteps : descending host array
-    noise : accepted as by every sampler, and not used
-
-    Yields
-    ------
-    Step
-        Its ``x0_hat`` is the estimate at the start of the step.
+    Evaluations: two per step.
 
     Notes
     -----
-    Lu et al. 2022 (DPM-Solver++), Algorithm 1; it is :func:`npdiff.samplers._dpm_solver.dpm_solver`
-    of order 2 in the data's form.
+    Lu et al. 2022 (DPM-Solver++), Algorithm 1; it is :func:`~npdiff.samplers.dpm_solver` of order 2
+    with data prediction.
     """
     yield from dpm_solver(denoise, schedule, x, timesteps, order=2, prediction="x0")
 
@@ -90,37 +79,31 @@ def dpmpp_multistep(
         + \alpha_s \left( e^{-h} - 1 + h \right) \hat x_0'
         - \alpha_s \left( e^{-h} - 1 + h - \tfrac12 h^2 \right) \hat x_0''
 
-    How it starts is an option (:mod:`npdiff.samplers.multistep`). Steps to sigma = 0, which return
+    :mod:`npdiff.samplers.multistep` explains the option ``start``. Steps to sigma = 0, which return
     x0_hat, and from alpha = 0 are of order 1.
+
+    Evaluations: one per step.
 
     Parameters
     ----------
-    denoise : from (x, t) to (x0_hat, eps_hat); asked once a step
-    schedule : Schedule
-    x : (N, ...) array, the state at ``timesteps[0]``
-    timesteps : descending host array
     order : 1 (DDIM), 2 (2M) or 3 (3M)
-    midpoint : with order 2, integrate the slope by :eq:`midpoint-rule`, as published; else exactly
-    start : ``"low"``, with lower orders, as published: order 3 is then seen from nearly pure noise
-        only; or ``"singlestep"``, with order 3 by a step of order 2, which asks twice
-    legacy : with order 3, leave out the factor 2 of the second derivative, as public code does:
-        of order 2 then
-    noise : accepted as by every sampler, and not used
-
-    Yields
-    ------
-    Step
+    midpoint : with order 2, integrate the derivative by :eq:`midpoint-rule`, as published; else
+        exactly
+    start : ``"low"``, with lower orders, as published: order 3 is then reached only from nearly
+        pure noise; or ``"singlestep"``: order 3 starts with a step of order 2, of two evaluations
+    legacy : with order 3, reproduce the error of public code, which omits the factor 2 of the
+        second derivative and is of order 2
 
     Raises
     ------
     InputError
-        If the order or the start is none of these.
+        If the order or the start is unknown.
 
     Notes
     -----
     Lu et al. 2022 (DPM-Solver++), Algorithm 2 for order 2 and the appendix for order 3.
     """
-    yield from multistep(
+    yield from multistep_solver(
         denoise, schedule, x, timesteps, DATA_PREDICTION,
         order=order, midpoint=midpoint, start=start, legacy=legacy,
     )  # fmt: skip

@@ -1,13 +1,12 @@
-r"""Exponential integrators: what DPM-Solver, DPM-Solver++, UniPC and DEIS have in common.
+r"""Exponential integrators: the common parts of DPM-Solver, DPM-Solver++, UniPC and DEIS.
 
-Measured in half of the log-SNR, :math:`\ell = \lambda / 2 = \log(\alpha / \sigma)`, the
-probability-flow ODE :eq:`probability-flow` is solved exactly but for an integral of the estimate of
-the noise or of the data. The solvers differ in how they find its derivatives with respect to
-:math:`\ell`: from earlier steps, or from times in between.
+In half the log-SNR, :math:`\ell = \lambda / 2 = \log(\alpha / \sigma)`, the solution of the
+probability-flow ODE :eq:`probability-flow` is exact up to an integral of eps_hat or x0_hat. The
+solvers differ in how they find the derivatives of that estimate with respect to :math:`\ell`: from
+earlier steps (multistep), or from intermediate times (singlestep).
 
-A step that arrives at sigma = 0, or leaves from alpha = 0, has infinite length in it, over which
-derivatives say nothing. All solvers take it with order one, as DDIM's :eq:`ddim-step`; on arriving
-at sigma = 0 that is x0_hat.
+A step to sigma = 0, or from alpha = 0, has infinite length in :math:`\ell`, so derivatives are of
+no use. All solvers take it with order one, as DDIM's :eq:`ddim-step`; at sigma = 0 that is x0_hat.
 """
 
 import math
@@ -16,13 +15,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from npdiff.backend import Array, per_sample
-from npdiff.errors import InputError
-from npdiff.schedules import Schedule, Times
+from npdiff.backend import Array
+from npdiff.samplers.checks import check_among
+from npdiff.schedules import Schedule
 
 
 def phi(n: int, z: float) -> float:
-    r"""The functions by which exponential integrators weigh derivatives.
+    r"""The phi functions, the weights of derivatives in exponential integrators.
 
     .. math::
         :label: phi-functions
@@ -37,8 +36,8 @@ def phi(n: int, z: float) -> float:
 
         \varphi_{n + 1}(z) = \frac{\varphi_n(z) - 1 / n!}{z}
 
-    Where z is small the recurrence loses its digits to a difference, and the series is summed. At
-    minus infinity they vanish.
+    For small z, where the recurrence cancels, the series is summed. At minus infinity the value is
+    0.
 
     Notes
     -----
@@ -60,13 +59,13 @@ def phi(n: int, z: float) -> float:
 
 
 def half_log_snr(schedule: Schedule, timesteps: np.ndarray) -> list[float]:
-    """Half of the log-SNR at each time; inf where there is no noise, -inf where no signal is."""
-    return [float(value) for value in 0.5 * np.atleast_1d(schedule.log_snr(timesteps))]
+    """Half the log-SNR at each time; inf where there is no noise, -inf where there is no signal."""
+    return (0.5 * np.atleast_1d(schedule.log_snr(timesteps))).tolist()
 
 
 @dataclass(frozen=True)
-class SolverPrediction:
-    r"""Which estimate a solver takes for a smooth function of time: the noise's or the data's.
+class Prediction:
+    r"""The solver's prediction type: the estimate it expands in a Taylor series, eps_hat or x0_hat.
 
     .. math::
         :label: exponential-eps
@@ -80,12 +79,12 @@ class SolverPrediction:
         x_s = \frac{\sigma_s}{\sigma_t} x_t
         + \sigma_s \int_{\ell_t}^{\ell_s} e^{\ell}\, \hat x_{0, \ell} \,\mathrm d \ell
 
-    Both are exact; :func:`taylor` says how alike they are.
+    Both are exact; :func:`taylor_step` covers both.
 
     Parameters
     ----------
-    name : ``"eps_hat"`` or ``"x0"``
-    sign : of z = sign h: 1 for the noise, -1 for the data
+    name : ``"eps"`` or ``"x0"``
+    sign : the sign in z = sign h: 1 for ``"eps"``, -1 for ``"x0"``
 
     Notes
     -----
@@ -97,80 +96,53 @@ class SolverPrediction:
     sign: int
 
     def estimate(self, x0_hat: Array, eps_hat: Array) -> Array:
-        """The estimate m that is taken for smooth."""
+        """The estimate m of this type."""
         return eps_hat if self.sign > 0 else x0_hat
 
-    def scale(self, schedule: Schedule, t: Times) -> float:
-        """The scale c_t of its derivatives: sigma_t for the noise, alpha_t for the data."""
-        return float(schedule.sigma(t) if self.sign > 0 else schedule.alpha(t))
+    def scale(self, schedule: Schedule, t: float) -> float:
+        """The scale c_t of its derivatives: sigma_t for ``"eps"``, alpha_t for ``"x0"``."""
+        return schedule.sigma(t) if self.sign > 0 else schedule.alpha(t)
 
-    def completed(
-        self, schedule: Schedule, x: Array, estimate: Array, t: Times
+    def both_estimates(
+        self, schedule: Schedule, x: Array, estimate: Array, t: float
     ) -> tuple[Array, Array]:
-        """The estimates of data and noise at x, of which one is known: they add up to x."""
+        """x0_hat and eps_hat at x, from that of this type: alpha x0_hat + sigma eps_hat = x."""
         alpha, sigma = schedule.alpha(t), schedule.sigma(t)
         if self.sign > 0:
-            x0_hat = per_sample(1.0 / alpha, x) * x - per_sample(sigma / alpha, x) * estimate
-            return x0_hat, estimate
-        return estimate, per_sample(1.0 / sigma, x) * x - per_sample(alpha / sigma, x) * estimate
+            return (1.0 / alpha) * x - (sigma / alpha) * estimate, estimate
+        return estimate, (1.0 / sigma) * x - (alpha / sigma) * estimate
 
 
-NOISE_PREDICTION, DATA_PREDICTION = SolverPrediction("eps", 1), SolverPrediction("x0", -1)
+NOISE_PREDICTION, DATA_PREDICTION = Prediction("eps", 1), Prediction("x0", -1)
 
-SOLVER_PREDICTIONS = {
-    prediction.name: prediction for prediction in (NOISE_PREDICTION, DATA_PREDICTION)
-}
-
-
-def solver_prediction(name: str) -> SolverPrediction:
-    """The form of that name.
-
-    Raises
-    ------
-    InputError
-        If it is none.
-    """
-    if name not in SOLVER_PREDICTIONS:
-        raise InputError(
-            f"unknown prediction {name!r}: choose one of {', '.join(SOLVER_PREDICTIONS)}"
-        )
-    return SOLVER_PREDICTIONS[name]
+#: The solver's prediction types by name.
+PREDICTIONS = {prediction.name: prediction for prediction in (NOISE_PREDICTION, DATA_PREDICTION)}
 
 
-def order_among(orders: Sequence[int], order: int) -> int:
-    """``order``, if it is one of those a solver has.
-
-    Raises
-    ------
-    InputError
-        If it is none.
-    """
-    if order not in orders:
-        raise InputError(f"unknown order {order}: choose one of {', '.join(map(str, orders))}")
-    return order
+def solver_prediction(name: str) -> Prediction:
+    """The prediction type called ``name``; an InputError if it is unknown."""
+    check_among("prediction", list(PREDICTIONS), name)
+    return PREDICTIONS[name]
 
 
-def first_order(schedule: Schedule, x0_hat: Array, eps_hat: Array, s: Times) -> Array:
-    r"""The step of order one, alpha_s x0_hat + sigma_s eps_hat, for both forms: DDIM's.
+def first_order(schedule: Schedule, x0_hat: Array, eps_hat: Array, s: float) -> Array:
+    r"""The step of order one, alpha_s x0_hat + sigma_s eps_hat, which is DDIM's.
 
     In terms of x_t and one estimate, the weight of the estimate is :math:`-c_s z \varphi_1(z)`;
-    written with both estimates it holds for steps of any length, infinite ones included.
+    in terms of both estimates the formula holds for steps of any length, infinite ones included.
     """
-    return (
-        per_sample(schedule.alpha(s), x0_hat) * x0_hat
-        + per_sample(schedule.sigma(s), eps_hat) * eps_hat
-    )
+    return schedule.alpha(s) * x0_hat + schedule.sigma(s) * eps_hat
 
 
-def added(x: Array, scale: float, terms: Iterable[tuple[float, Array]]) -> Array:
-    """x less the terms, each weighed by its number and all of them by ``scale``."""
+def subtract_terms(x: Array, scale: float, terms: Iterable[tuple[float, Array]]) -> Array:
+    """x minus ``scale`` times the weighted sum of the terms, given as (weight, term)."""
     for weight, term in terms:
         x = x - (scale * weight) * term
     return x
 
 
-def taylor(x: Array, scale: float, z: float, derivatives: Sequence[Array]) -> Array:
-    r"""A step of order one made exact for an estimate that is a polynomial in :math:`\ell`.
+def taylor_step(x: Array, scale: float, z: float, derivatives: Sequence[Array]) -> Array:
+    r"""The step of order one plus the terms of a Taylor series of the estimate in :math:`\ell`.
 
     .. math::
         :label: exponential-taylor
@@ -198,4 +170,6 @@ def taylor(x: Array, scale: float, z: float, derivatives: Sequence[Array]) -> Ar
     -----
     Lu et al. 2022 (DPM-Solver), section 3.2.
     """
-    return added(x, scale, ((z * phi(n, z), term) for n, term in enumerate(derivatives, start=2)))
+    return subtract_terms(
+        x, scale, ((z * phi(n, z), term) for n, term in enumerate(derivatives, start=2))
+    )

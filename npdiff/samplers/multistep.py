@@ -1,12 +1,11 @@
 r"""Multistep exponential integrators: derivatives from the estimates of earlier steps.
 
-What is remembered is a list, latest first, of the places in half log-SNR and the estimates there.
-A method of order p needs p of them, and while there are fewer its order is lower. The error of the
-first step, which is of order one, is of size h^2 and stays; it is in proportion to how fast the
-estimate changes there. At nearly pure noise that is hardly at all, and one measures order 3 until
-errors are small; a start at less noise (from an image that was given some, say) makes the order 2
-at most. Where that matters the first step can be a singlestep one of order 2, for one evaluation
-more.
+The history is a list, latest first, of half log-SNRs and the estimates there. A method of order p
+needs p estimates; while there are fewer its order is lower. The first step, of order one, leaves an
+error of size h^2 times the rate at which the estimate changes. From nearly pure noise that rate is
+almost zero, and order 3 is measured until errors are small; from a state with less noise (such as a
+partly noised image) the order is at most 2. There the option ``start="singlestep"`` takes the first
+step with a singlestep method of order 2, for one more evaluation.
 """
 
 from collections.abc import Sequence
@@ -17,36 +16,35 @@ import numpy as np
 
 from npdiff.backend import Array
 from npdiff.denoiser import Denoise
-from npdiff.errors import InputError
+from npdiff.samplers.checks import check_among
 from npdiff.samplers.exponential import (
-    SolverPrediction,
-    added,
+    Prediction,
     first_order,
     half_log_snr,
-    order_among,
     phi,
-    taylor,
+    subtract_terms,
+    taylor_step,
 )
-from npdiff.samplers.singlestep import intermediate_times, singlestep
-from npdiff.samplers.step import Step, Steps
+from npdiff.samplers.singlestep import intermediate_times, singlestep_update
+from npdiff.samplers.step import Step, Steps, intervals
 from npdiff.schedules import Schedule
 
 STARTS = ("low", "singlestep")
 
-#: Places in half log-SNR and the estimates there, latest first.
+#: Half log-SNRs and the estimates there, latest first.
 History = list[tuple[float, Array]]
 
 
-def remembered(history: History, place: float, estimate: Array, order: int) -> History:
-    """The history with one more estimate, no longer than the order needs.
+def extend_history(history: History, ell: float, estimate: Array, order: int) -> History:
+    """The history with one more estimate, cut to the length that the order needs.
 
-    A place at infinity, alpha = 0, is no place to take a difference to: it is left out.
+    An estimate at alpha = 0, where ``ell`` is infinite, allows no differences and is dropped.
     """
-    return [(place, estimate), *history][:order] if isfinite(place) else []
+    return [(ell, estimate), *history][:order] if isfinite(ell) else []
 
 
 def derivatives(history: History, h: float, *, legacy: bool = False) -> Sequence[Array]:
-    r"""The derivatives of the polynomial through two or three estimates, at the latest.
+    r"""The scaled derivatives, at the latest estimate, of the polynomial through two or three.
 
     .. math::
         :label: divided-differences
@@ -59,18 +57,18 @@ def derivatives(history: History, h: float, *, legacy: bool = False) -> Sequence
         \quad
         m_{012} = \frac{m_{01} - m_{12}}{\ell_0 - \ell_2}
 
-    of which two estimates give the first, with m_012 = 0. The 2 is missing from the third-order
-    multistep formulas of public code, which are of second order without it.
+    Two estimates give only the first, with m_012 = 0. The third-order multistep formulas of public
+    code lack the 2, and are of second order.
 
     Parameters
     ----------
-    history : at distinct places, latest first
-    h : the length of the step to come
-    legacy : leave out the 2
+    history : at distinct half log-SNRs, latest first
+    h : the length of the next step
+    legacy : reproduce the published error: leave out the 2
 
     Returns
     -------
-    h m' and, of three estimates, h^2 m''
+    h m' and, from three estimates, h^2 m''
 
     Notes
     -----
@@ -88,29 +86,28 @@ def derivatives(history: History, h: float, *, legacy: bool = False) -> Sequence
 
 
 def starting_times(
-    schedule: Schedule, places: Sequence[float], start: str, order: int
+    schedule: Schedule, ells: Sequence[float], start: str, order: int
 ) -> list[float]:
-    """The times in between of a first step that is of that order, and singlestep if so asked.
+    """The intermediate times of a singlestep first step; none if it is of order one.
 
     Parameters
     ----------
     schedule : Schedule
-    places : of the whole grid
-    start : ``"low"``, and there are none, or ``"singlestep"``
-    order : 1, for which there are none either, 2 or 3
+    ells : half log-SNRs of all timesteps
+    start : ``"low"``, for order one, or ``"singlestep"``
+    order : of a singlestep start: 1, 2 or 3
 
     Raises
     ------
     InputError
-        If the start is another.
+        If the start is unknown.
     """
-    if start not in STARTS:
-        raise InputError(f"unknown start {start!r}: choose one of {', '.join(STARTS)}")
-    (inner,) = intermediate_times(schedule, places[:2], [order if start == "singlestep" else 1])
+    check_among("start", STARTS, start)
+    (inner,) = intermediate_times(schedule, ells[:2], [order if start == "singlestep" else 1])
     return inner
 
 
-def extrapolated(
+def raise_order(
     x: Array,
     scale: float,
     z: float,
@@ -120,10 +117,10 @@ def extrapolated(
     midpoint: bool = False,
     legacy: bool = False,
 ) -> Array:
-    r"""A step of order one raised to that of its history.
+    r"""A step of order one raised to the order that its history allows.
 
-    By :eq:`exponential-taylor` with the derivatives :eq:`divided-differences`; or, of two
-    estimates, by the midpoint rule, which is of the same order and does without
+    By :eq:`exponential-taylor` with the derivatives :eq:`divided-differences`; or, with two
+    estimates, by the midpoint rule, which has the same order and does not need
     :math:`\varphi_2`:
 
     .. math::
@@ -134,11 +131,11 @@ def extrapolated(
     Parameters
     ----------
     x : (N, ...) array, the step of order one
-    scale, z : as :func:`npdiff.samplers.exponential.taylor` takes them
-    h : the finite length of the step in half log-SNR
-    history : at distinct places, latest first
-    midpoint : with two estimates, the midpoint rule
-    legacy : with three estimates, the form published in code
+    scale, z : as of :func:`npdiff.samplers.exponential.taylor_step`
+    h : the length of the step in half log-SNR, finite
+    history : at distinct half log-SNRs, latest first
+    midpoint : with two estimates, use the midpoint rule
+    legacy : with three estimates, reproduce the published error, :func:`derivatives`
 
     Returns
     -------
@@ -150,58 +147,54 @@ def extrapolated(
     """
     terms = derivatives(history, h, legacy=legacy)
     if midpoint and len(terms) == 1:
-        return added(x, scale, [(0.5 * z * phi(1, z), terms[0])])
-    return taylor(x, scale, z, terms)
+        return subtract_terms(x, scale, [(0.5 * z * phi(1, z), terms[0])])
+    return taylor_step(x, scale, z, terms)
 
 
-def multistep(
+def multistep_solver(
     denoise: Denoise,
     schedule: Schedule,
     x: Array,
     timesteps: np.ndarray,
-    prediction: SolverPrediction,
+    prediction: Prediction,
     *,
     order: int,
     midpoint: bool,
     start: str,
     legacy: bool,
 ) -> Steps:
-    """The multistep solver of DPM-Solver, by either form; its callers say which equation it is.
+    """The multistep solvers of DPM-Solver and DPM-Solver++, which state the equations.
+
+    Evaluations: one per step.
 
     Parameters
     ----------
-    denoise : from (x, t) to (x0_hat, eps_hat); asked once a step
-    schedule : Schedule
-    x : (N, ...) array, the state at ``timesteps[0]``
-    timesteps : descending host array
-    prediction : Form
+    prediction : the estimate to expand
     order : 1, 2 or 3
     midpoint : with order 2, use the midpoint rule
-    start : ``"low"``, or ``"singlestep"``: the first step is of one order less than the whole
-    legacy : of three estimates, the form published in code
-
-    Yields
-    ------
-    Step
+    start : ``"low"``, or ``"singlestep"``: the first step has one order less than the solver
+    legacy : with order 3, reproduce the published error, :func:`derivatives`
 
     Raises
     ------
     InputError
-        If the order or the start is another.
+        If the order or the start is unknown.
     """
-    order_among((1, 2, 3), order)
-    places = half_log_snr(schedule, timesteps)
-    inner = starting_times(schedule, places, start, order - 1)
+    check_among("order", (1, 2, 3), order)
+    ells = half_log_snr(schedule, timesteps)
+    inner = starting_times(schedule, ells, start, order - 1)
     history: History = []
-    for (t, s), (place, place_s) in zip(pairwise(timesteps), pairwise(places), strict=True):
+    for (t, s), (ell_t, ell_s) in zip(intervals(timesteps), pairwise(ells), strict=True):
         x0_hat, eps_hat = denoise(x, t)
-        history = remembered(history, place, prediction.estimate(x0_hat, eps_hat), order)
-        x, h = first_order(schedule, x0_hat, eps_hat, s), place_s - place
+        history = extend_history(history, ell_t, prediction.estimate(x0_hat, eps_hat), order)
+        h = ell_s - ell_t
+        x = first_order(schedule, x0_hat, eps_hat, s)
         if inner:
-            x, inner = singlestep(prediction, denoise, schedule, x0_hat, eps_hat, inner, s, h), []
+            x = singlestep_update(prediction, denoise, schedule, x0_hat, eps_hat, inner, s, h)
+            inner = []
         elif isfinite(h):
-            x = extrapolated(
+            x = raise_order(
                 x, prediction.scale(schedule, s), prediction.sign * h, h, history,
                 midpoint=midpoint and order == 2, legacy=legacy,
             )  # fmt: skip
-        yield Step(float(s), x, x0_hat)
+        yield Step(s, x, x0_hat)

@@ -1,20 +1,19 @@
-"""Euler and Maruyama's method on the SDE that runs from noise to data."""
+"""The Euler-Maruyama method on the reverse SDE."""
 
 import math
-from itertools import pairwise
 
 import numpy as np
 
-from npdiff.backend import Array, per_sample
+from npdiff.backend import Array
 from npdiff.denoiser import Denoise
 from npdiff.process import posterior_mean, posterior_variance
 from npdiff.samplers.scaled import PURE_NOISE, noise_ratio
-from npdiff.samplers.step import Noise, Step, Steps, draw
+from npdiff.samplers.step import Noise, Step, Steps, draw, intervals
 from npdiff.schedules import Schedule
 
 
 def reverse_drift(schedule: Schedule, x: Array, eps_hat: Array, t: float) -> Array:
-    r"""The drift of the SDE whose time runs backwards, with the marginals of the forward one.
+    r"""The drift of the reverse SDE, which has the marginals of the forward process.
 
     .. math::
         :label: reverse-sde
@@ -28,14 +27,14 @@ def reverse_drift(schedule: Schedule, x: Array, eps_hat: Array, t: float) -> Arr
     schedule : Schedule
     x : (N, ...) array
     eps_hat : the denoiser's estimate of the noise at (x, t)
-    t : time, 0 < t, with alpha_t > 0
+    t : time, t > 0, with alpha_t > 0
 
     Notes
     -----
     Anderson 1982; Song et al. 2021, Eq. 6.
     """
-    of_eps = schedule.diffusion(t) / schedule.sigma(t)
-    return per_sample(schedule.drift(t), x) * x + per_sample(of_eps, x) * eps_hat
+    f, g_squared, sigma_t = schedule.drift(t), schedule.diffusion(t), schedule.sigma(t)
+    return f * x + (g_squared / sigma_t) * eps_hat
 
 
 def euler_maruyama(
@@ -46,7 +45,7 @@ def euler_maruyama(
     *,
     noise: Noise | None = None,
 ) -> Steps:
-    r"""Euler and Maruyama's method on the reverse SDE, of weak order 1.
+    r"""The Euler-Maruyama method on the reverse SDE, of weak order 1.
 
     .. math::
         :label: euler-maruyama-step
@@ -54,41 +53,27 @@ def euler_maruyama(
         x_s = x_t + (s - t) \left( f(t)\, x_t + \frac{g(t)^2}{\sigma_t}\, \hat\epsilon \right)
         + g(t) \sqrt{t - s}\; z
 
-    The step that reaches the data returns x0_hat. Where no signal is left g is infinite: a step
-    from there, or from beyond ``PURE_NOISE`` (:mod:`npdiff.samplers.scaled`), is the ancestral one,
-    which is exact there. The method wants short steps: it is unstable over those in which log-SNR
-    rises by much more than 2.
+    The step to the data returns x0_hat. Where no signal is left g is infinite: a step from there,
+    or from beyond ``PURE_NOISE`` (:mod:`npdiff.samplers.scaled`), is ancestral, which is exact
+    there. The method needs short steps: it is unstable if log-SNR rises by much more than 2 in one.
 
-    Parameters
-    ----------
-    denoise : from (x, t) to (x0_hat, eps_hat); asked once a step
-    schedule : Schedule
-    x : (N, ...) array, the state at ``timesteps[0]``
-    timesteps : descending host array
-    noise : from the index of a step to standard normal noise
-
-    Yields
-    ------
-    Step
-
-    Raises
-    ------
-    InputError
-        If there is no noise.
+    Evaluations: one per step.
 
     Notes
     -----
     Song et al. 2021, section 4.1.
     """
-    for i, (t, s) in enumerate(pairwise(timesteps)):
+    for i, (t, s) in enumerate(intervals(timesteps)):
         x0_hat, eps_hat = denoise(x, t)
         if schedule.sigma(s) == 0.0:
             x = x0_hat
         elif noise_ratio(schedule, t) > PURE_NOISE:
-            deviation = math.sqrt(float(posterior_variance(schedule, s, t)))
-            x = posterior_mean(schedule, x0_hat, x, s, t) + deviation * draw(noise, i, x)
+            mean, variance = (
+                posterior_mean(schedule, x0_hat, x, s, t),
+                posterior_variance(schedule, s, t),
+            )
+            x = mean + math.sqrt(variance) * draw(noise, i, x)
         else:
-            deviation = math.sqrt(float(schedule.diffusion(t) * (t - s)))
-            x = x + float(s - t) * reverse_drift(schedule, x, eps_hat, t)
-            x = x + deviation * draw(noise, i, x)
-        yield Step(float(s), x, x0_hat)
+            x = x + (s - t) * reverse_drift(schedule, x, eps_hat, t)
+            x = x + math.sqrt(schedule.diffusion(t) * (t - s)) * draw(noise, i, x)
+        yield Step(s, x, x0_hat)

@@ -1,27 +1,57 @@
-r"""What a schedule is: signal and noise scales over time, and all that follows from them."""
+r"""The base classes of schedules: what follows from log alpha and log sigma."""
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import wraps
+from inspect import signature
+from typing import Any
 
 import numpy as np
 
 from npdiff.errors import InputError
 
-#: A time or a number for each time: a scalar, or an ``(N,)`` array with one number a sample.
+#: A time, or a coefficient at a time: a scalar, or an ``(N,)`` array with one entry per sample.
 Times = float | np.ndarray
 
-#: How often an interval is halved until its ends are neighboring float64 numbers, whatever their
-#: scale; and how many times at once a schedule evaluates about as quickly as one.
-_BITS, _NUMBERS = 100, 64
+#: What a schedule gives: a float for a scalar time, a float64 array for an array of times.
+Values = Any
+
+#: Halvings of an interval after which its ends are neighboring float64 values, at any scale; and
+#: how many times a schedule evaluates in about the time that one takes.
+_BITS, _BATCH = 100, 64
+
+#: Methods that map times (``time_at``: log-SNRs) to values of the same shape.
+_METHODS = (
+    *("log_alpha", "log_sigma", "log_alpha_dot", "log_sigma_dot", "alpha", "sigma", "alpha_dot"),
+    *("sigma_dot", "log_snr", "time", "time_at", "timestep", "drift", "diffusion"),
+)
+
+
+def float_if_scalar(value: Any) -> Any:
+    """A 0-d value as a Python float, which keeps float32 arrays float32; an array unchanged."""
+    return float(value) if np.ndim(value) == 0 else value
+
+
+def _elementwise(method: Callable[..., Any]) -> Callable[..., Any]:
+    """``method`` with Python floats for scalars; its formula receives float64 arrays only."""
+
+    @wraps(method)
+    def evaluate(self: "Schedule", t: Times) -> Any:
+        if isinstance(t, float) or np.ndim(t) == 0:
+            return self._at_scalar(method, float(t))
+        return method(self, np.asarray(t, dtype=np.float64))
+
+    return evaluate
 
 
 class Schedule(ABC):
-    r"""Signal and noise scales, and what follows from them.
+    r"""Signal and noise scales as functions of time, and what follows from them.
 
-    A subclass states the two logarithms and their time derivatives; the rest is derived here, once.
+    A subclass defines log alpha, log sigma and their time derivatives; this class derives the rest.
     The ends are limits. At t = 0 there is no noise: log sigma is -inf, log-SNR is inf, and the
     derivative of log sigma is inf. Where a schedule ends without signal, log alpha, log-SNR and f
-    are -inf at ``t_max`` and g^2 is inf; such a schedule states the derivative of alpha itself.
+    are -inf at ``t_max`` and g^2 is inf; such a schedule defines the derivative of alpha itself.
 
     .. math::
         :label: log-snr
@@ -29,118 +59,164 @@ class Schedule(ABC):
         \lambda_t = \log\frac{\alpha_t^2}{\sigma_t^2}
         \qquad\text{strictly decreasing in } t
 
-    Every method takes a scalar or an array of times and returns float64 of the same shape.
+    Every method maps a scalar (a Python number or a 0-d array) to a Python float, and an array to a
+    float64 array of the same shape. Subclasses write their formulas for arrays; scalars follow.
 
     Attributes
     ----------
     t_max : float
-        The last time: where sampling starts.
+        The last time, where sampling starts.
     t_min : float
-        The first time at which there is noise to remove: training draws its times from here to
-        ``t_max``, and a grid's last step is from here or from above to 0. On a chain it is row 1.
+        The first time with noise to remove: training draws times between ``t_min`` and ``t_max``,
+        and a sampler's last step goes from ``t_min`` or later to 0. It is 1 on a discrete schedule.
     steps : int or None
-        T, where the schedule is a chain of T steps; None where time is continuous.
+        T for a discrete schedule of T steps; None for continuous time.
 
     Notes
     -----
     The notation is that of Kingma et al. 2021 (VDM), section 3; and of Lu et al. 2022 (DPM-Solver),
     section 2, where lambda is half of this one.
+
+    Examples
+    --------
+    >>> class Quarter(VariancePreserving):
+    ...     t_min, t_max = 0.01, 1.5
+    ...     def log_alpha(self, t):
+    ...         return np.log(np.cos(self.time(t)))
+    ...     def log_alpha_dot(self, t):
+    ...         return -np.tan(self.time(t))
+    ...     def timestep(self, t):
+    ...         return 1000.0 / 1.5 * self.time(t)
+    >>> Quarter().alpha(1.0), Quarter().alpha([0.0, 1.0])
+    (0.5403023058681398, array([1.        , 0.54030231]))
     """
 
     t_max: float
     t_min: float
     steps: int | None = None
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in _METHODS:
+            if name in vars(cls):
+                setattr(cls, name, _elementwise(vars(cls)[name]))
+
+    def __repr__(self) -> str:
+        options = (name for name in signature(type(self)).parameters if hasattr(self, name))
+        values = {name: getattr(self, name) for name in options}
+        text = ", ".join(f"{k}={getattr(v, '__name__', v)}" for k, v in values.items())
+        return (
+            f"{type(self).__name__}({text}): t in [0, {self.t_max:.6g}], log-SNR "
+            f"{self.log_snr(self.t_min):.4g} at t_min = {self.t_min:.3g} "
+            f"to {self.log_snr(self.t_max):.4g} at t_max"
+        )
+
+    def _at_scalar(self, method: Callable[..., Any], t: float) -> float:
+        """``method`` at one time, evaluated on an array, where 1 / 0 is inf as NumPy has it."""
+        return float(method(self, np.array([t]))[0])
+
     @abstractmethod
-    def log_alpha(self, t: Times) -> np.ndarray:
+    def log_alpha(self, t: Times) -> Values:
         """The logarithm of the signal scale; -inf where there is no signal."""
 
     @abstractmethod
-    def log_sigma(self, t: Times) -> np.ndarray:
+    def log_sigma(self, t: Times) -> Values:
         """The logarithm of the noise scale; -inf where there is no noise."""
 
     @abstractmethod
-    def log_alpha_dot(self, t: Times) -> np.ndarray:
+    def log_alpha_dot(self, t: Times) -> Values:
         """The time derivative of :meth:`log_alpha`; -inf where there is no signal."""
 
     @abstractmethod
-    def log_sigma_dot(self, t: Times) -> np.ndarray:
+    def log_sigma_dot(self, t: Times) -> Values:
         """The time derivative of :meth:`log_sigma`; inf where there is no noise."""
 
     @abstractmethod
-    def timestep(self, t: Times) -> np.ndarray:
-        """What the network is told of the time, on the scale 0..1000."""
+    def timestep(self, t: Times) -> Values:
+        """The number that the network's time embedding receives at time t, from 0 to 1000.
 
-    def time(self, t: Times) -> np.ndarray:
-        """``t`` as float64, checked.
+        It increases with t, not always in proportion. (``timesteps``, elsewhere, is the array of
+        times t that a sampler visits.)
+        """
+
+    @_elementwise
+    def time(self, t: Times) -> Values:
+        """``t`` in float64, checked.
 
         Raises
         ------
         InputError
-            If a time is no number or lies outside of [0, t_max].
+            If a time is NaN or lies outside [0, t_max].
         """
         t = np.asarray(t, dtype=np.float64)
         inside = (t >= 0.0) & (t <= self.t_max)
         if not inside.all():
             raise InputError(
-                f"time {t[~inside].flat[0]:g} lies outside of this schedule: "
-                f"it runs from 0 (data) to {self.t_max:g} (noise)"
+                f"time {t[~inside].flat[0]:g} lies outside this schedule: "
+                f"t runs from 0 (data) to {self.t_max:g} (noise)"
             )
         return t
 
-    def alpha(self, t: Times) -> np.ndarray:
+    @_elementwise
+    def alpha(self, t: Times) -> Values:
         """The signal scale."""
         return np.exp(self.log_alpha(t))
 
-    def sigma(self, t: Times) -> np.ndarray:
+    @_elementwise
+    def sigma(self, t: Times) -> Values:
         """The noise scale, a standard deviation."""
         return np.exp(self.log_sigma(t))
 
-    def alpha_dot(self, t: Times) -> np.ndarray:
+    @_elementwise
+    def alpha_dot(self, t: Times) -> Values:
         """The time derivative of the signal scale."""
         return self.alpha(t) * self.log_alpha_dot(t)
 
-    def sigma_dot(self, t: Times) -> np.ndarray:
-        """The time derivative of the noise scale; for t > 0."""
+    @_elementwise
+    def sigma_dot(self, t: Times) -> Values:
+        """The time derivative of the noise scale, for t > 0."""
         return self.sigma(t) * self.log_sigma_dot(t)
 
-    def log_snr(self, t: Times) -> np.ndarray:
+    @_elementwise
+    def log_snr(self, t: Times) -> Values:
         """The log signal-to-noise ratio, :eq:`log-snr`; inf where there is no noise, -inf where
         there is no signal.
         """
         return 2.0 * (self.log_alpha(t) - self.log_sigma(t))
 
-    def time_at(self, log_snr: Times) -> np.ndarray:
+    @_elementwise
+    def time_at(self, log_snr: Times) -> Values:
         """The time with this log signal-to-noise ratio: the inverse of :meth:`log_snr`.
 
-        By bisection, into many parts at once for few numbers: all it needs is that log-SNR
-        decreases.
+        By bisection (into many parts at once for few values), which only needs a decreasing
+        log-SNR.
 
         Raises
         ------
         InputError
-            If the schedule never gets as noisy, or never as clean.
+            If the schedule does not reach this log-SNR.
         """
-        wanted = np.asarray(log_snr, dtype=np.float64)
+        target = np.asarray(log_snr, dtype=np.float64)
         cleanest, noisiest = self.log_snr(0.0), self.log_snr(self.t_max)
-        inside = (wanted >= noisiest) & (wanted <= cleanest)
+        inside = (target >= noisiest) & (target <= cleanest)
         if not inside.all():
             raise InputError(
-                f"log-SNR {wanted[~inside].flat[0]:g} lies outside of this schedule: "
+                f"log-SNR {target[~inside].flat[0]:g} lies outside this schedule: "
                 f"it falls from {cleanest:g} to {noisiest:g}"
             )
-        # A call costs more than a number does, so that a few numbers are sought in many parts.
-        parts = max(2, _NUMBERS // max(1, wanted.size))
-        inner = (np.arange(1, parts) / parts).reshape(-1, *(1,) * wanted.ndim)
-        clean, noisy = np.zeros_like(wanted), np.full_like(wanted, self.t_max)
+        # A call costs more than its elements do: few values are sought in many parts at once.
+        parts = max(2, _BATCH // max(1, target.size))
+        inner = (np.arange(1, parts) / parts).reshape(-1, *(1,) * target.ndim)
+        clean, noisy = np.zeros_like(target), np.full_like(target, self.t_max)
         for _ in range(math.ceil(_BITS / math.log2(parts))):
             edges = np.concatenate([clean[None], clean + inner * (noisy - clean), noisy[None]])
-            too_clean = (self.log_snr(edges[1:-1]) > wanted).sum(axis=0, keepdims=True)
+            too_clean = (self.log_snr(edges[1:-1]) > target).sum(axis=0, keepdims=True)
             clean = np.take_along_axis(edges, too_clean, axis=0)[0]
             noisy = np.take_along_axis(edges, too_clean + 1, axis=0)[0]
-        return np.where(wanted == cleanest, 0.0, noisy)
+        return np.where(target == cleanest, 0.0, noisy)
 
-    def drift(self, t: Times) -> np.ndarray:
+    @_elementwise
+    def drift(self, t: Times) -> Values:
         r"""The drift coefficient f(t) of the forward SDE dx = f x dt + g dw.
 
         .. math::
@@ -150,13 +226,13 @@ class Schedule(ABC):
 
         Notes
         -----
-        Song et al. 2021, section 3; in terms of alpha and sigma Lu et al. 2022 (DPM-Solver),
-        section 2.
+        Song et al. 2021, section 3; with alpha and sigma Lu et al. 2022 (DPM-Solver), section 2.
         """
         return self.log_alpha_dot(t)
 
-    def diffusion(self, t: Times) -> np.ndarray:
-        r"""The squared diffusion coefficient g(t)^2 of the forward SDE; for t > 0.
+    @_elementwise
+    def diffusion(self, t: Times) -> Values:
+        r"""The squared diffusion coefficient g(t)^2 of the forward SDE, for t > 0.
 
         .. math::
             :label: sde-diffusion
@@ -166,15 +242,14 @@ class Schedule(ABC):
 
         Notes
         -----
-        Song et al. 2021, section 3; in terms of alpha and sigma Lu et al. 2022 (DPM-Solver),
-        section 2.
+        As of :meth:`drift`.
         """
         variance = np.exp(2.0 * self.log_sigma(t))
         return 2.0 * variance * (self.log_sigma_dot(t) - self.log_alpha_dot(t))
 
 
 class VariancePreserving(Schedule):
-    r"""A schedule that keeps unit variance: the signal scale settles the noise scale.
+    r"""A schedule of unit variance: the signal scale determines the noise scale.
 
     .. math::
         :label: variance-preserving
@@ -185,11 +260,11 @@ class VariancePreserving(Schedule):
         = -\frac{\alpha_t^2}{\sigma_t^2}\, \frac{\mathrm d \log \alpha_t}{\mathrm d t}
     """
 
-    def log_sigma(self, t: Times) -> np.ndarray:
+    def log_sigma(self, t: Times) -> Values:
         with np.errstate(divide="ignore"):
             return 0.5 * np.log(-np.expm1(2.0 * self.log_alpha(t)))
 
-    def log_sigma_dot(self, t: Times) -> np.ndarray:
+    def log_sigma_dot(self, t: Times) -> Values:
         # α² / σ² = 1 / (α⁻² - 1); where α = 0 and its derivative is finite, the limit is 0
         log_alpha = self.log_alpha(t)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -197,14 +272,14 @@ class VariancePreserving(Schedule):
         return np.where(np.isneginf(log_alpha), 0.0, rate)
 
 
-def level_timestep(schedule: Schedule, t: Times) -> np.ndarray:
-    r"""A clock that tells the noise level, for schedules whose time is crowded at an end.
+def noise_level_timestep(schedule: Schedule, t: Times) -> Values:
+    r"""A timestep that follows the noise level, for schedules that pass most levels in little time.
 
     .. math::
         :label: level-timestep
 
-        \text{clock}_t = 1000\, \frac{\log(1 + \varsigma_t / \varsigma_{t_{\min}})}
-                                  {\log(1 + \varsigma_{t_{\max}} / \varsigma_{t_{\min}})},
+        \text{timestep}_t = 1000\, \frac{\log(1 + \varsigma_t / \varsigma_{t_{\min}})}
+                                     {\log(1 + \varsigma_{t_{\max}} / \varsigma_{t_{\min}})},
         \qquad \varsigma_t = \frac{\sigma_t}{\alpha_t}
 
     Well above the noise of ``t_min`` it is linear in log-SNR; below, it bends to 0.

@@ -1,16 +1,19 @@
-"""Chains of T steps, as in DDPM."""
+"""Discrete schedules of T steps, as in DDPM."""
 
-from operator import index
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from npdiff.errors import InputError
-from npdiff.schedules.base import Times, VariancePreserving
-from npdiff.schedules.continuous import cosine_log_alpha
+from npdiff.schedules.base import Times, Values, VariancePreserving
+
+#: Methods whose argument is not a time.
+_NOT_OF_TIME = ("time_at",)
 
 
 class DiscreteSchedule(VariancePreserving):
-    r"""DDPM's chain of T steps, as a table whose row t is the paper's t.
+    r"""A schedule of T steps given by its betas, as in DDPM; index t is the paper's t, 1 to T.
 
     .. math::
         :label: alpha-bar
@@ -18,25 +21,28 @@ class DiscreteSchedule(VariancePreserving):
         \bar\alpha_t = \alpha_t^2 = \prod_{s=1}^{t} (1 - \beta_s),
         \qquad \bar\alpha_0 = 1
 
-    Row 0 is the data, (alpha, sigma) = (1, 0), so the last step of a sampler needs no special case.
-    Between the rows log alpha is interpolated linearly: its rate is constant within a step. At a
-    row, where the rate jumps, the derivatives are those of the step that ends there. If the last
-    beta is 1, no signal is left at T: in that step it is alpha that is interpolated linearly, so
-    that log-SNR decreases strictly all the way to -inf.
+    Its tables have T + 1 entries. **Entry t belongs to the paper's t, and entry 0 to the data**,
+    (alpha, sigma) = (1, 0), so the last step of a sampler needs no special case. (Programs that
+    count timesteps from 0 to T - 1 call entry t their timestep t - 1.)
+
+    Time is continuous here too. Between whole times log alpha is interpolated linearly. At a whole
+    time, where its derivative jumps, the derivatives are those of the step that ends there. If the
+    last beta is 1, no signal is left at T: within that step alpha itself is interpolated linearly,
+    so that log-SNR decreases strictly to -inf.
 
     Parameters
     ----------
-    betas : (T,) array, ``betas[0]`` is the paper's beta_1; each in (0, 1), the last in (0, 1]
+    betas : (T,) array whose first entry is the paper's beta_1; each in (0, 1), the last in (0, 1]
 
     Attributes
     ----------
-    betas : (T + 1,) array, ``betas[t]`` is beta_t; ``betas[0]`` is 0
-    alpha_bar : (T + 1,) array, ``alpha_bar[t]`` is alpha-bar_t
+    betas : (T + 1,) read-only array, ``betas[t]`` is beta_t; ``betas[0]`` is 0
+    alpha_bar : (T + 1,) read-only array, ``alpha_bar[t]`` is alpha-bar_t
 
     Raises
     ------
     InputError
-        If ``betas`` is no row of numbers in (0, 1).
+        If ``betas`` is not a 1-D array of values in (0, 1).
 
     Notes
     -----
@@ -44,22 +50,24 @@ class DiscreteSchedule(VariancePreserving):
 
     Examples
     --------
-    >>> chain = DiscreteSchedule(np.array([0.1, 0.5]))
-    >>> chain.alpha_bar
+    >>> schedule = DiscreteSchedule(np.array([0.1, 0.5]))
+    >>> schedule.alpha_bar
     array([1.  , 0.9 , 0.45])
-    >>> float(chain.alpha(2) ** 2 + chain.sigma(2) ** 2)
+    >>> schedule.alpha(2) ** 2 + schedule.sigma(2) ** 2
     1.0
+    >>> schedule
+    DiscreteSchedule: T = 2, beta_1 = 0.1, beta_T = 0.5, alpha_bar_T = 0.45
     """
 
     t_min = 1.0
 
     def __init__(self, betas: np.ndarray) -> None:
         betas = np.asarray(betas, dtype=np.float64)
-        row = betas.ndim == 1 and betas.size > 0
-        if not (row and (betas > 0.0).all() and (betas[:-1] < 1.0).all() and betas[-1] <= 1.0):
+        one_axis = betas.ndim == 1 and betas.size > 0
+        if not (one_axis and (betas > 0.0).all() and (betas[:-1] < 1.0).all() and betas[-1] <= 1.0):
             raise InputError(
-                "betas must be a non-empty row of numbers strictly between 0 and 1, "
-                "of which the last may be 1"
+                "betas must be a non-empty 1-D array of values strictly between 0 and 1, of which "
+                f"the last may be 1, got {betas}"
             )
         self.betas = np.concatenate([[0.0], betas])
         with np.errstate(divide="ignore"):
@@ -68,57 +76,55 @@ class DiscreteSchedule(VariancePreserving):
         self.alpha_bar = np.exp(2.0 * self._log_alpha)
         self.steps = betas.size
         self.t_max = float(betas.size)
+        for array in (self.betas, self.alpha_bar):
+            array.flags.writeable = False
+        self._tables: dict[str, np.ndarray] = {}
 
-    def log_alpha(self, t: Times) -> np.ndarray:
-        row, part = self._step(self.time(t))
+    def __repr__(self) -> str:
+        return (
+            f"DiscreteSchedule: T = {self.steps}, beta_1 = {self.betas[1]:.4g}, "
+            f"beta_T = {self.betas[-1]:.4g}, alpha_bar_T = {self.alpha_bar[-1]:.4g}"
+        )
+
+    def _at_scalar(self, method: Callable[..., Any], t: float) -> float:
+        """As of the base class; at whole times read from a table of T + 1 values, made once."""
+        if method.__name__ in _NOT_OF_TIME or not (t.is_integer() and 0.0 <= t <= self.t_max):
+            return super()._at_scalar(method, t)
+        if method.__qualname__ not in self._tables:
+            with np.errstate(divide="ignore", invalid="ignore"):  # some derivatives at t = 0
+                table = method(self, np.arange(self.betas.size * 1.0))
+            self._tables[method.__qualname__] = table
+        return float(self._tables[method.__qualname__][int(t)])
+
+    def log_alpha(self, t: Times) -> Values:
+        step, part = self._step(self.time(t))
         with np.errstate(divide="ignore", invalid="ignore"):
-            decay = np.where(self.betas[row] == 1.0, np.log1p(-part), part * self._rates[row])
-        return self._log_alpha[row - 1] + decay
+            decay = np.where(self.betas[step] == 1.0, np.log1p(-part), part * self._rates[step])
+        return self._log_alpha[step - 1] + decay
 
-    def log_alpha_dot(self, t: Times) -> np.ndarray:
-        row, part = self._step(self.time(t))
+    def log_alpha_dot(self, t: Times) -> Values:
+        step, part = self._step(self.time(t))
         with np.errstate(divide="ignore"):
-            return np.where(self.betas[row] == 1.0, -1.0 / (1.0 - part), self._rates[row])
+            return np.where(self.betas[step] == 1.0, -1.0 / (1.0 - part), self._rates[step])
 
-    def alpha_dot(self, t: Times) -> np.ndarray:
-        row, _ = self._step(self.time(t))
+    def alpha_dot(self, t: Times) -> Values:
+        step, _ = self._step(self.time(t))
         with np.errstate(invalid="ignore"):
             inner = super().alpha_dot(t)
-        return np.where(self.betas[row] == 1.0, -np.exp(self._log_alpha[row - 1]), inner)
+        return np.where(self.betas[step] == 1.0, -np.exp(self._log_alpha[step - 1]), inner)
 
-    def timestep(self, t: Times) -> np.ndarray:
+    def timestep(self, t: Times) -> Values:
         return self.time(t).copy()
 
     @staticmethod
     def _step(t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The step in which t lies, 1..T, and the part of it that is over, from 0 to 1."""
-        row = np.maximum(np.ceil(t), 1.0).astype(np.int64)
-        return row, t - (row - 1)
+        """The step that contains t, 1 to T, and the fraction of it that is over, from 0 to 1."""
+        step = np.maximum(np.ceil(t), 1.0).astype(np.int64)
+        return step, t - (step - 1)
 
 
-def linear_betas(steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> DiscreteSchedule:
-    r"""DDPM's linear schedule.
-
-    .. math::
-        :label: linear-betas
-
-        \beta_t = \beta_1 + \frac{t - 1}{T - 1} (\beta_T - \beta_1), \qquad t = 1, \dots, T
-
-    Parameters
-    ----------
-    steps : T
-    first, last : beta_1 and beta_T. They are not rescaled with T: chosen for T = 1000, they leave
-        much of the signal standing at the end of a shorter chain.
-
-    Notes
-    -----
-    Ho et al. 2020, section 4.
-    """
-    return DiscreteSchedule(np.linspace(first, last, checked_steps(steps)))
-
-
-def zero_terminal_snr(table: DiscreteSchedule) -> DiscreteSchedule:
-    r"""A chain whose signal is shifted and scaled so that none is left at the end.
+def zero_terminal_snr(schedule: DiscreteSchedule) -> DiscreteSchedule:
+    r"""The schedule with alpha shifted and scaled so that no signal is left at T.
 
     .. math::
         :label: zero-terminal-snr
@@ -126,75 +132,27 @@ def zero_terminal_snr(table: DiscreteSchedule) -> DiscreteSchedule:
         \alpha'_t = \alpha_1\, \frac{\alpha_t - \alpha_T}{\alpha_1 - \alpha_T},
         \qquad t = 1, \dots, T
 
-    The first row is kept, the last beta is 1. At T the noise says nothing of the data and ``eps``
-    nothing of what to do: sample from ``v``, ``x0`` or ``velocity``.
+    alpha_1 is kept, and beta_T becomes 1. At T the prediction ``eps`` cannot recover x_0: train and
+    sample with ``v``, ``x0`` or ``velocity``.
 
     Parameters
     ----------
-    table : a chain of two steps or more
+    schedule : with two steps or more
 
     Raises
     ------
     InputError
-        If the chain has one step only.
+        If the schedule has one step only.
 
     Notes
     -----
     Lin et al. 2024, Algorithm 1.
     """
-    if table.t_max < 2.0:
-        raise InputError("a chain of one step cannot keep its first row and lose its last")
-    alpha = table.alpha(np.arange(1.0, table.t_max + 1.0))
-    # The share of what is left that a step takes, alpha'_t = alpha'_{t-1} (1 - share).
-    share = alpha[:-1] * -np.expm1(table._rates[2:]) / (alpha[:-1] - alpha[-1])
+    if schedule.t_max < 2.0:
+        raise InputError("zero terminal SNR needs a discrete schedule of two steps or more, got 1")
+    alpha = schedule.alpha(np.arange(1.0, schedule.t_max + 1.0))
+    # alpha'_t = alpha'_{t-1} (1 - removed)
+    removed = alpha[:-1] * -np.expm1(schedule._rates[2:]) / (alpha[:-1] - alpha[-1])
     return DiscreteSchedule(
-        np.append(table.betas[1], np.append(share[:-1] * (2.0 - share[:-1]), 1.0))
+        np.append(schedule.betas[1], np.append(removed[:-1] * (2.0 - removed[:-1]), 1.0))
     )
-
-
-def cosine_betas(steps: int = 1000, s: float = 0.008, largest: float = 0.999) -> DiscreteSchedule:
-    r"""The cosine schedule of improved DDPM, as a chain.
-
-    .. math::
-        :label: cosine-betas
-
-        \beta_t = \min\!\left(1 - \frac{\bar\alpha(t/T)}{\bar\alpha((t-1)/T)},\; 0.999\right)
-
-    with the alpha-bar(u) of :eq:`cosine-alpha-bar`. For T = 1000 one beta is clipped, the last.
-
-    Parameters
-    ----------
-    steps : T
-    s : the offset that keeps the first betas from vanishing
-    largest : where the betas are clipped; alpha-bar would otherwise end at zero
-
-    Notes
-    -----
-    Nichol and Dhariwal 2021, section 3.2.
-    """
-    return alpha_bar_betas(cosine_log_alpha(np.arange(checked_steps(steps)) / steps, s), largest)
-
-
-def alpha_bar_betas(log_alpha: np.ndarray, largest: float) -> DiscreteSchedule:
-    """The chain whose rows 0..T - 1 have this log alpha and row T none; no beta over ``largest``.
-
-    Raises
-    ------
-    InputError
-        If ``largest`` lies outside of (0, 1].
-    """
-    if not 0.0 < largest <= 1.0:
-        raise InputError(f"betas are clipped at a number in (0, 1], got {largest}")
-    betas = np.append(-np.expm1(2.0 * np.diff(log_alpha)), 1.0)  # ᾱ(1) = 0
-    return DiscreteSchedule(np.minimum(betas, largest))
-
-
-def checked_steps(steps: int) -> int:
-    """``steps``, checked."""
-    try:
-        index(steps)
-    except TypeError:
-        raise InputError(f"a chain has a whole number of steps, got {steps!r}") from None
-    if steps < 1:
-        raise InputError(f"a chain has at least one step, got {steps}")
-    return steps

@@ -1,26 +1,26 @@
-"""Schedules that leave the data as they are and add ever more noise: alpha = 1."""
+"""Variance-exploding schedules: the signal scale is 1 throughout and the noise grows."""
 
 import numpy as np
 
 from npdiff.errors import InputError
-from npdiff.schedules.base import Schedule, Times, level_timestep
+from npdiff.schedules.base import Schedule, Times, Values, noise_level_timestep
 
 
 class VarianceExploding(Schedule):
-    """A schedule whose signal scale stays 1: x_t = x_0 + sigma_t eps."""
+    """A schedule with alpha = 1: x_t = x_0 + sigma_t eps."""
 
-    def log_alpha(self, t: Times) -> np.ndarray:
+    def log_alpha(self, t: Times) -> Values:
         return np.zeros_like(self.time(t))
 
-    def log_alpha_dot(self, t: Times) -> np.ndarray:
+    def log_alpha_dot(self, t: Times) -> Values:
         return np.zeros_like(self.time(t))
 
-    def timestep(self, t: Times) -> np.ndarray:
-        return level_timestep(self, t)
+    def timestep(self, t: Times) -> Values:
+        return noise_level_timestep(self, t)
 
 
 class VE(VarianceExploding):
-    r"""The variance-exploding SDE, whose noise grows by a factor in equal times.
+    r"""The variance-exploding SDE, whose noise grows geometrically.
 
     .. math::
         :label: exploding-variance
@@ -31,9 +31,8 @@ class VE(VarianceExploding):
         \left[ \left(\frac{\sigma_{\max}}{\sigma_{\min}}\right)^{2 t} - 1 \right],
         \qquad 0 \le t \le 1
 
-    This is the variance that the SDE itself has added since t = 0, where there is none. The paper's
-    program leaves out the -1 and so counts sigma_min^2 as a property of the data; ``t_min`` is
-    where that noise is reached, sigma = sigma_min.
+    This is the variance that the SDE adds from t = 0 on. The paper's program leaves out the -1, and
+    so counts sigma_min^2 as part of the data; ``t_min`` is the time at which sigma = sigma_min.
 
     Parameters
     ----------
@@ -42,7 +41,7 @@ class VE(VarianceExploding):
     Raises
     ------
     InputError
-        Unless 0 < sqrt(2) sigma_min < sigma_max: ``t_min`` has to lie below 1.
+        Unless 0 < sqrt(2) sigma_min < sigma_max, which puts ``t_min`` below 1.
 
     Notes
     -----
@@ -60,17 +59,17 @@ class VE(VarianceExploding):
         self._growth = 2.0 * np.log(sigma_max / sigma_min)
         self.t_min = float(np.log(2.0) / self._growth)
 
-    def log_sigma(self, t: Times) -> np.ndarray:
+    def log_sigma(self, t: Times) -> Values:
         with np.errstate(divide="ignore"):
             return np.log(self.sigma_min) + 0.5 * np.log(np.expm1(self._growth * self.time(t)))
 
-    def log_sigma_dot(self, t: Times) -> np.ndarray:
+    def log_sigma_dot(self, t: Times) -> Values:
         with np.errstate(divide="ignore"):
             return -0.5 * self._growth / np.expm1(-self._growth * self.time(t))
 
 
 class EDM(VarianceExploding):
-    r"""EDM's schedule: time is the noise scale.
+    r"""EDM's schedule: t is the noise scale itself.
 
     .. math::
         :label: edm-schedule
@@ -79,8 +78,8 @@ class EDM(VarianceExploding):
 
     Parameters
     ----------
-    sigma_max : the noise that sampling starts from, in the units of the data
-    sigma_min : the least noise to be trained on and to be removed, ``t_min``
+    sigma_max : the noise scale that sampling starts from, in the units of the data
+    sigma_min : the smallest noise scale in training and sampling, ``t_min``
 
     Raises
     ------
@@ -95,18 +94,19 @@ class EDM(VarianceExploding):
     def __init__(self, sigma_max: float = 80.0, sigma_min: float = 0.002) -> None:
         if not 0.0 < sigma_min < sigma_max < np.inf:
             raise InputError(f"expected 0 < sigma_min < sigma_max, got {sigma_min} and {sigma_max}")
+        self.sigma_max, self.sigma_min = sigma_max, sigma_min
         self.t_min, self.t_max = float(sigma_min), float(sigma_max)
 
-    def log_sigma(self, t: Times) -> np.ndarray:
+    def log_sigma(self, t: Times) -> Values:
         with np.errstate(divide="ignore"):
             return np.log(self.time(t))
 
-    def log_sigma_dot(self, t: Times) -> np.ndarray:
+    def log_sigma_dot(self, t: Times) -> Values:
         with np.errstate(divide="ignore"):
             return 1.0 / self.time(t)
 
-    def sigma(self, t: Times) -> np.ndarray:
+    def sigma(self, t: Times) -> Values:
         return self.time(t).copy()
 
-    def sigma_dot(self, t: Times) -> np.ndarray:
+    def sigma_dot(self, t: Times) -> Values:
         return np.ones_like(self.time(t))

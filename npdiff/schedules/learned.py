@@ -1,26 +1,26 @@
-"""A schedule that is learned: any increasing curve of negative log-SNR."""
+"""Learned schedules: any increasing function gamma as the negative log-SNR."""
 
 from collections.abc import Callable
 
 import numpy as np
 
 from npdiff.errors import InputError
-from npdiff.schedules.base import Times, VariancePreserving, level_timestep
+from npdiff.schedules.base import Times, Values, VariancePreserving, noise_level_timestep
 
 #: From u in [0, 1] to gamma(u) and its derivative, float64 arrays of the shape of u.
 Curve = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
-#: Where a curve's increase is looked at when a schedule is made of it.
+#: Where a schedule checks that its curve increases.
 _PROBES = np.linspace(0.0, 1.0, 101)
 
 
 def straight(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """VDM's fixed curve: log-SNR falls evenly from 13.3 to -5."""
+    """VDM's fixed curve: log-SNR falls linearly from 13.3 to -5."""
     return -13.3 + 18.3 * u, np.full_like(u, 18.3)
 
 
 class Learned(VariancePreserving):
-    r"""The schedule of variational diffusion: log-SNR is given, variance is preserved.
+    r"""The schedule of variational diffusion models: gamma = -log-SNR, with unit variance.
 
     .. math::
         :label: learned-log-snr
@@ -30,13 +30,13 @@ class Learned(VariancePreserving):
         \qquad \sigma_t^2 = \frac{1}{1 + e^{-\gamma(u)}},
         \qquad u = \frac{t - t_{\min}}{1 - t_{\min}}
 
-    The curve's beginning, u = 0, has some noise, and the paper lets a likelihood take care of it.
-    Here t = 0 is the data: below ``t_min`` log alpha is interpolated linearly, as on a chain.
+    The curve starts, at u = 0, with some noise, which the paper leaves to a likelihood. Here t = 0
+    is the data: below ``t_min`` log alpha is interpolated linearly, as in a discrete schedule.
 
     Parameters
     ----------
-    curve : from u in [0, 1] to the increasing gamma(u) and its derivative, both float64 on the
-        host; for instance the ``curve`` of :class:`npdiff.nn.MonotoneNetwork`
+    curve : maps u in [0, 1] to the increasing gamma(u) and its derivative, both float64 on the
+        host; for example the ``curve`` of :class:`npdiff.nn.MonotoneNetwork`
 
     Raises
     ------
@@ -54,25 +54,27 @@ class Learned(VariancePreserving):
     def __init__(self, curve: Curve = straight) -> None:
         gamma, gamma_dot = curve(_PROBES)
         if not (np.isfinite(gamma).all() and (np.diff(gamma) > 0.0).all()):
-            raise InputError("gamma has to be finite and to increase, and this curve does not")
+            raise InputError("gamma must be finite and increasing on [0, 1], and this curve is not")
         if not (gamma_dot > 0.0).all():
-            raise InputError("the derivative of gamma has to be positive, and this one is not")
+            raise InputError(
+                "the derivative of gamma must be positive on [0, 1], and this one is not"
+            )
         self.curve = curve
 
-    def log_alpha(self, t: Times) -> np.ndarray:
+    def log_alpha(self, t: Times) -> Values:
         t = self.time(t)
         gamma, _ = self._gamma(t)
         return -0.5 * np.logaddexp(0.0, gamma) * np.minimum(t / self.t_min, 1.0)
 
-    def log_alpha_dot(self, t: Times) -> np.ndarray:
+    def log_alpha_dot(self, t: Times) -> Values:
         t = self.time(t)
         gamma, gamma_dot = self._gamma(t)
         begun = -0.5 * gamma_dot / (1.0 + np.exp(-gamma)) / (1.0 - self.t_min)
         return np.where(t < self.t_min, -0.5 * np.logaddexp(0.0, gamma) / self.t_min, begun)
 
-    def timestep(self, t: Times) -> np.ndarray:
-        return level_timestep(self, t)
+    def timestep(self, t: Times) -> Values:
+        return noise_level_timestep(self, t)
 
-    def _gamma(self, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The curve at t, from ``t_min`` on; before it, the curve's beginning."""
+    def _gamma(self, t: Times) -> tuple[np.ndarray, np.ndarray]:
+        """gamma and its derivative at t; below ``t_min`` those at u = 0."""
         return self.curve(np.maximum(t - self.t_min, 0.0) / (1.0 - self.t_min))

@@ -1,25 +1,25 @@
-"""Grids that are spread in time."""
+"""Timestep spacings in time."""
 
 import numpy as np
 
 from npdiff.errors import InputError
 from npdiff.schedules import Schedule
-from npdiff.spacings._checks import check
+from npdiff.spacings._protocol import check_steps
 
 
 def trailing(schedule: Schedule, steps: int) -> np.ndarray:
-    r"""From ``t_max``, in even strides down to 0.
+    r"""N + 1 evenly spaced times from ``t_max`` to 0.
 
     .. math::
         :label: trailing-spacing
 
         t_k = t_{\max} \left(1 - \frac{k}{N}\right), \qquad k = 0, \dots, N
 
-    rounded to whole times on a chain.
+    rounded to whole times on a discrete schedule.
 
     Notes
     -----
-    Lin et al. 2024, Table 2, who show that the first time has to be T.
+    Lin et al. 2024, Table 2, which shows that the first time must be T.
 
     Examples
     --------
@@ -27,12 +27,12 @@ def trailing(schedule: Schedule, steps: int) -> np.ndarray:
     >>> trailing(linear_betas(10), 4)
     array([10.,  8.,  5.,  3.,  0.])
     """
-    check(schedule, steps)
+    check_steps(schedule, steps)
     return _whole(schedule, np.linspace(schedule.t_max, 0.0, steps + 1))
 
 
 def leading(schedule: Schedule, steps: int, *, dropped: bool = False) -> np.ndarray:
-    r"""On a chain, whole strides down to 1, then 0: the last step is always that from 1 to 0.
+    r"""For discrete schedules: integer strides down to 1, then 0, so the last step is from 1 to 0.
 
     .. math::
         :label: leading-spacing
@@ -44,10 +44,8 @@ def leading(schedule: Schedule, steps: int, *, dropped: bool = False) -> np.ndar
 
     Parameters
     ----------
-    schedule : a chain
-    steps : N
     dropped : N + 1 points in strides of floor(T / (N + 1)), of which 1 is dropped: the meaning
-        of the word with most multistep solvers. Then N is at most T - 1.
+        of "leading" for most multistep solvers. Then N is at most T - 1.
 
     Notes
     -----
@@ -64,7 +62,7 @@ def leading(schedule: Schedule, steps: int, *, dropped: bool = False) -> np.ndar
     points = _points(schedule, steps, dropped)
     if schedule.steps is None:
         raise InputError(
-            "the grid 'leading' counts the steps of a chain and this schedule is continuous: "
+            "spacing 'leading' needs a discrete schedule, and this one is continuous: "
             "use 'trailing', 'linspace' or 'log-snr'"
         )
     ascending = 1.0 + np.arange(points) * (schedule.steps // points)
@@ -80,14 +78,12 @@ def linspace(schedule: Schedule, steps: int, *, dropped: bool = False) -> np.nda
         t_k = t_{\max} - \frac{k}{N - 1} (t_{\max} - t_{\min}),
         \qquad k = 0, \dots, N - 1, \qquad t_N = 0
 
-    rounded to whole times on a chain, whose ``t_min`` is 1.
+    rounded to whole times on a discrete schedule, whose ``t_min`` is 1.
 
     Parameters
     ----------
-    schedule : Schedule
-    steps : N
-    dropped : N + 1 times, of which ``t_min`` is dropped: the meaning of the word with most
-        multistep solvers. Then N is at most T - 1 on a chain.
+    dropped : N + 1 times, of which ``t_min`` is dropped: the meaning of "linspace" for most
+        multistep solvers. Then N is at most T - 1 on a discrete schedule.
 
     Notes
     -----
@@ -116,8 +112,8 @@ def quadratic(schedule: Schedule, steps: int) -> np.ndarray:
         + \frac{k}{N - 1} \left(\sqrt{t_{\min}} - \sqrt{t_{\max}}\right),
         \qquad k = 0, \dots, N - 1, \qquad t_N = 0
 
-    The steps shrink towards the data. On a chain times are rounded; where that would visit a row
-    twice, near the data if N is large, times move up to the next free row.
+    The steps shrink towards the data. On a discrete schedule times are rounded; where that would
+    repeat a time, near the data if N is large, times move up to the next free whole time.
 
     Notes
     -----
@@ -132,7 +128,7 @@ def quadratic(schedule: Schedule, steps: int) -> np.ndarray:
     >>> quadratic(linear_betas(10), 8)
     array([10.,  8.,  6.,  5.,  4.,  3.,  2.,  1.,  0.])
     """
-    check(schedule, steps)
+    check_steps(schedule, steps)
     timesteps = np.linspace(schedule.t_max**0.5, schedule.t_min**0.5, steps) ** 2
     timesteps[0] = schedule.t_max
     if schedule.steps is not None:
@@ -141,16 +137,16 @@ def quadratic(schedule: Schedule, steps: int) -> np.ndarray:
 
 
 def _points(schedule: Schedule, steps: int, dropped: bool) -> int:
-    """How many points are spread: N, or N + 1 if the last of them is dropped."""
-    check(schedule, steps)
+    """The number of points to space: N, or N + 1 if the last is dropped."""
+    check_steps(schedule, steps)
     if dropped and steps == schedule.steps:
         raise InputError(
-            f"{steps} steps do not fit a chain of {steps} of which one point is dropped: "
-            f"ask for fewer, or leave out 'dropped'"
+            f"{steps} sampling steps with dropped=True do not fit a discrete schedule of {steps}: "
+            f"use fewer, or dropped=False"
         )
     return steps + 1 if dropped else steps
 
 
 def _whole(schedule: Schedule, timesteps: np.ndarray) -> np.ndarray:
-    """``timesteps``, on a chain rounded half up: strides of 1 or more then never meet."""
+    """``timesteps``, on a discrete schedule rounded half up, which keeps strides of 1 distinct."""
     return timesteps if schedule.steps is None else np.floor(timesteps + 0.5)

@@ -1,13 +1,13 @@
 """The memory of a training run: weights, moments, average and gradient, each one flat array.
 
-A model whose parameters are views into one array can be updated in one pass
-(:mod:`npdiff.kernels.adamw`). The pass writes to a second set of arrays, and the two sets are used
-in turn: until a step is complete the state before it is whole, and no step asks for memory.
+If the parameters of a model are views into one array, one pass updates them all
+(:mod:`npdiff.kernels.adamw`). The pass writes to a second set of arrays, and the two sets
+alternate: the state before a step stays complete until the step is complete, and no step allocates
+memory.
 
-The gradient is of no use once the moments after it are there. So the new first moment is written
-over it, and the array of the old one takes the next gradient. P parameters need 8 P numbers: two
-sets of weights, second moments and averages, and two arrays that are first moment and gradient by
-turns.
+The gradient is not needed after the update of the moments. So the new first moment overwrites it,
+and the next gradient overwrites the old first moment. P parameters need 8 P elements: two sets of
+weights, second moments and averages, and two arrays that alternate as first moment and gradient.
 """
 
 import math
@@ -22,20 +22,20 @@ from npdiff.training.optimizer import Moments, State
 
 A = TypeVar("A")
 
-#: A parameter begins at a multiple of so many elements: of 64 bytes in float32.
+#: Every parameter starts at a multiple of this many elements: 64 bytes in float32.
 ALIGNMENT = 16
 
 
 class Layout:
-    """Where each parameter of a model stands in a flat array.
+    """The positions of a model's parameters in a flat array.
 
     Parameters of two or more axes, to which weight decay applies, come first.
 
     Attributes
     ----------
-    parts : the elements of each parameter, in the order of the tree
-    size : elements of the flat array, the gaps between parameters included
-    decayed : how many of them weight decay applies to
+    parts : the slice of each parameter, in the order of the tree
+    size : the length of the flat array, including the gaps between parameters
+    decayed : the length of its first part, to which weight decay applies
     """
 
     def __init__(self, model: Any) -> None:
@@ -43,25 +43,25 @@ class Layout:
         self.parts = [slice(0)] * len(shapes)
         self.size = self.decayed = 0
         for i in sorted(range(len(shapes)), key=lambda i: len(shapes[i]) < 2):
-            end = self.size + math.prod(shapes[i])
+            end = self.size + math.prod(shapes[i])  # the next start is rounded up
             self.parts[i] = slice(self.size, end)
             self.size = -(-end // ALIGNMENT) * ALIGNMENT
             if len(shapes[i]) > 1:
                 self.decayed = self.size
 
     def views(self, flat: Array, like: Any) -> Any:
-        """A tree like the model whose leaves are the parameters in ``flat``."""
+        """A tree like the model whose leaves are views of ``flat``."""
         parts = iter(self.parts)
         return tree.map(lambda leaf: flat[next(parts)].reshape(leaf.shape), like)
 
 
 class Flat:
-    """A run's state and gradient in flat arrays, and the kernels that work on them.
+    """The state and the gradient of a run in flat arrays, and the kernels that update them.
 
     Parameters
     ----------
-    state : what to begin with; it is copied
-    workers : whose threads share the work
+    state : the initial state, which is copied
+    workers : the threads that run the kernels
     """
 
     def __init__(self, state: State, workers: ThreadPool) -> None:
@@ -74,6 +74,8 @@ class Flat:
             xp, size = namespace(leaf), self._layout.size
             return xp.zeros(size, dtype=leaf.dtype), xp.zeros(size, dtype=leaf.dtype)
 
+        # Set i: weights, first moment means[i], second moment, average. While set i is current,
+        # the gradient is summed in means[1 - i], which the update turns into the first moment.
         model, means, second, average = pair(), pair(), pair(), pair()
         self._sets = [adamw.Vectors(model[i], means[i], second[i], average[i]) for i in range(2)]
         self._sums = means[1], means[0]
@@ -89,7 +91,7 @@ class Flat:
 
     @classmethod
     def of(cls, state: State, workers: ThreadPool) -> Self | None:
-        """The state in flat arrays; None where kernels are not allowed or do not cover it."""
+        """The state in flat arrays; None if kernels are off or do not support its dtypes."""
         if not kernels_allowed() or len({leaf.dtype for leaf in tree.leaves(state)}) > 1:
             return None
         try:
@@ -99,30 +101,30 @@ class Flat:
 
     @property
     def state(self) -> State:
-        """The state at present. Its arrays are written to by the second step from now."""
+        """The current state. The step after the next one overwrites its arrays."""
         return self._states[self._turn]
 
     def sum(
         self, f: Callable[[A], tuple[Array, Any]], shards: Sequence[A], reduction: Reduction
     ) -> tuple[Array, Array, Any]:
-        """The sum of losses and of gradients over all shards, added up in their order.
+        """The sums of the losses and gradients of all shards, in the order of the shards.
 
         Parameters
         ----------
-        f : the loss and the gradient of a shard
+        f : returns the loss and the gradient of a shard
         shards : of this machine
-        reduction : joins it to the others
+        reduction : sums over machines
 
         Returns
         -------
-        loss, norm : arrays without axes, the norm that of the gradient
+        loss, norm : scalar arrays: the loss and the norm of the gradient
         gradient : a tree of views, overwritten by the next update
         """
         total, loss = self._sums[self._turn], None
-        for own, gradient in self._workers.results(f, shards):
+        for term, gradient in self._workers.results(f, shards):
             self._add(gradient, first=loss is None)
-            loss = own if loss is None else loss + own
-            del gradient  # or it would be kept until the next has come
+            loss = term if loss is None else loss + term
+            del gradient  # frees it before the next one arrives
         everywhere = reduction.total(total)
         if everywhere is not total:
             total[:] = everywhere
@@ -130,7 +132,7 @@ class Flat:
         return reduction.total(loss), norm, self._gradients[self._turn]
 
     def _add(self, gradient: Any, first: bool) -> None:
-        """Add a shard's gradient to the sum, or begin the sum with it."""
+        """Add a shard's gradient to the sum, or start the sum with it."""
         total, terms = self._sums[self._turn], [leaf.reshape(-1) for leaf in tree.leaves(gradient)]
 
         def add(piece: tuple[Array, slice, int]) -> None:
@@ -143,9 +145,9 @@ class Flat:
 
         chunk = self._kernels.chunk(total)
         pieces = [
-            (term, part, own.start)
-            for term, own in zip(terms, self._layout.parts, strict=True)
-            for part in self._kernels.chunks(0, own.stop - own.start, chunk)
+            (term, part, target.start)
+            for term, target in zip(terms, self._layout.parts, strict=True)
+            for part in self._kernels.chunks(0, target.stop - target.start, chunk)
         ]
         self._workers.parallel_for(add, pieces)
 
@@ -154,12 +156,12 @@ class Flat:
 
         Parameters
         ----------
-        state, gradient : the present ones; others are copied to their places first
+        state, gradient : usually the current ones; others are copied into the arrays first
         options : of :func:`npdiff.kernels.adamw.adamw`
         """
         turn, other = self._turn, 1 - self._turn
         if state is self._states[other]:
-            raise RuntimeError("this state has given way to the one after it: advance that")
+            raise RuntimeError("this state was replaced by the state after it: pass that one")
         self._take(self._states[turn], state)
         self._take(self._gradients[turn], gradient)
         self._kernels.adamw(
@@ -174,8 +176,8 @@ class Flat:
         return self.state
 
     @staticmethod
-    def _take(own: Any, given: Any) -> None:
-        """Copy a tree to its place, unless it is there."""
-        if own is not given:
-            for place, leaf in zip(tree.leaves(own), tree.leaves(given), strict=True):
+    def _take(views: Any, given: Any) -> None:
+        """Copy a tree into the arrays, unless it is the tree of their views."""
+        if views is not given:
+            for place, leaf in zip(tree.leaves(views), tree.leaves(given), strict=True):
                 place[...] = leaf

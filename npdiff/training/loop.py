@@ -1,4 +1,4 @@
-"""The training loop, a generator that yields a record a step; what is on disk is always whole."""
+"""The training loop: a generator of one record per step; the files are complete at any moment."""
 
 import math
 import time
@@ -13,31 +13,42 @@ from npdiff import tree
 from npdiff.backend import module
 from npdiff.data import Dataset
 from npdiff.errors import InputError, TrainingError
-from npdiff.parameterization import PARAMETERIZATIONS
+from npdiff.options import spell
 from npdiff.pullback import forward_only
-from npdiff.runs.checkpoint import new_model, save_model
+from npdiff.runs.checkpoint import (
+    check_network,
+    describe_network,
+    is_unet,
+    new_model,
+    save_model,
+)
 from npdiff.runs.config import Config
 from npdiff.runs.dataset import load_data
 from npdiff.runs.run import Run
 from npdiff.runtime.memory import memory_explained
 from npdiff.runtime.shards import ThreadPool, thread_count
-from npdiff.schedules import SCHEDULES
 from npdiff.training.flat import Flat
 from npdiff.training.preview import preview
-from npdiff.training.step import State, apply_gradient, learning_rate_at, loss_and_gradient
+from npdiff.training.step import (
+    State,
+    apply_gradient,
+    learning_rate_at,
+    loss_and_gradient,
+    objective_of,
+)
 
 
 class Progress(NamedTuple):
-    """What one step reports.
+    """The record of one step.
 
     Attributes
     ----------
     step : its number, from 1
     loss : the mean weighted loss of its samples
     grad_norm : the norm of the gradient, before clipping
-    learning_rate : as it was used
+    learning_rate : of this step
     images_per_second : of this step
-    seconds : of training so far, earlier sessions of a resumed run included
+    seconds : of training so far, including earlier sessions of a resumed run
     """
 
     step: int
@@ -56,32 +67,33 @@ def train(
     dataset: Dataset | None = None,
     network: Any = None,
 ) -> Iterator[Progress]:
-    """Train a network, a step at a time.
+    """Train a network one step at a time; :func:`~npdiff.training.fit` trains it to the end.
 
-    Leaving the loop early (``break``, Ctrl-C) saves a checkpoint first. A run that is resumed goes
-    on bit for bit as if it had not been interrupted, whatever interrupted it.
+    Leaving the loop early (``break``, Ctrl-C) saves a checkpoint first. A resumed run continues bit
+    for bit as if it had not been interrupted.
 
     Parameters
     ----------
-    config : what to train; None, when resuming, for the run's own configuration
+    config : the configuration; None, when resuming, for that of the run
     run_dir : the directory of the run
-    resume : go on with the run in that directory; start it where nothing is there yet
-    dataset : the data, if not what ``config.data`` names
-    network : the freshly initialized network, if not the U-Net of ``config.model``; called as
-        ``network(x, timestep, labels=..., key=...)`` where there are classes, without labels otherwise
+    resume : continue the run in that directory; start it if there is none yet
+    dataset : the data, if they are not those of ``config.data``
+    network : a freshly initialized network, if it is not the U-Net of ``config.model``: called as
+        ``network(x, timestep, labels=..., key=...)``, with labels None if there are no classes,
+        returns ``(y, pullback)``
 
     Returns
     -------
-    iterator of Progress, one a step
+    iterator of Progress, one per step
 
     Raises
     ------
     InputError
-        At once: if the configuration, the data and the directory do not fit together.
+        At once, if the configuration, the data, the network and the directory do not fit together.
     TrainingError
-        While iterating: if the loss or the gradient is no longer finite.
+        While iterating, if the loss or the gradient is not finite.
     MemoryError
-        While iterating: if there is too little of it. The last whole step is saved.
+        While iterating, if memory runs out. The last complete step is saved.
     """
     existing = resume and (Path(run_dir) / "config.json").is_file()
     if existing:
@@ -89,10 +101,20 @@ def train(
         config = run.config if config is None else config
     elif config is None:
         raise InputError(f"there is no run to resume in {run_dir}")
-    dataset = load_data(run.config if existing else config) if dataset is None else dataset
+    if dataset is not None:
+        config = config.replace(data=dataset)
+    else:
+        named = existing and isinstance(config.data, str | dict)
+        dataset = load_data(run.config if named else config)
     if not len(dataset.images):
         raise InputError("there are no images to train on: expected one or more, got an empty set")
+    if existing and config.warmup is None:
+        config = config.replace(warmup=run.config.warmup)
     config = resolve_config(config, dataset)
+    if existing:
+        check_network(run.config, network, f"the run in {run_dir}")
+    if network is not None and not is_unet(network, config):
+        config = config.replace(network=describe_network(network))
     xp = module(config.backend)
     _threads(config)
     network = new_model(config) if network is None else network
@@ -108,12 +130,12 @@ def train(
 
 
 def resolve_config(config: Config, dataset: Dataset) -> Config:
-    """The configuration with what the data settle filled in: shape, classes, channels.
+    """The configuration with the fields that the data decide: shape, classes, channels.
 
     Raises
     ------
     InputError
-        If the configuration says otherwise than the data.
+        If the configuration states other values.
     """
     shape, classes = tuple(dataset.images.shape[1:]), tuple(dataset.classes)
     labeled = len(classes) if len(classes) > 1 else None
@@ -126,11 +148,13 @@ def resolve_config(config: Config, dataset: Dataset) -> Config:
     ):
         if stated != found and not (name == "model.classes" and stated is None):
             raise InputError(f"config: {name} is {stated!r}, but the data have {found!r}")
-    return config.replace(shape=shape, classes=classes, model=model)
+    return config.replace(shape=shape, classes=classes, model=model, warmup=config.warmup_steps)
 
 
 def dry_run(network: Any, config: Config) -> None:
-    """Run the network once on nothing, so that what does not fit is said at once."""
+    """Run the network once on zeros and build the objective, so that errors come at once."""
+    objective = objective_of(config)
+    schedule, channels = objective.schedule, config.shape[-1]
     with forward_only():
         y, _ = network(
             np.zeros((1, *config.shape), dtype=np.float32),
@@ -138,20 +162,29 @@ def dry_run(network: Any, config: Config) -> None:
             labels=None if config.model["classes"] is None else np.zeros(1, dtype=np.int64),
             key=None,
         )
-    if y.shape != (1, *config.shape):
-        raise InputError(f"the network makes {y.shape[1:]} of samples of shape {config.shape}")
-    schedule = SCHEDULES[config.schedule]()
+    out = (*config.shape[:-1], channels * (2 if config.learn_variance else 1))
+    if y.shape != (1, *out):
+        raise InputError(
+            f"the network returns shape {tuple(y.shape[1:])} for samples of shape {config.shape}: "
+            f"expected {out}"
+        )
+    if config.learn_variance and (schedule.steps is None or schedule.steps < 2):
+        raise InputError(
+            f"config: learn_variance needs a discrete schedule, and {spell(config.schedule)} is "
+            "not: choose cosine or linear"
+        )
+    y = y[..., :channels]
     try:  # where sampling starts
-        PARAMETERIZATIONS[config.prediction].solve(schedule, y, y, schedule.t_max)
+        objective.parameterization.solve(schedule, y, y, schedule.t_max)
     except InputError as error:
         raise InputError(
-            f"config: row {config.prediction!r} cannot be sampled from with schedule {config.schedule!r}, "
-            "at whose end there is no signal: choose another row, v say"
+            f"config: prediction {spell(config.prediction)!r} cannot recover x_0 at the end of "
+            f"schedule {spell(config.schedule)!r}, where there is no signal: choose v or x0"
         ) from error
 
 
 def _threads(config: Config) -> int:
-    """The threads that shards run on; a GPU wants one."""
+    """The number of threads for the shards; one for a GPU."""
     return 1 if config.backend == "cupy" else thread_count()
 
 
@@ -182,7 +215,7 @@ def _loop(
                     images_per_second=config.batch * config.accumulate / took,
                     seconds=seconds,
                 )
-                run.log(progress._asdict())  # first: a state never lacks its line
+                run.log(progress._asdict())  # first, so that every saved state has its line
                 state, step = new, step + 1
                 last = step == config.steps
                 if config.sample_every and (step % config.sample_every == 0 or last):
@@ -194,7 +227,7 @@ def _loop(
                     saved = step
                 yield progress
         except TrainingError:
-            raise  # the state may be what went wrong: the last checkpoint stays
+            raise  # the state may be at fault: the last checkpoint stays
         except BaseException:
             if saved < step:
                 run.save(state, step, seconds)
@@ -205,14 +238,14 @@ def _loop(
 
 def _enough_memory(run: Run) -> AbstractContextManager[None]:
     config = run.config
-    less = "fewer threads (NPDIFF_THREADS=1), or a new run with a smaller shard (--set shard=8)"
+    smaller = "fewer threads (NPDIFF_THREADS=1), or a new run with a smaller shard (--set shard=8)"
     if config.backend == "cupy":
-        less = "a new run with a smaller batch (--batch 64)"
+        smaller = "a new run with a smaller batch (--batch 64)"
     return memory_explained(
         config.backend,
         f"training on batches of {config.batch}, {min(config.shard_size, config.batch)} at a time",
-        f"{less}, or one that keeps less (--set model.gradient_checkpointing=true); --resume goes on "
-        f"from what was saved in {run.path}",
+        f"{smaller}, or one that saves less (--set model.gradient_checkpointing=true); --resume "
+        f"continues from the checkpoint in {run.path}",
     )
 
 

@@ -1,7 +1,7 @@
 r"""AdamW, gradient clipping, the learning rate and the moving average of the weights.
 
-All are maps over trees: a model, its gradient, its two moments and its average share one shape.
-Nothing here keeps hidden state: the number of the step is an argument, counted from 1.
+All are maps over trees: a model, its gradient, its two moments and its average have one structure.
+There is no hidden state: the index of the step is an argument, counted from 1.
 """
 
 import math
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Moments(Module):
-    """The running means of the gradient and of its square that Adam keeps."""
+    """Adam's running means of the gradient and of its square."""
 
     first: Any
     second: Any
@@ -27,7 +27,7 @@ class Moments(Module):
 
 
 class State(Module):
-    """Everything that the next step depends on, besides its number and the configuration."""
+    """Everything that the next step depends on, apart from its index and the configuration."""
 
     model: Any
     average: Any
@@ -50,7 +50,7 @@ def adamw(
     eps: float = 1e-8,
     weight_decay: float = 0.0,
 ) -> tuple[T, Moments]:
-    r"""One step of AdamW: Adam with weight decay kept out of the moments.
+    r"""One step of AdamW: Adam with weight decay outside the moments.
 
     .. math:: :label: adamw
 
@@ -95,14 +95,14 @@ def adamw(
 
 
 def global_norm(gradient: object) -> Array:
-    r"""The length of a tree as one vector: a float64 scalar of its backend.
+    r"""The Euclidean norm of all leaves of a tree: a float64 scalar of its backend.
 
     .. math:: :label: global-norm
 
         \lVert g \rVert = \Big( \sum_{\text{arrays}} \sum_i g_i^2 \Big)^{1/2}
 
-    Summed in float64, so that it depends neither on the size of the model nor on a threaded dot
-    product.
+    Summed in float64, so that the rounding error does not grow with the model, and without a
+    threaded dot product, whose order of summation varies.
     """
     parts = [
         namespace(leaf).sum(namespace(leaf).square(leaf, dtype=namespace(leaf).float64))
@@ -112,7 +112,7 @@ def global_norm(gradient: object) -> Array:
 
 
 def clip(gradient: T, norm: float, limit: float) -> T:
-    r"""The gradient shortened to at most ``limit``.
+    r"""The gradient scaled down to a norm of at most ``limit``.
 
     .. math:: :label: gradient-clipping
 
@@ -127,7 +127,7 @@ def clip(gradient: T, norm: float, limit: float) -> T:
 
 
 def clip_factor(norm: float, limit: float) -> float:
-    """What :func:`clip` multiplies a gradient of this norm by."""
+    """The factor by which :func:`clip` scales a gradient of this norm."""
     return 1.0 if norm <= limit else limit / norm
 
 
@@ -145,7 +145,7 @@ def learning_rate(
         1 & \text{constant}
         \end{cases} \qquad p = \frac{n - 1 - W}{S - W}
 
-    with warm-up W and S steps in all. The last step still moves: p < 1.
+    with warm-up W and S steps in total. The last step has p < 1, so its rate is not 0.
 
     Notes
     -----
@@ -170,7 +170,7 @@ def ema_decay(step: int, decay: float) -> float:
 
     Notes
     -----
-    The rule of TensorFlow's ``ExponentialMovingAverage`` that diffusion codes took over.
+    The rule of TensorFlow's ``ExponentialMovingAverage``, which diffusion codes adopted.
     """
     return min(decay, (1.0 + step) / (10.0 + step))
 

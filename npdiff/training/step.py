@@ -1,4 +1,4 @@
-"""One step of training: the loss and its gradient over the shards of a batch, and the update."""
+"""One training step: the loss and gradient over the shards of a batch, then the update."""
 
 from contextlib import nullcontext
 from typing import Any
@@ -10,6 +10,7 @@ from npdiff.acceleration import frozen_weights, kernels_allowed
 from npdiff.backend import module, to_host
 from npdiff.data import Dataset
 from npdiff.objective import Objective
+from npdiff.objective.hybrid import hybrid_loss
 from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.random import Key
 from npdiff.runs.config import Config
@@ -27,7 +28,7 @@ from npdiff.training.optimizer import (
     learning_rate,
 )
 
-__all__ = ["State", "apply_gradient", "learning_rate_at", "loss_and_gradient"]
+__all__ = ["State", "apply_gradient", "learning_rate_at", "loss_and_gradient", "objective_of"]
 
 
 def apply_gradient(
@@ -40,8 +41,8 @@ def apply_gradient(
 ) -> State:
     """The state after a step, given the gradient and its norm.
 
-    With ``flat``, the memory of the run, in one pass and without asking for more; the state before
-    ``state`` is overwritten by it.
+    With ``flat``, the memory of the run, the update is one pass without allocations; it overwrites
+    the state before ``state``.
     """
     options: dict[str, Any] = {
         "step": step,
@@ -65,7 +66,7 @@ def learning_rate_at(config: Config, step: int) -> float:
         step,
         peak=config.learning_rate,
         steps=config.steps,
-        warmup=config.warmup,
+        warmup=config.warmup_steps,
         decay=config.decay,
     )
 
@@ -81,8 +82,8 @@ def loss_and_gradient(
 ) -> tuple[float, float, Any]:
     """The loss of a step's batch, the norm of its gradient, and the gradient.
 
-    Every draw - which samples, their times, noise, dropout and dropped labels - is a function of
-    the seed, the step and the sample's place in the batch. A batch is cut into shards of
+    Every random choice (the samples, their times, noise, dropout and dropped labels) is a function
+    of the seed, the step and the sample's index in the batch. A batch is split into shards of
     ``config.shard`` samples; on a GPU it is one shard.
 
     Parameters
@@ -91,23 +92,18 @@ def loss_and_gradient(
     dataset : the data
     step : its number, from 1
     config : the run's configuration, filled in from the data
-    workers : where shards run
-    flat : the memory of the run, where there is one
-    reduction : what joins this machine, and the shards it works on, to others
+    workers : the threads that run the shards
+    flat : the memory of the run, if there is one
+    reduction : sums over the shards of this machine and of others
 
     Returns
     -------
-    loss, norm : numbers on the host; the only ones a step reads from a device
-    gradient : a tree like ``model``; with ``flat`` it lies there until the next update
+    loss, norm : floats on the host; a step reads nothing else from a device
+    gradient : a tree like ``model``; with ``flat`` it stays in that memory until the next update
     """
     total = config.batch * config.accumulate
     chosen = data.batch_indices(config.seed, step - 1, total, len(dataset.images))
-    target = Objective(
-        SCHEDULES[config.schedule](),
-        PARAMETERIZATIONS[config.prediction],
-        objective.WEIGHTINGS[config.weighting],
-        objective.TIME_SAMPLERS[config.time_sampler],
-    )
+    target = objective_of(config)
     xp, dtype = module(config.backend), tree.leaves(model)[0].dtype.type
 
     def run(shard: slice) -> tuple[Any, Any]:
@@ -121,12 +117,15 @@ def loss_and_gradient(
         y, model_vjp = model(
             example.network_input, example.timestep, labels=labels, key=key.fold("dropout")
         )
-        loss, loss_vjp = objective.loss(y, example=example)
+        if config.learn_variance:
+            loss, loss_vjp = hybrid_loss(y, example=example, objective=target, x_0=x_0)
+        else:
+            loss, loss_vjp = objective.loss(y, example=example)
         (dy,) = loss_vjp(count / total)
         return loss * (count / total), model_vjp(dy)[0]
 
     shards = split(total, config.shard_size)
-    # Forms of all weights at a time take four times their memory, to be of use to the next shard.
+    # A cache of all weights in kernel form takes four times their memory; it serves later shards.
     with frozen_weights() if len(shards) > workers.threads else nullcontext():
         if flat is not None and kernels_allowed():
             loss, norm, gradient = flat.sum(run, shards, reduction)
@@ -138,8 +137,18 @@ def loss_and_gradient(
     return loss, norm, gradient
 
 
+def objective_of(config: Config) -> Objective:
+    """The training objective of a configuration."""
+    return Objective(
+        SCHEDULES.resolve(config.schedule),
+        PARAMETERIZATIONS.resolve(config.prediction),
+        objective.WEIGHTINGS.resolve(config.weighting),
+        objective.TIME_SAMPLERS.resolve(config.time_sampler),
+    )
+
+
 def _labels(labels: np.ndarray, key: Key, config: Config) -> np.ndarray | None:
-    """The labels the network is told: some give way to the null label, which is number ``classes``.
+    """The labels with a fraction replaced by the null label, whose index is ``classes``.
 
     Ho and Salimans, *Classifier-free diffusion guidance* (2022), Algorithm 1.
     """

@@ -127,8 +127,6 @@ def sampler(
 
 
 def _with_options(sampler: Sampler | str, options: Mapping[str, Any]) -> Sampler:
-    if isinstance(sampler, str) and sampler not in SAMPLERS:
-        raise InputError(f"unknown sampler {sampler!r}: choose one of {', '.join(SAMPLERS)}")
     f: Sampler = SAMPLERS[sampler] if isinstance(sampler, str) else sampler
     if not options:
         return f

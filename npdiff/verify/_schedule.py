@@ -81,9 +81,7 @@ def schedule(
     >>> round(schedule(betas=np.linspace(1e-4, 0.02, 100), first=1)["at the last"].residual, 3)
     0.756
     """
-    right = SCHEDULES[like]() if isinstance(like, str) and like in SCHEDULES else like
-    if isinstance(right, str):
-        raise InputError(f"unknown schedule {right!r}: choose one of {', '.join(SCHEDULES)}")
+    right = SCHEDULES[like]() if isinstance(like, str) else like
     if betas is not None or alpha_bar is not None:
         if schedule is not None or functions:
             raise InputError("give a schedule as arrays or as functions, not both")

@@ -1,4 +1,4 @@
-"""A tiny run for the commands to work on, trained once; and a way to call them in this process."""
+"""A tiny run, trained once, and a fixture that calls commands in this process."""
 
 import os
 from collections.abc import Callable
@@ -23,14 +23,14 @@ def tiny() -> tuple[str, ...]:
 
 
 class Result(NamedTuple):
-    """What a command left behind."""
+    """The exit status and the output of a command."""
 
     code: int
     out: str
     err: str
 
     def failed_with(self, *words: str) -> bool:
-        """Whether it failed as it should: status 2, one line, no traceback, and these words."""
+        """Whether it failed with status 2, one line without traceback, and these words in it."""
         assert self.code == 2, self
         lines = [line for line in self.err.splitlines() if line.strip()]
         assert len(lines) == 1, self.err

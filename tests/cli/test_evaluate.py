@@ -1,4 +1,4 @@
-"""``npdiff eval``: metrics of samples and of real test images."""
+"""``npdiff eval``: metrics and their floor."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from npdiff.generation import Frame
 
 @pytest.fixture(scope="module")
 def digits_run(tmp_path_factory: pytest.TempPathFactory, tiny: Any) -> Path:
-    """A tiny model of the real digits, hardly trained."""
+    """A tiny model of the real digits after two steps."""
     from npdiff.cli.main import main
 
     path = tmp_path_factory.mktemp("runs") / "digits"
@@ -21,7 +21,7 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory, tiny: Any) -> Path:
     return path
 
 
-def test_samples_of_an_untrained_model_score_below_the_floor(npdiff: Any, digits_run: Path) -> None:
+def test_the_metrics_of_samples_and_of_the_floor(npdiff: Any, digits_run: Path) -> None:
     options = ("--count", "60", "--steps", "2")
     facts = json.loads(npdiff("eval", digits_run, *options, "--json").out)
     samples, floor = facts["generated"], facts["floor"]
@@ -31,15 +31,15 @@ def test_samples_of_an_untrained_model_score_below_the_floor(npdiff: Any, digits
     assert floor["frechet"] < 0.5 * samples["frechet"]
     assert abs(floor["kid"]) < 4 * floor["kid_error"] < samples["kid"]
     assert floor["recall"] > samples["recall"]
-    output = npdiff("eval", digits_run, *options).out
+    told = npdiff("eval", digits_run, *options).out
     for name in ("accuracy", "frechet", "kid", "precision", "recall"):
-        assert f"\n{name:12}{samples[name]:>10.4g}{floor[name]:>10.4g}" in output
+        assert f"\n{name:12}{samples[name]:>10.4g}{floor[name]:>10.4g}" in told
 
 
-def test_real_digits_in_place_of_samples_score_like_the_floor(
+def test_real_digits_have_the_metrics_of_the_floor(
     npdiff: Any, digits_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the test digits in place of samples the two columns are equal."""
+    """If the samples are the test digits, the two columns are equal."""
     real = data.to_float(data.load("digits", "test").images[:50])
 
     def perfect(checkpoint: Any, labels: Any, indices: Any, *_: Any, **__: Any) -> list[Frame]:
@@ -51,7 +51,7 @@ def test_real_digits_in_place_of_samples_score_like_the_floor(
         assert facts["generated"][name] == pytest.approx(value, rel=1e-3, abs=1e-3)
 
 
-def test_the_heading_names_the_sampling_options(npdiff: Any, digits_run: Path) -> None:
+def test_the_text_lists_the_sampling_options(npdiff: Any, digits_run: Path) -> None:
     options = ("--count", "10", "--steps", "1", "--rescale", "0.5", "--interval", "0.1", "4")
     assert (
         ", guidance 2, rescale 0.5, interval (0.1, 4.0), seed 0"

@@ -1,4 +1,4 @@
-"""``npdiff info``: the facts, for readers and for programs."""
+"""``npdiff info``: the facts as text and as JSON."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from npdiff.runs import load_model
 from npdiff.tree import size
 
 
-def test_a_run_for_programs(npdiff: Any, tiny_run: Path) -> None:
+def test_the_json_of_a_run(npdiff: Any, tiny_run: Path) -> None:
     facts = json.loads(npdiff("info", tiny_run, "--json").out)
     assert (facts["kind"], facts["step"], facts["config"]["steps"]) == ("run", 12, 12)
     assert sum(facts["parameters"].values()) == size(load_model(tiny_run).model)
@@ -19,13 +19,13 @@ def test_a_run_for_programs(npdiff: Any, tiny_run: Path) -> None:
     assert facts["files"]["state.safetensors"] == state.stat().st_size
 
 
-def test_a_run_for_readers(npdiff: Any, tiny_run: Path) -> None:
+def test_the_text_of_a_run(npdiff: Any, tiny_run: Path) -> None:
     out = npdiff("info", tiny_run).out
     for words in ("12 of 12 steps", "last loss 0.", "8 x 8 x 1", "top, middle, low", "middle"):
         assert words in out
 
 
-def test_a_model_file(npdiff: Any, tiny_run: Path) -> None:
+def test_the_facts_about_a_model_file(npdiff: Any, tiny_run: Path) -> None:
     facts = json.loads(npdiff("info", tiny_run / "model.safetensors", "--json").out)
     assert (facts["kind"], facts["step"]) == ("model", 12)
     assert "files" not in facts
@@ -47,7 +47,7 @@ def test_a_run_before_its_first_checkpoint(npdiff: Any, tiny_run: Path) -> None:
         ("state.safetensors", "short", ("state.safetensors",)),
     ],
 )
-def test_damaged_runs(
+def test_damaged_runs_are_reported(
     npdiff: Any, tiny_run: Path, name: str, content: str, words: tuple[str, ...]
 ) -> None:
     Path("run").mkdir()
@@ -57,5 +57,5 @@ def test_damaged_runs(
     assert npdiff("info", "run").failed_with(*words)
 
 
-def test_nothing_there(npdiff: Any) -> None:
+def test_a_missing_path_is_reported(npdiff: Any) -> None:
     assert npdiff("info", "nowhere").failed_with("nowhere")

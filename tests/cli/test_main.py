@@ -1,4 +1,4 @@
-"""The command line as a whole: help, versions, errors, exit statuses."""
+"""The command line: help, version, errors, exit statuses."""
 
 import os
 import re
@@ -22,7 +22,7 @@ def test_help_names_every_command(npdiff: Any) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_of_a_command_teaches(npdiff: Any, command: str) -> None:
+def test_the_help_of_a_command_has_examples(npdiff: Any, command: str) -> None:
     result = npdiff(command, "--help")
     assert result.code == 0
     assert "examples:\n  npdiff " + command in result.out
@@ -47,41 +47,43 @@ def test_unknown_command_and_option(npdiff: Any) -> None:
     ("error", "code"),
     [(OSError(28, "No space left on device"), 2), (TrainingError("not finite"), 1)],
 )
-def test_errors_are_one_line(
+def test_errors_are_printed_as_one_line(
     npdiff: Any, monkeypatch: pytest.MonkeyPatch, error: Exception, code: int
 ) -> None:
     def broken(path: object) -> None:
         raise error
 
-    monkeypatch.setattr(info, "described", broken)
+    monkeypatch.setattr(info, "facts_about", broken)
     result = npdiff("info")
     assert result.code == code
     assert result.err == f"npdiff: error: {error}\n"
     assert "Traceback" in npdiff("info", "--debug").err
 
 
-def test_too_little_memory_is_a_failure(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_memory_error_has_status_1_and_a_remedy(
+    npdiff: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def short(path: object) -> None:
         raise MemoryError("Unable to allocate 8.00 PiB")
 
-    monkeypatch.setattr(info, "described", short)
+    monkeypatch.setattr(info, "facts_about", short)
     said = "memory ran out during `npdiff info` (Unable to allocate 8.00 PiB): try less at a time"
     assert npdiff("info") == (1, "", f"npdiff: error: {said}\n")
 
 
-def test_interruption(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interruption_has_status_130(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(path: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(info, "described", interrupted)
+    monkeypatch.setattr(info, "facts_about", interrupted)
     assert npdiff("info") == (130, "", "npdiff: interrupted\n")
 
 
-def test_a_bug_is_not_hidden(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_exceptions_are_not_caught(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def buggy(path: object) -> None:
         raise IndexError("a mistake in npdiff")
 
-    monkeypatch.setattr(info, "described", buggy)
+    monkeypatch.setattr(info, "facts_about", buggy)
     with pytest.raises(IndexError):
         npdiff("info")
 

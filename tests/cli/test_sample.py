@@ -1,4 +1,4 @@
-"""``npdiff sample``: pictures, what they depend on, and what it refuses."""
+"""``npdiff sample``: the images, their dependencies, invalid arguments."""
 
 import json
 import re
@@ -21,12 +21,12 @@ def numbers(path: str) -> dict[str, np.ndarray]:
 
 
 def page(path: str) -> dict[str, Any]:
-    """What a page of the viewer holds."""
+    """The data in a page of the viewer."""
     text = Path(path).read_text(encoding="utf-8")
     return json.loads(re.search(r"^const data = (.*);$", text, re.MULTILINE)[1])
 
 
-def test_every_output(npdiff: Any, tiny_run: Path) -> None:
+def test_every_output_file(npdiff: Any, tiny_run: Path) -> None:
     from PIL import Image
 
     result = npdiff(
@@ -47,7 +47,7 @@ def test_every_output(npdiff: Any, tiny_run: Path) -> None:
     np.testing.assert_array_equal(archive["images"][0, ..., 0], pixels("a.png")[2:10, 2:10])
 
 
-def test_html_shows_a_sample_of_each_label(npdiff: Any, tiny_run: Path) -> None:
+def test_the_html_page_has_a_sample_per_label(npdiff: Any, tiny_run: Path) -> None:
     common = ("--count", "3", "--steps", "4", "--html", "a.html")
     assert npdiff("sample", tiny_run, "--label", "low,0", *common).code == 0
     views = page("a.html")["views"]
@@ -63,7 +63,7 @@ def test_html_shows_a_sample_of_each_label(npdiff: Any, tiny_run: Path) -> None:
     assert page("a.html")["views"]["noising"]["names"] == ["", "", ""]
 
 
-def test_html_of_a_model_whose_data_are_gone(npdiff: Any, tiny_run: Path) -> None:
+def test_the_html_page_of_a_model_whose_data_are_missing(npdiff: Any, tiny_run: Path) -> None:
     from npdiff.runs import load_model, save_model
 
     checkpoint = load_model(tiny_run)
@@ -74,12 +74,12 @@ def test_html_of_a_model_whose_data_are_gone(npdiff: Any, tiny_run: Path) -> Non
     assert list(page("a.html")["views"]) == ["denoising"]
 
 
-def test_the_npz_is_data(npdiff: Any, tiny_run: Path, tiny: Any) -> None:
+def test_the_npz_file_can_be_trained_on(npdiff: Any, tiny_run: Path, tiny: Any) -> None:
     assert npdiff("sample", tiny_run, "--count", "4", "--steps", "2", "--npz", "a.npz").code == 0
     assert npdiff("train", "--data", "a.npz", "--out", "run", "--steps", "2", *tiny).code == 0
 
 
-def test_same_seed_same_bytes_and_other_seed_others(npdiff: Any, tiny_run: Path) -> None:
+def test_the_seed_decides_the_images(npdiff: Any, tiny_run: Path) -> None:
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
         options = ("--steps", "3", "--sampler", "ddpm", "--seed", seed, "--out", f"{name}.png")
         assert npdiff("sample", tiny_run, *options).code == 0
@@ -87,8 +87,8 @@ def test_same_seed_same_bytes_and_other_seed_others(npdiff: Any, tiny_run: Path)
     assert a == b != c
 
 
-def test_count_and_company_do_not_matter(npdiff: Any, tiny_run: Path) -> None:
-    """A sample is the same in a row of four as in a row of nine, and beside other labels."""
+def test_a_sample_does_not_depend_on_the_others(npdiff: Any, tiny_run: Path) -> None:
+    """A sample is the same among four and among nine, and with other labels."""
     common = ("--steps", "4", "--sampler", "ddpm")
     npdiff("sample", tiny_run, "--label", "2", "--count", "4", "--npz", "a.npz", *common)
     npdiff("sample", tiny_run, "--label", "1,2", "--count", "9", "--npz", "b.npz", *common)
@@ -111,7 +111,7 @@ def test_count_and_company_do_not_matter(npdiff: Any, tiny_run: Path) -> None:
         ("--label", "none", "--spacing", "leading"),
     ],
 )
-def test_settings(npdiff: Any, tiny_run: Path, options: tuple[str, ...]) -> None:
+def test_options_change_the_images(npdiff: Any, tiny_run: Path, options: tuple[str, ...]) -> None:
     inference_network = ("sample", tiny_run, "--count", "2", "--steps", "4")
     assert npdiff(*inference_network, "--npz", "a.npz").code == 0
     assert npdiff(*inference_network, *options, "--npz", "b.npz").code == 0
@@ -132,7 +132,7 @@ def test_settings(npdiff: Any, tiny_run: Path, options: tuple[str, ...]) -> None
         (("--sampler", "euler", "--eta", "0.5"), ("euler", "eta")),
         (("--sampler", "lms", "--option", "order"), ("order", "KEY=VALUE")),
         (("--sampler", "lms", "--option", "size=3"), ("size", "order, start")),
-        (("--sampler", "heun", "--option", "size=3"), ("size", "has none")),
+        (("--sampler", "heun", "--option", "size=3"), ("size", "has no options")),
         (("--sampler", "lms", "--option", "order=two"), ("order", "an integer", "'two'")),
         (("--sampler", "lms", "--option", "order=9"), ("1 to 6", "9")),
         (("--sampler", "edm", "--option", "s_max=many"), ("s_max", "a number", "'many'")),
@@ -149,7 +149,7 @@ def test_settings(npdiff: Any, tiny_run: Path, options: tuple[str, ...]) -> None
         (("--backend", "torch"), ("torch", "numpy", "cupy")),
     ],
 )
-def test_what_it_refuses(
+def test_invalid_arguments_are_refused(
     npdiff: Any, tiny_run: Path, options: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
     Path("file").write_text("in the way")
@@ -158,10 +158,10 @@ def test_what_it_refuses(
     assert not Path("samples.png").exists()
 
 
-def test_folders_without_permission(
+def test_folders_without_permission_are_refused_before_sampling(
     npdiff: Any, tiny_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Said before sampling. (Root may write anywhere, so the system's answer is replaced.)"""
+    """Root may write anywhere, so the system calls are replaced."""
 
     def refuse(**_: Any) -> None:
         raise PermissionError(13, "Permission denied")
@@ -176,7 +176,7 @@ def test_folders_without_permission(
         assert npdiff("sample", tiny_run, "--out", "old.png").failed_with("write-protected")
 
 
-def test_models_that_cannot_be_used(npdiff: Any, tiny_run: Path, tmp_path: Path) -> None:
+def test_unusable_models_are_refused(npdiff: Any, tiny_run: Path, tmp_path: Path) -> None:
     whole = (tiny_run / "model.safetensors").read_bytes()
     Path("cut.safetensors").write_bytes(whole[: len(whole) // 2])
     Path("noise.safetensors").write_bytes(b"\x00" * 100)
@@ -192,7 +192,7 @@ def test_models_that_cannot_be_used(npdiff: Any, tiny_run: Path, tmp_path: Path)
     assert npdiff("sample", tiny_run / "state.safetensors").failed_with("state", "model")
 
 
-def test_without_a_model_that_ships(
+def test_a_missing_shipped_model_is_reported(
     npdiff: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("npdiff.generation.samples.SHIPPED", tmp_path / "none")
@@ -211,7 +211,7 @@ def test_help_lists_the_samplers_and_their_options(npdiff: Any) -> None:
         assert options in result.out
 
 
-def test_too_little_memory(npdiff: Any, tiny_run: Path, monkeypatch: Any) -> None:
+def test_a_memory_error_names_the_remedy(npdiff: Any, tiny_run: Path, monkeypatch: Any) -> None:
     def short(*arguments: Any, **options: Any) -> Any:
         np.empty((2**20, 2**30))
 
@@ -224,7 +224,7 @@ def test_too_little_memory(npdiff: Any, tiny_run: Path, monkeypatch: Any) -> Non
 
 
 def test_evaluations_are_counted(npdiff: Any, tiny_run: Path, monkeypatch: Any) -> None:
-    """As many as the sampler asks, not as many as there are steps."""
+    """As many as the sampler makes, not as many as there are steps."""
     said: list[str] = []
     monkeypatch.setattr(
         "tqdm.tqdm.set_postfix_str", lambda self, s="", refresh=True: said.append(s)

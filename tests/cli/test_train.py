@@ -1,4 +1,4 @@
-"""``npdiff train``: what a run leaves behind, how it goes on, what it refuses."""
+"""``npdiff train``: the files of a run, resuming, invalid arguments."""
 
 import json
 import os
@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from npdiff.cli import train as command
 from npdiff.runs import load_model
-from npdiff.training import Progress, loop
+from npdiff.training import Progress, _fit, loop
 from npdiff.tree import leaves
 
 
@@ -23,7 +22,7 @@ def weights(path: Path) -> list[np.ndarray]:
     return leaves(load_model(path).model)
 
 
-def test_what_a_run_leaves_behind(tiny_run: Path) -> None:
+def test_the_files_of_a_run(tiny_run: Path) -> None:
     from PIL import Image
 
     assert {file.name for file in tiny_run.iterdir()} == {
@@ -39,7 +38,7 @@ def test_what_a_run_leaves_behind(tiny_run: Path) -> None:
     assert noising.shape[1] > 9 * 3 * 8  # nine moments of 24 pixels
 
 
-def test_training_learns(npdiff: Any, tiny: Any, images: Path, tmp_path: Path) -> None:
+def test_the_loss_decreases(npdiff: Any, tiny: Any, images: Path, tmp_path: Path) -> None:
     options = ("--data", images, "--steps", "60", "--batch", "16", *tiny, "--set", "ema=0.5")
     assert npdiff("train", "--out", "run", *options, "--set", "learning_rate=0.01").code == 0
     lines = Path("run/metrics.jsonl").read_text().splitlines()
@@ -47,11 +46,11 @@ def test_training_learns(npdiff: Any, tiny: Any, images: Path, tmp_path: Path) -
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])
 
 
-def test_interrupted_and_resumed_is_uninterrupted(
+def test_an_interrupted_and_resumed_run_equals_an_uninterrupted_one(
     npdiff: Any, tiny: Any, images: Path, tiny_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C during the fifth step: status 130, a checkpoint, and afterwards the same weights."""
-    genuine = command.training
+    """Ctrl-C after the fifth step: status 130, a checkpoint, and the same weights in the end."""
+    genuine = _fit.train
 
     def interrupted(*arguments: Any, **options: Any) -> Iterator[Progress]:
         steps = genuine(*arguments, **options)
@@ -64,22 +63,22 @@ def test_interrupted_and_resumed_is_uninterrupted(
             steps.close()  # type: ignore[attr-defined]
 
     options = ("--data", images, "--steps", "12", *tiny)
-    monkeypatch.setattr(command, "training", interrupted)
+    monkeypatch.setattr(_fit, "train", interrupted)
     result = npdiff("train", "--out", "run", *options)
     assert result.code == 130
     assert "after step 5, which is saved" in result.err
     assert "npdiff train --out run --resume" in result.err
-    monkeypatch.setattr(command, "training", genuine)
+    monkeypatch.setattr(_fit, "train", genuine)
     assert npdiff("info", "run", "--json").code == 0
     assert npdiff("train", "--out", "run", "--resume").code == 0
     for ours, theirs in zip(weights(Path("run")), weights(tiny_run), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_too_little_memory(
+def test_a_memory_error_names_the_remedy(
     npdiff: Any, tiny: Any, images: Path, tiny_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the sixth step: status 1, a line, and five steps are saved from which it goes on."""
+    """In the sixth step: status 1, one line, and the five steps before are saved."""
     apply_gradient, calls = loop.apply_gradient, []
 
     def short(*arguments: Any) -> Any:
@@ -108,8 +107,8 @@ def test_too_little_memory(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends SIGINT")
-def test_ctrl_c(tiny: Any, images: Path, tmp_path: Path) -> None:
-    """The real signal, in a process of its own."""
+def test_ctrl_c_saves_the_run(tiny: Any, images: Path, tmp_path: Path) -> None:
+    """The real signal, in a separate process."""
     words = ("train", "--data", str(images), "--out", "run", "--steps", "100000", *tiny)
     process = subprocess.Popen(
         [sys.executable, "-m", "npdiff", *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
@@ -123,12 +122,12 @@ def test_ctrl_c(tiny: Any, images: Path, tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert "which is saved; go on with: npdiff train --out run --resume" in err
+    assert "which is saved; continue with: npdiff train --out run --resume" in err
     assert "Traceback" not in err
     assert load_model(tmp_path / "run").step == len(metrics.read_text().splitlines())
 
 
-def test_a_finished_run_is_left_alone(npdiff: Any, tiny_run: Path) -> None:
+def test_a_finished_run_is_not_changed(npdiff: Any, tiny_run: Path) -> None:
     before = (tiny_run / "state.safetensors").read_bytes()
     result = npdiff("train", "--out", tiny_run, "--resume")
     assert result.code == 0
@@ -136,7 +135,7 @@ def test_a_finished_run_is_left_alone(npdiff: Any, tiny_run: Path) -> None:
     assert (tiny_run / "state.safetensors").read_bytes() == before
 
 
-def test_lost_pictures_are_drawn_again(npdiff: Any, tiny_run: Path) -> None:
+def test_missing_figures_are_drawn_again(npdiff: Any, tiny_run: Path) -> None:
     picture = (tiny_run / "samples.png").read_bytes()
     (tiny_run / "samples.png").unlink()
     assert npdiff("train", "--out", tiny_run, "--resume").code == 0
@@ -152,7 +151,7 @@ def test_every_option_reaches_the_configuration(npdiff: Any, tiny: Any, images: 
     assert config["classes"] == ["top", "middle", "low"]
 
 
-def test_folders_of_images(npdiff: Any, tiny: Any, tmp_path: Path) -> None:
+def test_training_on_a_folder_of_images(npdiff: Any, tiny: Any, tmp_path: Path) -> None:
     from PIL import Image
 
     for i, name in enumerate(("dark", "light")):
@@ -185,7 +184,9 @@ def test_folders_of_images(npdiff: Any, tiny: Any, tmp_path: Path) -> None:
         (("--out", "full"), ("full", "not empty", "--resume")),
     ],
 )
-def test_what_it_refuses(npdiff: Any, options: tuple[str, ...], words: tuple[str, ...]) -> None:
+def test_invalid_arguments_are_refused(
+    npdiff: Any, options: tuple[str, ...], words: tuple[str, ...]
+) -> None:
     Path("file").write_text("in the way")
     Path("full").mkdir()
     Path("full/letter.txt").write_text("somebody's")
@@ -194,6 +195,6 @@ def test_what_it_refuses(npdiff: Any, options: tuple[str, ...], words: tuple[str
     assert not Path("run").exists()
 
 
-def test_a_run_cannot_change_what_it_is(npdiff: Any, tiny_run: Path) -> None:
+def test_a_resumed_run_cannot_change_its_batch(npdiff: Any, tiny_run: Path) -> None:
     result = npdiff("train", "--out", tiny_run, "--resume", "--batch", "9")
     assert result.failed_with("batch", "8", "9")

@@ -9,18 +9,16 @@ from npdiff.denoiser import Denoise, Denoiser, clip_x0, inference_network
 from npdiff.errors import InputError
 from npdiff.generation import (
     SamplingConfig,
-    cached,
     denoiser,
     frames_of,
     generate,
-    network,
     resolve_labels,
     sharded,
     start,
     trajectory,
 )
 from npdiff.guidance import classifier_free, dynamic_threshold, guidance_interval, rescale_cfg
-from npdiff.nn import TimeEmbedding, UNet
+from npdiff.nn import UNet
 from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.random import Key
 from npdiff.runs import Checkpoint, Config
@@ -66,27 +64,28 @@ def test_samples(checkpoint: Checkpoint) -> None:
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
-def test_a_sample_is_its_own(checkpoint: Checkpoint, sampler: str) -> None:
-    """Not a matter of its neighbors, of threads, or of the batch it was made in."""
-    settings = {"steps": 3, "guidance": 2.0, "sampler": sampler}
-    many = generate(checkpoint, [2, 1, 0, 1, 2], threads=1, **settings)
-    alone = generate(checkpoint, [1], indices=[3], threads=1, **settings)
-    threads = generate(checkpoint, [2, 1, 0, 1, 2], threads=3, **settings)
+def test_a_sample_depends_on_neither_batch_nor_threads(
+    checkpoint: Checkpoint, sampler: str
+) -> None:
+    config = {"steps": 3, "guidance": 2.0, "sampler": sampler}
+    many = generate(checkpoint, [2, 1, 0, 1, 2], threads=1, **config)
+    alone = generate(checkpoint, [1], indices=[3], threads=1, **config)
+    threads = generate(checkpoint, [2, 1, 0, 1, 2], threads=3, **config)
     np.testing.assert_allclose(many[3], alone[0], atol=1e-5)
     np.testing.assert_allclose(many, threads, atol=1e-5)
     assert np.abs(many[1] - many[3]).max() > 0.1  # one label, two draws
 
 
-def test_guidance_in_one_batch_is_guidance(checkpoint: Checkpoint) -> None:
-    """A batch of both branches against two evaluations, at one time and at one time a sample."""
+def test_guidance_in_one_batch_equals_two_evaluations(checkpoint: Checkpoint) -> None:
+    """At one time for all samples and at one time per sample."""
     schedule = SCHEDULES["cosine"]()
     labels = np.array([2, 0])
     x = np.random.default_rng(0).standard_normal((2, 8, 8, 1)).astype(np.float32)
     with ThreadPool(1) as workers:
 
         def at(w: float, chosen: np.ndarray) -> object:
-            settings = SamplingConfig(guidance=w, clip=False)
-            return denoiser(checkpoint, chosen, settings, schedule, workers=workers)
+            config = SamplingConfig(guidance=w, clip=False)
+            return denoiser(checkpoint, chosen, config, schedule, workers=workers)
 
         cond, uncond, guided = at(1.0, labels), at(0.0, labels), at(3.0, labels)
         for t in (400.0, np.array([100.0, 900.0])):
@@ -97,27 +96,29 @@ def test_guidance_in_one_batch_is_guidance(checkpoint: Checkpoint) -> None:
 
 
 @pytest.mark.parametrize("w", [0.0, 3.0])
-def test_remedies_in_one_batch_are_the_remedies(checkpoint: Checkpoint, w: float) -> None:
-    """Rescale, interval and threshold of settings against the functions of the guidance package."""
+def test_rescale_interval_and_threshold_equal_the_functions_of_guidance(
+    checkpoint: Checkpoint, w: float
+) -> None:
+    """In one batch against separate evaluations."""
     schedule = SCHEDULES["cosine"]()
     labels = np.array([2, 0])
     x = np.random.default_rng(0).standard_normal((2, 8, 8, 1)).astype(np.float32)
     with ThreadPool(1) as workers:
 
-        def at(**settings: object) -> Denoise:
-            how = SamplingConfig(clip=False, **settings)
-            return denoiser(checkpoint, labels, how, schedule, workers=workers)
+        def at(**options: object) -> Denoise:
+            config = SamplingConfig(clip=False, **options)
+            return denoiser(checkpoint, labels, config, schedule, workers=workers)
 
         cond, guided = at(guidance=1.0), at(guidance=w)
         rescale = rescale_cfg(guided, cond, schedule, 0.6)
         interval = guidance_interval(rescale, cond, schedule, 0.2, 2.0)
-        for expected, settings in (
+        for expected, config in (
             (rescale, {"rescale": 0.6}),
             (interval, {"rescale": 0.6, "interval": (0.2, 2.0)}),
             (guidance_interval(guided, cond, schedule, 0.2, 2.0), {"interval": (0.2, 2.0)}),
             (dynamic_threshold(rescale, schedule, 0.9), {"rescale": 0.6, "threshold": 0.9}),
         ):
-            found = at(guidance=w, **settings)
+            found = at(guidance=w, **config)
             for t in (50.0, 400.0, 980.0):
                 for ours, theirs in zip(found(x, t), expected(x, t), strict=True):
                     np.testing.assert_allclose(ours, theirs, atol=2e-4)
@@ -125,86 +126,33 @@ def test_remedies_in_one_batch_are_the_remedies(checkpoint: Checkpoint, w: float
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "heun", "dpmpp-sde"])
-def test_in_so_many_words(checkpoint: Checkpoint, sampler: str) -> None:
+def test_generate_equals_its_parts(checkpoint: Checkpoint, sampler: str) -> None:
     """One call against its parts: two plain networks, guidance, clipping, the sampler."""
     labels, schedule = np.array([2, 0, 2]), SCHEDULES["cosine"]()
     key = Key(7, np.arange(3), stream="sample")
     timesteps = SPACINGS["trailing"](schedule, 4)
     x = start(key, schedule, checkpoint, timesteps[0], np)
 
-    def told(labels: np.ndarray) -> Denoise:
+    def denoiser_of(labels: np.ndarray) -> Denoise:
         return Denoiser(
             inference_network(checkpoint.model, labels=labels),
             schedule,
             PARAMETERIZATIONS[checkpoint.config.prediction],
         )
 
-    denoise = clip_x0(classifier_free(told(labels), told(np.full(3, 3)), 2.5), schedule)
+    denoise = clip_x0(
+        classifier_free(denoiser_of(labels), denoiser_of(np.full(3, 3)), 2.5), schedule
+    )
     noise = keyed_noise(key.fold("step"), x)
     *_, last = samplers.sample(sampler, denoise, schedule, x, timesteps, noise)
     found = generate(checkpoint, labels, seed=7, sampler=sampler, steps=4, guidance=2.5)
     np.testing.assert_allclose(found, last.x, atol=1e-4)
 
 
-def counting(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The number of rows of every call of a time embedding from now on."""
-    rows: list[int] = []
-    call = TimeEmbedding.__call__
-
-    def counted(self: TimeEmbedding, timestep: np.ndarray) -> object:
-        rows.append(len(timestep))
-        return call(self, timestep)
-
-    monkeypatch.setattr(TimeEmbedding, "__call__", counted)
-    return rows
-
-
-def test_times_are_embedded_once(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the start, for every time of the grid and every label that occurs, the null label too."""
-    rows = counting(monkeypatch)
-    generate(checkpoint, [2, 0, 2, 2], steps=5, guidance=2.0, threads=1)
-    assert rows == [5 * 3]
-
-
-def test_times_that_are_not_of_the_grid(
+def test_weights_are_packed_once_per_trajectory(
     checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The model itself is asked, and its answers are as good."""
-    schedule, labels = SCHEDULES["cosine"](), np.array([2, 0])
-    x = np.random.default_rng(0).standard_normal((2, 8, 8, 1)).astype(np.float32)
-    with ThreadPool(1) as workers:
-
-        def asked(steps: int) -> Denoise:
-            settings = SamplingConfig(steps=steps, guidance=2.0, clip=False)
-            return denoiser(checkpoint, labels, settings, schedule, workers=workers)
-
-        coarse, fine = asked(2), asked(8)
-        rows = counting(monkeypatch)
-        for t in (1000.0, 500.0, np.array([500.0, 1000.0])):
-            for a, b in zip(coarse(x, t), fine(x, t), strict=True):
-                np.testing.assert_allclose(a, b, atol=1e-5)
-        assert rows == []
-        for t in (250.0, np.array([500.0, 250.0])):
-            for a, b in zip(coarse(x, t), fine(x, t), strict=True):
-                np.testing.assert_allclose(a, b, atol=1e-5)
-        assert sum(rows) == 2 * 4
-        coarse(x, 0.0)
-        assert sum(rows) == 3 * 4
-
-
-def test_tables_that_would_be_too_large(
-    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = {"steps": 3, "guidance": 2.0, "threads": 1}
-    expected = generate(checkpoint, [2, 0], **settings)
-    monkeypatch.setattr(network, "LARGEST_TABLES", 100)
-    rows = counting(monkeypatch)
-    np.testing.assert_allclose(generate(checkpoint, [2, 0], **settings), expected, atol=1e-5)
-    assert sum(rows) == 3 * 4
-
-
-def test_weights_are_prepared_once(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For all steps of a trajectory; who looks at its frames is bound by no promise."""
+    """The cache is not active in the loop over the frames."""
     made: list[int] = []
     call, w = UNet.__call__, np.ones(1)
 
@@ -215,7 +163,8 @@ def test_weights_are_prepared_once(checkpoint: Checkpoint, monkeypatch: pytest.M
     monkeypatch.setattr(UNet, "__call__", preparing)
     with ThreadPool(1) as workers:
         for _ in trajectory(
-            checkpoint, np.array([0]), np.arange(1), SamplingConfig(steps=4, guidance=2.0, interval=(0, 1)),
+            checkpoint, np.array([0]), np.arange(1),
+            SamplingConfig(steps=4, guidance=2.0, interval=(0, 1)),
             seed=0, workers=workers,
         ):  # fmt: skip
             prepacked("test", w, lambda _: made.append(2))
@@ -223,8 +172,8 @@ def test_weights_are_prepared_once(checkpoint: Checkpoint, monkeypatch: pytest.M
     assert made.count(2) == 5
 
 
-def test_forms_of_weights_are_shared_by_those_who_say_so() -> None:
-    """A dictionary of forms may be returned to; without one they go with their block or network."""
+def test_networks_with_one_weight_cache_share_packed_weights() -> None:
+    """Without a cache each network packs its weights."""
     made, forms, w = [], {}, np.ones(1)
 
     def model(x: np.ndarray, timestep: np.ndarray) -> object:
@@ -242,29 +191,11 @@ def test_forms_of_weights_are_shared_by_those_who_say_so() -> None:
     assert len(made) == 2
 
 
-@pytest.mark.parametrize("name", SCHEDULES)
-def test_a_schedule_that_remembers_is_the_schedule(name: str) -> None:
-    schedule = SCHEDULES[name]()
-    own = cached(schedule)
-    t = schedule.t_min + np.array([0.3, 0.6]) * (schedule.t_max - schedule.t_min)
-    sayings = [s for s in vars(own) if s not in vars(schedule)]
-    assert len(sayings) == 13
-    for saying in sayings:
-        what, remembered = getattr(schedule, saying), getattr(own, saying)
-        asked = schedule.log_snr(t) if saying == "time_at" else t
-        np.testing.assert_array_equal(remembered(asked), what(asked))
-        for one in asked:
-            assert remembered(one) == remembered(float(one)) == what(one)
-            assert remembered(one) is remembered(float(one))
-    with pytest.raises(InputError, match="outside"):
-        own.alpha(schedule.t_max + 1.0)
-
-
 def test_thresholding_needs_no_label(checkpoint: Checkpoint) -> None:
-    settings = {"count": 2, "steps": 2}
-    images = generate(checkpoint, threshold=0.9, clip=False, **settings)
+    config = {"count": 2, "steps": 2}
+    images = generate(checkpoint, threshold=0.9, clip=False, **config)
     assert np.abs(images).max() <= 1.0
-    assert np.abs(images - generate(checkpoint, **settings)).max() > 1e-3
+    assert np.abs(images - generate(checkpoint, **config)).max() > 1e-3
 
 
 def test_clipping(checkpoint: Checkpoint) -> None:
@@ -282,10 +213,8 @@ def test_frames_pair_a_state_with_its_own_estimate() -> None:
 
 def test_trajectory_starts_from_noise_of_the_process(checkpoint: Checkpoint) -> None:
     with ThreadPool(1) as workers:
-        settings = SamplingConfig(steps=2, spacing="linspace")
-        frames = list(
-            trajectory(checkpoint, None, np.arange(300), settings, seed=0, workers=workers)
-        )
+        config = SamplingConfig(steps=2, spacing="linspace")
+        frames = list(trajectory(checkpoint, None, np.arange(300), config, seed=0, workers=workers))
     assert [frame.t for frame in frames] == [1000.0, 1.0, 0.0]
     assert frames[0].x.dtype == np.float32
     assert frames[0].x.std() == pytest.approx(1.0, abs=0.02)
@@ -301,7 +230,7 @@ def test_unconditional_models() -> None:
         generate(inference_network, [1])
 
 
-def test_places(checkpoint: Checkpoint) -> None:
+def test_labels_and_indices_are_resolved(checkpoint: Checkpoint) -> None:
     labels, index = resolve_labels(checkpoint, [2, 3])  # 3 is the null label
     assert labels is not None
     assert (labels.tolist(), index.tolist()) == ([2, 3], [0, 1])
@@ -323,7 +252,7 @@ def test_places(checkpoint: Checkpoint) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("config", "words"),
     [
         ({"sampler": "plm"}, "ddim"),
         ({"spacing": "even"}, "trailing"),
@@ -332,13 +261,13 @@ def test_places(checkpoint: Checkpoint) -> None:
         ({"threshold": -0.1}, "threshold"),
         ({"interval": (2.0, 1.0)}, "interval"),
         ({"interval": (0.1, float("inf"))}, "interval"),
-        ({"steps": 0}, "at least one step"),
+        ({"steps": 0}, "must be at least 1"),
         ({"options": {"color": 1}}, "color"),
         ({"options": {"eta": 2.0}}, "eta"),
     ],
 )
-def test_settings_that_cannot_be_used(
-    checkpoint: Checkpoint, settings: dict[str, object], words: str
+def test_configurations_that_cannot_be_used(
+    checkpoint: Checkpoint, config: dict[str, object], words: str
 ) -> None:
     with pytest.raises(InputError, match=words):
-        generate(checkpoint, [0], **settings)
+        generate(checkpoint, [0], **config)

@@ -1,4 +1,4 @@
-"""Guidance from a double batch."""
+"""Guidance from one batch of twice the size."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from npdiff.guidance import batched_cfg
 from npdiff.schedules import SCHEDULES
 
 
-def test_paired_takes_the_first_half_for_the_condition() -> None:
+def test_the_first_half_of_the_batch_is_conditional() -> None:
     def both(x: np.ndarray, t: object) -> tuple[np.ndarray, np.ndarray]:
         xp = namespace(x)
         return xp.concatenate([x[:1] + 10.0, x[1:] + 1.0]), xp.concatenate([x[:1], x[1:] * 3.0])

@@ -1,4 +1,4 @@
-"""Classifier guidance: the two forms of it beside each other, refusals, a network's gradient."""
+"""Classifier guidance: its two variants compared, rejected arguments, a network's gradient."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from npdiff.errors import InputError
 from npdiff.exact import Gaussian, Mixture
 from npdiff.exact.classifier import class_gradient
-from npdiff.guidance import classifier_guided, label_gradient, mean_shifted
+from npdiff.guidance import classifier_guidance, classifier_mean_shift, label_gradient
 from npdiff.metrics.classifier import DigitClassifier
 from npdiff.process import transition
 from npdiff.samplers import SAMPLERS, sample
@@ -21,8 +21,8 @@ X = np.random.default_rng(0).normal(size=(5, 1))
 
 @pytest.mark.parametrize("name", ["ddim", "heun"])
 def test_a_guided_mixture_samples_its_component(name: str) -> None:
-    """Any sampler: the paths are those of the component's own denoiser."""
-    guided = classifier_guided(
+    """The trajectories equal those of the component's denoiser."""
+    guided = classifier_guidance(
         TWO.denoiser(SCHEDULE), SCHEDULE, class_gradient(TWO, SCHEDULE, 1), 1.0
     )
     alone = TWO.components[1].denoiser(SCHEDULE)
@@ -33,8 +33,8 @@ def test_a_guided_mixture_samples_its_component(name: str) -> None:
 
 
 @pytest.mark.parametrize("t", [100.0, 400.0, 900.0])
-def test_how_the_two_forms_differ(t: float) -> None:
-    """One gradient shifts a step's mean by sigma_{t|s}^2 / alpha_{t|s}, or by Sigma."""
+def test_difference_of_the_two_variants(t: float) -> None:
+    """A unit gradient shifts a step's mean by sigma_{t|s}^2 / alpha_{t|s}, or by Sigma."""
     s = t - 20.0
     exact = TWO.denoiser(SCHEDULE)
 
@@ -43,15 +43,15 @@ def test_how_the_two_forms_differ(t: float) -> None:
 
     def shift(denoise) -> np.ndarray:
         still = {"variance": "small", "noise": lambda i: np.zeros_like(X)}
-        (step,), (inference_network,) = (
+        (step,), (unguided,) = (
             SAMPLERS["ddpm"](d, SCHEDULE, X, np.array([t, s]), **still) for d in (denoise, exact)
         )
-        return step.x - inference_network.x
+        return step.x - unguided.x
 
     timesteps = np.array([t, s])
-    by_score = shift(classifier_guided(exact, SCHEDULE, ones, 2.0))
-    small = shift(mean_shifted(exact, SCHEDULE, ones, 2.0, timesteps))
-    by_beta = shift(mean_shifted(exact, SCHEDULE, ones, 2.0, timesteps, variance="large"))
+    by_score = shift(classifier_guidance(exact, SCHEDULE, ones, 2.0))
+    small = shift(classifier_mean_shift(exact, SCHEDULE, ones, 2.0, timesteps))
+    by_beta = shift(classifier_mean_shift(exact, SCHEDULE, ones, 2.0, timesteps, variance="large"))
     factor, variance = transition(SCHEDULE, s, t)
     np.testing.assert_allclose(by_score, 2.0 * variance / factor, rtol=1e-9)
     np.testing.assert_allclose(by_beta / by_score, factor, rtol=1e-9)
@@ -61,52 +61,54 @@ def test_how_the_two_forms_differ(t: float) -> None:
 
 def test_the_last_step_of_the_small_variance_is_not_shifted() -> None:
     def never(x, t):
-        raise AssertionError("asked without need")
+        raise AssertionError("evaluated without need")
 
     exact = TWO.denoiser(SCHEDULE)
-    denoise = mean_shifted(exact, SCHEDULE, never, 5.0, np.array([30.0, 0.0]))
+    denoise = classifier_mean_shift(exact, SCHEDULE, never, 5.0, np.array([30.0, 0.0]))
     np.testing.assert_allclose(denoise(X, 30.0), exact(X, 30.0), rtol=1e-12)
 
 
-def test_a_variance_that_has_no_name() -> None:
-    with pytest.raises(InputError, match="unknown variance 'huge': choose one of small, large"):
-        mean_shifted(
+def test_an_unknown_variance_is_rejected() -> None:
+    with pytest.raises(InputError, match="unknown variance 'huge'; known: small, large"):
+        classifier_mean_shift(
             TWO.denoiser(SCHEDULE), SCHEDULE, None, 1.0, np.array([30.0, 0.0]), variance="huge"
         )
 
 
-def test_mean_shifting_keeps_to_its_grid() -> None:
-    denoise = mean_shifted(TWO.denoiser(SCHEDULE), SCHEDULE, None, 1.0, np.array([30.0, 0.0]))
+def test_mean_shift_rejects_times_that_are_not_timesteps() -> None:
+    denoise = classifier_mean_shift(
+        TWO.denoiser(SCHEDULE), SCHEDULE, None, 1.0, np.array([30.0, 0.0])
+    )
     for t in (20.0, 0.0, np.full(5, 30.0)):
-        with pytest.raises(InputError, match="classifier_guided"):
+        with pytest.raises(InputError, match="classifier_guidance"):
             denoise(X, t)
 
 
-def test_no_signal_no_class() -> None:
-    """At alpha = 0 the estimate of the data would be infinite."""
+def test_times_without_signal_are_rejected() -> None:
+    """At alpha = 0 x0_hat would be infinite."""
 
-    class Silent(type(SCHEDULE)):
+    class NoSignalAtEnd(type(SCHEDULE)):
         def __init__(self) -> None:
             super().__init__(np.full(10, 0.3))
 
         def alpha(self, t):
             return np.where(np.asarray(t) >= 10.0, 0.0, super().alpha(t))
 
-    schedule = Silent()
-    denoise = classifier_guided(TWO.denoiser(schedule), schedule, lambda x, t: x, 1.0)
+    schedule = NoSignalAtEnd()
+    denoise = classifier_guidance(TWO.denoiser(schedule), schedule, lambda x, t: x, 1.0)
     assert np.isfinite(denoise(X, 9.0)[0]).all()
     with pytest.raises(InputError, match="signal"):
         denoise(X, 10.0)
 
 
-def test_one_scale_a_sample_and_float32() -> None:
+def test_one_scale_per_sample_and_float32() -> None:
     x, w = X.astype(np.float32), np.array([0.0, 1.0, 2.0, 3.0, 4.0])
     exact = TWO.denoiser(SCHEDULE)
     both = [
-        classifier_guided(exact, SCHEDULE, lambda x, t: np.ones_like(x), w)(x, 300.0),
-        mean_shifted(exact, SCHEDULE, lambda x, t: np.ones_like(x), w, np.array([300.0, 200.0]))(
-            x, 300.0
-        ),
+        classifier_guidance(exact, SCHEDULE, lambda x, t: np.ones_like(x), w)(x, 300.0),
+        classifier_mean_shift(
+            exact, SCHEDULE, lambda x, t: np.ones_like(x), w, np.array([300.0, 200.0])
+        )(x, 300.0),
     ]
     for x_0, eps in both:
         assert x_0.dtype == eps.dtype == np.float32
@@ -116,11 +118,11 @@ def test_one_scale_a_sample_and_float32() -> None:
         np.testing.assert_allclose(np.diff(x_0 - exact(x, 300.0)[0], axis=0).std(), 0.0, atol=1e-5)
 
 
-def test_the_classifier_of_digits_guides() -> None:
-    """The gradient of a convolutional network along a direction, against central differences."""
+def test_gradient_of_the_digit_classifier() -> None:
+    """Along a direction, against central differences."""
     network = DigitClassifier.shipped()
     rng = np.random.default_rng(3)
-    x, way = rng.normal(size=(2, 2, 32, 32, 1))
+    x, direction = rng.normal(size=(2, 2, 32, 32, 1))
     labels = np.array([3, 7])
 
     def log_p(x: np.ndarray) -> np.ndarray:
@@ -130,12 +132,12 @@ def test_the_classifier_of_digits_guides() -> None:
 
     found = label_gradient(lambda x, t: network(x), labels)(x, 100.0)
     h = 1e-4
-    slopes = (log_p(x + h * way) - log_p(x - h * way)) / (2.0 * h)
-    np.testing.assert_allclose((found * way).sum(axis=(1, 2, 3)), slopes, rtol=1e-5)
+    slopes = (log_p(x + h * direction) - log_p(x - h * direction)) / (2.0 * h)
+    np.testing.assert_allclose((found * direction).sum(axis=(1, 2, 3)), slopes, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_on_a_device_without_waiting(name: str) -> None:
+def test_classifier_guidance_does_not_synchronize_a_device(name: str) -> None:
     schedule = SCHEDULES[name]()
     t = 0.4 * schedule.t_max
     x = strict.xp.asarray(X.astype(np.float32))
@@ -145,7 +147,9 @@ def test_on_a_device_without_waiting(name: str) -> None:
 
     pull = label_gradient(classifier, np.array([0, 1, 1, 0, 1]))
     with strict.transfers() as moves:
-        classifier_guided(lambda x, t: (x, x), schedule, pull, 2.0)(x, t)
-        mean_shifted(lambda x, t: (x, x), schedule, pull, 2.0, np.array([t, 0.5 * t]))(x, t)
+        classifier_guidance(lambda x, t: (x, x), schedule, pull, 2.0)(x, t)
+        classifier_mean_shift(lambda x, t: (x, x), schedule, pull, 2.0, np.array([t, 0.5 * t]))(
+            x, t
+        )
     assert moves.to_host == []
     assert moves.to_device == [(5, 2)] * 2  # the labels

@@ -1,4 +1,4 @@
-"""Guidance in a limited interval: its ends, and who is asked."""
+"""Guidance intervals: their ends, and which denoiser is evaluated."""
 
 import math
 
@@ -24,10 +24,10 @@ def cond(x, t):
 
 
 def never(x, t):
-    raise AssertionError("asked without need")
+    raise AssertionError("evaluated without need")
 
 
-def test_low_is_outside_and_high_inside() -> None:
+def test_low_is_excluded_and_high_included() -> None:
     x = np.zeros((1, 2))
     for low, high, inside in (
         (LEVEL[0], math.inf, False),
@@ -39,21 +39,21 @@ def test_low_is_outside_and_high_inside() -> None:
         assert x_0[0, 0] == (1.0 if inside else -1.0)
 
 
-def test_the_whole_range_is_guidance_itself() -> None:
-    """From 0 to infinity: every noise level, that of no signal too."""
+def test_zero_to_infinity_covers_every_noise_level() -> None:
+    """Including pure noise."""
     x = np.zeros((3, 2))
     denoise = guidance_interval(guided, never, SCHEDULE, 0.0, math.inf)
     assert all(denoise(x, t)[0][0, 0] == 1.0 for t in (1.0, 500.0, 1000.0))
 
 
-def test_at_one_time_only_one_is_asked() -> None:
+def test_at_a_scalar_time_one_denoiser_is_evaluated() -> None:
     x = np.zeros((1, 2))
     assert guidance_interval(guided, never, SCHEDULE, *LEVEL)(x, 500.0) is not None
     assert guidance_interval(never, cond, SCHEDULE, *LEVEL)(x, 50.0) is not None
     assert guidance_interval(never, cond, SCHEDULE, *LEVEL)(x, 950.0) is not None
 
 
-def test_one_time_a_sample_on_a_device() -> None:
+def test_one_time_per_sample_on_a_device() -> None:
     x, t = np.zeros((3, 2), dtype=np.float32), np.array([50.0, 500.0, 950.0])
     for values in (x, strict.xp.asarray(x)):
         x_0, eps = (
@@ -67,6 +67,6 @@ def test_one_time_a_sample_on_a_device() -> None:
 @pytest.mark.parametrize(
     ("low", "high"), [(-1.0, 2.0), (2.0, 2.0), (3.0, 2.0), (math.nan, 1.0), (0.0, math.nan)]
 )
-def test_intervals_that_are_none(low: float, high: float) -> None:
+def test_empty_intervals_are_rejected(low: float, high: float) -> None:
     with pytest.raises(InputError, match="low < high"):
         guidance_interval(guided, cond, SCHEDULE, low, high)

@@ -176,11 +176,11 @@ def test_invalid_timesteps_and_names_are_refused() -> None:
     for timesteps in ([20.0], [20.0, 5.0, 5.0, 0.0], [[20.0, 0.0]]):
         with pytest.raises(InputError, match="descending"):
             terms(timesteps)
-    with pytest.raises(InputError, match="choose one of small, large"):
+    with pytest.raises(InputError, match="known: small, large"):
         terms([20.0, 0.0], variance="medium")
     with pytest.raises(InputError, match="choose one of gaussian"):
         terms([20.0, 0.0], decoder="jpeg")
-    with pytest.raises(InputError, match="no noise"):
+    with pytest.raises(InputError, match="needs noise"):
         list(terms([20.0, 0.0]))
 
 

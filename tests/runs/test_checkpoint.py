@@ -17,12 +17,12 @@ def path(tmp_path, config):
     return tmp_path / "model.safetensors"
 
 
-def test_a_model_comes_back_with_its_weights_configuration_and_step(path):
-    trained = load_model(path)
-    assert (trained.step, trained.config.shape) == (7, (8, 8, 1))
-    fresh = new_model(trained.config)
-    assert type(trained.model) is type(fresh)
-    pairs = zip(tree.named_leaves(trained.model), tree.named_leaves(fresh), strict=True)
+def test_a_model_is_read_with_its_weights_configuration_and_step(path):
+    loaded = load_model(path)
+    assert (loaded.step, loaded.config.shape) == (7, (8, 8, 1))
+    fresh = new_model(loaded.config)
+    assert type(loaded.model) is type(fresh)
+    pairs = zip(tree.named_leaves(loaded.model), tree.named_leaves(fresh), strict=True)
     for (name, leaf), (other, expected) in pairs:
         assert name == other
         assert leaf.dtype == np.float32
@@ -35,7 +35,7 @@ def test_any_safetensors_reader_can_read_the_file(path):
     assert (arrays["stem.w"] == load_model(path).model.stem.w).all()
 
 
-def test_arrays_that_are_not_contiguous_are_saved_as_they_read(tmp_path, config):
+def test_arrays_that_are_not_contiguous_are_saved_in_c_order(tmp_path, config):
     matrix = np.arange(6, dtype=np.float32).reshape(2, 3).T
     header = checkpoint.Header("model", config, 0, 0.0)
     checkpoint.save(tmp_path / "file", (matrix, np.float64(2.5)), header)
@@ -53,7 +53,7 @@ def test_a_file_cut_anywhere_is_an_input_error(path, tmp_path):
     whole = path.read_bytes()
     for length in [0, 1, 7, 8, 9, 100, len(whole) // 2, len(whole) - 1]:
         (tmp_path / "cut").write_bytes(whole[:length])
-        with pytest.raises(InputError, match="damaged or no safetensors file") as error:
+        with pytest.raises(InputError, match="damaged or not a safetensors file") as error:
             load_model(tmp_path / "cut")
         assert "\n" not in str(error.value)
 
@@ -69,14 +69,14 @@ def test_foreign_files_are_refused_and_never_unpickled(tmp_path):
     path = tmp_path / "foreign"
     objects = np.array([Trap()], dtype=object)
     path.write_bytes(pickle.dumps(Trap()))
-    with pytest.raises(InputError, match="damaged or no safetensors file"):
+    with pytest.raises(InputError, match="damaged or not a safetensors file"):
         load_model(path)
     with path.open("wb") as file:
         np.savez(file, weights=objects)
-    with pytest.raises(InputError, match="damaged or no safetensors file"):
+    with pytest.raises(InputError, match="damaged or not a safetensors file"):
         load_model(path)
     path.write_bytes(b"")
-    with pytest.raises(InputError, match="damaged or no safetensors file"):
+    with pytest.raises(InputError, match="damaged or not a safetensors file"):
         load_model(path)
 
 
@@ -115,7 +115,7 @@ def test_a_header_that_does_not_fit_is_an_input_error(path, metadata, complaint)
         load_model(path)
 
 
-def test_somebody_elses_safetensors_file_is_refused(tmp_path):
+def test_a_safetensors_file_of_another_program_is_refused(tmp_path):
     numpy = pytest.importorskip("safetensors.numpy")
     numpy.save_file({"w": np.zeros(3)}, tmp_path / "theirs.safetensors")
     with pytest.raises(InputError, match="was not written by npdiff"):
@@ -137,9 +137,9 @@ def test_weights_that_do_not_fit_the_configuration_are_refused(path, arrays, com
         load_model(path)
 
 
-def test_a_network_of_ones_own_takes_the_weights(tmp_path):
+def test_an_own_network_receives_the_weights(tmp_path):
     mine = (np.arange(3.0), (np.eye(2),))
     save_model(tmp_path / "mine", mine, Config())
-    loaded = load_model(tmp_path / "mine", like=tree.zeros_like(mine)).model
+    loaded = load_model(tmp_path / "mine", network=tree.zeros_like(mine)).model
     assert (loaded[0] == mine[0]).all()
     assert (loaded[1][0] == mine[1][0]).all()

@@ -2,6 +2,7 @@ import dataclasses
 import json
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,12 +10,16 @@ from hypothesis import strategies as st
 from npdiff import tree
 from npdiff.errors import InputError
 from npdiff.nn import UNet
+from npdiff.objective import WEIGHTINGS, LogitNormal
+from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.runs import PRESETS, Config
-from npdiff.runs.config import MODEL_OPTIONS
+from npdiff.runs.config import PARTS
+from npdiff.runs.model_options import MODEL_OPTIONS
+from npdiff.schedules import SCHEDULES, Cosine, LinearVP
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_json_goes_round_for_the_presets(name):
+def test_the_json_round_trip_of_the_presets(name):
     config = PRESETS[name]
     assert Config.from_json(config.to_json()) == config
 
@@ -29,7 +34,7 @@ def test_json_goes_round_for_the_presets(name):
     classes=st.lists(st.text()),
     multipliers=st.lists(st.integers(1, 9)),
 )
-def test_json_goes_round_for_any_value(**values):
+def test_the_json_round_trip_of_any_value(**values):
     multipliers = values.pop("multipliers")
     rate, steps = values.pop("rate"), values.pop("steps")
     config = Config(learning_rate=rate, steps=steps, model={"multipliers": multipliers}, **values)
@@ -44,10 +49,12 @@ WRONG = {
     "shape": [3, "888", [8, 8, 0], [8.0]],
     "classes": ["ab", [1]],
     "model": [[], "unet", None],
-    "schedule": ["nope", 1, None],
+    "network": ["mlp", {}, {"object": "x"}],
+    "schedule": ["nope", 1, None, {"name": "linear", "step": 3}, {"name": "nope"}, {"steps": 3}],
     "prediction": ["x_0", []],
     "weighting": ["heavy"],
     "time_sampler": ["noon", 0.5],
+    "learn_variance": [1, "true", None],
     "label_drop": [1.0, -0.1, "0.1", math.nan],
     "steps": [0, -1, 2.5, "10", True, None, 2**32],
     "batch": [0, 1.0],
@@ -74,7 +81,11 @@ def test_a_wrong_value_is_refused_with_the_fields_name_and_what_is_allowed(name)
         with pytest.raises(InputError) as error:
             Config(**{name: value})
         message = str(error.value)
-        assert message == f"config: {name} must be {allowed[name]}, got {value!r}"
+        if name in PARTS and value != "":
+            assert message.startswith(f"config: {name}: ")
+            assert f"{value!r}" in message or isinstance(value, dict)
+        else:
+            assert message == f"config: {name} must be {allowed[name]}, got {value!r}"
         assert "\n" not in message
 
 
@@ -99,12 +110,12 @@ def test_a_wrong_model_option_is_refused_by_its_name(options, complaint):
         Config(model=options)
 
 
-def test_every_model_option_has_a_check_of_its_own_kind():
+def test_every_type_of_model_option_has_a_check():
     kinds = {str(kind) for kind in MODEL_OPTIONS.values()}
     assert len(kinds) == 6  # int, bool, float, str, Sequence[int], int | None
 
 
-def test_unknown_fields_and_text_that_is_no_object_are_refused():
+def test_unknown_fields_and_json_other_than_objects_are_refused():
     with pytest.raises(InputError, match="unknown field 'learning_rat': choose among data, "):
         Config.from_json('{"learning_rat": 1}')
     with pytest.raises(InputError, match="not JSON"):
@@ -134,13 +145,83 @@ def test_replace_checks_again_and_leaves_the_original():
     assert config == Config()
 
 
-def test_a_decay_needs_steps_after_the_warm_up():
+def test_the_default_warm_up_is_at_most_a_quarter_of_the_steps():
+    for steps, warmup in ((500, 50), (200, 50), (100, 25), (30, 7), (3, 0), (1, 0)):
+        config = Config(steps=steps)
+        assert (config.warmup, config.warmup_steps) == (None, warmup)
+        assert Config(steps=1000).replace(steps=steps).warmup_steps == warmup
+    assert Config(steps=30, warmup=20).warmup_steps == 20
+
+
+def test_a_decaying_rate_needs_steps_after_the_warm_up():
     with pytest.raises(InputError, match=r"warmup must be less than steps \(50\)"):
         Config(steps=50, warmup=50, decay="cosine")
     assert Config(steps=50, warmup=50, decay="constant").warmup == 50
 
 
-def test_whole_numbers_serve_as_numbers():
+def double(log_snr):
+    """A weighting."""
+    return 2.0 + 0.0 * log_snr
+
+
+def test_parts_are_names_names_with_options_or_objects():
+    config = Config(schedule={"name": "linear", "steps": np.int64(4000)}, weighting=double)
+    assert config.schedule == {"name": "linear", "steps": 4000}
+    assert config.weighting is double
+    assert config.replace(steps=7).weighting is double
+    cosine, eps = Cosine(s=0.02), PARAMETERIZATIONS["eps"]
+    config = Config(schedule=cosine, prediction=eps, time_sampler=LogitNormal(mean=0.5))
+    assert (config.schedule, config.prediction) == (cosine, eps)
+    with pytest.raises(InputError, match="config: schedule: a schedule is a name"):
+        Config(schedule=Cosine)
+
+
+def test_objects_are_described_in_json_and_asked_for_when_they_are_needed():
+    config = Config(weighting=double, time_sampler=LogitNormal(mean=0.5), schedule=Cosine())
+    written = json.loads(config.to_json())
+    assert written["weighting"] == {"object": "double", "type": f"{__name__}.double"}
+    assert written["time_sampler"]["object"] == "LogitNormal(mean=0.5, deviation=1.0)"
+    again = Config.from_json(config.to_json())
+    assert again == config
+    assert again.differing(config.replace(weighting="v")) == ["weighting"]
+    with pytest.raises(InputError, match="is an object that a file cannot hold, double"):
+        WEIGHTINGS.resolve(again.weighting)
+
+
+def test_objects_are_given_to_a_described_configuration():
+    text = Config(weighting=double, schedule=Cosine()).to_json()
+    cosine = Cosine()
+    given = Config.from_json(text, schedule=cosine, weighting=double)
+    assert (given.schedule, given.weighting) == (cosine, double)
+    with pytest.raises(InputError, match=r"schedule is .*Cosine\), got .*LinearVP"):
+        Config.from_json(text, schedule=LinearVP())
+    with pytest.raises(InputError, match="prediction is v, not eps"):
+        Config.from_json(text, prediction="eps")
+
+
+def test_a_registered_name_travels_with_its_options():
+    SCHEDULES.register("mine", Cosine)
+    try:
+        config = Config(schedule={"name": "mine", "s": 0.02})
+        text = config.to_json()
+        assert Config.from_json(text) == config
+        assert Config.from_json(Config(schedule="mine").to_json()).schedule == "mine"
+    finally:
+        SCHEDULES.remove("mine")
+    with pytest.raises(InputError, match=r"unknown schedule 'mine'.*register it before .*--import"):
+        Config.from_json(text)
+
+
+def test_the_repr_holds_what_is_not_the_default():
+    assert repr(Config()) == "Config()"
+    config = Config(steps=7, schedule={"name": "linear", "steps": 9}, weighting=double, data="x")
+    assert repr(config) == (
+        "Config(data='x', schedule={'name': 'linear', 'steps': 9}, weighting=double, steps=7)"
+    )
+    assert eval(repr(PRESETS["digits"])) == PRESETS["digits"]
+
+
+def test_integers_are_accepted_as_floats():
     assert Config(learning_rate=1, clip=2) == Config(learning_rate=1.0, clip=2.0)
 
 
@@ -150,6 +231,6 @@ def test_the_presets_fit_the_network_and_stay_below_eight_megabytes(name):
     assert 5e5 < tree.size(unet) < 2e6
 
 
-def test_a_gpu_works_on_whole_batches():
+def test_a_shard_on_a_gpu_is_a_whole_batch():
     assert Config(batch=64, shard=8, backend="numpy").shard_size == 8
     assert Config(batch=64, shard=8, backend="cupy").shard_size == 64

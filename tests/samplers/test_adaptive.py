@@ -1,4 +1,4 @@
-"""The adaptive solver: tolerances, evaluations, where it ends, and what stops it."""
+"""The adaptive solver: tolerances, evaluations, its end, and unsolvable problems."""
 
 import numpy as np
 import pytest
@@ -14,8 +14,8 @@ DATA = Gaussian([0.6, -0.3], np.array([[0.5, 0.2], [0.2, 0.3]]))
 
 
 @pytest.mark.parametrize("method", ["RK23", "RK45", "DOP853"])
-def test_it_is_solve_ivp(method: str) -> None:
-    """On EDM's schedule, in its own variables: the same states at the same times."""
+def test_states_equal_those_of_solve_ivp(method: str) -> None:
+    """On EDM's schedule, in the angle, at the same times."""
     schedule, x = SCHEDULES["edm"](), np.array([[5.0, -3.0]])
     timesteps, denoise = np.array([8.0, 3.0, 1.0, 0.2]), DATA.denoiser(schedule)
 
@@ -33,17 +33,17 @@ def test_it_is_solve_ivp(method: str) -> None:
     np.testing.assert_allclose([s.x[0] for s in steps], expected[1:], rtol=1e-6)
 
 
-def test_times_only_say_where_to_report() -> None:
+def test_timesteps_do_not_change_the_result() -> None:
     schedule, x = linear_betas(), np.array([[1.3, -0.2], [0.1, 0.8]])
     ends = []
-    for grid in ([1000, 0], [1000, 500, 0], [1000, 700, 300, 2, 0]):
-        *_, last = adaptive_ode(DATA.denoiser(schedule), schedule, x, np.array(grid, float))
+    for times in ([1000, 0], [1000, 500, 0], [1000, 700, 300, 2, 0]):
+        *_, last = adaptive_ode(DATA.denoiser(schedule), schedule, x, np.array(times, float))
         ends.append(last.x)
     np.testing.assert_allclose(ends[1], ends[0], rtol=1e-12)
     np.testing.assert_allclose(ends[2], ends[0], rtol=1e-12)
 
 
-def test_a_tighter_tolerance_takes_more_evaluations_and_errs_less() -> None:
+def test_a_smaller_tolerance_takes_more_evaluations_and_has_less_error() -> None:
     schedule, x = SCHEDULES["vp"](), np.array([[1.3, -0.2]])
     truth, found = DATA.flow(schedule, x, 1.0, 0.1), []
     for tolerance in (1e-2, 1e-4, 1e-7):
@@ -62,7 +62,7 @@ def test_a_tighter_tolerance_takes_more_evaluations_and_errs_less() -> None:
     assert coarse > 10 * fine > 100 * finest
 
 
-def test_on_a_device_the_state_goes_there_and_back() -> None:
+def test_device_results_equal_host_results() -> None:
     schedule, x = SCHEDULES["vp"](), np.array([[1.3, -0.2]])
     timesteps = np.array([1.0, 0.5, 0.0])
     host = list(adaptive_ode(DATA.denoiser(schedule), schedule, x, timesteps))
@@ -72,8 +72,8 @@ def test_on_a_device_the_state_goes_there_and_back() -> None:
         np.testing.assert_allclose(b.x0_hat.get(), a.x0_hat, rtol=1e-9)
 
 
-def test_a_problem_that_cannot_be_solved_is_given_up() -> None:
-    """A slope with a pole on the way: the step shrinks to nothing."""
+def test_an_unsolvable_problem_raises() -> None:
+    """The slope has a pole, at which the step size goes to 0."""
     schedule = SCHEDULES["edm"]()
 
     def denoise(x, t):

@@ -1,4 +1,4 @@
-"""DDIM: ancestral sampling at eta = 1, exact for a point, there and back."""
+"""DDIM: ancestral sampling at eta = 1, exactness for a point, inversion."""
 
 import numpy as np
 import pytest
@@ -13,21 +13,21 @@ ALL = {name: SCHEDULES[name]() for name in ("linear", "cosine", "vp", "cosine-co
 everywhere = pytest.mark.parametrize("schedule", ALL.values(), ids=ALL)
 
 
-def test_eta_one_is_ddpm_on_the_whole_chain() -> None:
-    table = linear_betas()
+def test_eta_one_equals_ddpm() -> None:
+    schedule = linear_betas()
     x = np.random.default_rng(1).normal(size=(3, 2))
-    denoise = Gaussian([0.7, -0.2], [0.3, 0.1]).denoiser(table)
+    denoise = Gaussian([0.7, -0.2], [0.3, 0.1]).denoiser(schedule)
     z = np.random.default_rng(2).normal(size=(1000, 3, 2))
-    one = ddim(denoise, table, x, trailing(table, 1000), eta=1.0, noise=z.__getitem__)
-    other = ddpm(denoise, table, x, trailing(table, 1000), noise=z.__getitem__)
+    one = ddim(denoise, schedule, x, trailing(schedule, 1000), eta=1.0, noise=z.__getitem__)
+    other = ddpm(denoise, schedule, x, trailing(schedule, 1000), noise=z.__getitem__)
     for a, b in zip(one, other, strict=True):
         np.testing.assert_allclose(a.x, b.x, rtol=1e-10, atol=1e-12)
 
 
 @everywhere
 @pytest.mark.parametrize("steps", [1, 3, 50])
-def test_it_is_exact_for_a_point(schedule, steps: int) -> None:
-    """Where x0_hat is constant the path is alpha x_0 + sigma eps with one eps, on any grid."""
+def test_ddim_is_exact_for_a_single_point(schedule, steps: int) -> None:
+    """There x_t = alpha_t x_0 + sigma_t eps with one eps, for any timesteps."""
     point, eps = np.array([[0.4, -0.9]]), np.array([[1.1, 0.3]])
     denoise = Gaussian(point[0], 0.0).denoiser(schedule)
     timesteps = trailing(schedule, steps)
@@ -38,7 +38,7 @@ def test_it_is_exact_for_a_point(schedule, steps: int) -> None:
 
 
 @everywhere
-def test_a_fine_grid_keeps_to_the_flow(schedule) -> None:
+def test_many_steps_follow_the_exact_flow(schedule) -> None:
     data = Gaussian([0.6, -0.3], np.array([[0.5, 0.2], [0.2, 0.3]]))
     x = np.random.default_rng(2).normal(size=(4, 2))
     timesteps = trailing(schedule, 1000)
@@ -48,21 +48,21 @@ def test_a_fine_grid_keeps_to_the_flow(schedule) -> None:
 
 
 @pytest.mark.parametrize("eta", [-0.1, 1.1, np.nan])
-def test_eta_outside_is_refused(eta: float) -> None:
+def test_eta_out_of_range_is_rejected(eta: float) -> None:
     steps = ddim(lambda x, t: (x, x), ALL["vp"], np.ones((1, 1)), np.array([1.0, 0.0]), eta=eta)
-    with pytest.raises(InputError, match="eta lies between 0"):
+    with pytest.raises(InputError, match="eta must lie between 0"):
         next(steps)
 
 
-def test_noise_is_needed_where_eta_is_positive() -> None:
+def test_positive_eta_needs_noise() -> None:
     timesteps, x = np.array([1.0, 0.5, 0.0]), np.ones((1, 1))
-    with pytest.raises(InputError, match="given no noise"):
+    with pytest.raises(InputError, match="needs noise"):
         next(ddim(lambda x, t: (x, x), ALL["vp"], x, timesteps, eta=0.5))
     assert len(list(ddim(lambda x, t: (x, x), ALL["vp"], x, timesteps))) == 2
 
 
-def test_inversion_of_what_is_exact() -> None:
-    """For a point the way back is the way there, step for step, on any grid."""
+def test_inversion_is_exact_for_a_single_point() -> None:
+    """Step by step, for any timesteps."""
     point, eps = np.array([[0.4, -0.9]]), np.array([[1.1, 0.3]])
     for schedule in ALL.values():
         denoise = Gaussian(point[0], 0.0).denoiser(schedule)
@@ -76,8 +76,8 @@ def test_inversion_of_what_is_exact() -> None:
 
 
 @pytest.mark.parametrize("corrections", [0, 2])
-def test_inversion_asks_at_the_time_of_the_state_it_shows(corrections: int) -> None:
-    """At s, where it stands; at t from the data on; never at 0, never beyond the grid."""
+def test_inversion_evaluates_states_at_their_own_time(corrections: int) -> None:
+    """At s; at t for the step from the data; never at 0 or beyond the timesteps."""
     schedule, asked = ALL["linear"], []
 
     def denoise(x, t):
@@ -89,15 +89,15 @@ def test_inversion_asks_at_the_time_of_the_state_it_shows(corrections: int) -> N
 
 
 @pytest.mark.parametrize("timesteps", [[1.0, 0.5], [0.5, 0.5], [0.5], [-0.1, 0.5], [0.5, 1.1]])
-def test_inversion_refuses(timesteps: list[float]) -> None:
+def test_inversion_rejects_timesteps_that_do_not_ascend(timesteps: list[float]) -> None:
     steps = ddim_inversion(lambda x, t: (x, x), ALL["vp"], np.ones((1, 1)), timesteps)
     with pytest.raises(InputError):
         next(steps)
 
 
-def test_inversion_refuses_fewer_corrections_than_none() -> None:
+def test_inversion_rejects_negative_corrections() -> None:
     steps = ddim_inversion(
         lambda x, t: (x, x), ALL["vp"], np.ones((1, 1)), [0.0, 1.0], corrections=-1
     )
-    with pytest.raises(InputError, match="0 corrections or more"):
+    with pytest.raises(InputError, match="corrections must be 0 or more"):
         next(steps)

@@ -1,4 +1,4 @@
-"""Exponential integrators: their two infinite ends, counts of evaluations, identities, refusals."""
+"""Exponential integrators: infinite steps, numbers of evaluations, identities, rejected options."""
 
 import math
 from itertools import pairwise
@@ -10,16 +10,15 @@ from npdiff.errors import InputError
 from npdiff.exact import Gaussian
 from npdiff.samplers import SAMPLERS, ddim, sample
 from npdiff.samplers._dpm_solver import budget_orders
-from npdiff.samplers.exponential import SOLVER_PREDICTIONS, half_log_snr, phi
-from npdiff.samplers.singlestep import intermediate_times, singlestep
+from npdiff.samplers.exponential import PREDICTIONS, half_log_snr, phi
+from npdiff.samplers.singlestep import intermediate_times, singlestep_update
 from npdiff.schedules import SCHEDULES
 from npdiff.spacings import trailing
 from npdiff.verify import orders, strict
 
-LATE = {"start": "singlestep"}
-#: Every solver with the options that lead through another line of its code; and what it asks of N
-#: steps beyond 1, 2 or 3 for each.
-WAYS = {
+SINGLESTEP = {"start": "singlestep"}
+#: Solvers with options that cover their branches: name, options, evaluations per step, extra ones.
+VARIANTS = {
     f"{name} {' '.join(map(str, options.values()))}": (name, options, each, extra)
     for name, options, each, extra in (
         ("dpm-solver", {"order": 1}, 1, 0),
@@ -29,105 +28,107 @@ WAYS = {
         ("dpm-solver-multistep", {"order": 1}, 1, 0),
         ("dpm-solver-multistep", {"order": 2}, 1, 0),
         ("dpm-solver-multistep", {"order": 3}, 1, 0),
-        ("dpm-solver-multistep", {"order": 3, **LATE}, 1, 1),
+        ("dpm-solver-multistep", {"order": 3, **SINGLESTEP}, 1, 1),
         ("dpmpp-2s", {}, 2, 0),
         ("dpmpp-multistep", {"order": 2}, 1, 0),
         ("dpmpp-multistep", {"order": 2, "midpoint": False}, 1, 0),
         ("dpmpp-multistep", {"order": 3}, 1, 0),
         ("dpmpp-multistep", {"order": 3, "legacy": True}, 1, 0),
-        ("dpmpp-multistep", {"order": 3, **LATE}, 1, 1),
+        ("dpmpp-multistep", {"order": 3, **SINGLESTEP}, 1, 1),
         ("dpmpp-sde", {"order": 1, "eta": 1.0}, 1, 0),
         ("dpmpp-sde", {"order": 3, "eta": 0.4}, 1, 0),
         ("dpmpp-sde", {"order": 2, "eta": 0.0}, 1, 0),
         ("unipc", {"order": 1}, 1, 0),
         ("unipc", {"order": 2, "variant": "bh1"}, 1, 0),
         ("unipc", {"order": 3, "variant": "exact", "prediction": "eps"}, 1, 0),
-        ("unipc", {"order": 3, **LATE}, 1, 2),
+        ("unipc", {"order": 3, **SINGLESTEP}, 1, 2),
         ("unipc", {"order": 3, "corrector": False}, 1, 0),
         ("deis", {"order": 1}, 1, 0),
         ("deis", {"order": 2, "variable": "rho"}, 1, 0),
         ("deis", {"order": 3, "variable": "log-rho"}, 1, 0),
         ("deis", {"order": 3}, 1, 0),
-        ("deis", {"order": 3, **LATE}, 1, 1),
+        ("deis", {"order": 3, **SINGLESTEP}, 1, 1),
     )
 }
-ways = pytest.mark.parametrize("way", WAYS)
+variants = pytest.mark.parametrize("variant", VARIANTS)
 DATA = Gaussian([0.6, -0.3], np.array([[0.5, 0.2], [0.2, 0.3]]))
 
 
-def solve(way: str, denoise, schedule, x, timesteps, noise=None):
-    name, options, _, _ = WAYS[way]
+def solve(variant: str, denoise, schedule, x, timesteps, noise=None):
+    name, options, _, _ = VARIANTS[variant]
     noise = noise or (lambda i: np.full(x.shape, 0.3 - 0.2 * i))
     return list(sample(name, denoise, schedule, x, np.asarray(timesteps), noise, **options))
 
 
-def test_phi_at_its_ends() -> None:
+def test_phi_at_zero_at_minus_infinity_and_where_the_series_ends() -> None:
     for n in range(5):
         assert phi(n, -math.inf) == 0.0
         assert phi(n, 0.0) == 1.0 / math.factorial(n)
-        for z in (-2.0, 2.0):  # where the series hands over
+        for z in (-2.0, 2.0):  # where the series gives variant to the recurrence
             below, above = phi(n, np.nextafter(z, 0.0)), phi(n, np.nextafter(z, 2 * z))
             assert below == pytest.approx(above, rel=1e-14)
 
 
 @pytest.mark.parametrize("schedule", ["vp", "edm", "rectified-flow", "zero-snr"])
-@ways
-def test_both_ends_are_infinitely_far(way: str, schedule: str) -> None:
-    """To sigma = 0 a step returns its estimate; from alpha = 0 it is DDIM's, or all fresh noise.
+@variants
+def test_steps_of_infinite_length(variant: str, schedule: str) -> None:
+    """To sigma = 0 a step returns x0_hat; from alpha = 0 it is DDIM's, or has only fresh noise.
 
-    Warnings are errors here: no infinity meets another.
+    Warnings are errors here, so no infinities are subtracted.
     """
     schedule = SCHEDULES[schedule]()
     x = float(schedule.sigma(schedule.t_max)) * np.array([[0.4, -1.2], [0.1, 0.9]])
     denoise = DATA.denoiser(schedule)
     for timesteps in ([1.0, 0.0], [1.0, 0.4, 0.0], [1.0, 0.7, 0.4, 0.2, 0.0]):
-        steps = solve(way, denoise, schedule, x, schedule.t_max * np.array(timesteps))
+        steps = solve(variant, denoise, schedule, x, schedule.t_max * np.array(timesteps))
         assert all(np.isfinite(step.x).all() for step in steps)
         np.testing.assert_array_equal(steps[-1].x, steps[-1].x0_hat)
     if schedule.alpha(schedule.t_max) == 0.0:
         timesteps = schedule.t_max * np.array([1.0, 0.6])
-        (step,) = solve(way, denoise, schedule, x, timesteps)
+        (step,) = solve(variant, denoise, schedule, x, timesteps)
         (expected,) = ddim(denoise, schedule, x, timesteps)
         fresh = expected.x0_hat * schedule.alpha(timesteps[1]) + schedule.sigma(timesteps[1]) * 0.3
-        stochastic = WAYS[way][1].get("eta", 0.0) > 0.0
+        stochastic = VARIANTS[variant][1].get("eta", 0.0) > 0.0
         np.testing.assert_allclose(step.x, fresh if stochastic else expected.x, rtol=1e-14)
 
 
-@ways
-def test_how_often_the_denoiser_is_asked(way: str) -> None:
-    """So often a step and so many times more; where a step is of infinite length, once."""
-    schedule, asked = SCHEDULES["vp"](), []
+@variants
+def test_number_of_evaluations(variant: str) -> None:
+    """As listed per step plus the extra ones; one for a step of infinite length."""
+    schedule, times = SCHEDULES["vp"](), []
     exact = DATA.denoiser(schedule)
 
     def denoise(x, t):
-        asked.append(t)
+        times.append(t)
         return exact(x, t)
 
-    _, _, each, extra = WAYS[way]
-    solve(way, denoise, schedule, np.ones((1, 2)), np.linspace(1.0, 0.1, 7))
-    assert len(asked) == 6 * each + extra
-    asked.clear()
-    solve(way, denoise, schedule, np.ones((1, 2)), np.linspace(1.0, 0.0, 7))
-    assert len(asked) == 5 * each + 1 + extra
-    assert min(asked) > 0.0
+    _, _, each, extra = VARIANTS[variant]
+    solve(variant, denoise, schedule, np.ones((1, 2)), np.linspace(1.0, 0.1, 7))
+    assert len(times) == 6 * each + extra
+    times.clear()
+    solve(variant, denoise, schedule, np.ones((1, 2)), np.linspace(1.0, 0.0, 7))
+    assert len(times) == 5 * each + 1 + extra
+    assert min(times) > 0.0
 
 
-@pytest.mark.parametrize("way", [w for w, (_, o, _, _) in WAYS.items() if o.get("eta", 0) == 0])
-def test_a_point_is_reached_along_its_line(way: str) -> None:
-    """With both estimates constant no solver can be wrong, on any grid."""
+@pytest.mark.parametrize(
+    "variant", [v for v, (_, o, _, _) in VARIANTS.items() if o.get("eta", 0) == 0]
+)
+def test_solvers_are_exact_for_a_single_point(variant: str) -> None:
+    """Both estimates are then constant along a trajectory, for any timesteps."""
     schedule = SCHEDULES["cosine-continuous"]()
     point, eps = np.array([[0.4, -0.9]]), np.array([[1.1, 0.3]])
     denoise = Gaussian(point[0], 0.0).denoiser(schedule)
     timesteps = np.array([0.97, 0.9, 0.55, 0.5, 0.2, 0.03])
     x = schedule.alpha(timesteps[0]) * point + schedule.sigma(timesteps[0]) * eps
-    for step in solve(way, denoise, schedule, x, timesteps):
+    for step in solve(variant, denoise, schedule, x, timesteps):
         expected = schedule.alpha(step.t) * point + schedule.sigma(step.t) * eps
         np.testing.assert_allclose(step.x, expected, rtol=1e-9, atol=1e-12)
 
 
-@ways
-def test_on_a_device_as_on_the_host(way: str) -> None:
-    """No waiting, nothing but the noise moves, and float32 stays what it is."""
+@variants
+def test_device_results_equal_host_results(variant: str) -> None:
+    """Without synchronization, and in float32."""
     schedule = SCHEDULES["linear"]()
     host = np.random.default_rng(0).normal(size=(2, 3)).astype(np.float32)
     timesteps = trailing(schedule, 5)
@@ -140,15 +141,15 @@ def test_on_a_device_as_on_the_host(way: str) -> None:
     def noise(i: int):
         return strict.xp.asarray(np.full(host.shape, 0.1 * i, np.float32))
 
-    expected = solve(way, denoise, schedule, host, timesteps, lambda i: noise(i).get())
-    found = solve(way, denoise, schedule, strict.xp.asarray(host), timesteps, noise)
+    expected = solve(variant, denoise, schedule, host, timesteps, lambda i: noise(i).get())
+    found = solve(variant, denoise, schedule, strict.xp.asarray(host), timesteps, noise)
     for a, b in zip(found, expected, strict=True):
         assert b.x.dtype == np.float32
         np.testing.assert_array_equal(a.x.get(), b.x)
 
 
-def test_solvers_that_are_one() -> None:
-    """Order 1 is DDIM; DEIS in log rho, UniP and the multistep solvers share their integrals."""
+def test_solvers_that_coincide() -> None:
+    """Order 1 is DDIM; DEIS in log rho, UniP and the multistep solvers have the same integrals."""
     schedule = SCHEDULES["vp"]()
     bent = orders.DATA.denoiser(schedule)
     x, timesteps = np.array([[0.4], [-1.2]]), np.array([0.9, 0.8, 0.5, 0.45, 0.3, 0.1])
@@ -188,27 +189,27 @@ def test_solvers_that_are_one() -> None:
         ].x
         for name in ("t", "rho")
     ]
-    same(*results)  # where time is rho
+    same(*results)  # time is rho on this schedule
 
 
-def test_the_budget() -> None:
-    """A step of order p covers p steps of the grid and asks p times."""
-    schedule, asked = SCHEDULES["vp"](), []
+def test_budget_is_the_number_of_evaluations() -> None:
+    """A step of order p covers p of the timesteps and takes p evaluations."""
+    schedule, times = SCHEDULES["vp"](), []
 
     def denoise(x, t):
-        asked.append(float(t))
+        times.append(float(t))
         return DATA.denoiser(schedule)(x, t)
 
     timesteps = np.linspace(1.0, 0.04, 13)
     for order in (1, 2, 3):
         for N in range(1, 13):
-            asked.clear()
+            times.clear()
             grid = timesteps[: N + 1]
             steps = list(
                 sample("dpm-solver", denoise, schedule, np.ones((1, 2)), grid, order=order,
                        budget=True)
             )  # fmt: skip
-            assert len(asked) == N
+            assert len(times) == N
             assert [step.t for step in steps] == grid[np.cumsum(budget_orders(N, order))].tolist()
             assert steps[-1].t == grid[-1]
 
@@ -217,20 +218,20 @@ def test_the_budget() -> None:
     ("N", "error"),
     [(23, 3.9e-3), (24, 2.0e-2), (95, 4.5e-4), (96, 9.8e-4), (383, 9.3e-6), (384, 7.1e-5)],
 )
-def test_steps_of_all_orders_equally_long(N: int, error: float) -> None:
-    """What public code's third-order singlestep solver was measured to do on its log-SNR grid.
+def test_error_of_public_third_order_singlestep_steps(N: int, error: float) -> None:
+    """The measured error of public code's third-order singlestep solver with log-SNR spacing.
 
-    One evaluation more is worse where N is a multiple of 3: the closing step of order 1 is as long
-    as those of order 3. Where it is as long as its one evaluation, most of that is gone.
+    If N is a multiple of 3 an additional evaluation makes the result worse: the last step, of order
+    1, is as long as those of order 3. With ``budget``, where it is shorter, most of that is gone.
     """
-    bed, prediction = orders.TEST_PROBLEMS["vp"], SOLVER_PREDICTIONS["x0"]
+    bed, prediction = orders.TEST_PROBLEMS["vp"], PREDICTIONS["x0"]
     denoise = orders.DATA.denoiser(bed.schedule)
     sizes = budget_orders(N, 3)
     timesteps, x = bed.grid(len(sizes)), bed.x
     places = half_log_snr(bed.schedule, timesteps)
     between = intermediate_times(bed.schedule, places, sizes)
     for (t, s), (a, b), inner in zip(pairwise(timesteps), pairwise(places), between, strict=True):
-        x = singlestep(prediction, denoise, bed.schedule, *denoise(x, t), inner, s, b - a)
+        x = singlestep_update(prediction, denoise, bed.schedule, *denoise(x, t), inner, s, b - a)
     assert np.abs(x - bed.truth).max() == pytest.approx(error, rel=0.02)
     if N % 3 == 0:
         budgeted, _ = bed.solve("dpm-solver", N, {"order": 3, "prediction": "x0", "budget": True})
@@ -246,10 +247,10 @@ def test_steps_of_all_orders_equally_long(N: int, error: float) -> None:
         ("dpmpp-multistep", {"order": 5}, "unknown order 5"),
         ("dpmpp-multistep", {"start": "high"}, "unknown start 'high': choose one of low, single"),
         ("dpmpp-sde", {"order": 4}, "unknown order 4"),
-        ("dpmpp-sde", {"eta": -0.1}, r"eta is 0 \(deterministic\) or more .* got -0.1"),
-        ("dpmpp-sde", {"eta": math.nan}, "eta is 0"),
-        ("dpmpp-sde", {"eta": math.inf}, "eta is 0"),
-        ("dpmpp-sde", {}, "given no noise"),
+        ("dpmpp-sde", {"eta": -0.1}, r"eta must be 0 \(deterministic\) or more .* got -0.1"),
+        ("dpmpp-sde", {"eta": math.nan}, "eta must be 0"),
+        ("dpmpp-sde", {"eta": math.inf}, "eta must be 0"),
+        ("dpmpp-sde", {}, "needs noise"),
         ("unipc", {"order": 4}, "unknown order 4"),
         ("unipc", {"variant": "bh3"}, "unknown variant 'bh3': choose one of bh1, bh2, exact"),
         ("unipc", {"prediction": "v"}, "unknown prediction 'v'"),
@@ -259,7 +260,7 @@ def test_steps_of_all_orders_equally_long(N: int, error: float) -> None:
         ("deis", {"start": "x"}, "unknown start 'x'"),
     ],
 )
-def test_refusals(name: str, options: dict, message: str) -> None:
+def test_invalid_options_are_rejected(name: str, options: dict, message: str) -> None:
     schedule = SCHEDULES["vp"]()
     with pytest.raises(InputError, match=message):
         list(SAMPLERS[name](DATA.denoiser(schedule), schedule, np.ones((1, 2)),

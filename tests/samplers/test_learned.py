@@ -1,4 +1,4 @@
-"""Networks with a learned variance: the two halves of the answer, asked for once."""
+"""Networks with learned variance: both halves of the output from one evaluation."""
 
 import numpy as np
 import pytest
@@ -14,50 +14,50 @@ def noise(i: int) -> np.ndarray:
     return np.random.default_rng(i).normal(size=(3, 2, 2))
 
 
-@pytest.mark.parametrize(("answer", "name"), [(-1.0, "small"), (1.0, "large")])
-def test_the_ends_of_the_range_are_the_named_variances(answer: float, name: str) -> None:
-    """2 v - 1 = -1 is the small one, 1 the large; and the network runs once a step."""
-    table, calls = linear_betas(), []
+@pytest.mark.parametrize(("value", "name"), [(-1.0, "small"), (1.0, "large")])
+def test_outputs_of_minus_one_and_one_are_the_named_variances(value: float, name: str) -> None:
+    """2 v - 1 = -1 is small, 1 is large; and the network runs once per step."""
+    schedule, calls = linear_betas(), []
 
     def network(x: np.ndarray, timestep: np.ndarray) -> np.ndarray:
         calls.append(float(timestep[0]))
-        return np.concatenate([0.3 * x, np.full_like(x, answer)], axis=-1)
+        return np.concatenate([0.3 * x, np.full_like(x, value)], axis=-1)
 
-    denoise, variance = with_variance(network, table, PARAMETERIZATIONS["eps"])
+    denoise, variance = with_variance(network, schedule, PARAMETERIZATIONS["eps"])
     x, timesteps = noise(99), np.array([900.0, 500.0, 100.0, 1.0])
-    found = list(ddpm(denoise, table, x, timesteps, variance=variance, noise=noise))
+    found = list(ddpm(denoise, schedule, x, timesteps, variance=variance, noise=noise))
     assert calls == [900.0, 500.0, 100.0]
-    expected = list(ddpm(denoise, table, x, timesteps, variance=name, noise=noise))
+    expected = list(ddpm(denoise, schedule, x, timesteps, variance=name, noise=noise))
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a.x, b.x, rtol=1e-12)
 
 
-def test_the_variance_of_another_state_is_asked_for() -> None:
-    """It belongs to the x it is asked for, whatever was denoised before."""
-    table = linear_betas()
+def test_variance_belongs_to_its_argument() -> None:
+    """Not to the state that was denoised last."""
+    schedule = linear_betas()
 
     def network(x: np.ndarray, timestep: np.ndarray) -> np.ndarray:
         return np.concatenate([x, np.tanh(x)], axis=-1)
 
-    denoise, variance = with_variance(network, table, PARAMETERIZATIONS["eps"])
+    denoise, variance = with_variance(network, schedule, PARAMETERIZATIONS["eps"])
     one, other = noise(1), noise(2)
     expected = variance(one, 10.0, 20.0)
     denoise(other, 20.0)
     np.testing.assert_array_equal(variance(one, 10.0, 20.0), expected)
 
 
-def test_a_network_with_one_answer_is_refused() -> None:
+def test_a_network_without_variance_is_rejected() -> None:
     denoise, _ = with_variance(lambda x, timestep: x, linear_betas(), PARAMETERIZATIONS["eps"])
-    with pytest.raises(InputError, match="with a variance it has twice the channels"):
+    with pytest.raises(InputError, match="twice the channels"):
         denoise(noise(0), 10.0)
 
 
-def test_the_last_step_adds_no_noise() -> None:
-    """Whatever the network says of its variance, which may be more than the large one."""
-    table = linear_betas(10)
+def test_the_step_to_the_data_has_variance_zero() -> None:
+    """For any output of the network, also above the large variance."""
+    schedule = linear_betas(10)
     denoise, variance = with_variance(
         lambda x, timestep: np.concatenate([x, np.full_like(x, 1.5)], axis=-1),
-        table,
+        schedule,
         PARAMETERIZATIONS["eps"],
     )
     x = np.ones((2, 3))

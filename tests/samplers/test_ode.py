@@ -1,4 +1,4 @@
-"""Euler's and Heun's methods: the number of evaluations, the last step."""
+"""Euler's and Heun's methods: numbers of evaluations and the last step."""
 
 import numpy as np
 import pytest
@@ -16,14 +16,14 @@ DATA = Gaussian([0.6, -0.3], np.array([[0.5, 0.2], [0.2, 0.3]]))
 @pytest.mark.parametrize(("sampler", "calls"), [(euler, 6), (heun, 11)])
 @everywhere
 def test_evaluations_and_the_last_step(schedule, sampler, calls: int) -> None:
-    asked = []
+    times = []
 
     def denoise(x, t):
-        asked.append(t)
+        times.append(t)
         return DATA.denoiser(schedule)(x, t)
 
     *_, last = sampler(denoise, schedule, np.ones((1, 2)), trailing(schedule, 6))
-    assert len(asked) == calls
-    assert min(asked) > 0
+    assert len(times) == calls
+    assert min(times) > 0
     assert last.t == 0
     assert (last.x == last.x0_hat).all()

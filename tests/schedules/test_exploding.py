@@ -1,4 +1,4 @@
-"""Schedules that only add noise: their ends, their clocks, their refusals."""
+"""Variance-exploding schedules: their ends, timesteps and rejected options."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,8 @@ from npdiff.errors import InputError
 from npdiff.schedules import EDM, VE
 
 
-def test_ve_counts_the_noise_that_was_added() -> None:
-    """The paper's sigma is sigma_min more, in squares; far from the data there is no difference."""
+def test_ve_variance_is_the_noise_added_since_the_data() -> None:
+    """The squares of the paper's sigma and of this one differ by sigma_min^2."""
     schedule, t = VE(), np.linspace(0.1, 1, 10)
     legacy = 0.01 * 5000**t
     np.testing.assert_allclose(schedule.sigma(t) ** 2 + 0.01**2, legacy**2, rtol=1e-12)
@@ -17,7 +17,7 @@ def test_ve_counts_the_noise_that_was_added() -> None:
     assert schedule.t_min == pytest.approx(0.0406910566)
 
 
-def test_edm_is_its_own_time() -> None:
+def test_edm_time_is_sigma() -> None:
     schedule, t = EDM(), np.array([0, 0.002, 0.5, 80])
     np.testing.assert_array_equal(schedule.sigma(t), t)
     np.testing.assert_array_equal(schedule.sigma_dot(t), 1)
@@ -27,7 +27,7 @@ def test_edm_is_its_own_time() -> None:
 
 
 @pytest.mark.parametrize("make", [EDM, VE])
-def test_the_clock_gives_equal_ticks_to_equal_factors_of_noise(make) -> None:
+def test_timestep_is_nearly_linear_in_log_noise(make) -> None:
     schedule = make()
     level = schedule.sigma(schedule.t_min) * np.array([20, 40, 80, 160])
     strides = np.diff(schedule.timestep(schedule.time_at(-2 * np.log(level))))
@@ -36,7 +36,7 @@ def test_the_clock_gives_equal_ticks_to_equal_factors_of_noise(make) -> None:
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (2, 1), (-1, 1), (np.nan, 1), (1, np.inf)])
-def test_impossible_noise_is_refused(low: float, high: float) -> None:
+def test_noise_scales_out_of_range_are_rejected(low: float, high: float) -> None:
     with pytest.raises(InputError, match="expected 0 <"):
         VE(low, high)
     with pytest.raises(InputError, match="expected 0 < sigma_min < sigma_max"):

@@ -1,4 +1,4 @@
-"""A schedule made of a curve: its beginning and its refusals; its values are a check."""
+"""Learned schedules: their beginning and rejected curves; their values are in the checks."""
 
 import numpy as np
 import pytest
@@ -11,15 +11,15 @@ def cubic(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return -9 + 4 * u + 12 * u**3, 4 + 36 * u**2
 
 
-def test_the_curve_runs_from_the_first_noise_to_the_end() -> None:
+def test_curve_covers_t_min_to_t_max() -> None:
     schedule = Learned(cubic)
     np.testing.assert_allclose(schedule.log_snr([schedule.t_min, 1.0]), [9, -7], rtol=1e-12)
     assert Learned().log_snr(1e-3) == pytest.approx(13.3)
     assert Learned().log_snr(1.0) == pytest.approx(-5)
 
 
-def test_the_way_from_the_data_to_the_curve() -> None:
-    """log alpha is linear and meets the curve without a jump."""
+def test_log_alpha_is_linear_below_t_min() -> None:
+    """It meets the curve without a jump."""
     schedule = Learned(cubic)
     first = schedule.log_alpha(1e-3)
     np.testing.assert_allclose(schedule.log_alpha([2.5e-4, 5e-4]), [first / 4, first / 2])
@@ -30,14 +30,14 @@ def test_the_way_from_the_data_to_the_curve() -> None:
 @pytest.mark.parametrize(
     ("curve", "message"),
     [
-        (lambda u: (1 - u, -np.ones_like(u)), "to increase"),
-        (lambda u: (np.zeros_like(u), np.ones_like(u)), "to increase"),
-        (lambda u: (np.where(u < 0.5, u, np.nan), np.ones_like(u)), "has to be finite"),
-        (lambda u: (np.log(u + 0.0 * u), 1 / (u + 1e-9)), "has to be finite"),
-        (lambda u: (u, -np.ones_like(u)), "derivative of gamma has to be positive"),
+        (lambda u: (1 - u, -np.ones_like(u)), "finite and increasing"),
+        (lambda u: (np.zeros_like(u), np.ones_like(u)), "finite and increasing"),
+        (lambda u: (np.where(u < 0.5, u, np.nan), np.ones_like(u)), "finite and increasing"),
+        (lambda u: (np.log(u + 0.0 * u), 1 / (u + 1e-9)), "finite and increasing"),
+        (lambda u: (u, -np.ones_like(u)), "derivative of gamma must be positive"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:divide by zero")
-def test_a_curve_that_does_not_increase_is_refused(curve, message: str) -> None:
+def test_curves_that_do_not_increase_are_rejected(curve, message: str) -> None:
     with pytest.raises(InputError, match=message):
         Learned(curve)

@@ -34,7 +34,7 @@ def config(config, dataset):
 
 @pytest.fixture
 def model():
-    """A network none of whose weights is zero, with attention, a skip and two resolutions."""
+    """A network without zero weights, with attention, a skip and two resolutions."""
     rng = np.random.default_rng(0)
     return tree.map(
         lambda leaf: (leaf + 0.1 * rng.standard_normal(leaf.shape)).astype(leaf.dtype),
@@ -51,7 +51,7 @@ def bits(of):
     return {name: leaf.tobytes() for name, leaf in tree.named_leaves(of)}
 
 
-def test_parameters_lie_apart_aligned_and_those_that_decay_come_first(model):
+def test_parameters_are_disjoint_and_aligned_and_decayed_ones_come_first(model):
     layout, leaves = Layout(model), tree.leaves(model)
     marks = np.zeros(layout.size, int)
     for part, leaf in zip(layout.parts, leaves, strict=True):
@@ -64,7 +64,7 @@ def test_parameters_lie_apart_aligned_and_those_that_decay_come_first(model):
     assert layout.size - tree.size(model) < ALIGNMENT * len(leaves)
 
 
-def test_views_are_the_parameters_in_their_own_shapes(model):
+def test_views_have_the_shapes_of_the_parameters(model):
     layout = Layout(model)
     flat = np.zeros(layout.size, np.float32)
     views = layout.views(flat, model)
@@ -77,9 +77,7 @@ def test_views_are_the_parameters_in_their_own_shapes(model):
 
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_steps_in_flat_arrays_are_those_of_the_definitions_to_the_last_bit(
-    model, config, threads, dtype
-):
+def test_flat_steps_equal_the_definitions_to_the_last_bit(model, config, threads, dtype):
     model = tree.map(lambda leaf: leaf.astype(dtype), model)
     defined = State.initial(model)
     with ThreadPool(threads) as workers:
@@ -97,7 +95,7 @@ def test_steps_in_flat_arrays_are_those_of_the_definitions_to_the_last_bit(
             assert type(state) is State
 
 
-def test_a_step_leaves_the_state_before_it_alone_until_the_next(model, config):
+def test_a_step_keeps_the_previous_state_until_the_next_step(model, config):
     with ThreadPool(2) as workers:
         flat = Flat(State.initial(model), workers)
         first = flat.state
@@ -105,13 +103,13 @@ def test_a_step_leaves_the_state_before_it_alone_until_the_next(model, config):
         second = apply_gradient(first, like(model, 0), 1.0, 1, config, flat)
         assert bits(first) == before
         assert bits(second) != before
-        with pytest.raises(RuntimeError, match="given way"):
+        with pytest.raises(RuntimeError, match="was replaced by the state after it"):
             apply_gradient(first, like(model, 0), 1.0, 1, config, flat)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
-def test_an_update_that_breaks_off_has_lost_nothing(model, config, error, monkeypatch):
-    """In the middle of its chunks; and the step that is tried again comes out as it should."""
+def test_an_interrupted_update_loses_nothing(model, config, error, monkeypatch):
+    """Interrupted between its chunks; the repeated step gives the right result."""
     from npdiff.kernels import adamw
 
     monkeypatch.setattr(adamw, "CHUNK", 500)
@@ -142,8 +140,8 @@ def test_an_update_that_breaks_off_has_lost_nothing(model, config, error, monkey
         assert bits(again) == bits(undisturbed)
 
 
-def test_a_state_from_elsewhere_is_taken_over(model, config):
-    """Steps with and without kernels by turns."""
+def test_a_foreign_state_is_copied_into_the_arrays(model, config):
+    """Steps alternate between kernels and definitions."""
     defined = State.initial(model)
     with ThreadPool(1) as workers:
         flat = Flat(defined, workers)
@@ -158,8 +156,8 @@ def test_a_state_from_elsewhere_is_taken_over(model, config):
         assert bits(state) == bits(defined)
 
 
-def test_eight_arrays_hold_everything_and_a_step_asks_for_no_more(config):
-    """On one thread: a second has scratch of its own when it first finds something to do."""
+def test_a_step_allocates_nothing_beyond_eight_arrays(config):
+    """On one thread: each further thread allocates scratch memory at its first task."""
     model = like(UNet.init(0, width=32, multipliers=(1, 2), attention=(), classes=2), 0)
     own = sum(leaf.nbytes for leaf in tree.leaves(model))
     gradients = [like(model, seed) for seed in range(3)]
@@ -186,8 +184,8 @@ def test_eight_arrays_hold_everything_and_a_step_asks_for_no_more(config):
 
 
 @pytest.mark.parametrize("threads", [1, 2, 8])
-def test_gradients_are_added_up_in_the_order_of_the_shards(model, threads):
-    """Also those that do not lie in memory in the order of their elements."""
+def test_gradients_are_summed_in_the_order_of_the_shards(model, threads):
+    """Also gradients that are not contiguous."""
     terms = [like(model, seed) for seed in range(7)]
     terms[3] = tree.map(lambda leaf: leaf.copy(order="F"), terms[3])
     in_order = terms[0]
@@ -211,7 +209,7 @@ def test_gradients_are_added_up_in_the_order_of_the_shards(model, threads):
 
 @pytest.mark.parametrize("in_flat", [True, False])
 @pytest.mark.parametrize("threads", [1, 3])
-def test_no_more_gradients_wait_than_there_are_threads_and_one(model, threads, in_flat):
+def test_at_most_one_gradient_more_than_threads_is_in_memory(model, threads, in_flat):
     alive, most, lock = set(), [0], threading.Lock()
 
     def f(i):
@@ -232,7 +230,7 @@ def test_no_more_gradients_wait_than_there_are_threads_and_one(model, threads, i
 
 
 class Joined:
-    """Machines that are threads of this process; each waits for the others."""
+    """Threads of this process that act as machines and wait for each other."""
 
     def __init__(self, machines):
         self.parts, self.barrier = [None] * machines, threading.Barrier(machines)
@@ -248,8 +246,8 @@ class Joined:
         return SimpleNamespace(total=total)
 
 
-def test_machines_that_share_a_batch_come_to_the_same_sum(model):
-    """Two machines with half of the shards each; integers, so that no order of the sum matters."""
+def test_machines_that_split_a_batch_get_the_same_sum(model):
+    """Two machines with half of the shards each; integers, whose sum is exact in any order."""
     terms = [
         tree.map(lambda leaf: np.rint(8 * leaf).astype(np.float32), like(model, seed))
         for seed in range(6)
@@ -293,7 +291,7 @@ def test_the_loss_the_norm_and_the_gradient_are_those_of_all_machines(config, da
     assert (loss, norm, bits(gradient)) == expected
 
 
-def test_where_there_is_no_kernel_the_definitions_hold(model, monkeypatch):
+def test_without_kernels_the_definitions_are_used(model, monkeypatch):
     state = State.initial(model)
     with ThreadPool(1) as workers:
         assert Flat.of(state, workers) is not None

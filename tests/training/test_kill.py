@@ -19,7 +19,7 @@ from npdiff.training import train
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="there is no SIGKILL")
 
-# Everything that touches the disk ticks before, amid and after; the process dies at the tick asked.
+# Every disk access ticks before, during and after; the process dies at a given tick.
 CHILD = """
 import io, os, pathlib, signal, sys
 from npdiff.runs import Config
@@ -75,7 +75,7 @@ for progress in train(Config.read(sys.argv[1]), sys.argv[2], resume=True):
 
 @pytest.fixture
 def task(tmp_path, config, dataset):
-    """A configuration on disk, its data, and the outcome of a run that nothing disturbs."""
+    """A configuration on disk, its data, and the outcome of an undisturbed run."""
     data = tmp_path / "data.npz"
     np.savez(data, images=dataset.images, labels=dataset.labels, classes=dataset.classes)
     config = config.replace(data=str(data), split="all", steps=20, checkpoint_every=3)
@@ -101,7 +101,7 @@ def child(path, die_at=0, threads=1):
 
 
 def check_what_is_visible(run):
-    """Whatever has a name of its own is whole: only drafts and the last line may be torn."""
+    """Every named file is complete: only drafts and the last line may be torn."""
     step = 0
     if (run / "config.json").exists():
         Config.read(run / "config.json")
@@ -116,7 +116,7 @@ def check_what_is_visible(run):
     return step
 
 
-def test_killed_at_any_touch_of_the_disk_a_run_ends_the_same(task):
+def test_a_run_killed_at_any_disk_access_ends_with_the_same_result(task):
     path, undisturbed = task
     moments, reached, torn = random.Random(0), [0], 0
     for life in range(40):
@@ -135,7 +135,7 @@ def test_killed_at_any_touch_of_the_disk_a_run_ends_the_same(task):
     assert sorted(os.listdir(path / "run")) == sorted(os.listdir(path / "whole"))
 
 
-def test_killed_by_the_clock_a_run_ends_the_same(task):
+def test_a_run_killed_at_random_times_ends_with_the_same_result(task):
     path, undisturbed = task
     moments = random.Random(1)
     for _ in range(4):
@@ -155,7 +155,7 @@ def test_killed_by_the_clock_a_run_ends_the_same(task):
     assert outcome(path / "run") == undisturbed
 
 
-def test_a_state_that_is_damaged_after_all_is_refused_and_left_alone(task):
+def test_a_damaged_state_is_refused_and_not_overwritten(task):
     path, _ = task
     state = path / "whole" / "state.safetensors"
     state.write_bytes(state.read_bytes()[:1000])

@@ -16,7 +16,7 @@ from npdiff.training.loop import resolve_config
 
 
 def outcome(path):
-    """All that a run leaves behind, but for the clock."""
+    """The files of a run, without the measured times."""
     named, header = checkpoint.load(path / "state.safetensors", "state")
     untimed = [
         {name: record[name] for name in ("step", "loss", "grad_norm", "learning_rate")}
@@ -27,12 +27,12 @@ def outcome(path):
 
 @pytest.fixture
 def whole(tmp_path, config, dataset):
-    """A run from beginning to end."""
+    """A complete run."""
     records = list(train(config, tmp_path / "whole", dataset=dataset))
     return tmp_path / "whole", records
 
 
-def test_each_step_yields_what_the_metrics_hold(whole, config):
+def test_each_step_yields_its_line_of_the_metrics(whole, config):
     path, records = whole
     assert [record.step for record in records] == list(range(1, 13))
     assert Run.open(path).metrics() == [record._asdict() for record in records]
@@ -40,16 +40,16 @@ def test_each_step_yields_what_the_metrics_hold(whole, config):
     assert [record.seconds for record in records] == sorted(record.seconds for record in records)
 
 
-def test_a_run_leaves_its_averaged_model_behind(whole, config, dataset):
+def test_a_finished_run_contains_its_averaged_model(whole, config, dataset):
     path, _ = whole
     final, last = load_model(path / "model.safetensors"), load_model(path)
     assert final.step == last.step == 12
-    assert final.config == last.config == resolve_config(config, dataset)
+    assert final.config == last.config == resolve_config(config.replace(data=dataset), dataset)
     for a, b in zip(tree.leaves(final.model), tree.leaves(last.model), strict=True):
         assert a.tobytes() == b.tobytes()
 
 
-def test_the_loss_falls_on_a_task_it_can_learn(tmp_path, config, dataset):
+def test_the_loss_decreases_on_a_learnable_task(tmp_path, config, dataset):
     model = {**config.model, "dropout": 0.0}
     config = config.replace(steps=100, batch=40, shard=40, learning_rate=1e-2, model=model)
     losses = [record.loss for record in train(config, tmp_path / "run", dataset=dataset)]
@@ -66,7 +66,7 @@ def test_the_run_is_bit_identical_for_any_number_of_threads(
 
 
 @pytest.mark.parametrize("stop", [1, 5, 11])
-def test_a_run_that_was_left_goes_on_bit_for_bit(tmp_path, whole, config, dataset, stop):
+def test_an_interrupted_run_resumes_bit_for_bit(tmp_path, whole, config, dataset, stop):
     path = tmp_path / "parts"
     for record in train(config, path, dataset=dataset):
         if record.step == stop:
@@ -101,7 +101,7 @@ def test_ctrl_c_in_the_middle_of_a_step_saves_the_step_before(
 def test_ctrl_c_in_the_middle_of_an_update_saves_the_step_before(
     tmp_path, whole, config, dataset, monkeypatch, threads
 ):
-    """The matrices are those of the step after it, the vectors are not, the gradient is gone."""
+    """The matrices are already updated, the vectors are not, and the gradient is overwritten."""
     from npdiff.kernels import adamw
 
     def interrupted(gradient, *args, **kwargs):
@@ -145,14 +145,12 @@ def test_ctrl_c_around_the_metrics_leaves_each_step_one_line(
     assert outcome(tmp_path / "run") == outcome(whole[0])
 
 
-def test_a_finished_run_says_so(whole, dataset):
+def test_resuming_a_finished_run_is_an_input_error(whole, dataset):
     with pytest.raises(InputError, match="has finished: 12 of 12 steps"):
         train(None, whole[0], resume=True, dataset=dataset)
 
 
-def test_with_a_constant_learning_rate_a_finished_run_goes_on_as_if_planned(
-    tmp_path, config, dataset
-):
+def test_with_a_constant_learning_rate_a_finished_run_can_be_extended(tmp_path, config, dataset):
     long = config.replace(decay="constant")
     short = long.replace(steps=7)
     list(train(long, tmp_path / "long", dataset=dataset))
@@ -163,7 +161,7 @@ def test_with_a_constant_learning_rate_a_finished_run_goes_on_as_if_planned(
     assert load_model(tmp_path / "short" / "model.safetensors").step == 12
 
 
-def test_a_run_is_never_shortened_below_where_it_is(tmp_path, config, dataset):
+def test_a_run_cannot_be_shortened_below_its_step(tmp_path, config, dataset):
     config = config.replace(decay="constant")
     for record in train(config, tmp_path / "run", dataset=dataset):
         if record.step == 6:
@@ -173,7 +171,7 @@ def test_a_run_is_never_shortened_below_where_it_is(tmp_path, config, dataset):
     assert Run.open(tmp_path / "run").config.steps == 12
 
 
-def test_resuming_where_nothing_is_starts(tmp_path, whole, config, dataset):
+def test_resuming_in_an_empty_place_starts_a_run(tmp_path, whole, config, dataset):
     list(train(config, tmp_path / "new", resume=True, dataset=dataset))
     assert outcome(tmp_path / "new") == outcome(whole[0])
 
@@ -197,7 +195,7 @@ def test_resuming_with_another_configuration_is_refused(whole, config, dataset):
 
 @pytest.mark.parametrize("where", ["loss", "gradient"])
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_number_that_is_none_stops_training_and_keeps_the_last_checkpoint(
+def test_a_loss_that_is_not_finite_stops_training_and_keeps_the_last_checkpoint(
     tmp_path, config, dataset, monkeypatch, where, value
 ):
     from npdiff.training import loop
@@ -226,14 +224,16 @@ def test_a_number_that_is_none_stops_training_and_keeps_the_last_checkpoint(
     assert all(np.isfinite(leaf).all() for leaf in state.values())
 
 
-def test_a_learning_rate_that_blows_up_is_caught_by_itself(tmp_path, config, dataset):
+def test_a_diverging_learning_rate_stops_training(tmp_path, config, dataset):
     config = config.replace(learning_rate=1e30, warmup=0, checkpoint_every=100)
     with np.errstate(all="ignore"), pytest.raises(TrainingError, match="no state was saved yet"):
         list(train(config, tmp_path / "run", dataset=dataset))
     assert not (tmp_path / "run" / "state.safetensors").exists()
 
 
-def test_what_does_not_fit_is_said_before_anything_is_made(tmp_path, config, dataset):
+def test_inconsistent_configurations_are_refused_before_a_file_is_written(
+    tmp_path, config, dataset
+):
     odd = Dataset(dataset.images[:, :7], dataset.labels, dataset.classes)
     gray = {**config.model, "channels": 3}
     cases = [
@@ -251,7 +251,7 @@ def test_what_does_not_fit_is_said_before_anything_is_made(tmp_path, config, dat
         (
             config.replace(schedule="zero-snr", prediction="eps"),
             dataset,
-            "'eps' cannot be sampled from",
+            "'eps' cannot recover x_0 at the end of schedule 'zero-snr'",
         ),
     ]
     for wrong, data, complaint in cases:
@@ -272,7 +272,7 @@ def test_nothing_to_train_on_and_no_thread_to_train_with_are_input_errors(
     assert not (tmp_path / "run").exists()
 
 
-def test_one_image_is_enough_and_may_be_less_than_a_batch(tmp_path, config, dataset, monkeypatch):
+def test_one_image_trains_for_any_batch_size(tmp_path, config, dataset, monkeypatch):
     monkeypatch.setenv("NPDIFF_THREADS", "8")
     one = Dataset(dataset.images[:1], np.zeros(1, np.int64), ("it",))
     for batch in (1, 3):
@@ -282,8 +282,8 @@ def test_one_image_is_enough_and_may_be_less_than_a_batch(tmp_path, config, data
         assert all(math.isfinite(record.loss) for record in records)
 
 
-def test_two_trainings_in_one_process_do_not_disturb_each_other(tmp_path, config, dataset):
-    """Each bit for bit what it is alone, with threads of its own and BLAS shared."""
+def test_two_trainings_in_one_process_are_independent(tmp_path, config, dataset):
+    """Each equals the same training alone bit for bit; they share the threads of BLAS."""
     threadpoolctl = pytest.importorskip("threadpoolctl")
     wide = {**config.model, "width": 16, "patch": 1}
     configs = [config.replace(seed=seed, steps=5 + seed, model=wide) for seed in (1, 2)]
@@ -317,7 +317,7 @@ def test_two_trainings_in_one_process_do_not_disturb_each_other(tmp_path, config
         assert outcome(tmp_path / f"together {i}") == outcome(tmp_path / f"alone {i}")
 
 
-def test_without_kernels_it_trains_and_resumes_as_well(tmp_path, config, dataset):
+def test_training_and_resuming_without_kernels(tmp_path, config, dataset):
     with definitions_only():
         list(train(config, tmp_path / "whole", dataset=dataset))
         for record in train(config, tmp_path / "parts", dataset=dataset):
@@ -331,7 +331,7 @@ def test_without_kernels_it_trains_and_resumes_as_well(tmp_path, config, dataset
     assert [r["loss"] for r in fast] == pytest.approx([r["loss"] for r in slow], rel=1e-3)
 
 
-def test_a_gpu_that_is_not_there_is_an_input_error(tmp_path, config, dataset):
+def test_a_missing_gpu_is_an_input_error(tmp_path, config, dataset):
     try:
         module("cupy")
     except InputError:
@@ -345,12 +345,12 @@ def test_a_gpu_that_is_not_there_is_an_input_error(tmp_path, config, dataset):
 def test_data_of_one_class_or_none_train_without_labels(tmp_path, config, dataset):
     single = Dataset(dataset.images, np.zeros(40, np.int64), ("all",))
     list(train(config.replace(steps=3, warmup=0), tmp_path / "run", dataset=single))
-    trained = load_model(tmp_path / "run")
-    assert trained.config.model["classes"] is None
-    assert trained.model.label is None
+    checkpoint = load_model(tmp_path / "run")
+    assert checkpoint.config.model["classes"] is None
+    assert checkpoint.model.label is None
 
 
-def test_images_in_a_folder_are_found_again_at_the_size_of_the_run(tmp_path, config, dataset):
+def test_images_of_a_folder_are_reloaded_at_the_size_of_the_run(tmp_path, config, dataset):
     from npdiff.report import save_png
 
     for i in range(20):
@@ -363,10 +363,10 @@ def test_images_in_a_folder_are_found_again_at_the_size_of_the_run(tmp_path, con
     assert len(list(train(None, tmp_path / "run", resume=True))) == 11
 
 
-def test_a_network_of_ones_own_is_trained_and_loaded(tmp_path, config, dataset):
+def test_an_initialized_unet_is_trained_and_loaded(tmp_path, config, dataset):
     from npdiff.runs.checkpoint import new_model
 
     own = new_model(resolve_config(config, dataset).replace(seed=77))
     list(train(config, tmp_path / "run", dataset=dataset, network=own))
-    trained = load_model(tmp_path / "run", like=own)
-    assert not np.array_equal(trained.model.stem.w, own.stem.w)
+    checkpoint = load_model(tmp_path / "run", network=own)
+    assert not np.array_equal(checkpoint.model.stem.w, own.stem.w)

@@ -14,7 +14,7 @@ def config(config, dataset):
     return resolve_config(config, dataset)
 
 
-def test_pictures_appear_at_their_steps_and_at_the_end(tmp_path, config, dataset):
+def test_previews_are_saved_at_their_steps_and_at_the_end(tmp_path, config, dataset):
     image = pytest.importorskip("PIL.Image")
     config = config.replace(sample_every=5)
     list(train(config, tmp_path / "run", dataset=dataset))
@@ -25,7 +25,7 @@ def test_pictures_appear_at_their_steps_and_at_the_end(tmp_path, config, dataset
     assert height > width > 2 * 8  # two classes a row, four rows
 
 
-def test_samples_are_a_function_of_weights_and_seed_whatever_the_threads(config):
+def test_previews_depend_on_weights_and_seed_and_not_on_threads(config):
     rng = np.random.default_rng(0)
     model = tree.map(
         lambda leaf: (leaf + 0.1 * rng.standard_normal(leaf.shape)).astype(leaf.dtype),
@@ -45,7 +45,7 @@ def test_samples_are_a_function_of_weights_and_seed_whatever_the_threads(config)
 
 
 def test_samples_of_the_exact_network_are_the_data(config):
-    """Where all data are one image, v is known: v = (alpha x_t - x_0) / sigma."""
+    """If all data are one image, v is known: v = (alpha x_t - x_0) / sigma."""
     from npdiff.schedules import SCHEDULES
 
     schedule = SCHEDULES["cosine"]()

@@ -18,7 +18,7 @@ from npdiff.tree import Module
 
 
 class Constant(Module):
-    """A network that answers with one number: its loss and gradient are known in closed form."""
+    """A network with a constant output: its loss and gradient are known in closed form."""
 
     value: np.ndarray
     seen: tuple = ()
@@ -38,8 +38,8 @@ def config(config, dataset):
     return resolve_config(config, dataset)
 
 
-def awake(config) -> object:
-    """A network none of whose weights is zero, so that every part of it has a gradient."""
+def perturbed_model(config) -> object:
+    """A network without zero weights, so that every part has a gradient."""
     rng = np.random.default_rng(0)
     return tree.map(
         lambda leaf: (leaf + 0.1 * rng.standard_normal(leaf.shape)).astype(leaf.dtype),
@@ -72,8 +72,8 @@ def test_loss_and_gradient_are_those_of_the_objective_over_the_whole_batch(confi
 
 
 @pytest.mark.parametrize("name", sorted(TIME_SAMPLERS))
-def test_times_are_drawn_by_the_configured_time_sampler(config, dataset, name):
-    """Over all shards of a batch: what a sample sees does not depend on its shard."""
+def test_times_come_from_the_configured_time_sampler(config, dataset, name):
+    """Over all shards of a batch: a sample's time does not depend on its shard."""
     config, seen = config.replace(batch=8, shard=3, time_sampler=name), []
     with ThreadPool(1) as workers:
         loss_and_gradient(Constant(np.array([0.3]), seen), dataset, 4, config, workers)
@@ -95,7 +95,7 @@ def test_the_step_is_bit_identical_for_any_number_of_threads(config, dataset, pa
     results = []
     for threads in (1, 2, 8):
         with ThreadPool(threads) as workers:
-            results.append(loss_and_gradient(awake(config), dataset, 3, config, workers))
+            results.append(loss_and_gradient(perturbed_model(config), dataset, 3, config, workers))
     (loss, norm, gradient), *others = results
     assert all(leaf.any() for name, leaf in tree.named_leaves(gradient))
     for other_loss, other_norm, other in others:
@@ -106,13 +106,13 @@ def test_the_step_is_bit_identical_for_any_number_of_threads(config, dataset, pa
 
 @pytest.mark.parametrize("kernels", [True, False])
 def test_training_a_unet_is_bit_identical_for_any_number_of_threads(config, dataset, kernels):
-    """Three steps of a network wide enough for every kernel; the last shard is a small one."""
+    """Three steps of a network wide enough for every kernel; the last shard is smaller."""
     model = {**config.model, "width": 32, "multipliers": (1, 2), "attention": (1,), "patch": 1}
     config = config.replace(model=model, batch=11, shard=2, clip=0.1)
     outcomes = set()
     for threads in (1, 2, 8):
         with ThreadPool(threads) as workers, nullcontext() if kernels else definitions_only():
-            state = State.initial(awake(config))
+            state = State.initial(perturbed_model(config))
             flat = Flat.of(state, workers)
             assert (flat is not None) == kernels
             numbers = []
@@ -126,8 +126,8 @@ def test_training_a_unet_is_bit_identical_for_any_number_of_threads(config, data
     assert len(outcomes) == 1
 
 
-def test_weights_are_prepared_once_a_step(config, dataset):
-    """For all shards and threads; the next step, whose weights are others, prepares its own."""
+def test_weights_are_packed_once_per_step(config, dataset):
+    """For all shards and threads; the next step has other weights and packs them again."""
     made = []
 
     class Preparing(Constant):
@@ -150,7 +150,7 @@ def test_weights_are_prepared_once_a_step(config, dataset):
 def test_a_batch_of_fewer_samples_than_threads_or_a_shard(config, dataset, threads, batch):
     config = config.replace(batch=batch, shard=32)
     with ThreadPool(threads) as workers:
-        state = State.initial(awake(config))
+        state = State.initial(perturbed_model(config))
         flat = Flat.of(state, workers)
         results = [
             loss_and_gradient(state.model, dataset, 1, config, workers, memory)[:2]
@@ -160,10 +160,12 @@ def test_a_batch_of_fewer_samples_than_threads_or_a_shard(config, dataset, threa
     assert 0.0 < results[0][1] < np.inf
 
 
-def test_the_size_of_a_shard_changes_rounding_and_nothing_else(config, dataset):
+def test_the_shard_size_changes_only_rounding(config, dataset):
     with ThreadPool(1) as workers:
         results = [
-            loss_and_gradient(awake(config), dataset, 3, config.replace(shard=size), workers)
+            loss_and_gradient(
+                perturbed_model(config), dataset, 3, config.replace(shard=size), workers
+            )
             for size in (1, 4, 10)
         ]
     for loss, norm, _ in results[1:]:
@@ -171,11 +173,11 @@ def test_the_size_of_a_shard_changes_rounding_and_nothing_else(config, dataset):
         assert norm == pytest.approx(results[0][1], rel=1e-4)
 
 
-def test_accumulated_batches_are_one_large_batch(config, dataset):
+def test_accumulated_batches_equal_one_large_batch(config, dataset):
     with ThreadPool(1) as workers:
         large, small = (
             loss_and_gradient(
-                awake(config), dataset, 2, config.replace(batch=b, accumulate=a), workers
+                perturbed_model(config), dataset, 2, config.replace(batch=b, accumulate=a), workers
             )
             for b, a in ((16, 1), (8, 2))
         )
@@ -202,7 +204,7 @@ def test_labels_are_dropped_at_their_rate_and_by_sample(config, dataset):
     assert (again[0][0] == np.concatenate([entry[0] for entry in seen])[:20]).all()
 
 
-def test_without_classes_no_label_is_told(config, dataset):
+def test_without_classes_labels_are_none(config, dataset):
     seen = []
     inference_network = config.replace(model={**config.model, "classes": None})
     with ThreadPool(1) as workers:
@@ -211,7 +213,7 @@ def test_without_classes_no_label_is_told(config, dataset):
 
 
 def test_a_network_in_float64_is_trained_in_float64(config, dataset):
-    model = tree.map(lambda leaf: leaf.astype(np.float64), awake(config))
+    model = tree.map(lambda leaf: leaf.astype(np.float64), perturbed_model(config))
     with ThreadPool(1) as workers:
         _, norm, gradient = loss_and_gradient(model, dataset, 1, config, workers)
     assert {leaf.dtype for leaf in tree.leaves(gradient)} == {np.dtype(np.float64)}
@@ -231,6 +233,6 @@ def test_a_step_clips_moves_and_averages(config):
     assert state.model.value.item() == 1.0
 
 
-def test_the_rate_is_that_of_the_configuration(config):
+def test_the_learning_rate_follows_the_configuration(config):
     assert learning_rate_at(config, 1) == config.learning_rate / 2
     assert learning_rate_at(config.replace(decay="constant"), 9) == config.learning_rate

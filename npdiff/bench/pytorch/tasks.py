@@ -44,7 +44,7 @@ class Torch:
         self.labels = None
         if work.labels is not None:
             self.labels = torch.from_numpy(work.labels).to(self.device)
-        self.schedule = SCHEDULES[work.config.schedule]()
+        self.schedule = SCHEDULES.resolve(work.config.schedule)
         ticks = np.arange(1001.0)
         self.alpha = torch.from_numpy(self.schedule.alpha(ticks).astype(np.float32)).to(self.device)
         self.sigma = torch.from_numpy(self.schedule.sigma(ticks).astype(np.float32)).to(self.device)

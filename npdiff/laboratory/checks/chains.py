@@ -15,7 +15,7 @@ from npdiff.schedules import (
     invariant_linear_betas,
     linear_betas,
     scaled_linear_betas,
-    sigmoid_alpha_bar,
+    sigmoid_alpha_bar_betas,
     sigmoid_betas,
     zero_snr_betas,
     zero_terminal_snr,
@@ -117,7 +117,7 @@ def sigmoid_alpha_bar_by_sigmoids(case: Case) -> float:
         now = sigmoid((start + u * (end - start)) / tau)
         return (high - now) / (high - sigmoid(np.longdouble(start) / tau))
 
-    table = sigmoid_alpha_bar(T) if tau == 1.0 else sigmoid_alpha_bar(T, *options)
+    table = sigmoid_alpha_bar_betas(T) if tau == 1.0 else sigmoid_alpha_bar_betas(T, *options)
     return betas_off(table, cut(bar, T, largest))
 
 

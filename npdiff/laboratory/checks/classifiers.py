@@ -40,7 +40,7 @@ def classifier_guided_score(case: Case) -> float:
         return namespace(x).asarray(host)
 
     denoise = mixture(BROAD).denoiser(schedule)
-    guided = guidance.classifier_guided(denoise, schedule, log_class_gradient, w)
+    guided = guidance.classifier_guidance(denoise, schedule, log_class_gradient, w)
     found = scores(schedule, guided, x, t)
 
     def log_tilted(x: np.ndarray) -> np.ndarray:
@@ -89,7 +89,7 @@ def shifted_mean_in_betas(case: Case) -> float:
         host = gradient(lambda x: log_class(BROAD, scales(float(t)), x, k), to_host(x))
         return namespace(x).asarray(host)
 
-    guided = guidance.mean_shifted(
+    guided = guidance.classifier_mean_shift(
         denoise, schedule, pull, w, np.array([float(t), float(s)]), at_mean=at_mean,
         variance=(lambda *of: transition(*of)[1]) if large else posterior_variance,
     )  # fmt: skip

@@ -9,8 +9,14 @@ import numpy as np
 from npdiff.backend import to_host
 from npdiff.laboratory.quadrature import integral
 from npdiff.laboratory.registry import Case, check, relative
-from npdiff.samplers.exponential import DATA_PREDICTION, NOISE_PREDICTION, first_order, phi, taylor
-from npdiff.samplers.multistep import History, derivatives, extrapolated
+from npdiff.samplers.exponential import (
+    DATA_PREDICTION,
+    NOISE_PREDICTION,
+    first_order,
+    phi,
+    taylor_step,
+)
+from npdiff.samplers.multistep import History, derivatives, raise_order
 from npdiff.schedules import EDM, VE, Cosine, LinearVP, RectifiedFlow, Schedule, SubVP
 
 SCHEDULES: tuple[Schedule, ...] = (
@@ -80,11 +86,11 @@ def solution_by_the_ode(case: Case) -> dict[str, float]:
 
         truth = solve_ivp(slope, (t, s), start, method="DOP853", rtol=1e-12, atol=1e-13).y[:, -1]
         x, m = case.array(start), case.array(c[0])
-        x_0, eps = prediction.completed(schedule, x, m, t)
+        x_0, eps = prediction.both_estimates(schedule, x, m, t)
         h = b - a
         terms = [case.array(c[n] * h**n) for n in (1, 2, 3)]
         base = first_order(schedule, x_0, eps, s)
-        found = taylor(base, prediction.scale(schedule, s), prediction.sign * h, terms)
+        found = taylor_step(base, prediction.scale(schedule, s), prediction.sign * h, terms)
         residuals[f"exponential-{prediction.name}"] = relative(found, truth)
     return {**residuals, "exponential-taylor": max(residuals.values())}
 
@@ -118,7 +124,7 @@ def midpoint_holds_the_middle(case: Case) -> float:
     (b, a), (n, m) = places(case, 1), case.rng.standard_normal((2, 4))
     history: History = [(float(a), case.array(m)), (float(b), case.array(n))]
     x, scale = case.normal((4,)), float(case.rng.uniform(0.5, 2.0))
-    found = extrapolated(x, scale, prediction.sign * h, h, history, midpoint=True)
+    found = raise_order(x, scale, prediction.sign * h, h, history, midpoint=True)
     middle = m + 0.5 * h * (m - n) / (a - b)
     held = -scale * (math.exp(prediction.sign * h) - 1.0) * (middle - m)
     return relative(to_host(found) - to_host(x), held)

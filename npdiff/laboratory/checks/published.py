@@ -12,25 +12,25 @@ from npdiff.exact import Gaussian
 from npdiff.guidance import (
     batched_cfg,
     classifier_free,
+    classifier_mean_shift,
     dynamic_threshold,
-    mean_shifted,
     rescale_cfg,
 )
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.objective import weightings
-from npdiff.schedules import LinearVP, Schedule, discrete, flow, laplace, named
+from npdiff.schedules import LinearVP, Schedule, betas, flow, laplace
 from npdiff.spacings import in_noise_level
 
 #: What makes a schedule, and its numbers.
 MAKERS: Mapping[str, tuple[Any, tuple[float, ...]]] = {
-    "linear-betas": (discrete.linear_betas, (1000, 1e-4, 0.02)),
-    "cosine-betas": (discrete.cosine_betas, (1000, 0.008, 0.999)),
-    "invariant-linear-betas": (named.invariant_linear_betas, (1000, 1e-4, 0.02)),
-    "scaled-linear-betas": (named.scaled_linear_betas, (1000, 0.00085, 0.012)),
-    "zero-terminal-snr": (named.zero_snr_betas, (1000, 0.00085, 0.012)),
-    "sigmoid-alpha-bar": (named.sigmoid_alpha_bar, (1000, -3.0, 3.0, 1.0, 0.999)),
-    "sigmoid-betas": (named.sigmoid_betas, (1000, 1e-4, 0.02, 6.0)),
-    "exponential-alpha-bar": (named.exponential_betas, (1000, 12.0)),
+    "linear-betas": (betas.linear_betas, (1000, 1e-4, 0.02)),
+    "cosine-betas": (betas.cosine_betas, (1000, 0.008, 0.999)),
+    "invariant-linear-betas": (betas.invariant_linear_betas, (1000, 1e-4, 0.02)),
+    "scaled-linear-betas": (betas.scaled_linear_betas, (1000, 0.00085, 0.012)),
+    "zero-terminal-snr": (betas.zero_snr_betas, (1000, 0.00085, 0.012)),
+    "sigmoid-alpha-bar": (betas.sigmoid_alpha_bar_betas, (1000, -3.0, 3.0, 1.0, 0.999)),
+    "sigmoid-betas": (betas.sigmoid_betas, (1000, 1e-4, 0.02, 6.0)),
+    "exponential-alpha-bar": (betas.exponential_betas, (1000, 12.0)),
     "linear-vp": (schedules.LinearVP, (0.1, 20.0)),
     "sub-vp": (schedules.SubVP, (0.1, 20.0)),
     "cosine-alpha-bar": (schedules.Cosine, (0.008, 0.9946)),
@@ -78,7 +78,7 @@ def ends_of_time(case: Case) -> dict[str, float]:
         schedule = MAKERS[label][0]()
         found[label] = relative([schedule.t_max, schedule.t_min], ends)
         found[label] += float(schedule.log_sigma_dot(0.0) != np.inf)
-    chain = named.zero_snr_betas(40)  # alpha runs straight to nothing in its last step
+    chain = betas.zero_snr_betas(40)  # alpha runs straight to nothing in its last step
     slope = -float(chain.alpha(39.0))
     found["zero-terminal-snr"] = relative(chain.alpha_dot(np.array([39.5, 40.0])), [slope, slope])
     for label, timesteps in (
@@ -210,7 +210,10 @@ def no_gradient_where_no_noise_is_added(case: Case) -> float:
         asked.append(float(t))
         return 0.0 * x + 1.0
 
-    guided, x = mean_shifted(plain, schedule, gradient, 2.0, timesteps), case.normal((3, 1))
+    guided, x = (
+        classifier_mean_shift(plain, schedule, gradient, 2.0, timesteps),
+        case.normal((3, 1)),
+    )
     moved = relative(guided(x, 0.8)[0], plain(x, 0.8)[0]) < 1e-6
     still = relative(guided(x, 0.3)[0], plain(x, 0.3)[0])
     return max(still, float(moved), float(asked != [0.3]))

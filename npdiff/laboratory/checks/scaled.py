@@ -15,8 +15,8 @@ from npdiff.backend import Array, to_host
 from npdiff.exact import Gaussian
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.samplers import SAMPLERS
-from npdiff.samplers.ancestral import split
-from npdiff.samplers.scaled import advance, noise_ratio, time_of
+from npdiff.samplers.ancestral import ancestral_split
+from npdiff.samplers.scaled import advance, noise_ratio, time_at_noise_ratio
 from npdiff.schedules import EDM, SCHEDULES, Schedule
 
 #: z and the noise levels from the first on, the draws from the first on, the number of steps.
@@ -86,7 +86,7 @@ def slope_of_the_exact_flow(case: Case) -> float:
     x, u = case.normal((5, 2)), float(np.exp(-0.5 * schedule.log_snr(t)))
     ends = []
     for part in (-2, -1, 1, 2):
-        there = time_of(schedule, u * (1.0 + 1e-3 * part))
+        there = time_at_noise_ratio(schedule, u * (1.0 + 1e-3 * part))
         ends.append(to_host(data.flow(schedule, x, t, there)) / float(schedule.alpha(there)))
     slope = (8.0 * (ends[2] - ends[1]) - (ends[3] - ends[0])) / (12e-3 * u)
     x_0, eps = data.denoiser(schedule)(x, t)
@@ -109,7 +109,7 @@ def edm_by_the_book(case: Case) -> float:
     options = {"s_churn": churn, "s_min": low, "s_max": high, "s_noise": 1.07}
     schedule = SCHEDULES[case.choose(list(SCHEDULES))]()
     with np.errstate(divide="ignore"):
-        highest = float(schedule.sigma(schedule.t_max) / schedule.alpha(schedule.t_max))
+        highest = float(np.divide(schedule.sigma(schedule.t_max), schedule.alpha(schedule.t_max)))
 
     def book(z: np.ndarray, us: list[float], draws: np.ndarray, n: int) -> Iterator[np.ndarray]:
         for (u, down), draw in zip(pairwise(us), draws, strict=True):
@@ -238,7 +238,7 @@ def split_by_precisions(case: Case) -> float:
     u_s = case.rng.uniform(0.1, 0.9) * u
     eta = case.rng.uniform(0.1, 0.9)
     variance = 1.0 / (1.0 / u_s**2 + 1.0 / (u**2 - u_s**2))
-    (down, up), (down_less, up_less) = split(u, u_s, 1.0), split(u, u_s, eta)
+    (down, up), (down_less, up_less) = ancestral_split(u, u_s, 1.0), ancestral_split(u, u_s, eta)
     return max(
         relative(up**2, variance),
         relative(up_less**2, eta**2 * variance),

@@ -19,7 +19,7 @@ from npdiff.schedules import (
     SubVP,
     VariancePreserving,
     linear_betas,
-    sigmoid_alpha_bar,
+    sigmoid_alpha_bar_betas,
     zero_terminal_snr,
 )
 
@@ -36,7 +36,7 @@ VARIANTS: dict[str, Callable[[], Schedule]] = {
     "steep to noise": lambda: zero_terminal_snr(linear_betas(9, 0.05, 0.4)),
     "three betas": lambda: DiscreteSchedule(np.array([0.3, 0.02, 0.6])),
     "one beta of one": lambda: DiscreteSchedule(np.array([1.0])),
-    "short sigmoid": lambda: sigmoid_alpha_bar(11, -1.0, 2.5, 0.7, 0.9),
+    "short sigmoid": lambda: sigmoid_alpha_bar_betas(11, -1.0, 2.5, 0.7, 0.9),
     "vp 0.3 to 7": lambda: LinearVP(0.3, 7.0),
     "sub-vp 0.3 to 7": lambda: SubVP(0.3, 7.0),
     "ve 0.5 to 20": lambda: VE(0.5, 20.0),

@@ -35,7 +35,7 @@ def distribution(
                 part = np.asarray(t) / schedule.t_max
                 z = np.log(part / (1.0 - part))
             else:
-                z = np.log(schedule.sigma(t) / schedule.alpha(t))
+                z = np.log(np.divide(schedule.sigma(t), schedule.alpha(t)))
         return np.asarray(norm.cdf((z - mean) / deviation))
 
     low, high = below(first), below(schedule.t_max)

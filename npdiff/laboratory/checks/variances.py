@@ -13,12 +13,12 @@ from npdiff.random import Key
 from npdiff.samplers import ddpm
 from npdiff.schedules import SCHEDULES, DiscreteSchedule, Schedule, linear_betas
 from npdiff.variances import (
-    estimated_spread,
+    estimate_mean_posterior_variance,
     interpolated,
+    mean_posterior_variance_from_error,
+    mean_posterior_variance_from_noise,
     optimal,
-    optimal_given,
-    spread_from_error,
-    spread_from_noise,
+    optimal_variance,
 )
 
 
@@ -122,9 +122,11 @@ def spread_by_precisions(case: Case) -> dict[str, float]:
     snr = (schedule.alpha(t) / schedule.sigma(t)) ** 2
     expected = np.mean(1.0 / (1.0 / c + snr))
     return {
-        "spread-from-error": relative(spread_from_error(x_0, x0_hat), expected),
+        "spread-from-error": relative(mean_posterior_variance_from_error(x_0, x0_hat), expected),
         # as long as the signal is not so weak that nothing of 1 - E |eps_hat|^2 is left
-        "spread-from-noise": relative(spread_from_noise(schedule, eps_hat, t), expected)
+        "spread-from-noise": relative(
+            mean_posterior_variance_from_noise(schedule, eps_hat, t), expected
+        )
         * min(1.0, float(snr)),
     }
 
@@ -163,7 +165,7 @@ def optimal_is_exact_on_normal_data(case: Case) -> float:
     def spread(t: float) -> float:
         return 1.0 / (1.0 / c + float(np.exp(schedule.log_snr(t))))
 
-    found = np.array(laws(case, schedule, timesteps, c, optimal_given(schedule, spread)))
+    found = np.array(laws(case, schedule, timesteps, c, optimal_variance(schedule, spread)))
     alpha, sigma = schedule.alpha(timesteps[1:]), schedule.sigma(timesteps[1:])
     deviation = np.sqrt(found[:, 1] / (alpha**2 * c + sigma**2))
     return max(relative(found[:, 0], 0.7 * alpha), relative(deviation, np.ones(steps)))
@@ -221,7 +223,7 @@ def spread_is_estimated_on_the_grid(case: Case) -> float:
     mean, c = case.rng.normal(size=2), case.rng.uniform(0.1, 2.0, size=2)
     x_0, key = case.rng.normal(size=(6, 2)), Key(case.index, range(6))
     denoise = Gaussian(mean, c).denoiser(schedule)
-    spread = estimated_spread(denoise, schedule, case.array(x_0), timesteps, key)
+    spread = estimate_mean_posterior_variance(denoise, schedule, case.array(x_0), timesteps, key)
     found, expected = [], []
     for i, t in enumerate(timesteps[:3].tolist()):
         a, v = float(schedule.alpha(t)), float(schedule.sigma(t)) ** 2

@@ -9,9 +9,9 @@ from npdiff.exact import Gaussian, Mixture
 from npdiff.exact.classifier import class_gradient
 from npdiff.guidance import (
     classifier_free,
+    classifier_mean_shift,
     dynamic_threshold,
     from_paper_scale,
-    mean_shifted,
 )
 from npdiff.laboratory.errata.record import QUOTED, READ, Occurrence, Residuals, erratum
 from npdiff.process import posterior_mean
@@ -219,7 +219,7 @@ def where_the_classifier_is_evaluated() -> Residuals:
         expected = (class_weights * around).sum(axis=1, keepdims=True) / class_weights.sum(
             axis=1, keepdims=True
         )
-        guided = mean_shifted(
+        guided = classifier_mean_shift(
             denoise, schedule, gradient, 1.0, np.array([t, s]), at_mean=at_mean
         )  # beta-tilde, the program's variance, is the default
         found = posterior_mean(schedule, guided(x, t)[0], x, s, t)

@@ -10,7 +10,7 @@ from npdiff.laboratory.errata.record import MEASURED, QUOTED, READ, Occurrence, 
 from npdiff.laboratory.errata.times import point_denoiser
 from npdiff.samplers import SAMPLERS, Noise, ddim
 from npdiff.samplers.exponential import NOISE_PREDICTION, half_log_snr
-from npdiff.samplers.singlestep import intermediate_times, singlestep
+from npdiff.samplers.singlestep import intermediate_times, singlestep_update
 from npdiff.schedules import LinearVP, Times, linear_betas
 from npdiff.verify.orders import DATA, TEST_PROBLEMS, TestProblem
 
@@ -122,7 +122,7 @@ def _singlestep_error(problem: TestProblem, orders: list[int]) -> float:
     steps = zip(pairwise(timesteps), pairwise(half_log_snrs), between, strict=True)
     for (t, s), (a, b), inner in steps:
         x_0, eps = denoise(x, t)
-        x = singlestep(NOISE_PREDICTION, denoise, schedule, x_0, eps, inner, s, b - a)
+        x = singlestep_update(NOISE_PREDICTION, denoise, schedule, x_0, eps, inner, s, b - a)
     return float(np.abs(x - problem.truth).max())
 
 

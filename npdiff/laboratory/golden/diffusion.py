@@ -19,13 +19,14 @@ from npdiff.schedules import (
     RectifiedFlow,
     Schedule,
     SubVP,
+    betas,
     discrete,
     linear_betas,
 )
-from npdiff.schedules.named import (
+from npdiff.schedules.betas import (
     exponential_betas,
     scaled_linear_betas,
-    sigmoid_alpha_bar,
+    sigmoid_alpha_bar_betas,
     sigmoid_betas,
 )
 from npdiff.spacings import SPACINGS
@@ -46,13 +47,13 @@ DISCRETE: dict[
         {"beta_1": 0.00085, "beta_T": 0.012, "then": "zero_terminal_snr"},
     ),
     "cosine": (
-        discrete.cosine_betas(),
-        (discrete.cosine_betas, Cosine),
+        betas.cosine_betas(),
+        (betas.cosine_betas, Cosine),
         {"s": 0.008, "largest": 0.999},
     ),
     "sigmoid": (
-        sigmoid_alpha_bar(),
-        (sigmoid_alpha_bar, discrete.cosine_betas),
+        sigmoid_alpha_bar_betas(),
+        (sigmoid_alpha_bar_betas, betas.cosine_betas),
         {"start": -3, "end": 3, "tau": 1, "largest": 0.999},
     ),
     "sigmoid-betas": (

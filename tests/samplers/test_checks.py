@@ -1,4 +1,4 @@
-"""What samplers refuse, and when they say so."""
+"""Rejected names, times, states and options of samplers, and results that are not finite."""
 
 import math
 
@@ -18,7 +18,7 @@ LINEAR = SCHEDULES["linear"]()
 DATA = Gaussian([0.7, -0.4], 0.3)
 
 
-def refuse(
+def assert_rejected(
     match: str, name: str = "ddim", timesteps=(1000.0, 500.0, 0.0), x=None, **options
 ) -> None:
     """Before the first step: the call itself raises."""
@@ -27,19 +27,19 @@ def refuse(
         sample(name, DATA.denoiser(LINEAR), LINEAR, x, timesteps, **options)
 
 
-def test_names_times_and_states() -> None:
-    refuse("unknown sampler 'plm': choose one of ddpm, ddim, euler, heun", name="plm")
-    refuse("'ddim' has no option 'variance': its options are eta", variance="small")
-    refuse("'heun' has no option 'eta': it has none", name="heun", eta=1.0)
-    refuse("descend strictly", timesteps=(0.0, 500.0, 1000.0))
-    refuse("descend strictly", timesteps=(500.0, 500.0, 0.0))
-    refuse("at least two times", timesteps=(1000.0,))
-    refuse("at least two times", timesteps=((1000.0, 0.0),))
-    refuse("lies outside of this schedule", timesteps=(1001.0, 0.0))
-    refuse("lies outside of this schedule", timesteps=(1000.0, -1.0))
-    refuse("lies outside of this schedule", timesteps=(1000.0, math.nan, 0.0))
-    refuse("floating-point numbers, got int64", x=np.ones((1, 2), dtype=int))
-    refuse("floating-point numbers", x=np.ones(()))
+def test_names_timesteps_and_states() -> None:
+    assert_rejected(r"unknown sampler 'plm': did you mean 'plms'\? known: ddpm, ddim", name="plm")
+    assert_rejected("'ddim' has no option 'variance': its options are eta", variance="small")
+    assert_rejected("'heun' has no option 'eta': it has no options", name="heun", eta=1.0)
+    assert_rejected("must be strictly descending", timesteps=(0.0, 500.0, 1000.0))
+    assert_rejected("must be strictly descending", timesteps=(500.0, 500.0, 0.0))
+    assert_rejected("at least two descending times", timesteps=(1000.0,))
+    assert_rejected("at least two descending times", timesteps=((1000.0, 0.0),))
+    assert_rejected("lies outside this schedule", timesteps=(1001.0, 0.0))
+    assert_rejected("lies outside this schedule", timesteps=(1000.0, -1.0))
+    assert_rejected("lies outside this schedule", timesteps=(1000.0, math.nan, 0.0))
+    assert_rejected("floating-point array, got int64", x=np.ones((1, 2), dtype=int))
+    assert_rejected("floating-point array", x=np.ones(()))
 
 
 @pytest.mark.parametrize(
@@ -55,32 +55,34 @@ def test_names_times_and_states() -> None:
         ("dpmpp-multistep", "legacy", 1, "true or false"),
     ],
 )
-def test_the_kinds_of_options(name: str, option: str, value: object, wanted: str) -> None:
-    refuse(f"the option '{option}' of '{name}' is {wanted}, got", name=name, **{option: value})
+def test_types_of_options(name: str, option: str, value: object, wanted: str) -> None:
+    assert_rejected(
+        f"option '{option}' of sampler '{name}' must be {wanted}, got", name=name, **{option: value}
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        ("ddim", {"eta": 1.1}, "eta lies between 0"),
-        ("ddim", {"eta": -0.1}, "eta lies between 0"),
-        ("ddpm", {"variance": "tiny"}, "unknown variance 'tiny': choose one of small, large"),
-        ("edm", {"s_churn": -1.0}, "s_churn is a number from 0 up"),
-        ("edm", {"s_noise": math.inf}, "s_noise is a number from 0 up"),
-        ("edm", {"s_min": 2.0, "s_max": 1.0}, "s_min is at most s_max"),
-        ("lms", {"order": 0}, "order of lms is 1 to 6"),
-        ("lms", {"order": 7}, "order of lms is 1 to 6"),
+        ("ddim", {"eta": 1.1}, "eta must lie between 0"),
+        ("ddim", {"eta": -0.1}, "eta must lie between 0"),
+        ("ddpm", {"variance": "tiny"}, "unknown variance 'tiny'; known: small, large"),
+        ("edm", {"s_churn": -1.0}, "s_churn must be finite and 0 or more"),
+        ("edm", {"s_noise": math.inf}, "s_noise must be finite and 0 or more"),
+        ("edm", {"s_min": 2.0, "s_max": 1.0}, "s_min must not exceed s_max"),
+        ("lms", {"order": 0}, "order must be 1 to 6"),
+        ("lms", {"order": 7}, "order must be 1 to 6"),
         ("lms", {"start": "slow"}, "unknown start 'slow': choose one of low, runge-kutta"),
-        ("euler-ancestral", {"eta": 2.0}, "eta lies between 0"),
-        ("dpm2-ancestral", {"eta": -1.0}, "eta lies between 0"),
-        ("predictor-corrector", {"snr": 0.0}, "snr lies between 0 and 1"),
-        ("predictor-corrector", {"corrections": -1}, "0 corrections or more"),
+        ("euler-ancestral", {"eta": 2.0}, "eta must lie between 0"),
+        ("dpm2-ancestral", {"eta": -1.0}, "eta must lie between 0"),
+        ("predictor-corrector", {"snr": 0.0}, "snr must lie strictly between 0 and 1"),
+        ("predictor-corrector", {"corrections": -1}, "corrections must be 0 or more"),
         ("ode", {"method": "Euler"}, "unknown method 'Euler': choose one of RK23, RK45, DOP853"),
-        ("ode", {"rtol": 0.0}, "rtol and atol lie between 0 and 1"),
+        ("ode", {"rtol": 0.0}, "rtol and atol must lie strictly between 0 and 1"),
     ],
 )
-def test_the_ranges_of_options(name: str, options: dict[str, object], words: str) -> None:
-    """Said at the first step."""
+def test_ranges_of_options(name: str, options: dict[str, object], words: str) -> None:
+    """Checked at the first step."""
     timesteps = np.array([1000.0, 500.0, 0.0])
     x = np.ones((1, 2))
     steps = sample(name, DATA.denoiser(LINEAR), LINEAR, x, timesteps, lambda i: x, **options)
@@ -95,15 +97,15 @@ STOCHASTIC = (
 
 
 @pytest.mark.parametrize(("name", "options"), STOCHASTIC)
-def test_noise_is_needed(name: str, options: dict[str, object]) -> None:
+def test_stochastic_samplers_need_noise(name: str, options: dict[str, object]) -> None:
     timesteps, x = np.array([900.0, 500.0, 0.0]), np.ones((1, 2))
-    with pytest.raises(InputError, match="given no noise"):
+    with pytest.raises(InputError, match="needs noise"):
         next(sample(name, DATA.denoiser(LINEAR), LINEAR, x, timesteps, **options))
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_numbers_that_are_not_finite(name: str) -> None:
-    """Found at once on the host, with the step and the time."""
+def test_results_that_are_not_finite(name: str) -> None:
+    """Reported at once on the host, with the step and the times."""
     exact, x, took = DATA.denoiser(LINEAR), np.ones((1, 2)), 0
 
     def denoise(x: np.ndarray, t: float) -> tuple[np.ndarray, np.ndarray]:
@@ -119,8 +121,8 @@ def test_numbers_that_are_not_finite(name: str) -> None:
     assert "not finite" in str(found.value)
 
 
-def test_on_a_device_only_the_last_step_is_looked_at() -> None:
-    """A look makes the program wait."""
+def test_on_a_device_only_the_last_step_is_checked() -> None:
+    """A check waits for the device."""
 
     def denoise(x, t):
         return x * (math.nan if t < 700.0 else 1.0), x
@@ -138,23 +140,23 @@ def test_on_a_device_only_the_last_step_is_looked_at() -> None:
 
 @pytest.mark.parametrize("parameterization", ["eps", "score"])
 @pytest.mark.parametrize("schedule", ["zero-snr", "rectified-flow"])
-def test_an_output_that_says_nothing_of_pure_noise(schedule: str, parameterization: str) -> None:
+def test_eps_and_score_cannot_start_from_pure_noise(schedule: str, parameterization: str) -> None:
     schedule = SCHEDULES[schedule]()
     denoise = Denoiser(lambda x, timestep: 0.1 * x, schedule, PARAMETERIZATIONS[parameterization])
     timesteps = np.array([1.0, 0.5, 0.0]) * schedule.t_max
     with pytest.raises(
-        InputError, match=f"'{parameterization}' does not tell .* where there is no signal"
+        InputError, match=f"'{parameterization}' cannot recover x_0 .* where alpha = 0"
     ):
         next(sample("ddim", denoise, schedule, np.ones((1, 2)), timesteps))
     assert len(list(sample("ddim", denoise, schedule, np.ones((1, 2)), 0.9 * timesteps))) == 2
 
 
-@pytest.mark.parametrize("grid", SPACINGS)
-def test_one_step_or_as_many_as_the_chain_has_and_no_more(grid: str) -> None:
-    """N = 1 is a grid like any other; N > T is none."""
-    chain, x = SCHEDULES["linear"](), np.ones((1, 2))
-    (step,) = sample("ddim", DATA.denoiser(chain), chain, x, SPACINGS[grid](chain, 1))
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_one_step_and_more_than_all_steps(spacing: str) -> None:
+    """N = 1 works with every spacing; N > T is rejected."""
+    discrete, x = SCHEDULES["linear"](), np.ones((1, 2))
+    (step,) = sample("ddim", DATA.denoiser(discrete), discrete, x, SPACINGS[spacing](discrete, 1))
     assert step.t == 0.0
-    if grid in ("trailing", "leading", "linspace"):
-        with pytest.raises(InputError, match="do not fit a chain of 1000"):
-            SPACINGS[grid](chain, 1001)
+    if spacing in ("trailing", "leading", "linspace"):
+        with pytest.raises(InputError, match="do not fit a discrete schedule of 1000"):
+            SPACINGS[spacing](discrete, 1001)

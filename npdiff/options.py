@@ -1,0 +1,110 @@
+"""Options of functions, checked; and names, options and objects as text and as JSON."""
+
+import inspect
+import math
+import re
+from collections.abc import Callable, Mapping
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+from npdiff.errors import InputError
+
+Options = dict[str, Any]
+
+
+def defaults(function: Callable[..., Any], common: tuple[str, ...] = ()) -> Options:
+    """The options of a function with their defaults; ``...`` stands for an option without one."""
+    if inspect.isclass(function) and function.__init__ is object.__init__:
+        return {}
+    found: Options = {}
+    for i, (name, parameter) in enumerate(inspect.signature(function).parameters.items()):
+        shared_by_position = (
+            i < len(common)
+            and parameter.default is parameter.empty
+            and parameter.kind is not parameter.KEYWORD_ONLY
+        )
+        if name in common or shared_by_position:
+            continue
+        if parameter.kind is parameter.VAR_KEYWORD:
+            found["**"] = ...
+        elif parameter.kind is not parameter.VAR_POSITIONAL:
+            found[name] = ... if parameter.default is parameter.empty else parameter.default
+    return found
+
+
+def checked_options(owner: str, known: Mapping[str, Any], options: Mapping[str, Any]) -> Options:
+    """The options, NumPy scalars as Python numbers (which leave the dtype of an array alone).
+
+    Raises
+    ------
+    InputError
+        If an option is unknown or not of the type of its default.
+    """
+    unknown = sorted(options.keys() - known.keys())
+    if unknown and "**" not in known:
+        has = f"its options are {', '.join(known)}" if known else "it has no options"
+        raise InputError(f"{owner} has no option {unknown[0]!r}: {has}")
+    checked = {name: plain(value) for name, value in options.items()}
+    for name, value in checked.items():
+        if expected := _expected(value, known.get(name)):
+            raise InputError(f"option {name!r} of {owner} must be {expected}, got {value!r}")
+    return checked
+
+
+def _expected(value: Any, default: Any) -> str:
+    """The type of the default, in words, if ``value`` does not have it; else an empty string."""
+    is_bool = isinstance(value, bool)
+    if isinstance(default, bool):
+        return "" if is_bool else "true or false"
+    if isinstance(default, int):
+        return "" if isinstance(value, Integral) and not is_bool else "an integer"
+    if isinstance(default, float):
+        number = isinstance(value, Real) and not is_bool
+        return "" if number and not math.isnan(value) else "a number"
+    if isinstance(default, str):  # a name, or the object that a name denotes
+        return "" if isinstance(value, str | Mapping) or callable(value) else "a name"
+    return ""
+
+
+def plain(value: Any) -> Any:
+    """NumPy scalars as Python numbers; everything else unchanged."""
+    scalar = isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0)
+    return value.item() if scalar else value
+
+
+def describe(value: Any) -> Any:
+    """A name or a dictionary as it is; an object as its text and type, ready for JSON."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        return {key: describe(v) if callable(v) else plain(v) for key, v in value.items()}
+    owner = value if hasattr(value, "__qualname__") else type(value)
+    text = owner.__qualname__ if owner is value else re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+    return {"object": text, "type": f"{owner.__module__}.{owner.__qualname__}"}
+
+
+def is_description(value: Any) -> bool:
+    """Whether :func:`describe` made this value from an object."""
+    return isinstance(value, Mapping) and value.keys() == {"object", "type"}
+
+
+def spell(value: Any) -> str:
+    """A name, a name with options, or an object, as text for people."""
+    if isinstance(value, str):
+        return value
+    if is_description(value):
+        return str(value["object"])
+    if isinstance(value, Mapping):
+        options = ", ".join(f"{k}={spell(plain(v))}" for k, v in value.items() if k != "name")
+        return f"{value.get('name')}({options})"
+    if value is None or value is ... or isinstance(plain(value), bool | int | float | tuple | list):
+        return "..." if value is ... else str(plain(value))
+    return str(describe(value)["object"])
+
+
+def summary(entry: Any) -> str:
+    """The first line of the docstring, without the marks of reStructuredText."""
+    line = (inspect.getdoc(entry) or repr(entry)).splitlines()[0]
+    return re.sub(r":\w+:`~?([^`]*)`|``([^`]*)``", r"\1\2", line)
