@@ -115,7 +115,7 @@ def test_interpolate_ends_near_its_two_images(edit: Any) -> None:
         (("sdedit", "--index", "0", "--label", "all"), "--label all"),
         (("sdedit", "--index", "0,1,2", "--label", "0,1"), "2 labels for 3 images"),
         (("sdedit", "--index", "0", "--sampler", "magic"), "unknown sampler 'magic'"),
-        (("invert", "--index", "0", "--steps", "2000"), "2000 steps do not fit"),
+        (("invert", "--index", "0", "--steps", "2000"), "2000 sampling steps do not fit"),
         (("interpolate", "--index", "0"), "takes two images"),
         (("invert", "--index", "0", "--out", "a.gif"), "should end in .png"),
         (("paint", "--index", "0"), "invalid choice"),
