@@ -62,7 +62,7 @@ def result(config: Config, kind: str, path: Path) -> dict[str, object]:
     with KINDS[kind]():
         images = generate(checkpoint, labels, steps=STEPS, seed=0)
     lines = (path / "metrics.jsonl").read_text().splitlines()
-    measured = metrics.evaluate(images, labels)["generated"]
+    measured = metrics.evaluate(images, labels).generated._asdict()
     found = {
         "kind": kind,
         "seed": config.seed,

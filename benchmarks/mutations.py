@@ -46,7 +46,7 @@ SYMMETRIC = {
 }
 #: Functions that split work into blocks, validate arguments, or give quadrature nodes.
 _OUTSIDE = {
-    "blocks", "checked", "TypeVar", "cast", "__repr__", "__str__", "leggauss", "hermgauss"
+    "split", "blocks", "check_features", "TypeVar", "cast", "__repr__", "__str__", "leggauss", "hermgauss"
 }  # fmt: skip
 #: Names of constants that affect only speed or the accuracy of a search.
 _TUNING = re.compile(r"BLOCK|BITS|ITERATIONS|TOLERANCE|ROUNDING|^[ra]?tol")

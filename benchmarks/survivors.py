@@ -42,7 +42,7 @@ REASONS: dict[str, tuple[str, ...]] = {
         "random.py:Key.integers: self.bits(1, xp) -> self.bits(2, xp)",
     ),
     "a distance is symmetric": (
-        "metrics/frechet.py:frechet_distance: frechet_of_gaussians(*fitted_gaussian(x), *fitted_gaussian(y)) -> frechet_of_gaussians(*fitted_gaussian(y), *fitted_gaussian(x))",
+        "metrics/frechet.py:frechet_distance: frechet_of_gaussians(*fit_gaussian(x), *fit_gaussian(y)) -> frechet_of_gaussians(*fit_gaussian(y), *fit_gaussian(x))",
     ),
     "the kernel is symmetric: row sums are column sums": (
         "metrics/kernel.py:kernel_distance: _sums(x, x)[0] -> _sums(x, x)[1]",
@@ -183,7 +183,7 @@ REASONS: dict[str, tuple[str, ...]] = {
         "samplers/_lms.py:lagrange_means: 0.5 * (start + end) + 0.5 * (end - start) * points -> 0.5 * (start + end) - 0.5 * (end - start) * points",
     ),
     "the two commute: a product, a squared difference, a mean over an interval": (
-        "editing/inpainting.py:fits: np.broadcast_shapes(shape, whole) -> np.broadcast_shapes(whole, shape)",
+        "editing/inpainting.py:broadcasts_to: np.broadcast_shapes(shape, whole) -> np.broadcast_shapes(whole, shape)",
         "likelihood/_bound.py:_terms: step_kl(schedule, x_0, x0_hat, s, t, log_variance) -> step_kl(schedule, x0_hat, x_0, s, t, log_variance)",
         "samplers/_lms.py:lms: lagrange_means(np.array(nodes), u, u_s) -> lagrange_means(np.array(nodes), u_s, u)",
         "samplers/_lms.py:lms: zip(weights, slopes, strict=True) -> zip(slopes, weights, strict=True)",
@@ -207,7 +207,7 @@ REASONS: dict[str, tuple[str, ...]] = {
         "objective/hybrid.py:learned_log_variance: np.where(s > 0.0, s, 0.5 * t) -> np.where(s >= 0.0, s, 0.5 * t)",
     ),
     "the two are never equal": (
-        "editing/inpainting.py:inpaint: there > here -> there >= here",
+        "editing/inpainting.py:repaint: there > here -> there >= here",
         "objective/decoder.py:discretized_gaussian: x < -1.0 + half_bin -> x <= -1.0 + half_bin",
         "objective/decoder.py:discretized_gaussian: x > 1.0 - half_bin -> x >= 1.0 - half_bin",
         "samplers/exponential.py:Prediction.both_estimates: self.sign > 0 -> self.sign >= 0",

@@ -10,10 +10,9 @@ small steps have the same distribution as one large step.
 import matplotlib.pyplot as plt
 import numpy as np
 
-from npdiff import data
+from npdiff import data, report
 from npdiff.process import marginal, transition
 from npdiff.random import Key
-from npdiff.report import pictures
 from npdiff.schedules import DiscreteSchedule, linear_betas
 
 # %%
@@ -35,7 +34,7 @@ for t in range(1, schedule.steps + 1):
     if t in (50, 100, 200, 300, 500, 1000):
         kept[t] = x
 
-strip = pictures.noising_strip(np.concatenate(list(kept.values())), list(kept), scale=3)
+strip = report.noising_strip(np.concatenate(list(kept.values())), list(kept), scale=3)
 figure, axes = plt.subplots(figsize=(9, 1.9), layout="constrained")
 axes.imshow(strip[..., 0], cmap="gray")
 axes.axis("off")

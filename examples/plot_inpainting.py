@@ -13,13 +13,12 @@ so the error of each method can be measured.
 import matplotlib.pyplot as plt
 import numpy as np
 
-from npdiff import data, editing, generation
+from npdiff import data, editing, generation, report
 from npdiff.exact import Gaussian, Mixture
 from npdiff.random import Key
-from npdiff.report import pictures
 from npdiff.runtime import ThreadPool
 from npdiff.samplers import keyed_noise
-from npdiff.schedules import SCHEDULES, LinearVP
+from npdiff.schedules import LinearVP
 from npdiff.spacings import log_snr, trailing
 
 # %%
@@ -32,8 +31,8 @@ from npdiff.spacings import log_snr, trailing
 
 
 def inpainted(denoise, schedule, x, timesteps, **options):
-    """The last state of :func:`npdiff.editing.inpaint`."""
-    for step in editing.inpaint(denoise, schedule, x, timesteps, **options):
+    """The last state of :func:`npdiff.editing.repaint`."""
+    for step in editing.repaint(denoise, schedule, x, timesteps, **options):
         x = step.x
     return x
 
@@ -107,7 +106,7 @@ digits, labels = images.images[:3], np.repeat(images.labels[:3], 2)
 mask = np.zeros((32, 32, 1), dtype=bool)
 mask[16:] = True
 
-model_schedule = SCHEDULES[checkpoint.config.schedule]()
+model_schedule = checkpoint.schedule
 timesteps = trailing(model_schedule, config.steps)
 key = Key(seed=2, samples=range(6))
 start = generation.start(key, model_schedule, checkpoint, timesteps[0], np)
@@ -118,10 +117,10 @@ with ThreadPool() as workers:
     denoise = generation.denoiser(checkpoint, labels, config, model_schedule, workers=workers)
     for count in (1, 4):
         x = inpainted(denoise, model_schedule, start, timesteps, resamplings=count, **options)
-        columns.append(pictures.to_uint8(x).reshape(3, 2, 32, 32, 1))
+        columns.append(report.to_uint8(x).reshape(3, 2, 32, 32, 1))
 
 rows = np.concatenate(columns, axis=1)
-sheet = pictures.grid(rows.reshape(-1, 32, 32, 1), columns=6, scale=3)
+sheet = report.image_grid(rows.reshape(-1, 32, 32, 1), columns=6, scale=3)
 figure, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")
 axes.imshow(sheet[..., 0], cmap="gray")
 axes.axis("off")

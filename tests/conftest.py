@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -129,3 +130,26 @@ def config() -> Config:
         sample_every=0,
         seed=3,
     )
+
+
+@pytest.fixture(scope="session")
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a finished run: a tiny network, a few steps on 54 images of 8 by 8 pixels.
+
+    The six test images are the other tenth of the same data.
+    """
+    from npdiff.training import train
+
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    images = rng.integers(0, 60, (60, 8, 8), dtype=np.uint8)
+    images[np.arange(60), 2 * labels + 1] = 255  # a bright row, lower for a higher class
+    data = tmp_path_factory.mktemp("data") / "lines.npz"
+    np.savez(data, images=images, labels=labels, classes=np.array(["top", "middle", "low"]))
+    model = {"width": 8, "multipliers": (1,), "blocks": 1, "attention": (), "heads": 2}
+    config = Config(
+        data=str(data), model=model, steps=12, batch=8, shard=4, warmup=2, sample_every=0
+    )
+    path = tmp_path_factory.mktemp("runs") / "tiny"
+    list(train(config, path))
+    return path

@@ -365,7 +365,7 @@ def test_editing_equals_numpys(device):
         there, here = place(x), place(y)
         noise = samplers.keyed_noise(Key(4, range(3)), there)
         common = {"noise": noise, "sampler": "ddpm"}
-        painted = editing.inpaint(
+        painted = editing.repaint(
             denoise,
             schedule,
             there,
@@ -377,7 +377,9 @@ def test_editing_equals_numpys(device):
             **common,
         )
         edited = editing.sdedit(denoise, schedule, here, timesteps, strength=0.5, **common)
-        between = editing.interpolate(denoise, schedule, there, here, 0.4, timesteps, corrections=1)
+        between = editing.interpolate_encodings(
+            denoise, schedule, there, here, 0.4, timesteps, corrections=1
+        )
         return [list(painted)[-1].x, list(edited)[-1].x, between]
 
     for found, expected in zip(edits(device.place), edits(lambda a: a), strict=True):

@@ -1,22 +1,26 @@
-"""``npdiff edit``: a trained model paints into images, over them, or between them."""
+"""``npdiff edit``: inpainting, SDEdit, inversion and interpolation of given images."""
 
 import argparse
-from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
+from npdiff import editing, report
 from npdiff.cli.common import (
     add_computing,
     add_seed,
     command,
     integer_at_least,
     output_path,
+    pluralize,
     report_file,
 )
-from npdiff.cli.edits import EDITS
-from npdiff.cli.originals import add_originals, originals
-from npdiff.cli.sampling import add_model, add_sampling
+from npdiff.cli.images import add_images, read_images, read_mask
+from npdiff.cli.sampling import add_model, add_sampling, sampling_config
+from npdiff.data import to_float
+from npdiff.errors import InputError
 from npdiff.generation import load
-from npdiff.report import pictures
+from npdiff.runs import Checkpoint
 from npdiff.spacings import SPACINGS
 
 DETAILS = """\
@@ -27,29 +31,29 @@ examples:
   npdiff edit invert --index 0,1,2,3 --corrections 5
   npdiff edit interpolate --index 0,7 --count 9
 
-`npdiff edit WAY --help` explains every option."""
+`npdiff edit COMMAND --help` explains every option."""
 
-WAYS: dict[str, tuple[str, str]] = {
+EDITS: dict[str, tuple[str, str]] = {
     "inpaint": (
-        "paint a part of an image anew, so that it fits the rest",
-        "RePaint: after every step the known pixels are put back, as noisy as the state is, and\n"
-        "the state is made noisier again and cleaned anew, --resamplings times in all: the more,\n"
-        "the better the parts fit. In the picture: the image, what is known of it, the results.",
+        "generate a part of an image so that it fits the rest",
+        "RePaint. After every step the known pixels are replaced, as noisy as the state is. Each\n"
+        "stretch of steps is noised and denoised again, --resamplings times in all: the more, the\n"
+        "better the parts fit. The figure has the image, its known pixels, the results.",
     ),
     "sdedit": (
-        "make an image noisy and clean it again, towards a label if you like",
-        "SDEdit. A small --strength keeps the image, 1 forgets it. In the picture: the image, and\n"
-        "a result for each strength.",
+        "noise an image and denoise it again, toward a label if you like",
+        "SDEdit. A small --strength keeps the image, 1 keeps nothing of it. The figure has the\n"
+        "image and a result for each strength.",
     ),
     "invert": (
-        "find the noise that leads to an image, and come back from it",
-        "DDIM backwards and forwards. The round trip is exact in the limit of many steps, or with\n"
-        "--corrections. In the picture: the image, its noise, the image again.",
+        "find the noise that leads to an image, and reconstruct the image from it",
+        "DDIM inversion and DDIM sampling. The reconstruction is exact in the limit of many\n"
+        "steps, or with --corrections. The figure has the image, its noise, the reconstruction.",
     ),
     "interpolate": (
-        "go from one image to another by way of their noise",
-        "DDIM backwards from both, along a great circle, and forwards. In the picture: from the\n"
-        "first image to the second.",
+        "interpolate between two images in the space of their noise",
+        "DDIM inversion of both images, spherical interpolation, DDIM sampling. The figure goes\n"
+        "from the first image to the second.",
     ),
 }
 
@@ -57,52 +61,58 @@ WAYS: dict[str, tuple[str, str]] = {
 def add(commands: Any) -> None:
     """Declare the command."""
     top = command(commands, "edit", "change images with a trained model", DETAILS)
-    ways = top.add_subparsers(metavar="WAY", required=True)
-    for name, (short, long) in WAYS.items():
-        parser = command(ways, name, short, long, within=True)
+    edits = top.add_subparsers(metavar="COMMAND", required=True)
+    for name, (short, long) in EDITS.items():
+        parser = command(edits, name, short, long, within=True)
         add_model(parser)
-        add_originals(parser, label="none" if name == "interpolate" else "own")
-        _OPTIONS[name](parser)
-        add_seed(parser, "of the noise: the same seed, the same images (default: 0)")
+        add_images(parser, label="none" if name == "interpolate" else "own")
+        add_options, edit = {
+            "inpaint": (_add_inpaint, _inpaint),
+            "sdedit": (_add_sdedit, _sdedit),
+            "invert": (_add_inversion, _invert),
+            "interpolate": (_add_interpolate, _interpolate),
+        }[name]
+        add_options(parser)
+        add_seed(parser, "of the noise: the same seed gives the same images (default: 0)")
         add_computing(parser)
         parser.add_argument(
             "--out", default=f"{name}.png", metavar="FILE.png",
-            help=f"the picture (default: {name}.png)",
+            help=f"the figure (default: {name}.png)",
         )  # fmt: skip
         parser.add_argument(
             "--scale", type=integer_at_least(1), default=3, metavar="N",
             help="draw each pixel N wide and high (default: 3)",
         )  # fmt: skip
-        parser.set_defaults(run=run, way=name)
+        parser.set_defaults(run=run, edit=edit)
 
 
 def _add_inpaint(parser: argparse.ArgumentParser) -> None:
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument(
         "--box", type=int, nargs=4, metavar=("TOP", "LEFT", "BOTTOM", "RIGHT"),
-        help="paint this part anew: rows TOP to BOTTOM - 1, columns LEFT to RIGHT - 1, from 0",
+        help="generate rows TOP to BOTTOM - 1 and columns LEFT to RIGHT - 1, counted from 0",
     )  # fmt: skip
     where.add_argument(
         "--mask", metavar="FILE.png",
-        help="paint anew where this image is white; it is cut and resized as the images are",
+        help="generate the pixels where this image is white; it is resized like the images",
     )  # fmt: skip
     parser.add_argument(
         "--count",
         type=integer_at_least(1),
         default=4,
         metavar="N",
-        help="results of each image (default: 4)",
+        help="results for each image (default: 4)",
     )
     parser.add_argument(
         "--resamplings", type=integer_at_least(1), default=5, metavar="R",
-        help="how often each stretch is walked (default: 5; 1 only puts back what is known)",
+        help="how often each stretch of steps is taken (default: 5; 1 only replaces known pixels)",
     )  # fmt: skip
     parser.add_argument(
         "--jump",
         type=integer_at_least(1),
         default=5,
         metavar="J",
-        help="steps of a stretch (default: 5)",
+        help="steps in a stretch (default: 5)",
     )
     add_sampling(parser, steps=50, sampler="ddpm")
 
@@ -110,7 +120,7 @@ def _add_inpaint(parser: argparse.ArgumentParser) -> None:
 def _add_sdedit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strength", default="0.4,0.6,0.8", metavar="S[,S...]",
-        help="which part of the steps is taken: above 0, which keeps most of the image, to 1 "
+        help="the fraction of the steps that is taken: near 0 keeps most of the image, 1 nothing "
         "(default: 0.4,0.6,0.8)",
     )  # fmt: skip
     add_sampling(parser, steps=50)
@@ -122,45 +132,131 @@ def _add_inversion(parser: argparse.ArgumentParser) -> None:
         type=integer_at_least(1),
         default=50,
         metavar="N",
-        help="steps either way (default: 50)",
+        help="steps in each direction (default: 50)",
     )
     parser.add_argument(
         "--spacing", default="trailing", metavar="NAME",
-        help=f"which times they visit: {', '.join(SPACINGS)} (default: trailing)",
+        help=f"timestep spacing: {', '.join(SPACINGS)} (default: trailing)",
     )  # fmt: skip
     parser.add_argument(
         "--guidance", type=float, default=1.0, metavar="W",
-        help="how strongly to follow the label (default: 1, none; above 1 inversion is less exact)",
+        help="guidance weight (default: 1, no guidance; above 1 the inversion is less exact)",
     )  # fmt: skip
     parser.add_argument(
         "--corrections", type=integer_at_least(0), default=0, metavar="K",
-        help="correct every step of the inversion K times (default: 0)",
+        help="fixed-point iterations in each step of the inversion (default: 0)",
     )  # fmt: skip
 
 
 def _add_interpolate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--count", type=integer_at_least(2), default=9, metavar="N",
-        help="images in a row, both ends included (default: 9)",
+        help="images, both ends included (default: 9)",
     )  # fmt: skip
     _add_inversion(parser)
 
 
-_OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
-    "inpaint": _add_inpaint,
-    "sdedit": _add_sdedit,
-    "invert": _add_inversion,
-    "interpolate": _add_interpolate,
-}
-
-
 def run(arguments: argparse.Namespace) -> int:
-    """Edit, and write the picture."""
+    """Edit the images and write the figure."""
     out = output_path(arguments.out, ".png")
     checkpoint = load(arguments.model)
-    images, labels = originals(arguments, checkpoint)
-    rows, what = EDITS[arguments.way](arguments, checkpoint, images, labels)
+    images, labels = read_images(arguments, checkpoint)
+    rows, description = arguments.edit(arguments, checkpoint, images, labels)
     tiles = rows.reshape(-1, *rows.shape[2:])
-    pictures.save_png(pictures.grid(tiles, rows.shape[1], scale=arguments.scale), out)
-    report_file(out, what)
+    report.save_png(report.image_grid(tiles, rows.shape[1], scale=arguments.scale), out)
+    report_file(out, description)
     return 0
+
+
+#: Images in rows, uint8 (rows, columns, H, W, C), and a line of description.
+Result = tuple[np.ndarray, str]
+
+
+def _inpaint(
+    arguments: argparse.Namespace,
+    checkpoint: Checkpoint,
+    images: np.ndarray,
+    labels: np.ndarray | None,
+) -> Result:
+    """Each row: the image, its known pixels, the results."""
+    count, mask = arguments.count, read_mask(arguments, checkpoint.config.shape)
+    results = editing.inpaint(
+        checkpoint, np.repeat(images, count, axis=0),
+        None if labels is None else np.repeat(labels, count),
+        mask=mask, resamplings=arguments.resamplings, jump=arguments.jump,
+        config=sampling_config(arguments), seed=arguments.seed, backend=arguments.backend,
+    )  # fmt: skip
+    known = np.where(mask, np.uint8(128), images)
+    pixels = report.to_uint8(results).reshape(len(images), count, *images.shape[1:])
+    rows = np.concatenate([images[:, None], known[:, None], pixels], axis=1)
+    return rows, f"the image, its known pixels, {pluralize(count, 'result')}, {_in_rows(images)}"
+
+
+def _sdedit(
+    arguments: argparse.Namespace,
+    checkpoint: Checkpoint,
+    images: np.ndarray,
+    labels: np.ndarray | None,
+) -> Result:
+    """Each row: the image, then its edits from the smallest strength on."""
+    strengths, columns = _strengths(arguments.strength), [images]
+    for strength in strengths:
+        edited = editing.image_to_image(
+            checkpoint, images, labels, strength=strength, config=sampling_config(arguments),
+            seed=arguments.seed, backend=arguments.backend,
+        )  # fmt: skip
+        columns.append(report.to_uint8(edited))
+    words = ", ".join(f"{s:g}" for s in strengths)
+    return np.stack(columns, axis=1), f"the image, then strength {words}, {_in_rows(images)}"
+
+
+def _strengths(text: str) -> list[float]:
+    try:
+        return sorted(float(word) for word in text.split(","))
+    except ValueError:
+        raise InputError(f"--strength {text}: expected values above 0 and up to 1") from None
+
+
+def _in_rows(images: np.ndarray) -> str:
+    return f"in {pluralize(len(images), 'row')}"
+
+
+def _invert(
+    arguments: argparse.Namespace,
+    checkpoint: Checkpoint,
+    images: np.ndarray,
+    labels: np.ndarray | None,
+) -> Result:
+    """Each row: the image, its noise, the reconstruction."""
+    options = _inversion_options(arguments)
+    noise = editing.invert(checkpoint, images, labels, corrections=arguments.corrections, **options)
+    back = editing.reconstruct(checkpoint, noise, labels, **options)
+    error = np.sqrt(((back - to_float(images)) ** 2).mean())
+    # the noise at half its size: two standard deviations are black and white
+    columns = [images, report.to_uint8(0.5 * noise), report.to_uint8(back)]
+    description = (
+        "the image, its noise, the reconstruction; root mean square error "
+        f"{127.5 * error:.2f} of 255 levels"
+    )
+    return np.stack(columns, axis=1), description
+
+
+def _interpolate(
+    arguments: argparse.Namespace,
+    checkpoint: Checkpoint,
+    images: np.ndarray,
+    labels: np.ndarray | None,
+) -> Result:
+    """One row: from the first image to the second."""
+    if len(images) != 2:
+        raise InputError(f"interpolate takes two images, got {len(images)}")
+    row = editing.interpolate(
+        checkpoint, images[0], images[1], labels, weights=arguments.count,
+        corrections=arguments.corrections,
+        **_inversion_options(arguments),
+    )  # fmt: skip
+    return report.to_uint8(row)[None], f"{len(row)} images from the first to the second"
+
+
+def _inversion_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {name: getattr(arguments, name) for name in ("steps", "spacing", "guidance", "backend")}

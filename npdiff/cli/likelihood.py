@@ -1,14 +1,16 @@
-"""``npdiff likelihood``: how many bits a model needs for an image that it has not seen."""
+"""``npdiff likelihood``: bits per dimension of a model on test images."""
 
 import argparse
 import json
 from typing import Any
 
-from npdiff.cli.bits import Subject, by_bound, by_ode
 from npdiff.cli.common import add_computing, add_seed, command, integer_at_least, pluralize
 from npdiff.cli.sampling import add_model
+from npdiff.errors import InputError
 from npdiff.generation import load
-from npdiff.runtime.threads import ThreadPool
+from npdiff.likelihood import Bits, evaluate
+from npdiff.runs import Checkpoint
+from npdiff.runs.dataset import load_data
 from npdiff.spacings import SPACINGS
 
 DETAILS = """\
@@ -17,16 +19,16 @@ examples:
   npdiff likelihood runs/digits --method both --samples 200
   npdiff likelihood runs/digits --steps 1000 --variance optimal --json
 
-Bits per dimension are bits for each number of an image, of 8; less is better. Two models can be
-meant by one network:
+Bits per dimension are the bits that the model needs for each pixel and channel of an image, where
+the file has 8; lower is better. One network defines two models:
 
-  bound  the chain that ddpm samples from, with as many steps as there are terms: an upper bound on
-         what it needs, and which steps cost how much. Fewer steps cost more bits.
-  ode    the flow that ddim and the solvers follow: what it needs for images whose bytes are spread
-         over their bins. The trace of the network's Jacobian is estimated by random probes.
+  bound  the reverse process that ddpm samples from. Its variational bound is an upper bound on the
+         bits; the table shows which steps cost how much. Fewer steps cost more bits.
+  ode    the probability-flow ODE that ddim and the solvers follow. Images are dequantized by
+         uniform noise, and random probes estimate the trace of the network's Jacobian.
 
-Images come from the test split of the data that the model was trained on, with their labels. Means
-come with their standard error over images."""
+Images come from the test split of the data that the model was trained on, with their labels. Each
+mean is printed with its standard error over images."""
 
 METHODS = ("bound", "ode", "both")
 VARIANCES = ("small", "large", "optimal")
@@ -46,74 +48,86 @@ def add(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--steps", type=integer_at_least(1), metavar="N",
-        help="of the chain (default: 100), of the solver (default: 20)",
+        help="of the reverse process (default: 100), of the ODE solver (default: 20)",
     )  # fmt: skip
     parser.add_argument(
         "--spacing", choices=SPACINGS, default="log-snr", metavar="NAME",
-        help="which times the steps of the chain visit, as for npdiff sample (default: log-snr)",
+        help="timestep spacing of the reverse process, as for npdiff sample (default: log-snr)",
     )  # fmt: skip
     parser.add_argument(
         "--variance", choices=VARIANCES, default="optimal",
-        help="the noise of the chain's steps; optimal, the default, is measured on training images",
+        help="variance of the reverse steps; optimal, the default, is estimated on training images",
     )  # fmt: skip
     parser.add_argument(
         "--decoder", choices=DECODERS, default="gaussian",
-        help="how the chain's last step makes bytes (default: gaussian)",
+        help="distribution of the bytes after the last reverse step (default: gaussian)",
     )  # fmt: skip
     parser.add_argument(
         "--probes", type=integer_at_least(1), default=1, metavar="K",
-        help="random directions that estimate the trace for the flow (default: 1)",
+        help="random directions that estimate the trace for the ODE (default: 1)",
     )  # fmt: skip
-    add_seed(parser, "of the noise, the probes and the spread of the bytes (default: 0)")
+    add_seed(parser, "of the noise, the probes and the dequantization (default: 0)")
     add_computing(parser)
-    parser.add_argument("--json", action="store_true", help="print it as JSON, for programs")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure and print."""
     checkpoint = load(arguments.model)
-    subject = Subject(checkpoint, arguments, "test")
+    images, labels = _test_images(checkpoint, arguments.samples)
+    methods = ("bound", "ode") if arguments.method == "both" else (arguments.method,)
+    found = {
+        method: evaluate(
+            checkpoint, images, labels, method=method, steps=arguments.steps,
+            spacing=arguments.spacing, variance=arguments.variance, decoder=arguments.decoder,
+            probes=arguments.probes, seed=arguments.seed, backend=arguments.backend,
+        )
+        for method in methods
+    }  # fmt: skip
     facts: dict[str, Any] = {
-        "model": str(arguments.model or "the one that ships with npdiff"),
+        "model": str(arguments.model or "the model that ships with npdiff"),
         "trained_steps": checkpoint.step,
         "data": checkpoint.config.data,
-        "dimensions": subject.dimensions,
+        "dimensions": found[methods[0]].dimensions,
         **{name: getattr(arguments, name) for name in ("samples", "seed", "backend")},
+        **{method: bits.as_dict() for method, bits in found.items()},
     }
-    with ThreadPool(1 if arguments.backend == "cupy" else None) as workers:
-        if arguments.method in ("bound", "both"):
-            facts["bound"] = by_bound(subject, arguments, workers)
-        if arguments.method in ("ode", "both"):
-            facts["ode"] = by_ode(subject, arguments, workers)
-    print(json.dumps(facts, indent=2) if arguments.json else table(facts))
+    print(json.dumps(facts, indent=2) if arguments.json else _report(facts, found))
     return 0
 
 
-def table(facts: dict[str, Any]) -> str:
-    """The numbers for a reader."""
+def _test_images(checkpoint: Checkpoint, count: int) -> tuple[Any, Any]:
+    """The first images of the test split, with their labels if the model has classes."""
+    config = checkpoint.config
+    test = load_data(config.replace(split="test"))
+    if count > len(test.images):
+        raise InputError(
+            f"--samples {count}: there are {len(test.images)} test images, give at most that many"
+        )
+    labels = test.labels[:count] if config.model.get("classes") is not None else None
+    return test.images[:count], labels
+
+
+def _report(facts: dict[str, Any], found: dict[str, Bits]) -> str:
     lines = [
         f"{facts['samples']} test images of {facts['data']}, {facts['model']}, seed {facts['seed']}"
     ]
-    if "bound" in facts:
-        found = facts["bound"]
+    if "bound" in found:
+        bits, options = found["bound"], found["bound"].options
         lines += [
             "",
-            f"bound, {found['steps']} steps ({found['spacing']}), variance {found['variance']}, "
-            f"decoder {found['decoder']}",
+            f"bound, {options['steps']} steps ({options['spacing']}), "
+            f"variance {options['variance']}, decoder {options['decoder']}",
             f"{'term':26}{'bits/dim':>10}{'':5}standard error",
+            *(f"{name:26}{mean:>10}{'':5}{error}" for name, mean, error in bits.table()),
         ]
-        for row in found["terms"]:
-            name = {"prior": "L_T, the prior", "decoder": "L_0, the decoder"}.get(
-                row["kind"], f"L_t, t {row['from']:.4g} to {row['to']:.4g}"
-            )
-            lines.append(f"{name:26}{row['bits_per_dim']:>10.5f}{'':5}{row['standard_error']:.5f}")
-        lines.append(f"{'sum':26}{found['bits_per_dim']:>10.5f}{'':5}{found['standard_error']:.5f}")
-    if "ode" in facts:
-        found = facts["ode"]
+    if "ode" in found:
+        bits, options = found["ode"], found["ode"].options
         lines += [
             "",
-            f"probability-flow ODE, {found['steps']} steps, {pluralize(found['probes'], 'probe')}: "
-            f"{found['bits_per_dim']:.5f} +- {found['standard_error']:.5f} bits/dim",
+            f"probability-flow ODE, {options['steps']} steps, "
+            f"{pluralize(options['probes'], 'probe')}: "
+            f"{bits.mean:.5f} +- {bits.standard_error:.5f} bits/dim",
         ]
     return "\n".join(lines)

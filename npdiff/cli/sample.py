@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from npdiff import report
 from npdiff.cli.common import (
     add_computing,
     add_seed,
@@ -20,8 +21,8 @@ from npdiff.cli.sampling import add_model, add_sampling, list_of_samplers, sampl
 from npdiff.errors import InputError
 from npdiff.files import atomic
 from npdiff.generation import load
-from npdiff.report import pictures, viewer
-from npdiff.report.figures import record, save_viewer, strip
+from npdiff.generation.recording import sample_frames
+from npdiff.report.viewer import MAX_SAMPLES
 from npdiff.runs import Checkpoint
 
 DETAILS = """\
@@ -106,28 +107,28 @@ def run(arguments: argparse.Namespace) -> int:
     labels = None if chosen is None else np.repeat(chosen, arguments.count)
     config = sampling_config(arguments)
     rows = 1 if chosen is None else len(chosen)
-    few = slice(viewer.SAMPLES) if rows == 1 else slice(None, None, arguments.count)
-    watch = None if gif else few if html else slice(1)
-    frames = record(
+    few = slice(MAX_SAMPLES) if rows == 1 else slice(None, None, arguments.count)
+    keep = None if gif else few if html else slice(1)
+    frames = sample_frames(
         checkpoint, labels, np.tile(np.arange(arguments.count), rows), config,
-        seed=arguments.seed, backend=arguments.backend, watch=watch,
+        seed=arguments.seed, backend=arguments.backend, keep=keep,
     )  # fmt: skip
-    images = pictures.to_uint8(frames[-1].x)
+    images = report.to_uint8(frames[-1].x)
     columns = arguments.count if rows > 1 else None
 
     def sheet(x: Any) -> np.ndarray:
-        return pictures.grid(x, columns, scale=arguments.scale)
+        return report.image_grid(x, columns, scale=arguments.scale)
 
-    pictures.save_png(sheet(images), out)
+    report.save_png(sheet(images), out)
     report_file(out, pluralize(len(images), "image"))
     if gif:
-        pictures.save_gif((sheet(frame.x) for frame in frames), gif)
+        report.save_gif((sheet(frame.x) for frame in frames), gif)
         report_file(gif, f"{len(frames)} frames")
     if single:
-        pictures.save_png(strip(frames), single)
+        report.save_png(report.reverse_strip(frames), single)
         report_file(single, "the first image step by step")
     if html:
-        save_viewer(html, checkpoint, frames, labels, few)
+        report.save_sampling_page(html, checkpoint, frames, labels, few)
         report_file(html, "the forward and the reverse process, for a browser")
     if npz:
         save_npz(npz, images, labels, checkpoint.config.classes)

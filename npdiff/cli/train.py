@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from npdiff import report
 from npdiff.cli.common import (
     add_computing,
     add_seed,
@@ -16,7 +17,6 @@ from npdiff.cli.common import (
 )
 from npdiff.errors import InputError
 from npdiff.objective import TIME_SAMPLERS
-from npdiff.report import figures
 from npdiff.runs import PRESETS, Config, Run
 from npdiff.training import Progress, fit
 from npdiff.training._fit import finished
@@ -96,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = changed(base, arguments, existing=existing)
     if existing and config == base and finished(path):
         print(f"the run in {path} has finished: {config.steps} steps")
-        if figures.complete(path):
+        if report.is_complete(path):
             print("its pictures are there")
         else:
             draw(path)
@@ -124,7 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def draw(path: Path) -> None:
     """Draw the figures at the end of a run."""
-    for picture, what in figures.draw(path):
+    for picture, what in report.write(path):
         report_file(picture, what)
     report_file(path / "model.safetensors", f"the model; try `npdiff sample {path} --label all`")
 

@@ -95,7 +95,7 @@ def take_split(data: Dataset, split: str, *, shuffle: bool = True) -> Dataset:
 def to_float(images: Array, dtype: Any = np.float32) -> Array:
     """Bytes 0..255 scaled to the range [-1, 1] of the models: x = b / 127.5 - 1.
 
-    The inverse, with rounding, is :func:`npdiff.report.pictures.to_uint8`.
+    The inverse, with rounding, is :func:`npdiff.report.to_uint8`.
 
     >>> to_float(np.array([0, 51, 255], dtype=np.uint8)).tolist()
     [-1.0, -0.6000000238418579, 1.0]

@@ -1,23 +1,38 @@
-"""Editing: what a denoiser and a sampler make of an image that is there already.
+"""Editing given images: inpainting, SDEdit, inversion, interpolation.
 
-Each edit is a function over ``denoise`` and the samplers, and knows nothing of networks. On
-Gaussian data (:mod:`npdiff.exact`) what it has to come to is known in closed form.
+:func:`inpaint`, :func:`image_to_image`, :func:`invert`, :func:`reconstruct` and :func:`interpolate`
+edit images with a checkpoint. The algorithms below them work on any denoiser: :func:`repaint`,
+:func:`sdedit`, :func:`encode`, :func:`decode`, :func:`interpolate_encodings`. For Gaussian data
+(:mod:`npdiff.exact`) their results have closed forms, against which they are verified.
 """
 
-from npdiff.editing._sdedit import sdedit, start_of
-from npdiff.editing.inpainting import evaluations, inpaint, renoised, replaced, walk
-from npdiff.editing.interpolation import decode, encode, interpolate, slerp
+from npdiff.editing._sdedit import sdedit, start_index
+from npdiff.editing.images import image_to_image, inpaint
+from npdiff.editing.inpainting import (
+    denoising_steps,
+    renoise,
+    repaint,
+    replace_known,
+    resampling_path,
+)
+from npdiff.editing.interpolation import decode, encode, interpolate_encodings, slerp
+from npdiff.editing.inversion import interpolate, invert, reconstruct
 
 __all__ = [
     "decode",
+    "denoising_steps",
     "encode",
-    "evaluations",
+    "image_to_image",
     "inpaint",
     "interpolate",
-    "renoised",
-    "replaced",
+    "interpolate_encodings",
+    "invert",
+    "reconstruct",
+    "renoise",
+    "repaint",
+    "replace_known",
+    "resampling_path",
     "sdedit",
     "slerp",
-    "start_of",
-    "walk",
+    "start_index",
 ]

@@ -1,4 +1,4 @@
-"""SDEdit: an image is made noisy, and a model makes of it one of its own."""
+"""SDEdit: an image is noised up to some time and denoised from there."""
 
 from typing import Any
 
@@ -13,18 +13,18 @@ from npdiff.samplers.step import draw
 from npdiff.schedules import Schedule
 
 
-def start_of(timesteps: np.ndarray, strength: float) -> int:
-    r"""Where on a grid of N steps an edit of this strength starts.
+def start_index(timesteps: np.ndarray, strength: float) -> int:
+    r"""The index of the timestep at which an edit of given strength starts.
 
     .. math::
         :label: edit-start
 
         k = N - \max\!\left(1, \left\lfloor \rho N + \tfrac12 \right\rfloor\right)
 
-    with the strength rho, the share of the steps that are taken: 1 starts from the first time and
-    keeps least of the image, near 0 takes the last step alone and changes next to nothing.
+    for N steps and the strength rho, the fraction of the steps that is taken: 1 starts from the
+    first timestep and keeps least of the image; near 0 only the last step is taken.
 
-    >>> start_of(np.linspace(1.0, 0.0, 11), 0.3)
+    >>> start_index(np.linspace(1.0, 0.0, 11), 0.3)
     7
 
     Raises
@@ -33,7 +33,7 @@ def start_of(timesteps: np.ndarray, strength: float) -> int:
         If the strength is not above 0 and at most 1.
     """
     if not 0.0 < strength <= 1.0:
-        raise InputError(f"strength is a number above 0 and up to 1, got {strength}")
+        raise InputError(f"strength must be above 0 and at most 1, got {strength}")
     steps = len(timesteps) - 1
     return steps - max(1, int(np.floor(strength * steps + 0.5)))
 
@@ -49,19 +49,20 @@ def sdedit(
     sampler: str = "ddim",
     **options: Any,
 ) -> Steps:
-    r"""SDEdit: :eq:`marginal` up to the time where the edit starts, and a sampler from there.
+    r"""SDEdit: a draw from :eq:`marginal` at the timestep where the edit starts, then a sampler.
 
-    Where the sampler is the exact flow, the result for Gaussian data N(m, C) is, with the
-    covariance V of q(x_t) at the start,
+    With the exact solution of the probability-flow ODE as the sampler, the result for Gaussian data
+    N(m, C) has the distribution
 
     .. math::
-        :label: edit-law
+        :label: edit-distribution
 
         \mathcal N\!\left( m + \alpha_t\, C^{1/2} V^{-1/2} (x_0 - m),\;
         \sigma_t^2\, C V^{-1} \right),
         \qquad V = \alpha_t^2 C + \sigma_t^2 I
 
-    so that an image keeps its large features, along which C is large, and loses its small ones.
+    for the start time t: an image keeps its large features, along which C is large, and loses its
+    small ones.
 
     Parameters
     ----------
@@ -69,10 +70,10 @@ def sdedit(
     schedule : Schedule
     x_0 : (N, ...) array, the images
     timesteps : descending host array
-    noise : from the index of a draw to standard normal noise: 0 is the edit's own, the sampler's
-        are 1, 2, ...
-    strength : which part of the steps is taken, :eq:`edit-start`
-    sampler, options : by which the steps are taken
+    noise : from the index of a draw to standard normal noise; 0 noises the images, 1, 2, ... are
+        for the sampler
+    strength : the fraction of the steps that is taken, :eq:`edit-start`
+    sampler, options : the sampler and its options
 
     Returns
     -------
@@ -83,6 +84,6 @@ def sdedit(
     Meng et al. 2022, section 3.
     """
     timesteps = schedule.time(timesteps)
-    rest = timesteps[start_of(timesteps, strength) :]
+    rest = timesteps[start_index(timesteps, strength) :]
     x = marginal(schedule, x_0, draw(noise, 0, x_0), rest[0])
     return sample(sampler, denoise, schedule, x, rest, lambda i: noise(i + 1), **options)

@@ -1,9 +1,9 @@
-r"""Inpainting: some numbers of a sample are known, and a sampler finds the others.
+r"""Inpainting: some entries of a sample are known, and a sampler generates the others.
 
-Two ideas. *Replacement*: after every step the known numbers are put back, as noisy as the state.
-*Resampling*, RePaint's: what a step finds does not fit yet what is put back beside it, so the state
-is made noisier again by the forward process, and the step is taken anew. The more often, the closer
-the result comes to the law of the unknown numbers given the known.
+*Replacement*: after every step the known entries are replaced by their noised values at that time.
+*Resampling* (RePaint): the generated entries do not fit the replaced ones yet, so the state is
+noised again by the forward process and the step is repeated. With more repetitions the result
+approaches the distribution of the unknown entries given the known ones.
 """
 
 from itertools import pairwise
@@ -19,12 +19,14 @@ from npdiff.samplers import Noise, Step, Steps, sample
 from npdiff.samplers.step import draw
 from npdiff.schedules import Schedule
 
-#: How many draws belong to one move: the first is this file's, the rest the sampler's.
-DRAWS = 64
+#: Noise indices reserved for one move: the first for this file, the rest for the sampler.
+DRAWS_PER_MOVE = 64
 
 
-def replaced(schedule: Schedule, x: Array, known: Array, mask: Array, t: float, z: Array) -> Array:
-    r"""The state with its known numbers put back, as noisy as the state is.
+def replace_known(
+    schedule: Schedule, x: Array, known: Array, mask: Array, t: float, z: Array
+) -> Array:
+    r"""The state with its known entries replaced by their noised values at time t.
 
     .. math::
         :label: replacement
@@ -32,26 +34,26 @@ def replaced(schedule: Schedule, x: Array, known: Array, mask: Array, t: float, 
         x_t \leftarrow M \odot (\alpha_t\, y + \sigma_t\, z) + (1 - M) \odot x_t,
         \qquad z \sim \mathcal N(0, I)
 
-    with the known numbers y where the mask M is 1: :eq:`marginal` at the time of the state.
+    with the known entries y where the mask M is 1: :eq:`marginal` at the time of the state.
 
     Parameters
     ----------
     schedule : Schedule
     x, known, z : (N, ...) arrays of one shape
-    mask : booleans beside them that broadcast with x, true where a number is known
+    mask : booleans on the same backend that broadcast with x, true where entries are known
     t : the time of ``x``
 
     Notes
     -----
     Song et al. 2021, appendix I.2; Lugmayr et al. 2022, Eq. 8a. Line 5 of the latter's
-    Algorithm 1 has the variance where the standard deviation belongs, and the noise level of
+    Algorithm 1 has the variance in place of the standard deviation, and the noise level of
     another time.
     """
     return namespace(x).where(mask, marginal(schedule, known, z, t), x)
 
 
-def renoised(schedule: Schedule, x: Array, s: float, t: float, z: Array) -> Array:
-    r"""A state at s as it may be at the later time t: a draw from the forward kernel.
+def renoise(schedule: Schedule, x: Array, s: float, t: float, z: Array) -> Array:
+    r"""A draw from q(x_t | x_s), the forward transition from time s to the later time t.
 
     .. math::
         :label: renoising
@@ -59,8 +61,8 @@ def renoised(schedule: Schedule, x: Array, s: float, t: float, z: Array) -> Arra
         x_t = \alpha_{t|s}\, x_s + \sigma_{t|s}\, z,
         \qquad \sigma_{t|s} = \sqrt{\sigma_t^2 - \alpha_{t|s}^2\, \sigma_s^2}
 
-    with :eq:`transition`. Its standard deviation is the root of a difference of variances, and not
-    the difference of two standard deviations, which between neighboring times is far less.
+    with :eq:`transition`. The standard deviation is the root of a difference of variances, not the
+    difference of two standard deviations, which is far smaller between neighboring timesteps.
 
     Notes
     -----
@@ -70,29 +72,28 @@ def renoised(schedule: Schedule, x: Array, s: float, t: float, z: Array) -> Arra
     return per_sample(factor, x) * x + per_sample(np.sqrt(variance), x) * z
 
 
-def walk(steps: int, jump: int = 10, resamplings: int = 10) -> list[int]:
-    """The places on a grid of times that RePaint visits, counted in steps that are left.
+def resampling_path(steps: int, jump: int = 10, resamplings: int = 10) -> list[int]:
+    """RePaint's path through the timesteps, as the number of steps left at each point.
 
-    Down from ``steps`` to 0. Wherever it first comes to 1, 1 + jump, 1 + 2 jump, ..., if there is
-    room above, it goes back up by ``jump`` and comes down again, until it has been there
+    The path descends from ``steps`` to 0. At 1, 1 + jump, 1 + 2 jump, ..., as long as they are at
+    most ``steps - jump``, it jumps back up by ``jump`` and descends again, until it has been there
     ``resamplings`` times.
 
-    >>> walk(4, jump=1, resamplings=2)
+    >>> resampling_path(4, jump=1, resamplings=2)
     [4, 3, 4, 3, 2, 3, 2, 1, 2, 1, 0]
-    >>> walk(5, jump=2, resamplings=2)
+    >>> resampling_path(5, jump=2, resamplings=2)
     [5, 4, 3, 5, 4, 3, 2, 1, 3, 2, 1, 0]
-    >>> walk(3, resamplings=1)
+    >>> resampling_path(3, resamplings=1)
     [3, 2, 1, 0]
 
     Raises
     ------
     InputError
-        If a number is below 1.
+        If an argument is below 1.
     """
     if min(steps, jump, resamplings) < 1:
         raise InputError(
-            "a walk takes 1 step or more, jumps by 1 or more and visits 1 time or more, "
-            f"got {steps}, {jump} and {resamplings}"
+            f"steps, jump and resamplings must be at least 1, got {steps}, {jump} and {resamplings}"
         )
     left = dict.fromkeys(range(1, steps - jump + 1, jump), resamplings - 1)
     here, path = steps, [steps]
@@ -106,8 +107,8 @@ def walk(steps: int, jump: int = 10, resamplings: int = 10) -> list[int]:
     return path
 
 
-def evaluations(steps: int, jump: int = 10, resamplings: int = 10) -> int:
-    r"""How many steps towards the data a walk takes.
+def denoising_steps(steps: int, jump: int = 10, resamplings: int = 10) -> int:
+    r"""The number of denoising steps on :func:`resampling_path`.
 
     .. math::
         :label: resampling-cost
@@ -119,7 +120,7 @@ def evaluations(steps: int, jump: int = 10, resamplings: int = 10) -> int:
     return steps + (resamplings - 1) * jump * ((steps - 1) // jump)
 
 
-def inpaint(
+def repaint(
     denoise: Denoise,
     schedule: Schedule,
     x: Array,
@@ -133,7 +134,7 @@ def inpaint(
     sampler: str = "ddpm",
     **options: Any,
 ) -> Steps:
-    """Inpainting by RePaint; with ``resamplings=1`` by replacement alone.
+    """RePaint: inpainting by replacement and resampling; ``resamplings=1`` is replacement alone.
 
     Parameters
     ----------
@@ -141,82 +142,86 @@ def inpaint(
     schedule : Schedule
     x : (N, ...) array, the state at ``timesteps[0]``: noise
     timesteps : descending host array
-    known : array of the shape of ``x``; what it holds outside of the mask does not matter
-    mask : host array of booleans that broadcasts with ``x``, true where ``known`` holds
-    noise : from the index of a draw to standard normal noise. Number 0 is drawn at the start, and
-        by the moves 1, 2, ... of index i the numbers 64 i to 64 i + 63
-    jump : how many steps of the grid one goes back at a time
-    resamplings : how often each stretch of ``jump`` steps is walked
-    sampler, options : by which a step towards the data is taken; a sampler of several steps has
-        no history here, and starts at every step anew
+    known : array of the shape of ``x``; entries outside the mask are ignored
+    mask : host array of booleans that broadcasts with ``x``, true where entries are known
+    noise : from the index of a draw to standard normal noise. Index 0 is drawn at the start, and
+        indices 64 i to 64 i + 63 belong to move i = 1, 2, ...
+    jump : how many timesteps a jump back goes
+    resamplings : how often each stretch of ``jump`` steps is taken
+    sampler, options : the sampler of one denoising step; a multistep sampler has no history here
+        and starts with every step
 
     Returns
     -------
     iterator of Step
-        After every move: :func:`evaluations` of them towards the data, and those back.
+        One after every move: the :func:`denoising_steps` toward the data and the jumps back.
 
     Raises
     ------
     InputError
-        If the shapes differ, the mask is not of booleans, or a number is out of its range.
+        If the shapes differ, the mask is not boolean, or an option is out of range.
 
     Notes
     -----
     Lugmayr et al. 2022 (RePaint), Algorithm 1; without resampling Song et al. 2021, appendix I.2.
     """
     if known.shape != x.shape:
-        raise InputError(f"known has shape {tuple(known.shape)}, the state {tuple(x.shape)}")
-    mask = np.asarray(mask)
-    if mask.dtype != bool or not fits(mask.shape, tuple(x.shape)):
         raise InputError(
-            f"expected a mask of booleans for shape {tuple(x.shape)}, got {mask.dtype} {mask.shape}"
+            f"known must have the shape of x, {tuple(x.shape)}, got {tuple(known.shape)}"
+        )
+    mask = np.asarray(mask)
+    if mask.dtype != bool or not broadcasts_to(mask.shape, tuple(x.shape)):
+        raise InputError(
+            f"mask must be boolean and broadcast to {tuple(x.shape)}, got {mask.dtype} of shape "
+            f"{mask.shape}"
         )
     timesteps = schedule.time(timesteps)
-    places = walk(len(timesteps) - 1, jump, resamplings)
-    inside = namespace(x).asarray(mask)
+    path = resampling_path(len(timesteps) - 1, jump, resamplings)
+    is_known = namespace(x).asarray(mask)
 
-    def down(x: Array, t: float, s: float, own: Noise) -> Step:
-        (step,) = sample(sampler, denoise, schedule, x, np.array([t, s]), own, **options)
+    def denoising_step(x: Array, t: float, s: float, noise: Noise) -> Step:
+        (step,) = sample(sampler, denoise, schedule, x, np.array([t, s]), noise, **options)
         return step
 
     def moves() -> Steps:
-        state = replaced(schedule, x, known, inside, timesteps[0], draw(noise, 0, x))
+        state = replace_known(schedule, x, known, is_known, timesteps[0], draw(noise, 0, x))
         x_0 = state
-        for i, (here, there) in enumerate(pairwise(places)):
-            t, s, first = timesteps[-1 - here], timesteps[-1 - there], DRAWS * (i + 1)
+        for i, (here, there) in enumerate(pairwise(path)):
+            t, s, first = timesteps[-1 - here], timesteps[-1 - there], DRAWS_PER_MOVE * (i + 1)
             z = draw(noise, first, x)
             if there > here:
-                state = renoised(schedule, state, t, s, z)
+                state = renoise(schedule, state, t, s, z)
             else:
-                _, state, x_0 = down(state, t, s, later(noise, first + 1))
-                state = replaced(schedule, state, known, inside, s, z)
+                _, state, x_0 = denoising_step(state, t, s, draws_from(noise, first + 1))
+                state = replace_known(schedule, state, known, is_known, s, z)
             yield Step(float(s), state, x_0)
 
     return moves()
 
 
-def fits(shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:
-    """Whether an array of one shape broadcasts to the other."""
+def broadcasts_to(shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:
+    """Whether an array of shape ``shape`` broadcasts to the shape ``whole``."""
     try:
         return np.broadcast_shapes(shape, whole) == whole
     except ValueError:
         return False
 
 
-def later(noise: Noise, first: int) -> Noise:
-    """The same draws, counted from ``first`` on: those that are left to one move.
+def draws_from(noise: Noise, first: int) -> Noise:
+    """The draws with indices from ``first`` on, as many as one move has for its sampler.
 
     Raises
     ------
     InputError
-        At a draw that belongs to the next move.
+        At an index that belongs to the next move.
     """
 
-    def own(i: int) -> Array:
-        if i >= DRAWS - 1:
+    def draw_of_move(i: int) -> Array:
+        if i >= DRAWS_PER_MOVE - 1:
             raise InputError(
-                f"one step of the sampler may draw {DRAWS - 1} times, and this one more"
+                f"a sampler step inside repaint may draw noise at most {DRAWS_PER_MOVE - 1} times: "
+                "use fewer corrections"
             )
         return noise(first + i)
 
-    return own
+    return draw_of_move

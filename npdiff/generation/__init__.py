@@ -1,10 +1,10 @@
 """From a trained model to samples: model, denoiser, guidance, clipping, sampler, in that order.
 
 >>> from npdiff.generation import generate, load                  # doctest: +SKIP
->>> from npdiff.report import pictures                            # doctest: +SKIP
+>>> from npdiff.report import image_grid, save_png                # doctest: +SKIP
 >>> checkpoint = load("runs/digits")                              # doctest: +SKIP
 >>> sevens = generate(checkpoint, [7] * 16, guidance=3.0)         # doctest: +SKIP
->>> pictures.save_png(pictures.grid(sevens), "sevens.png")        # doctest: +SKIP
+>>> save_png(image_grid(sevens), "sevens.png")                    # doctest: +SKIP
 
 A sample is a function of the model, its label, the sampling configuration, the seed and its own
 index. It does not depend on the other samples of a call.

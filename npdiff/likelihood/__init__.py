@@ -1,37 +1,42 @@
-r"""How likely a model finds data: by the variational bound, and by the probability-flow ODE.
+r"""Likelihood: the variational bound, and the probability-flow ODE's change of variables.
 
-Both are in nats for a sample until :func:`~npdiff.objective.bound.bits_per_dim` makes them bits for
-each of its numbers. The bound is of the reverse chain, whose steps it is told; the ODE is a model
-of its own, with the same network, whose density is known to the solver's precision. On data whose
-distribution is known (:mod:`npdiff.exact`) both meet the entropy.
+:func:`evaluate` gives bits per dimension of a checkpoint on images. The functions below it work on
+any denoiser and return nats for each sample; :func:`~npdiff.objective.bound.bits_per_dim` converts
+them. The bound belongs to the discrete reverse process with the given timesteps. The ODE defines
+another model of the same network, whose density is computed to the solver's accuracy. On
+distributions with a known density (:mod:`npdiff.exact`) both reach the entropy.
 """
 
 from npdiff.likelihood._bound import Term, bound
+from npdiff.likelihood._evaluate import evaluate
+from npdiff.likelihood._result import Bits
 from npdiff.likelihood._trace import (
     Linear,
     Linearize,
-    by_differences,
-    by_jacobian,
-    by_pullback,
-    probes,
+    linearize_by_differences,
+    linearize_by_jacobian,
+    linearize_by_pullback,
+    random_probes,
     trace,
 )
-from npdiff.likelihood.bytes import bits_of_bytes, dequantized
-from npdiff.likelihood.ode import Moment, adaptive_log_density, flow_log_density
+from npdiff.likelihood.dequantization import dequantize, dequantized_bits
+from npdiff.likelihood.ode import FlowState, adaptive_log_density, flow_log_density
 
 __all__ = [
+    "Bits",
+    "FlowState",
     "Linear",
     "Linearize",
-    "Moment",
     "Term",
     "adaptive_log_density",
-    "bits_of_bytes",
     "bound",
-    "by_differences",
-    "by_jacobian",
-    "by_pullback",
-    "dequantized",
+    "dequantize",
+    "dequantized_bits",
+    "evaluate",
     "flow_log_density",
-    "probes",
+    "linearize_by_differences",
+    "linearize_by_jacobian",
+    "linearize_by_pullback",
+    "random_probes",
     "trace",
 ]

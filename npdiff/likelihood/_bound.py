@@ -1,4 +1,4 @@
-"""The variational bound of a denoiser on data, a term at a time."""
+"""The variational bound of a denoiser on data, term by term."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -17,8 +17,8 @@ from npdiff.samplers.step import Noise, draw
 from npdiff.schedules import Schedule
 from npdiff.variances import VARIANCES, Variance
 
-#: The surprise at the data after the last step: from (schedule, x_0, x0_hat, x_t, log_variance, t)
-#: to (N,) nats.
+#: The negative log-probability of the data after the last step: from (schedule, x_0, x0_hat, x_t,
+#: log_variance, t) to (N,) nats.
 Decoder = Callable[[Schedule, Array, Array, Array, Array, float], Array]
 
 
@@ -28,7 +28,7 @@ class Term(NamedTuple):
     Attributes
     ----------
     kind : ``"prior"`` (L_T), ``"step"`` (L_s) or ``"decoder"`` (L_0)
-    t, s : the step goes from t to s; both are the last time for the prior
+    t, s : the step goes from t to s; for the prior both are t_max
     nats : (N,) array
     """
 
@@ -48,24 +48,24 @@ def bound(
     variance: str | Variance = "small",
     decoder: str | Decoder = "gaussian",
 ) -> Iterator[Term]:
-    """The terms of the bound, from L_T down to L_0; their sum is an estimate of it.
+    """The terms of the variational bound, from L_T down to L_0; their sum estimates it.
 
-    Each term is an expectation over x_t, and here one draw of it, so the sum is a random number
-    whose mean is the bound.
+    Each term is an expectation over x_t, estimated with one draw, so the sum is an unbiased
+    estimate of the bound.
 
     Parameters
     ----------
-    denoise : from (x, t) to (x0_hat, eps_hat), once for each time
+    denoise : from (x, t) to (x0_hat, eps_hat), called once for each step
     schedule : Schedule
-    x_0 : (N, ...) array: bytes as numbers b / 127.5 - 1, unless ``decoder`` knows others
-    timesteps : descending host array from ``t_max`` to 0: the steps of the chain
+    x_0 : (N, ...) array of b / 127.5 - 1 for bytes b, unless ``decoder`` takes other data
+    timesteps : descending host array from ``t_max`` to 0: the steps of the reverse process
     noise : from the index of a step to standard normal noise
     variance : of the steps: ``"small"``, ``"large"``, or a function of (x_t, s, t) as for
-        :func:`~npdiff.samplers.ddpm`. Where the small one is 0, on the last step, it is
+        :func:`~npdiff.samplers.ddpm`. The small variance of the last step, 0, is replaced by
         :func:`~npdiff.objective.bound.last_step_variance`
-    decoder : what the last step makes of its state: ``"gaussian"``, its Gaussian's mass between the
-        edges of a bin; ``"categorical"``, which asks the noisy pixel itself and no network;
-        ``"density"``, its Gaussian's density, for data that are no bytes; or a function
+    decoder : the distribution of the data after the last step: ``"gaussian"``, the mass of its
+        Gaussian in each byte's bin; ``"categorical"``, computed from the noisy pixel alone;
+        ``"density"``, the density of its Gaussian, for continuous data; or a function
 
     Yields
     ------
@@ -74,19 +74,22 @@ def bound(
     Raises
     ------
     InputError
-        Before the first term, if a name is unknown or the times do not run from ``t_max`` to 0.
+        Before the first term, if a name is unknown or the timesteps do not go from ``t_max`` to 0.
 
     Notes
     -----
-    Ho et al. 2020, section 2; Kingma et al. 2021, section 3, for any steps.
+    Ho et al. 2020, section 2; Kingma et al. 2021, section 3, for any timesteps.
     """
     timesteps = schedule.time(timesteps)
     if timesteps.ndim != 1 or timesteps.size < 2 or not (np.diff(timesteps) < 0.0).all():
-        raise InputError("a grid is a row of at least two descending times")
+        raise InputError(
+            "timesteps must be a 1-D array of at least two descending values, "
+            f"got shape {timesteps.shape}"
+        )
     if timesteps[0] != schedule.t_max or schedule.sigma(timesteps[-1]) > 0.0:
         raise InputError(
-            f"the bound's times run from {schedule.t_max:g}, where sampling starts, to 0, the "
-            f"data; these run from {timesteps[0]:g} to {timesteps[-1]:g}"
+            f"the timesteps of the bound must go from t_max = {schedule.t_max:g} to 0, got "
+            f"{timesteps[0]:g} to {timesteps[-1]:g}: choose another timestep spacing"
         )
     if isinstance(variance, str):
         VARIANCES[variance]
@@ -124,7 +127,7 @@ def _terms(
 
 
 def _log(variance: Array | float, x: Array) -> Array:
-    """The logarithm of a step's variance, an array like ``x``."""
+    """The logarithm of a step's variance, broadcast to the shape of ``x``."""
     xp = namespace(x)
     if getattr(variance, "ndim", 0) == x.ndim:
         return xp.log(variance)

@@ -1,4 +1,4 @@
-"""The trace of a denoiser's Jacobian: exactly, direction by direction, or from random probes."""
+"""The trace of a denoiser's Jacobian: exact, or estimated with random probes."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -15,36 +15,36 @@ from npdiff.schedules import Schedule, Times
 
 
 class Linear(NamedTuple):
-    """A denoiser at one point, to first order.
+    """A denoiser linearized at one point.
 
     Attributes
     ----------
-    x_0 : the estimate x0_hat there, (N, ...)
-    jacobian : v -> J v or v -> J^T v with its Jacobian by x: to a trace both are the same
+    x_0 : the estimate x0_hat, (N, ...)
+    jacobian : v -> J v or v -> J^T v for the Jacobian J of x0_hat; both have the same trace
     """
 
     x_0: Array
     jacobian: Callable[[Array], Array]
 
 
-#: From (x, t) to what the denoiser is there, to first order.
+#: From (x, t) to the linearized denoiser.
 Linearize = Callable[[Array, float], Linear]
 
-#: Fourth-order central differences: multiples of the step, and their weights.
+#: Fourth-order central differences: multiples of the step size, and their weights.
 _STENCIL = ((1.0, 8.0 / 12.0), (-1.0, -8.0 / 12.0), (2.0, -1.0 / 12.0), (-2.0, 1.0 / 12.0))
 
 PROBES = ("rademacher", "gaussian")
 
 
-def by_differences(denoise: Denoise, schedule: Schedule, step: float = 0.01) -> Linearize:
-    """Any denoiser, its Jacobian by central differences: four calls for each direction.
+def linearize_by_differences(denoise: Denoise, schedule: Schedule, step: float = 0.01) -> Linearize:
+    """Linearize any denoiser by central differences: four calls for each direction.
 
     Parameters
     ----------
     denoise : from (x, t) to (x0_hat, eps_hat)
     schedule : Schedule
-    step : of the differences, in units of sigma_t. The error is of its fourth power; the rounding
-        of float32 grows as it shrinks and wants 0.1 or so
+    step : the step size, in units of sigma_t. The truncation error is of fourth order in it; for
+        float32, whose rounding error grows as it shrinks, use about 0.1
     """
 
     def linearize(x: Array, t: float) -> Linear:
@@ -59,21 +59,21 @@ def by_differences(denoise: Denoise, schedule: Schedule, step: float = 0.01) -> 
     return linearize
 
 
-def by_pullback(
+def linearize_by_pullback(
     module: Callable[..., Traced],
     schedule: Schedule,
     parameterization: Parameterization,
     **conditions: Any,
 ) -> Linearize:
-    """A network, its Jacobian by its own pullback: one backward pass for each direction.
+    """Linearize a network by its pullback: one backward pass for each direction.
 
     Parameters
     ----------
     module : called as ``module(x, timestep, **conditions)``, returns ``(output, pullback)``; the
-        pullback returns the cotangents of the module, of x, and of what else it likes
+        pullback returns the cotangents of the module, of x, and possibly of other arguments
     schedule : Schedule
-    parameterization : what the output means
-    conditions : what else the module is told
+    parameterization : the meaning of the output
+    conditions : keyword arguments of the module
     """
 
     def linearize(x: Array, t: float) -> Linear:
@@ -84,29 +84,29 @@ def by_pullback(
         determinant = parameterization.determinant(schedule, t)
         of_x, of_output = b / determinant, -schedule.sigma(t) / determinant
 
-        def transposed(v: Array) -> Array:
+        def jacobian_transposed(v: Array) -> Array:
             dnetwork_input = vjp(per_sample(of_output, v) * v)[1]
             return per_sample(of_x, v) * v + parameterization.network_input(
                 schedule, dnetwork_input, t
             )
 
-        return Linear(x_0, transposed)
+        return Linear(x_0, jacobian_transposed)
 
     return linearize
 
 
-class Known(Protocol):
-    """A distribution whose perfect denoiser is known: one of :mod:`npdiff.exact`."""
+class KnownDenoiser(Protocol):
+    """A distribution with a known optimal denoiser: one of :mod:`npdiff.exact`."""
 
     def denoised(self, schedule: Schedule, x: Array, t: Times) -> Array:
         """E[x_0 | x_t = x]."""
 
     def jacobian(self, schedule: Schedule, x: Array, t: Times) -> Array:
-        """Its derivative, (N, D, D)."""
+        """The Jacobian of E[x_0 | x_t = x] with respect to x, (N, D, D)."""
 
 
-def by_jacobian(distribution: Known, schedule: Schedule) -> Linearize:
-    """The perfect denoiser of a distribution, with its Jacobian :eq:`denoiser-jacobian`."""
+def linearize_by_jacobian(distribution: KnownDenoiser, schedule: Schedule) -> Linearize:
+    """The optimal denoiser of a distribution with its exact Jacobian :eq:`denoiser-jacobian`."""
 
     def linearize(x: Array, t: float) -> Linear:
         jacobian = distribution.jacobian(schedule, x, t)
@@ -120,23 +120,25 @@ def by_jacobian(distribution: Known, schedule: Schedule) -> Linearize:
     return linearize
 
 
-def probes(key: Key, x: Array, count: int = 1, kind: str = "rademacher") -> list[Array]:
-    """Random directions of covariance I: signs, or standard normal numbers.
+def random_probes(key: Key, x: Array, count: int = 1, kind: str = "rademacher") -> list[Array]:
+    """Random directions with covariance I: random signs, or standard normal entries.
 
     Parameters
     ----------
     key : with N samples
     x : (N, ...) array, for its shape, dtype and backend
     count : how many directions
-    kind : ``"rademacher"``, with which the diagonal of J adds no error, or ``"gaussian"``
+    kind : ``"rademacher"`` (signs; the diagonal of J adds no error) or ``"gaussian"``
 
     Raises
     ------
     InputError
-        If the kind is unknown or the count not positive.
+        If the kind is unknown or the count is below 1.
     """
     if kind not in PROBES or count < 1:
-        raise InputError(f"expected one probe or more, of {' or '.join(PROBES)}")
+        raise InputError(
+            f"expected one probe or more, of kind {' or '.join(PROBES)}, got {count} of {kind!r}"
+        )
     xp, shape = namespace(x), x.shape[1:]
     keys = [key.fold("probe").fold(k) for k in range(count)]
     if kind == "gaussian":
@@ -147,9 +149,9 @@ def probes(key: Key, x: Array, count: int = 1, kind: str = "rademacher") -> list
 
 
 def trace(
-    jacobian: Callable[[Array], Array], x: Array, along: Sequence[Array] | None = None
+    jacobian: Callable[[Array], Array], x: Array, probes: Sequence[Array] | None = None
 ) -> Array:
-    r"""The trace of each sample's Jacobian, (N,).
+    r"""The trace of the Jacobian of each sample, (N,).
 
     .. math::
         :label: hutchinson-trace
@@ -162,18 +164,19 @@ def trace(
     ----------
     jacobian : v -> J v or J^T v, sample by sample
     x : (N, ...) array, for its shape
-    along : probes v, over which the second form is averaged; the D directions of the first form, if
-        not given
+    probes : the v over which the second form is averaged; None computes the first form exactly,
+        with D products
 
     Notes
     -----
     Hutchinson 1990; Grathwohl et al. 2019 for its use here.
     """
-    directions, share = (_basis(x), 1.0) if along is None else (along, 1.0 / len(along))
-    return share * sum((v * jacobian(v)).reshape(x.shape[0], -1).sum(axis=1) for v in directions)
+    directions, weight = (_basis(x), 1.0) if probes is None else (probes, 1.0 / len(probes))
+    return weight * sum((v * jacobian(v)).reshape(x.shape[0], -1).sum(axis=1) for v in directions)
 
 
 def _basis(x: Array) -> Iterator[Array]:
+    """The D unit vectors of a sample, each broadcast to the shape of x."""
     xp = namespace(x)
     D = int(np.prod(x.shape[1:]))
     for d in range(D):

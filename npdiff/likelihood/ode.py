@@ -1,6 +1,6 @@
-r"""The likelihood of the probability-flow ODE, by the change of variables along its path.
+r"""The log-density of data under the probability-flow ODE, by the change of variables formula.
 
-The ODE :eq:`probability-flow` is solved in coordinates in which it is regular from end to end, for
+The ODE :eq:`probability-flow` is solved in coordinates in which it is regular at both ends, for
 every schedule. With :math:`\tan \phi = \sigma / \alpha` and :math:`\rho^2 = \alpha^2 + \sigma^2`,
 
 .. math::
@@ -12,8 +12,8 @@ every schedule. With :math:`\tan \phi = \sigma / \alpha` and :math:`\rho^2 = \al
     \qquad
     \frac{\mathrm d y}{\mathrm d \tau} = \cos \phi\; y - \hat x_0
 
-Near the data tau is -lambda / 2 - log 2; where there is no signal at all it is 0, and the equation
-is regular there too.
+Near the data tau is about -lambda / 2 - log 2. Without any signal tau is 0, and the equation is
+regular there too.
 """
 
 import math
@@ -29,15 +29,15 @@ from npdiff.objective.bound import prior_variance
 from npdiff.schedules import Schedule
 
 
-class Moment(NamedTuple):
-    """How far a solution has come.
+class FlowState(NamedTuple):
+    """The state of the ODE solver after a step.
 
     Attributes
     ----------
-    t : the time reached
-    x : the state there
-    log_density : (N,) array, nats: of the data, as if the state were already the noise that
-        sampling starts from; at the last moment it is, and this is the answer
+    t : the time
+    x : the state at t
+    log_density : (N,) array, nats: the log-density of the data if the prior held at this state.
+        After the last step, at t_max, it is the result
     """
 
     t: float
@@ -51,8 +51,8 @@ def flow_log_density(
     x: Array,
     *,
     steps: int = 32,
-    along: Sequence[Array] | None = None,
-) -> Iterator[Moment]:
+    probes: Sequence[Array] | None = None,
+) -> Iterator[FlowState]:
     r"""The log-density of data under the probability-flow ODE.
 
     .. math::
@@ -62,19 +62,19 @@ def flow_log_density(
         + \int_{\tau_0}^{\tau_T} \left( D \cos \phi
         - \rho \operatorname{tr} \frac{\partial \hat x_0}{\partial x} \right) \mathrm d \tau
 
-    Solved by Runge and Kutta's classical method of fourth order in even steps of tau, four calls of
-    ``linearize`` each, from the first time at which there is noise, t_min. There the data are taken
-    to be alpha x, without noise; what is returned is the density of x under the model that ends at
-    t_min.
+    Solved by the classical fourth-order Runge-Kutta method in even steps of tau, with four calls of
+    ``linearize`` each, from t_min, the first time with noise. The initial state is alpha x, without
+    noise; the result is the density of x under the model that ends at t_min.
 
     Parameters
     ----------
-    linearize : from (x, t) to x0_hat and its Jacobian, of :mod:`npdiff.likelihood.trace`
+    linearize : from (x, t) to x0_hat and its Jacobian:
+        :func:`~npdiff.likelihood.linearize_by_pullback` and others
     schedule : Schedule
     x : (N, ...) array of data
-    steps : of the method
-    along : probes for :func:`~npdiff.likelihood._trace.trace`, the same along the whole path; the
-        trace is exact, if not given
+    steps : of the solver
+    probes : for :func:`~npdiff.likelihood.trace`, the same at every step; None computes the trace
+        exactly
 
     Yields
     ------
@@ -83,15 +83,15 @@ def flow_log_density(
     Raises
     ------
     InputError
-        If there is no step.
+        If ``steps`` is below 1.
 
     Notes
     -----
     Chen et al. 2018, section 4; Song et al. 2021, section 4.3 and appendix D.2.
     """
     if steps < 1:
-        raise InputError(f"a solution takes at least one step, got {steps}")
-    return _solution(linearize, schedule, x, steps, along)
+        raise InputError(f"steps must be at least 1, got {steps}")
+    return _solution(linearize, schedule, x, steps, probes)
 
 
 def _solution(
@@ -99,8 +99,8 @@ def _solution(
     schedule: Schedule,
     x: Array,
     steps: int,
-    along: Sequence[Array] | None,
-) -> Iterator[Moment]:
+    probes: Sequence[Array] | None,
+) -> Iterator[FlowState]:
     start, end = tau_of(schedule, schedule.t_min), tau_of(schedule, schedule.t_max)
     nodes = np.linspace(start, end, 2 * steps + 1)
     timesteps = [schedule.t_min, *time_of(schedule, nodes[1:-1]).tolist(), schedule.t_max]
@@ -112,7 +112,7 @@ def _solution(
     volume = namespace(x).zeros(x.shape[0], dtype=x.dtype)
 
     def slope(y: Array, i: int) -> tuple[Array, Array]:
-        return along_the_flow(linearize, schedule, y, timesteps[i], along)
+        return flow_derivative(linearize, schedule, y, timesteps[i], probes)
 
     for k in range(steps):
         i = 2 * k
@@ -124,23 +124,23 @@ def _solution(
         volume = volume + h / 6.0 * (v_1 + 2.0 * (v_2 + v_3) + v_4)
         t = timesteps[i + 2]
         rho = math.hypot(float(schedule.alpha(t)), float(schedule.sigma(t)))
-        density = log_noise(schedule, rho * y) + D * math.log(rho) + volume + to_data
-        yield Moment(t, rho * y, density)
+        density = log_prior(schedule, rho * y) + D * math.log(rho) + volume + to_data
+        yield FlowState(t, rho * y, density)
 
 
-def along_the_flow(
+def flow_derivative(
     linearize: Linearize,
     schedule: Schedule,
     y: Array,
     t: float,
-    along: Sequence[Array] | None = None,
+    probes: Sequence[Array] | None = None,
 ) -> tuple[Array, Array]:
     """The right-hand side of :eq:`likelihood-flow` and its divergence, (N,)."""
     alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
     rho = math.hypot(alpha, sigma)
     cosine, D = alpha / rho, int(np.prod(y.shape[1:]))
     x_0, jacobian = linearize(rho * y, t)
-    return cosine * y - x_0, D * cosine - rho * trace(jacobian, y, along)
+    return cosine * y - x_0, D * cosine - rho * trace(jacobian, y, probes)
 
 
 def adaptive_log_density(
@@ -149,26 +149,26 @@ def adaptive_log_density(
     x: Array,
     *,
     tolerance: float = 1e-5,
-    along: Sequence[Array] | None = None,
+    probes: Sequence[Array] | None = None,
     method: str = "RK45",
 ) -> tuple[Array, int]:
-    """The same by SciPy's adaptive solvers, on the host.
+    """The log-density of :func:`flow_log_density` by an adaptive solver of SciPy, on the host.
 
     Parameters
     ----------
-    linearize, schedule, x, along : as for :func:`flow_log_density`
-    tolerance : relative and absolute, of every number of the state
+    linearize, schedule, x, probes : as for :func:`flow_log_density`
+    tolerance : relative and absolute, for every entry of the state
     method : of ``scipy.integrate.solve_ivp``
 
     Returns
     -------
     log_density : (N,) array, nats
-    calls : how often ``linearize`` was called
+    calls : the number of calls of ``linearize``
 
     Raises
     ------
     InputError
-        If the tolerance is not positive, or the solver fails.
+        If the tolerance is not between 0 and 1, or the solver fails.
 
     Notes
     -----
@@ -177,7 +177,7 @@ def adaptive_log_density(
     from scipy.integrate import solve_ivp
 
     if not 0.0 < tolerance < 1.0:
-        raise InputError(f"a tolerance lies between 0 and 1, got {tolerance}")
+        raise InputError(f"tolerance must be between 0 and 1, got {tolerance}")
     xp, shape, N = namespace(x), x.shape, x.shape[0]
     D = int(np.prod(shape[1:]))
     t_0, T = schedule.t_min, schedule.t_max
@@ -186,7 +186,7 @@ def adaptive_log_density(
     def slope(tau: float, state: np.ndarray) -> np.ndarray:
         t = float(np.clip(time_of(schedule, np.array(tau)), t_0, T))
         y = xp.asarray(state[:-N].reshape(shape), dtype=x.dtype)
-        parts = along_the_flow(linearize, schedule, y, t, along)
+        parts = flow_derivative(linearize, schedule, y, t, probes)
         return np.concatenate([to_host(part).ravel() for part in parts])
 
     y = to_host(x).astype(np.float64) * (alpha / math.hypot(alpha, sigma))
@@ -199,15 +199,17 @@ def adaptive_log_density(
         atol=tolerance,
     )
     if not solved.success:
-        raise InputError(f"the solver gave up: {solved.message}")
+        raise InputError(
+            f"the ODE solver failed ({solved.message}): try another method or tolerance"
+        )
     last, rho = solved.y[:, -1], math.hypot(float(schedule.alpha(T)), float(schedule.sigma(T)))
     scales = math.log(alpha) - math.log(math.hypot(alpha, sigma)) + math.log(rho)
-    density = log_noise(schedule, rho * last[:-N].reshape(shape)) + last[-N:] + D * scales
+    density = log_prior(schedule, rho * last[:-N].reshape(shape)) + last[-N:] + D * scales
     return xp.asarray(density), int(solved.nfev)
 
 
-def log_noise(schedule: Schedule, x: Array) -> Array:
-    """The log-density of what sampling starts from, N(0, pi^2 I) as in :eq:`bound-prior`; (N,)."""
+def log_prior(schedule: Schedule, x: Array) -> Array:
+    """The log-density of the prior of sampling, N(0, pi^2 I) as in :eq:`bound-prior`; (N,)."""
     variance = prior_variance(schedule)
     rows = x.reshape(x.shape[0], -1)
     constant = rows.shape[1] * math.log(2.0 * math.pi * variance)
@@ -220,7 +222,7 @@ def tau_of(schedule: Schedule, t: float) -> float:
 
 
 def time_of(schedule: Schedule, tau: np.ndarray) -> np.ndarray:
-    """The time at which tau is reached: the inverse of :func:`tau_of`."""
+    """The time t with a given tau: the inverse of :func:`tau_of`."""
     with np.errstate(divide="ignore"):
         log_snr = 2.0 * np.log(np.sinh(-np.minimum(tau, 0.0)))
     return schedule.time_at(

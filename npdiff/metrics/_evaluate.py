@@ -1,7 +1,8 @@
-"""How good generated digits are: every metric at once, beside what real digits reach."""
+"""Metrics of generated digits, next to the values that as many real test digits reach."""
 
+import html
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -9,39 +10,90 @@ from npdiff.backend import Array, to_host
 from npdiff.data import load
 from npdiff.errors import InputError
 from npdiff.metrics.classifier import DigitClassifier
-from npdiff.metrics.features import checked
+from npdiff.metrics.features import check_features
 from npdiff.metrics.frechet import frechet_distance
 from npdiff.metrics.kernel import kernel_distance
 from npdiff.metrics.manifold import precision_recall
 
+#: The metrics that a table lists, in order.
+TABLE = ("accuracy", "frechet", "kid", "precision", "recall")
 
-def evaluate(images: Array, labels: Array | None = None) -> dict[str, dict[str, Any]]:
-    """Generated digits measured by the shipped classifier, against the 9,000 training digits.
+
+class Scores(NamedTuple):
+    """The metrics of a set of images against the 9,000 training digits.
+
+    Attributes
+    ----------
+    samples : the number of images
+    accuracy : the fraction that the classifier assigns to the given label; None without labels
+    frechet : :eq:`frechet-distance` of the features, standardized by the training digits
+    kid, kid_error : :eq:`kernel-distance` of the same features and its standard error
+    precision, recall : :eq:`precision-recall` against as many training digits as images
+    """
+
+    samples: int
+    accuracy: float | None
+    frechet: float
+    kid: float
+    kid_error: float
+    precision: float
+    recall: float
+
+
+class Evaluation(NamedTuple):
+    """Scores of generated images, and of as many real test images: the floor.
+
+    The floor's images were seen neither by the classifier nor, if it was trained on the training
+    split, by the model. Its distances are not 0: they have the error of a finite number of samples.
+    """
+
+    generated: Scores
+    floor: Scores
+
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """The rows of the printed table: metric, samples, floor, note."""
+        rows = []
+        for name in TABLE:
+            generated, floor = getattr(self.generated, name), getattr(self.floor, name)
+            if generated is None:
+                continue
+            note = ""
+            if name == "kid":
+                errors = (self.generated.kid_error, self.floor.kid_error)
+                note = f"standard errors {errors[0]:.2g}, {errors[1]:.2g}"
+            rows.append((name, f"{generated:.4g}", f"{floor:.4g}", note))
+        return rows
+
+    def __str__(self) -> str:
+        lines = [f"{'':12}{'samples':>10}{'floor':>10}"]
+        for name, generated, floor, note in self.rows():
+            lines.append(f"{name:12}{generated:>10}{floor:>10}   {note}".rstrip())
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """A table for notebooks."""
+        rows = [("", "samples", "floor", ""), *self.rows()]
+        cells = ("".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows)
+        return f"<table>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>"
+
+
+def evaluate(images: Array, labels: Array | None = None) -> Evaluation:
+    """Metrics of generated digits in the features of the shipped classifier.
+
+    The distances compare models of these digits with each other and with the floor. They are not
+    comparable with values in papers, which use the features of an Inception network. They depend on
+    the number of samples: compare only evaluations with the same number.
 
     Parameters
     ----------
-    images : (N, 32, 32, 1), bytes or numbers in [-1, 1], at least 4
-    labels : (N,) integers 0 to 9, the digits that were asked for; None if none were
+    images : (N, 32, 32, 1), uint8 or floats in [-1, 1], at least 4
+    labels : (N,) integers 0 to 9, the classes that the images were sampled for; None without labels
 
     Returns
     -------
-    dict
-        ``"generated"`` and ``"floor"``, each a dict of
-
-        - ``samples``: how many images were measured. The floor is made of real digits that neither
-          the classifier nor (if it was trained on the training split) the model has seen: the
-          first N of the test split, at most all 1,000. What is measured depends on the number of
-          samples, so compare the two where it is the same.
-        - ``accuracy``: the fraction the classifier takes for the digit asked for, or None
-        - ``frechet``: :eq:`frechet-distance` of the features, each in units of its standard
-          deviation over the training digits and from its mean there
-        - ``kid`` and ``kid_error``: :eq:`kernel-distance` of these and its standard error
-        - ``precision`` and ``recall``: :eq:`precision-recall` against as many training digits as
-          there are images
-
-        Distances are of this classifier's features, not Inception's: they compare models of these
-        digits with each other and with the floor, not with numbers from elsewhere. The floor is not
-        zero: it has the error of N samples, and the classifier knows the training digits.
+    Evaluation
+        ``generated``, and ``floor``: the scores of the first N images of the test split, at most
+        all 1,000.
 
     Raises
     ------
@@ -50,42 +102,40 @@ def evaluate(images: Array, labels: Array | None = None) -> dict[str, dict[str, 
     """
     generated = describe(images)
     count = len(generated.predicted)
-    return {
-        "generated": compare(generated, _checked_labels(labels, count), _real()),
-        "floor": _floor(min(count, 1000)),
-    }
+    scores = compare(generated, _checked_labels(labels, count), _training_digits())
+    return Evaluation(scores, _floor(min(count, 1000)))
 
 
 class Described(NamedTuple):
-    """What the classifier says of images: features (N, F) and digits (N,)."""
+    """The classifier's output for images: features (N, F) and predicted digits (N,)."""
 
     features: np.ndarray
     predicted: np.ndarray
 
 
 def describe(images: Array) -> Described:
-    """Images as the shipped classifier sees them."""
+    """Features and predictions of the shipped classifier."""
     classifier = DigitClassifier.shipped()
     return Described(classifier.features(images), classifier.predict(images))
 
 
-def compare(images: Described, labels: np.ndarray | None, real: Described) -> dict[str, Any]:
-    """The metrics of some images against real ones, as :func:`evaluate` returns them."""
-    x, y = checked(4, images=images.features, real=real.features)
+def compare(images: Described, labels: np.ndarray | None, real: Described) -> Scores:
+    """The scores of some images against real ones."""
+    x, y = check_features(4, images=images.features, real=real.features)
     mean, std = y.mean(axis=0), y.std(axis=0)
     x, y = (x - mean) / std, (y - mean) / std
     count = min(len(x), len(y))
     kid = kernel_distance(x, y)
     manifold = precision_recall(y[:count], x[:count])
-    return {
-        "samples": len(x),
-        "accuracy": None if labels is None else float(np.mean(images.predicted == labels)),
-        "frechet": frechet_distance(x, y),
-        "kid": kid.value,
-        "kid_error": kid.standard_error,
-        "precision": manifold.precision,
-        "recall": manifold.recall,
-    }
+    return Scores(
+        samples=len(x),
+        accuracy=None if labels is None else float(np.mean(images.predicted == labels)),
+        frechet=frechet_distance(x, y),
+        kid=kid.value,
+        kid_error=kid.standard_error,
+        precision=manifold.precision,
+        recall=manifold.recall,
+    )
 
 
 def _checked_labels(labels: Array | None, count: int) -> np.ndarray | None:
@@ -99,17 +149,17 @@ def _checked_labels(labels: Array | None, count: int) -> np.ndarray | None:
         )
     if labels.min() < 0 or labels.max() > 9:
         raise InputError(
-            f"labels are digits 0 to 9, got some from {labels.min()} to {labels.max()}"
+            f"labels must be digits 0 to 9, got values from {labels.min()} to {labels.max()}"
         )
     return labels
 
 
 @lru_cache(maxsize=1)
-def _real() -> Described:
+def _training_digits() -> Described:
     return describe(load("digits").images)
 
 
 @lru_cache(maxsize=8)
-def _floor(count: int) -> dict[str, Any]:
+def _floor(count: int) -> Scores:
     test = load("digits", "test")
-    return compare(describe(test.images[:count]), test.labels[:count], _real())
+    return compare(describe(test.images[:count]), test.labels[:count], _training_digits())

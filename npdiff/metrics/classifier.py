@@ -1,7 +1,7 @@
-"""A classifier of digits, built and trained by npdiff: its features are what the metrics compare.
+"""The classifier of digits whose features the metrics compare, built and trained with npdiff.
 
-It ships with its weights (``digits.safetensors``); ``python -m npdiff.metrics.train_classifier``
-makes them anew.
+Its weights ship with npdiff (``digits.safetensors``); ``python -m npdiff.metrics.train_classifier``
+trains it again.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ _BATCH = 128
 
 
 class ConvBlock(Module):
-    """A convolution, a group normalization, SiLU."""
+    """A convolution, group normalization, SiLU."""
 
     conv: Conv
     norm: GroupNorm
@@ -35,7 +35,7 @@ class ConvBlock(Module):
     def init(
         cls, rng: np.random.Generator, channels: int, features: int, stride: int
     ) -> "ConvBlock":
-        """A kernel of 3 that divides the size by ``stride``."""
+        """Initial weights: a 3 x 3 kernel that divides the size by ``stride``."""
         conv = Conv.init(rng, channels, features, stride=stride, padding=1, scale=2.0)
         return cls(conv, GroupNorm.init(features))
 
@@ -55,11 +55,11 @@ class ConvBlock(Module):
 
 
 class DigitClassifier(Module):
-    """Digits to ten logits, and to the features that the metrics compare.
+    """A convolutional classifier of digits, with the features that the metrics compare.
 
-    Called as a module it maps float images (N, 32, 32, 1) in [-1, 1] to logits (N, 10) and their
-    pullback. :meth:`features` and :meth:`predict` are for use: bytes or floats, any number of
-    images, on the host.
+    Called as a module, it maps float images (N, 32, 32, 1) in [-1, 1] to logits (N, 10) and their
+    pullback. :meth:`features` and :meth:`predict` take uint8 or float images, any number of them,
+    on the host.
     """
 
     blocks: tuple[ConvBlock, ...]
@@ -70,7 +70,7 @@ class DigitClassifier(Module):
     def init(
         cls, seed: int, channels: tuple[int, ...] = (32, 64, 96), hidden: int = 64
     ) -> "DigitClassifier":
-        """Fresh weights. The first block keeps the 16 x 16 positions, the others halve them."""
+        """Initial weights. The first block keeps the 16 x 16 positions, the others halve them."""
         rng = np.random.default_rng(seed)
         blocks, width, size = [], 4, SIZE // 2
         for i, C in enumerate(channels):
@@ -82,7 +82,7 @@ class DigitClassifier(Module):
 
     @classmethod
     def shipped(cls) -> "DigitClassifier":
-        """The classifier that comes with npdiff."""
+        """The classifier that ships with npdiff."""
         return _shipped()
 
     @differentiable
@@ -115,12 +115,12 @@ class DigitClassifier(Module):
         """The features of images: (N, 256), float32.
 
         They are the channel means of each block and the 64 hidden values. The hidden values alone
-        say which digit it is and are made to overlook the rest; the means before them also see
-        what a classifier learns to ignore, remaining noise and blur for two.
+        are trained to separate the digits and to ignore the rest; the channel means also respond to
+        what a classifier learns to ignore, such as remaining noise and blur.
 
         Parameters
         ----------
-        images : (N, 32, 32, 1), bytes or numbers in [-1, 1]
+        images : (N, 32, 32, 1), uint8 or floats in [-1, 1]
 
         Raises
         ------
@@ -140,7 +140,7 @@ class DigitClassifier(Module):
         return _in_batches(describe, images)
 
     def predict(self, images: Array) -> np.ndarray:
-        """The digits on images (N, 32, 32, 1), bytes or numbers in [-1, 1]: (N,) integers.
+        """The predicted digits of images (N, 32, 32, 1), uint8 or floats in [-1, 1]: (N,) integers.
 
         Raises
         ------
@@ -151,7 +151,7 @@ class DigitClassifier(Module):
 
 
 def _in_batches(f: Callable[[np.ndarray], np.ndarray], images: Array) -> np.ndarray:
-    """``f`` of the images as float32 in [-1, 1], some at a time, without pullbacks."""
+    """``f`` of the images as float32 in [-1, 1], batch by batch, without pullbacks."""
     images = _checked(images)
     parts = []
     with forward_only():
@@ -170,9 +170,9 @@ def _checked(images: Array) -> np.ndarray:
             f"got {images.shape}"
         )
     if images.dtype != np.uint8 and images.dtype.kind != "f":
-        raise InputError(f"expected images of uint8 or numbers in [-1, 1], got {images.dtype}")
+        raise InputError(f"images must be uint8 or floats in [-1, 1], got {images.dtype}")
     if images.dtype != np.uint8 and not np.isfinite(images).all():
-        raise InputError("some of the images hold numbers that are not finite")
+        raise InputError("images must be finite: some entries are NaN or infinite")
     return images
 
 

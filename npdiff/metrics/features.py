@@ -1,4 +1,4 @@
-"""What every metric asks of its features, and distances between them a block at a time."""
+"""Checks of features, and squared distances between them block by block."""
 
 import numpy as np
 
@@ -8,14 +8,14 @@ from npdiff.errors import InputError
 BLOCK = 1024  # rows at a time: 1024 x 10,000 distances are 80 MB
 
 
-def checked(least: int, **named: Array) -> list[np.ndarray]:
-    """The features as float64 arrays of the host, (N, D) each and of one D.
+def check_features(least: int, **named: Array) -> list[np.ndarray]:
+    """The features as float64 arrays on the host, (N, D) each with the same D.
 
     Raises
     ------
     InputError
-        If one is not two-dimensional, has fewer than ``least`` samples, or holds a number that is
-        not finite; or if their numbers of features differ.
+        If an array is not two-dimensional, has fewer than ``least`` samples or non-finite entries,
+        or if their numbers of features differ.
     """
     out: list[np.ndarray] = []
     for name, given in named.items():
@@ -43,8 +43,8 @@ def checked(least: int, **named: Array) -> list[np.ndarray]:
 def squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     r"""The squares :math:`\lVert x_i - y_j \rVert^2` of all pairs, (N, M), from the inner products.
 
-    What is smaller than the rounding error of that sum is set to zero, so that equal points are
-    at distance zero.
+    Values below the rounding error of that sum are set to zero, so that equal points have distance
+    zero.
     """
     total = np.sum(x**2, axis=1)[:, None] + np.sum(y**2, axis=1)[None, :]
     squared = total - 2.0 * (x @ y.T)

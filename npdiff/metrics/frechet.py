@@ -4,14 +4,14 @@ import numpy as np
 
 from npdiff.backend import Array
 from npdiff.errors import InputError
-from npdiff.metrics.features import checked
+from npdiff.metrics.features import check_features
 
 
 def frechet_distance(x: Array, y: Array) -> float:
     """The squared Fréchet distance between the Gaussians fitted to two sets of features.
 
-    It is biased upwards by about 1 / N (the fitted covariances are noisy), so compare only numbers
-    made with the same numbers of samples, and beside the floor that real data reach.
+    It is biased upwards by about 1 / N, because the fitted covariances are noisy: compare only
+    values with the same numbers of samples, and with the value that real data reach.
 
     Parameters
     ----------
@@ -32,11 +32,11 @@ def frechet_distance(x: Array, y: Array) -> float:
     -----
     Heusel et al. 2017, Eq. 6.
     """
-    x, y = checked(2, x=x, y=y)
-    return frechet_of_gaussians(*fitted_gaussian(x), *fitted_gaussian(y))
+    x, y = check_features(2, x=x, y=y)
+    return frechet_of_gaussians(*fit_gaussian(x), *fit_gaussian(y))
 
 
-def fitted_gaussian(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def fit_gaussian(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     r"""Mean (D,) and unbiased covariance (D, D) of features (N, D), float64.
 
     .. math::
@@ -65,7 +65,7 @@ def frechet_of_gaussians(
     Parameters
     ----------
     mean_x, mean_y : shape (D,)
-    cov_x, cov_y : shape (D, D), symmetric, no eigenvalue negative; singular ones are welcome
+    cov_x, cov_y : shape (D, D), symmetric positive semidefinite, possibly singular
 
     Raises
     ------
@@ -76,9 +76,8 @@ def frechet_of_gaussians(
     -----
     With :math:`\Sigma_x = A A^\top` and :math:`\Sigma_y = B B^\top` the last trace is the sum of
     the singular values of :math:`A^\top B`, and the factors come from symmetric
-    eigendecompositions. So no square root of a non-symmetric matrix is taken, nothing becomes
-    complex, nothing is added to the diagonal, and no rounding error is magnified by a square root
-    near zero.
+    eigendecompositions. This avoids the square root of a non-symmetric matrix, complex values, a
+    regularized diagonal, and rounding errors that a square root near zero magnifies.
 
     Dowson and Landau 1982.
     """
@@ -92,5 +91,7 @@ def _factor(cov: np.ndarray) -> np.ndarray:
     """A with A A^T = cov."""
     eigenvalues, vectors = np.linalg.eigh(cov)
     if eigenvalues[0] < -1e-9 * max(eigenvalues[-1], 1e-300):
-        raise InputError(f"a covariance has the negative eigenvalue {eigenvalues[0]:.3g}")
+        raise InputError(
+            f"a covariance must be positive semidefinite, got the eigenvalue {eigenvalues[0]:.3g}"
+        )
     return vectors * np.sqrt(np.maximum(eigenvalues, 0.0))

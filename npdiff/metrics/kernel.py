@@ -1,11 +1,11 @@
-"""The kernel distance between two sets of features (KID is that of Inception's features)."""
+"""The kernel distance between two sets of features: with Inception's features, KID."""
 
 from typing import NamedTuple
 
 import numpy as np
 
 from npdiff.backend import Array
-from npdiff.metrics.features import BLOCK, checked
+from npdiff.metrics.features import BLOCK, check_features
 from npdiff.slices import split
 
 
@@ -27,9 +27,9 @@ def kernel_distance(x: Array, y: Array) -> KernelDistance:
             - \frac{2}{N M} \sum_{i, j} k(x_i, y_j) ,
         \qquad k(x, y) = \Big( \frac{x^\top y}{D} + 1 \Big)^3 .
 
-    Unbiased at every number of samples: between two samples of one distribution its mean is zero,
-    and it may come out negative. Its standard error comes from how far each sample alone moves
-    the estimate:
+    It is unbiased for every number of samples: if both sets have one distribution, its mean is
+    zero, and it may be negative. The standard error comes from the effect of each sample on the
+    estimate:
 
     .. math::
         :label: kernel-distance-error
@@ -45,8 +45,7 @@ def kernel_distance(x: Array, y: Array) -> KernelDistance:
     Returns
     -------
     KernelDistance
-        ``value`` and ``standard_error``, which errs on the large side where the two distributions
-        are equal.
+        ``value`` and ``standard_error``, which is too large if the two distributions are equal.
 
     Raises
     ------
@@ -56,9 +55,9 @@ def kernel_distance(x: Array, y: Array) -> KernelDistance:
     Notes
     -----
     Bińkowski, Sutherland, Arbel and Gretton 2018, section 4. They average over random subsets;
-    here all pairs are used, so nothing is drawn.
+    here all pairs are used, so the result is deterministic.
     """
-    x, y = checked(2, x=x, y=y)
+    x, y = check_features(2, x=x, y=y)
     n, m = len(x), len(y)
     x_to_y, y_to_x = _sums(x, y)
     a = (_sums(x, x)[0] - _kernel(np.sum(x * x, axis=1), x)) / (n - 1) - x_to_y / m

@@ -1,4 +1,4 @@
-"""Precision and recall: how much of what is generated is like the data, and the other way round."""
+"""Precision and recall: the fraction of samples near the data, and of data near the samples."""
 
 from typing import NamedTuple
 
@@ -6,12 +6,12 @@ import numpy as np
 
 from npdiff.backend import Array
 from npdiff.errors import InputError
-from npdiff.metrics.features import BLOCK, checked, squared_distances
+from npdiff.metrics.features import BLOCK, check_features, squared_distances
 from npdiff.slices import split
 
 
 class PrecisionRecall(NamedTuple):
-    """Two fractions, 0 to 1."""
+    """Precision and recall, fractions from 0 to 1."""
 
     precision: float
     recall: float
@@ -20,8 +20,8 @@ class PrecisionRecall(NamedTuple):
 def precision_recall(real: Array, generated: Array, k: int = 3) -> PrecisionRecall:
     r"""Precision and recall of generated features, by k-nearest-neighbor manifolds.
 
-    Around every sample of a set :math:`\Phi` lies a ball that reaches its k-th nearest neighbor in
-    that set; a point is like :math:`\Phi` if some ball holds it.
+    Around every sample of a set :math:`\Phi` lies a ball up to its k-th nearest neighbor in that
+    set; a point is in the manifold of :math:`\Phi` if some ball contains it.
 
     .. math::
         :label: precision-recall
@@ -33,9 +33,9 @@ def precision_recall(real: Array, generated: Array, k: int = 3) -> PrecisionReca
 
     Parameters
     ----------
-    real, generated : arrays, shape (N, D) and (M, D), more than k samples each. The numbers depend
-        on N and M: compare like with like.
-    k : which neighbor the balls reach
+    real, generated : arrays, shape (N, D) and (M, D), more than k samples each. The results depend
+        on N and M: compare only values with the same N and M.
+    k : the neighbor that gives the radius of a ball
 
     Raises
     ------
@@ -47,9 +47,9 @@ def precision_recall(real: Array, generated: Array, k: int = 3) -> PrecisionReca
     Kynkäänniemi et al. 2019, section 2; k = 3 is theirs.
     """
     if k < 1:
-        raise InputError(f"expected k of at least 1, got {k}")
-    real, generated = checked(k + 1, real=real, generated=generated)
-    center = real.mean(axis=0)  # distances stay as they are and lose fewer digits
+        raise InputError(f"k must be at least 1, got {k}")
+    real, generated = check_features(k + 1, real=real, generated=generated)
+    center = real.mean(axis=0)  # keeps all distances and loses fewer digits
     real, generated = real - center, generated - center
     in_real, in_generated = np.zeros(len(generated), bool), np.zeros(len(real), bool)
     reach_real, reach_generated = _squared_reach(real, k), _squared_reach(generated, k)
@@ -61,7 +61,7 @@ def precision_recall(real: Array, generated: Array, k: int = 3) -> PrecisionReca
 
 
 def _squared_reach(x: np.ndarray, k: int) -> np.ndarray:
-    """The squared distance of each sample to its k-th nearest neighbor, itself not counted."""
+    """The squared distance of each sample to its k-th nearest other sample."""
     out = np.empty(len(x))
     for rows in split(len(x), BLOCK):
         out[rows] = np.partition(squared_distances(x[rows], x), k, axis=1)[:, k]

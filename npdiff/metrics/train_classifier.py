@@ -1,7 +1,7 @@
 """Train the classifier of digits: ``python -m npdiff.metrics.train_classifier [path]``.
 
-About a minute and a half on one core. It sees the 9,000 digits of the training split, each time
-shifted by up to two pixels; the 1,000 of the test split only measure it.
+It takes about a minute and a half on one core. The training data are the 9,000 digits of the
+training split, each shifted by up to two pixels; the 1,000 of the test split measure the accuracy.
 """
 
 import sys
@@ -24,23 +24,24 @@ MAX_SHIFT = 2
 
 
 class ClassifierStep(NamedTuple):
-    """A step of training: its number, its loss in nats, the classifier after it."""
+    """A training step: its index, the loss in nats, the classifier after it."""
 
     step: int
     loss: float
     classifier: DigitClassifier
 
 
-def shifted(images: np.ndarray, key: Key, most: int = MAX_SHIFT) -> np.ndarray:
-    """Images (N, H, W, C) moved by up to ``most`` pixels along each axis; zeros (black) move in.
+def random_shift(images: np.ndarray, key: Key, max_shift: int = MAX_SHIFT) -> np.ndarray:
+    """Images (N, H, W, C) shifted by up to ``max_shift`` pixels along each axis; zeros move in.
 
     >>> image = np.arange(1, 10, dtype=np.uint8).reshape(1, 3, 3, 1)
-    >>> shifted(image, Key(0, [1]), most=1)[0, :, :, 0].tolist() != image[0, :, :, 0].tolist()
+    >>> moved = random_shift(image, Key(0, [1]), max_shift=1)
+    >>> moved[0, :, :, 0].tolist() != image[0, :, :, 0].tolist()
     True
     """
     N, H, W, _ = images.shape
-    padded = np.pad(images, ((0, 0), (most, most), (most, most), (0, 0)))
-    down, right = (key.fold(axis).integers(2 * most + 1) for axis in ("down", "right"))
+    padded = np.pad(images, ((0, 0), (max_shift, max_shift), (max_shift, max_shift), (0, 0)))
+    down, right = (key.fold(axis).integers(2 * max_shift + 1) for axis in ("down", "right"))
     rows = down[:, None] + np.arange(H)
     columns = right[:, None] + np.arange(W)
     return padded[np.arange(N)[:, None, None], rows[:, :, None], columns[:, None, :]]
@@ -49,13 +50,13 @@ def shifted(images: np.ndarray, key: Key, most: int = MAX_SHIFT) -> np.ndarray:
 def train(
     images: np.ndarray, labels: np.ndarray, *, seed: int = 0, steps: int = STEPS, batch: int = BATCH
 ) -> Iterator[ClassifierStep]:
-    """Train a classifier on images of bytes (N, 32, 32, 1), a step at a time."""
+    """Train a classifier on uint8 images (N, 32, 32, 1); yields after every step."""
     classifier = DigitClassifier.init(seed)
     moments = Moments.zero(classifier)
     for step in range(1, steps + 1):
         index = batch_indices(seed, step - 1, batch, len(labels))
         key = Key(seed, np.arange(batch), step, "shift")
-        logits, classifier_vjp = classifier(to_float(shifted(images[index], key)))
+        logits, classifier_vjp = classifier(to_float(random_shift(images[index], key)))
         loss, loss_vjp = ops.cross_entropy(logits, labels=labels[index])
         (dlogits,) = loss_vjp(1.0)
         gradient, _ = classifier_vjp(dlogits)
@@ -67,7 +68,7 @@ def train(
 
 
 def main(arguments: list[str]) -> None:
-    """The command."""
+    """Train the classifier, save its weights, print its accuracy."""
     if len(arguments) > 1:
         raise InputError("usage: python -m npdiff.metrics.train_classifier [weights.safetensors]")
     path = Path(arguments[0] if arguments else Path(__file__).parent / WEIGHTS)

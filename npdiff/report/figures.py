@@ -1,118 +1,128 @@
-"""The pictures of a run: samples, an image becoming noise, noise becoming an image, the loss."""
+"""The figures of a finished run: samples, forward process, reverse process, loss."""
 
-import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from npdiff import data
-from npdiff.backend import to_host
 from npdiff.errors import InputError
-from npdiff.generation import Frame, SamplingConfig, enough_memory, resolve_labels, trajectory
+from npdiff.generation import Frame, SamplingConfig
+from npdiff.generation.recording import sample_frames
 from npdiff.process import marginal
 from npdiff.random import Key
-from npdiff.report import pictures, viewer
+from npdiff.report.pictures import (
+    denoising_strip,
+    image_grid,
+    noising_strip,
+    save_loss_curve,
+    save_png,
+)
+from npdiff.report.viewer import MAX_SAMPLES, save_html
 from npdiff.runs import Checkpoint, Config, Run, load_model
 from npdiff.runs.dataset import load_data
-from npdiff.runtime import ThreadPool
-from npdiff.runtime.progress import progress_bar
+from npdiff.runtime.progress import ProgressOption
 from npdiff.schedules import SCHEDULES
 
-#: Moments in a strip; the samples of a run: how many of a class, of how many classes, and how.
-MOMENTS, COLUMNS, PARAMETERIZATIONS, STEPS, GUIDANCE = 9, 8, 10, 25, 2.0
+#: Images in a strip of the forward or reverse process.
+STRIP_LENGTH = 9
+
+#: The samples of a run: how many for each class, of how many classes, and how they are sampled.
+PER_CLASS, MAX_CLASSES, STEPS, GUIDANCE = 8, 10, 25, 2.0
 
 NAMES = ("samples.png", "noising.png", "denoising.png", "denoising.html", "loss.png")
 
 
-def complete(path: Path) -> bool:
-    """Whether the pictures are there already."""
-    return all((path / name).is_file() for name in NAMES)
+class Figure(NamedTuple):
+    """A file that was written, and a line that describes it."""
+
+    path: Path
+    description: str
 
 
-def draw(path: Path) -> Iterator[tuple[Path, str]]:
-    """Draw the pictures of a finished run into its folder; each path with a line about it."""
-    checkpoint, run = load_model(path), Run.open(path)
-    samples, noising, denoising, page, loss = (path / name for name in NAMES)
-    if checkpoint.config.model.get("classes") is None:
-        labels, indices, watch = None, np.arange(PARAMETERIZATIONS * COLUMNS), slice(viewer.SAMPLES)
-        settings, what = SamplingConfig(steps=STEPS), "samples"
-    else:
-        rows = min(len(checkpoint.config.classes), PARAMETERIZATIONS)
-        labels, indices = np.repeat(np.arange(rows), COLUMNS), np.tile(np.arange(COLUMNS), rows)
-        settings, watch = SamplingConfig(steps=STEPS, guidance=GUIDANCE), slice(None, None, COLUMNS)
-        what = f"samples, a class a row, guidance {GUIDANCE:g}"
-    seed, backend = checkpoint.config.seed, checkpoint.config.backend
-    frames = record(checkpoint, labels, indices, settings, seed=seed, backend=backend, watch=watch)
-    pictures.save_png(pictures.grid(frames[-1].x, COLUMNS, scale=2), samples)
-    yield samples, what
-    pictures.save_png(noising_of(checkpoint.config), noising)
-    yield noising, "an image on its way to noise"
-    pictures.save_png(strip(frames), denoising)
-    yield denoising, "noise on its way to the first sample: x_t, and the estimate of x_0 below"
-    save_viewer(page, checkpoint, frames, labels, watch)
-    yield page, "both, to scrub through in a browser"
-    pictures.loss_curve(run.metrics(), loss)
-    yield loss, "the loss of every step"
+def is_complete(run_dir: str | Path) -> bool:
+    """Whether a run directory holds every file that :func:`write` makes."""
+    return all((Path(run_dir) / name).is_file() for name in NAMES)
 
 
-def record(
-    checkpoint: Checkpoint,
-    labels: np.ndarray | None,
-    indices: np.ndarray,
-    settings: SamplingConfig,
-    *,
-    seed: int,
-    backend: str,
-    watch: slice | None = None,
-) -> list[Frame]:
-    """The frames of sampling on the host, under a progress bar that counts steps and evaluations.
+def write(run_dir: str | Path, *, progress: ProgressOption = True) -> list[Figure]:
+    """Write the figures and the interactive page of a finished run into its directory.
 
-    Of all frames but the last only the samples ``watch`` are kept, or all of them.
+    Parameters
+    ----------
+    run_dir : the directory of a run that has finished
+    progress : True shows a progress bar, False nothing; a function is called with (done, total)
+
+    Returns
+    -------
+    list of Figure
+        ``samples.png``, ``noising.png``, ``denoising.png``, ``denoising.html`` and ``loss.png``,
+        each with a description.
+
+    Raises
+    ------
+    InputError
+        If the directory does not hold a finished run, or a file cannot be written.
     """
-    labels, indices = resolve_labels(checkpoint, labels, indices=indices)
-    kept, evaluations = [], itertools.count(1)
-    progress = progress_bar(settings.steps, "step", f"sampling {len(indices)}")
-
-    def asked() -> None:
-        progress.set_postfix_str(f"{next(evaluations)} evaluations", refresh=False)
-
-    workers = ThreadPool(1 if backend == "cupy" else None)
-    with workers, enough_memory(len(indices), backend):
-        frames = trajectory(
-            checkpoint, labels, indices, settings,
-            seed=seed, backend=backend, workers=workers, callback=asked,
-        )  # fmt: skip
-        with progress:
-            for frame in frames:
-                rows = slice(None) if frame.t == 0.0 or watch is None else watch
-                kept.append(Frame(frame.t, to_host(frame.x)[rows], to_host(frame.x0_hat)[rows]))
-                progress.update(frame.t > 0.0)
-    return kept
-
-
-def moments(count: int) -> Sequence[int]:
-    """Which of ``count`` frames a strip shows: the first, the last and evenly between."""
-    return np.unique(np.linspace(0, count - 1, min(count, MOMENTS)).round().astype(int)).tolist()
-
-
-def strip(frames: Sequence[Frame], sample: int = 0) -> np.ndarray:
-    """One sample as it emerges: x_t above, the estimate of x_0 below."""
-    shown = [frames[i] for i in moments(len(frames))]
-    x_t = np.stack([frame.x[sample] for frame in shown])
-    x_0 = np.stack([frame.x0_hat[sample] for frame in shown])
-    return pictures.denoising_strip(x_t, x_0, [frame.t for frame in shown])
+    run_dir = Path(run_dir)
+    checkpoint, run = load_model(run_dir), Run.open(run_dir)
+    config = checkpoint.config
+    samples, noising, denoising, page, loss = (run_dir / name for name in NAMES)
+    if config.model.get("classes") is None:
+        labels, indices, keep = None, np.arange(MAX_CLASSES * PER_CLASS), slice(MAX_SAMPLES)
+        sampling, description = SamplingConfig(steps=STEPS), "samples"
+    else:
+        classes = min(len(config.classes), MAX_CLASSES)
+        labels = np.repeat(np.arange(classes), PER_CLASS)
+        indices = np.tile(np.arange(PER_CLASS), classes)
+        keep = slice(None, None, PER_CLASS)
+        sampling = SamplingConfig(steps=STEPS, guidance=GUIDANCE)
+        description = f"samples, one row per class, guidance {GUIDANCE:g}"
+    frames = sample_frames(
+        checkpoint, labels, indices, sampling,
+        seed=config.seed, backend=config.backend, keep=keep, progress=progress,
+    )  # fmt: skip
+    save_png(image_grid(frames[-1].x, PER_CLASS, scale=2), samples)
+    save_png(forward_strip(config), noising)
+    save_png(reverse_strip(frames), denoising)
+    save_sampling_page(page, checkpoint, frames, labels, keep)
+    save_loss_curve(run.metrics(), loss)
+    return [
+        Figure(samples, description),
+        Figure(noising, "the forward process: an image becomes noise"),
+        Figure(denoising, "the reverse process: x_t of the first sample, and x0_hat below"),
+        Figure(page, "both processes as an interactive page for a browser"),
+        Figure(loss, "the loss at every step"),
+    ]
 
 
-def noising_of(config: Config) -> np.ndarray:
-    """The first image of the data at times from 0 to t_max."""
-    frames = noised(config, load_data(config).images[:1], MOMENTS)
-    return pictures.noising_strip(np.stack([f.x[0] for f in frames]), [f.t for f in frames])
+def evenly_spaced(count: int, wanted: int = STRIP_LENGTH) -> Sequence[int]:
+    """Up to ``wanted`` indices below ``count``: the first, the last, and evenly spaced between.
+
+    >>> evenly_spaced(26)
+    [0, 3, 6, 9, 12, 16, 19, 22, 25]
+    """
+    return np.unique(np.linspace(0, count - 1, min(count, wanted)).round().astype(int)).tolist()
 
 
-def noised(config: Config, images: np.ndarray, count: int) -> list[Frame]:
-    """Images at ``count`` times from 0 to t_max, each with one draw of noise."""
+def reverse_strip(frames: Sequence[Frame], sample: int = 0) -> np.ndarray:
+    """One sample along the reverse process: x_t above, x0_hat below; a uint8 image."""
+    chosen = [frames[i] for i in evenly_spaced(len(frames))]
+    x_t = np.stack([frame.x[sample] for frame in chosen])
+    x0_hat = np.stack([frame.x0_hat[sample] for frame in chosen])
+    return denoising_strip(x_t, x0_hat, [frame.t for frame in chosen])
+
+
+def forward_strip(config: Config) -> np.ndarray:
+    """The first training image along the forward process, from t = 0 to t_max; a uint8 image."""
+    frames = forward_frames(config, load_data(config).images[:1], STRIP_LENGTH)
+    return noising_strip(np.stack([f.x[0] for f in frames]), [f.t for f in frames])
+
+
+def forward_frames(config: Config, images: np.ndarray, count: int) -> list[Frame]:
+    """Draws from q(x_t | x_0) at ``count`` times from 0 to t_max, one noise array for all times."""
     schedule = SCHEDULES.resolve(config.schedule)
     x_0 = data.to_float(images)
     key = Key(config.seed, np.arange(len(images)), stream="noising")
@@ -121,43 +131,45 @@ def noised(config: Config, images: np.ndarray, count: int) -> list[Frame]:
     return [Frame(float(t), marginal(schedule, x_0, eps, t), x_0) for t in timesteps]
 
 
-def save_viewer(
-    path: Path,
+def save_sampling_page(
+    path: str | Path,
     checkpoint: Checkpoint,
     frames: Sequence[Frame],
     labels: np.ndarray | None,
-    rows: slice,
+    keep: slice,
 ) -> None:
-    """The page on which one scrubs through the samples ``rows``, and through real images beside.
+    """Write the interactive page with samples of a checkpoint and with training images.
 
     Parameters
     ----------
-    path : the file
+    path : the file, ``.html``
     checkpoint : the model
-    frames : from :func:`record`, which has kept these samples or all
+    frames : from :func:`~npdiff.generation.recording.sample_frames`, of all samples or of ``keep``
     labels : of all samples, or None
-    rows : which samples to show
+    keep : which samples the page displays
     """
     config, last = checkpoint.config, frames[-1]
     reverse = [
-        Frame(f.t, f.x[rows], f.x0_hat[rows]) if len(f.x) == len(last.x) else f for f in frames
+        Frame(f.t, f.x[keep], f.x0_hat[keep]) if len(f.x) == len(last.x) else f for f in frames
     ]
-    shown = None if labels is None else labels[rows].tolist()
-    images, names = real(config, shown, len(last.x[rows]))
-    viewer.save_html(
+    displayed = None if labels is None else labels[keep].tolist()
+    images, names = training_images(config, displayed, len(last.x[keep]))
+    save_html(
         path,
-        noised(config, images, STEPS + 1) if len(images) else [],
+        forward_frames(config, images, STEPS + 1) if len(images) else [],
         reverse,
         SCHEDULES.resolve(config.schedule),
         forward_names=names,
-        reverse_names=[config.classes[label] for label in shown or ()],
+        reverse_names=[config.classes[label] for label in displayed or ()],
     )
 
 
-def real(config: Config, labels: list[int] | None, count: int) -> tuple[np.ndarray, list[str]]:
-    """Real images of these labels, with their names; or any ``count``, if there are no labels.
+def training_images(
+    config: Config, labels: list[int] | None, count: int
+) -> tuple[np.ndarray, list[str]]:
+    """Training images with these labels and their class names; without labels the first ``count``.
 
-    None at all where the data are gone: a model travels without them.
+    Empty if the data cannot be loaded: a model file may be used without its data.
     """
     try:
         dataset = load_data(config)

@@ -1,8 +1,7 @@
-"""Pictures: grids of images, strips that show noise come and go, loss curves; PNG and GIF.
+"""Image grids, strips of the forward and reverse process, loss curves; PNG and GIF files.
 
-Everything here takes images as bytes or as numbers in [-1, 1], gray or RGB, channels last, and
-makes bytes of them. Pillow and matplotlib are imported where they are used, and no global state of
-matplotlib (``pyplot``) is touched.
+Images are uint8 or floats in [-1, 1], gray or RGB, channels last; results are uint8. Pillow and
+matplotlib are imported where they are used, and ``pyplot`` with its global state is not used.
 """
 
 import io
@@ -20,9 +19,9 @@ _WHITE, _INK = 255, 40
 
 
 def to_uint8(x: Array) -> np.ndarray:
-    """Numbers in [-1, 1] as bytes 0 .. 255: 127.5 (x + 1), rounded; what lies outside is clipped.
+    """Floats in [-1, 1] as uint8: 127.5 (x + 1), clipped to 0 .. 255 and rounded.
 
-    The inverse of :func:`npdiff.data.to_float`. Bytes are left as they are.
+    The inverse of :func:`npdiff.data.to_float`. A uint8 array is returned as it is.
 
     >>> to_uint8(np.array([-1.0, -0.6, 0.0, 1.0, 7.0])).tolist()
     [0, 51, 128, 255, 255]
@@ -30,30 +29,30 @@ def to_uint8(x: Array) -> np.ndarray:
     Raises
     ------
     InputError
-        If the numbers are not real, or some are NaN.
+        If the dtype is neither uint8 nor floating, or an entry is NaN.
     """
     x = np.asarray(to_host(x))
     if x.dtype == np.uint8:
         return x
     if x.dtype.kind != "f":
-        raise InputError(f"expected images of uint8 or of real numbers in [-1, 1], got {x.dtype}")
+        raise InputError(f"images must be uint8 or floats in [-1, 1], got {x.dtype}")
     if np.isnan(x).any():
-        raise InputError("the images hold NaN, so they cannot be drawn")
+        raise InputError("images must not contain NaN: clip or replace it before drawing")
     return np.rint(127.5 * (np.clip(x, -1.0, 1.0) + 1.0)).astype(np.uint8)
 
 
-def grid(
+def image_grid(
     images: Array, columns: int | None = None, *, scale: int = 1, gap: int = 2, border: int = _WHITE
 ) -> np.ndarray:
-    """Many images as one, row by row, with borders between and around them.
+    """Many images as one image, row by row, with borders between and around them.
 
     Parameters
     ----------
-    images : (N, H, W, C) or (N, H, W), bytes or numbers in [-1, 1]
-    columns : images in a row; without it, about as many as there are rows
-    scale : how many pixels wide and high to draw each pixel
-    gap : width of the borders in pixels of the result
-    border : their gray level, 0 to 255
+    images : (N, H, W, C) or (N, H, W), uint8 or floats in [-1, 1]
+    columns : images in a row; by default the grid is about square
+    scale : the width and height of each drawn pixel
+    gap : width of the borders, in pixels of the result
+    border : gray level of the borders, 0 to 255
 
     Returns
     -------
@@ -62,7 +61,7 @@ def grid(
     Raises
     ------
     InputError
-        If the shape is none of these, or a number is out of range.
+        If the shape is another one, or an option is out of range.
     """
     tiles = _enlarged(_stack(images), scale)
     N, H, W, C = tiles.shape
@@ -84,7 +83,7 @@ def grid(
 
 
 def save_png(image: Array, path: str | Path) -> None:
-    """Write one image, (H, W, C) or (H, W), to a PNG file that is at all times whole.
+    """Write one image, (H, W, C) or (H, W), to a PNG file, atomically.
 
     Raises
     ------
@@ -97,14 +96,14 @@ def save_png(image: Array, path: str | Path) -> None:
 def save_gif(
     frames: Iterable[Array], path: str | Path, *, milliseconds: int = 100, hold: int = 1500
 ) -> None:
-    """Write images of one shape to an animated GIF that repeats for ever.
+    """Write images of one shape to an animated GIF that repeats forever.
 
     Parameters
     ----------
     frames : images, (H, W, C) or (H, W) each. Gray is exact; RGB gets 256 colors a frame.
     path : the file
-    milliseconds : how long a frame is shown
-    hold : how long the last one is, in milliseconds
+    milliseconds : duration of a frame
+    hold : duration of the last frame, in milliseconds
 
     Raises
     ------
@@ -122,13 +121,13 @@ def save_gif(
 
 
 def noising_strip(x_t: Array, timesteps: Sequence[float], *, scale: int = 3) -> np.ndarray:
-    """One image at several times, side by side, each with its t.
+    """One image at several times of the forward process, side by side, each with its t.
 
     Parameters
     ----------
     x_t : (K, H, W, C), the image at each time
-    timesteps : K numbers
-    scale : how many pixels wide and high to draw each pixel
+    timesteps : the K times
+    scale : the width and height of each drawn pixel
 
     Returns
     -------
@@ -138,46 +137,48 @@ def noising_strip(x_t: Array, timesteps: Sequence[float], *, scale: int = 3) -> 
 
 
 def denoising_strip(
-    x_t: Array, x_0: Array, timesteps: Sequence[float], *, scale: int = 3
+    x_t: Array, x0_hat: Array, timesteps: Sequence[float], *, scale: int = 3
 ) -> np.ndarray:
-    """A sample as it emerges: x_t in the upper row, the estimate of x_0 made from it below.
+    """A sample along the reverse process: x_t in the upper row, the estimate x0_hat below.
 
     Parameters
     ----------
-    x_t, x_0 : (K, H, W, C) each
-    timesteps : K numbers, the time of each column
-    scale : how many pixels wide and high to draw each pixel
+    x_t, x0_hat : (K, H, W, C) each
+    timesteps : the K times, one for each column
+    scale : the width and height of each drawn pixel
 
     Returns
     -------
     uint8 array (height, width, C)
     """
-    return _labeled([x_t, x_0], [("x", "t"), ("estimate of x", "0")], timesteps, scale)
+    return _labeled([x_t, x0_hat], [("x", "t"), ("estimate of x", "0")], timesteps, scale)
 
 
-def loss_curve(rows: Iterable[Mapping[str, Any]], path: str | Path, *, key: str = "loss") -> None:
-    """Draw a loss over the steps of a run, on a logarithmic scale, with its running median; a PNG.
+def save_loss_curve(
+    metrics: Iterable[Mapping[str, Any]], path: str | Path, *, key: str = "loss"
+) -> None:
+    """Plot the loss over the steps of a run, log scale, with its running median, as a PNG file.
 
     Parameters
     ----------
-    rows : one mapping a step, with ``"step"`` and ``key``; rows without them are passed over
+    metrics : one mapping per step, with ``"step"`` and ``key``; others are skipped
     path : the file
-    key : what to draw
+    key : the quantity to plot
 
     Raises
     ------
     InputError
-        If no row has a finite value, or the file cannot be written.
+        If there is no finite value, or the file cannot be written.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator
 
-    points = [(row["step"], row[key]) for row in rows if "step" in row and key in row]
+    points = [(row["step"], row[key]) for row in metrics if "step" in row and key in row]
     steps, values = (
         np.array([p for p in points if math.isfinite(p[1])], dtype=float).reshape(-1, 2).T
     )
     if steps.size == 0:
-        raise InputError(f"there is no {key} to draw yet")
+        raise InputError(f"no finite {key} to plot: the run has not logged a step yet")
     figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
     axes = figure.add_subplot()
     axes.plot(steps, values, color="#9ec3e6", linewidth=0.8, label="each step")
@@ -202,20 +203,18 @@ def loss_curve(rows: Iterable[Mapping[str, Any]], path: str | Path, *, key: str 
 
 
 def _stack(images: Array) -> np.ndarray:
-    """Images as bytes (N, H, W, C)."""
+    """Images as uint8 of shape (N, H, W, C)."""
     images = to_uint8(images)
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or images.size == 0:
-        raise InputError(
-            f"expected images of shape (N, H, W, 1) or (N, H, W, 3), got {images.shape}"
-        )
+        raise InputError(f"images must have shape (N, H, W, 1) or (N, H, W, 3), got {images.shape}")
     return images
 
 
 def _enlarged(tiles: np.ndarray, scale: int) -> np.ndarray:
     if scale < 1:
-        raise InputError(f"expected a scale of at least 1, got {scale}")
+        raise InputError(f"scale must be at least 1, got {scale}")
     return tiles.repeat(scale, axis=1).repeat(scale, axis=2)
 
 
@@ -226,14 +225,20 @@ def _pillow(image: Array) -> Any:
     if image.ndim == 2:
         image = image[..., None]
     if image.ndim != 3 or image.shape[-1] not in (1, 3) or image.size == 0:
-        raise InputError(f"expected one image of shape (H, W, 1) or (H, W, 3), got {image.shape}")
+        raise InputError(
+            f"expected one image of shape (H, W, 1) or (H, W, 3), got {image.shape}; "
+            "image_grid joins several"
+        )
     return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
 
 
 def _labeled(
     rows: Sequence[Array], names: Sequence[tuple[str, str]], timesteps: Sequence[float], scale: int
 ) -> np.ndarray:
-    """Rows of images on white: each column headed by its time, each row by a name and its index."""
+    """Rows of images on white, with the time above each column and a name above each row.
+
+    A name is a text and its subscript.
+    """
     from PIL import Image, ImageDraw, ImageFont
 
     tiles = [_enlarged(_stack(row), scale) for row in rows]
@@ -243,7 +248,7 @@ def _labeled(
         raise InputError(f"a strip of {len(timesteps)} times does not fit images of shape {shapes}")
     size = max(10, min(16, W // 6))
     font, small = ImageFont.load_default(size), ImageFont.load_default(0.7 * size)
-    texts = [f"t = {_number(t)}" for t in timesteps]
+    texts = [f"t = {_short(t)}" for t in timesteps]
     gap = max(4, W // 12)
     pitch = max(W, *(math.ceil(font.getlength(text)) for text in texts)) + gap
     name_height = round(1.6 * size) if names else 0
@@ -267,7 +272,7 @@ def _labeled(
     return np.asarray(canvas).reshape(canvas.height, canvas.width, C)
 
 
-def _number(t: float) -> str:
+def _short(t: float) -> str:
     return str(round(t)) if abs(t - round(t)) < 1e-9 else f"{t:.3g}"
 
 

@@ -1,7 +1,7 @@
-"""Noising and denoising to scrub through by hand: one HTML file, which needs nothing but a browser.
+"""The forward and reverse process as an interactive page: one HTML file for any browser.
 
-The file holds its pictures itself (a PNG for each direction, a frame a column), and its own short
-script; it loads nothing. Move the slider, press play, or step with the arrow keys.
+The file embeds its images (one PNG per direction, one column per frame) and a short script, and
+loads nothing else. Move the slider, press play, or step with the arrow keys.
 """
 
 import base64
@@ -23,11 +23,11 @@ from npdiff.schedules import Schedule
 
 _TEMPLATE = Path(__file__).with_name("viewer.html")
 
-#: Bytes of all pixels of one direction: noise hardly shrinks in a PNG, and base64 adds a third.
-BYTES = 600_000
+#: Limit on the pixels of one direction, in bytes: PNG hardly compresses noise, base64 adds a third.
+MAX_BYTES = 600_000
 
-#: Samples side by side, and the frames for which samples have to give way.
-SAMPLES, FRAMES = 10, 16
+#: At most this many samples side by side; fewer, where at least MIN_FRAMES frames would not fit.
+MAX_SAMPLES, MIN_FRAMES = 10, 16
 
 
 def save_html(
@@ -38,22 +38,22 @@ def save_html(
     *,
     forward_names: Sequence[str] = (),
     reverse_names: Sequence[str] = (),
-    title: str = "Noise, and back",
+    title: str = "Forward and reverse process",
 ) -> None:
-    """Write the viewer, a file that is at all times whole and well below 2 MB.
+    """Write the interactive page, a file well below 2 MB, atomically.
 
-    Where there are more frames or samples than fit (:data:`BYTES`), it shows frames evenly chosen
-    among them, the first and the last included, and the first samples.
+    If there are more frames or samples than fit (:data:`MAX_BYTES`), the page has evenly spaced
+    frames, with the first and the last, and the first samples.
 
     Parameters
     ----------
     path : the file, ``.html``
-    forward : frames of real images on their way to noise, whose ``x_0`` is the image itself; or
-        none, and the page is about denoising alone
-    reverse : frames of samples that come out of noise, as :func:`npdiff.generation.trajectory` makes
-        them. ``x`` and ``x_0`` are (N, H, W, 1 or 3), bytes or numbers in [-1, 1]
-    schedule : whose alpha_t, sigma_t and log-SNR belong to the times
-    forward_names, reverse_names : what to write above each sample, one name each, or none
+    forward : frames of real images in the forward process, whose ``x0_hat`` is the image itself; if
+        empty, the page has the reverse process only
+    reverse : frames of samples in the reverse process, from :func:`npdiff.generation.trajectory`.
+        ``x`` and ``x0_hat`` are (N, H, W, 1 or 3), uint8 or floats in [-1, 1]
+    schedule : the schedule of the times, for alpha_t, sigma_t and the log-SNR
+    forward_names, reverse_names : a caption for each sample, or none
     title : of the page
 
     Raises
@@ -93,21 +93,23 @@ def save_html(
 def _view(
     which: str, frames: Sequence[Frame], schedule: Schedule, names: Sequence[str]
 ) -> dict[str, Any]:
-    """What the page has to know of one direction."""
+    """The data of one direction for the page's script."""
     if not len(frames):
-        raise InputError(f"the viewer needs at least one {which} frame")
+        raise InputError(f"the page needs at least one {which} frame")
     shape = frames[0].x.shape
     if len(shape) != 4 or shape[-1] not in (1, 3) or 0 in shape:
-        raise InputError(f"expected {which} frames of shape (N, H, W, 1) or (N, H, W, 3): {shape}")
+        raise InputError(
+            f"{which} frames must have shape (N, H, W, 1) or (N, H, W, 3), got {shape}"
+        )
     for frame in frames:
         if frame.x.shape != shape or frame.x0_hat.shape != shape:
             raise InputError(
                 f"{which} frames differ in shape: {shape}, then x {frame.x.shape} "
-                f"with x_0 {frame.x0_hat.shape}"
+                f"with x0_hat {frame.x0_hat.shape}"
             )
     if names and len(names) != shape[0]:
         raise InputError(f"{len(names)} {which} names for {shape[0]} samples: give one each")
-    samples, count = fitting(shape, len(frames))
+    samples, count = page_capacity(shape, len(frames))
     chosen = np.linspace(0, len(frames) - 1, count).round().astype(int)
     shown = [frames[i] for i in chosen]
     t = schedule.time(np.array([frame.t for frame in shown]))
@@ -122,19 +124,21 @@ def _view(
     }
 
 
-def fitting(shape: Sequence[int], frames: int) -> tuple[int, int]:
-    """How many samples and frames of images (N, H, W, C) fit a page.
+def page_capacity(shape: Sequence[int], frames: int) -> tuple[int, int]:
+    """How many samples and frames of images (N, H, W, C) fit on a page.
 
-    >>> fitting((80, 32, 32, 1), 26), fitting((8, 32, 32, 1), 1000), fitting((8, 64, 64, 3), 51)
-    ((10, 26), (8, 36), (1, 24))
+    >>> page_capacity((80, 32, 32, 1), 26), page_capacity((8, 32, 32, 1), 1000)
+    ((10, 26), (8, 36))
+    >>> page_capacity((8, 64, 64, 3), 51)
+    (1, 24)
     """
     pair = 2 * math.prod(shape[1:])
-    samples = min(shape[0], SAMPLES, max(1, BYTES // (pair * min(frames, FRAMES))))
-    return samples, min(frames, max(2, BYTES // (pair * samples)))
+    samples = min(shape[0], MAX_SAMPLES, max(1, MAX_BYTES // (pair * min(frames, MIN_FRAMES))))
+    return samples, min(frames, max(2, MAX_BYTES // (pair * samples)))
 
 
 def _sheet(frames: Sequence[Frame], samples: int) -> str:
-    """All frames as one picture: a frame a column; rows are the noisy samples, then the clean."""
+    """All frames as one PNG: a column per frame, with the noisy samples above the estimates."""
     from PIL import Image
 
     columns = [
@@ -149,5 +153,5 @@ def _sheet(frames: Sequence[Frame], samples: int) -> str:
 
 
 def _rounded(values: np.ndarray) -> list[float | None]:
-    """Numbers for the page; JSON knows no infinity."""
+    """Values for the page, rounded; None for infinity, which JSON does not have."""
     return [round(float(value), 6) if math.isfinite(value) else None for value in values]

@@ -9,7 +9,7 @@ import numpy as np
 from npdiff.backend import to_host
 from npdiff.files import explained
 from npdiff.generation import SamplingConfig, trajectory
-from npdiff.report import pictures
+from npdiff.report.pictures import image_grid, save_png
 from npdiff.runs.checkpoint import Checkpoint
 from npdiff.runs.config import Config
 from npdiff.runtime.memory import explain_memory_errors
@@ -34,7 +34,7 @@ def preview(directory: Path, model: Any, config: Config, step: int, workers: Thr
     path = directory / "samples" / f"{step:06d}.png"
     with explained(path.parent, "create"):
         path.parent.mkdir(exist_ok=True)
-    pictures.save_png(pictures.grid(images, columns), path)
+    save_png(image_grid(images, columns), path)
     return path
 
 

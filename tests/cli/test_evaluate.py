@@ -45,7 +45,7 @@ def test_real_digits_have_the_metrics_of_the_floor(
     def perfect(checkpoint: Any, labels: Any, indices: Any, *_: Any, **__: Any) -> list[Frame]:
         return [Frame(0.0, real[indices], real[indices])]
 
-    monkeypatch.setattr("npdiff.cli.evaluate.record", perfect)
+    monkeypatch.setattr("npdiff.metrics._checkpoint.sample_frames", perfect)
     facts = json.loads(npdiff("eval", digits_run, "--count", "50", "--json").out)
     for name, value in facts["floor"].items():
         assert facts["generated"][name] == pytest.approx(value, rel=1e-3, abs=1e-3)

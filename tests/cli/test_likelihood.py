@@ -1,4 +1,4 @@
-"""``npdiff likelihood``: bits per dimension of a model on images it has not seen."""
+"""``npdiff likelihood``: bits per dimension of a model on test images."""
 
 import json
 from itertools import pairwise
@@ -17,7 +17,7 @@ def measured(npdiff: Any, *words: object) -> dict[str, Any]:
     return json.loads(result.out)
 
 
-def test_the_terms_add_up(npdiff: Any, tiny_run: Path) -> None:
+def test_terms_sum_to_the_bound(npdiff: Any, tiny_run: Path) -> None:
     facts = measured(npdiff, tiny_run, *FEW, "--method", "both")
     assert (facts["samples"], facts["dimensions"], facts["trained_steps"]) == (6, 64, 12)
     found = facts["bound"]
@@ -34,18 +34,18 @@ def test_the_terms_add_up(npdiff: Any, tiny_run: Path) -> None:
     assert 0.0 < facts["ode"]["bits_per_dim"] < 16.0  # uniform bytes would need 8
 
 
-def test_long_tables_are_summed_in_groups(npdiff: Any, tiny_run: Path) -> None:
+def test_steps_of_a_long_process_are_summed_in_groups(npdiff: Any, tiny_run: Path) -> None:
     words = (tiny_run, "--samples", 2, "--steps", 30, "--variance", "small")
     found = measured(npdiff, *words)["bound"]
     assert len(found["terms"]) == 10
     assert sum(term["count"] for term in found["terms"]) == 31
-    told = npdiff("likelihood", *words).out
-    assert f"sum{found['bits_per_dim']:>33.5f}" in told
+    output = npdiff("likelihood", *words).out
+    assert f"sum{found['bits_per_dim']:>33.5f}" in output
     for term in found["terms"]:
-        assert f"{term['bits_per_dim']:.5f}" in told
+        assert f"{term['bits_per_dim']:.5f}" in output
 
 
-def test_a_measurement_is_a_function_of_its_seed(npdiff: Any, tiny_run: Path) -> None:
+def test_bits_depend_only_on_the_seed_and_the_samples(npdiff: Any, tiny_run: Path) -> None:
     def bits(count: int, *words: object) -> float:
         words = ("--samples", count, "--steps", 3, "--variance", "large", *words)
         return measured(npdiff, tiny_run, *words)["bound"]["bits_per_dim"]
@@ -55,8 +55,10 @@ def test_a_measurement_is_a_function_of_its_seed(npdiff: Any, tiny_run: Path) ->
     assert bits(4) != bits(2)
 
 
-def test_the_best_variance_needs_the_fewest_bits(npdiff: Any, tiny_run: Path) -> None:
-    """With a model that knows nothing the choice of the variance is most of it."""
+def test_the_optimal_variance_needs_fewer_bits_than_the_small_one(
+    npdiff: Any, tiny_run: Path
+) -> None:
+    """For a barely trained model, most of the bits depend on the choice of the variance."""
     bits = {
         name: measured(npdiff, tiny_run, *FEW, "--variance", name)["bound"]["bits_per_dim"]
         for name in ("small", "optimal")
@@ -64,25 +66,27 @@ def test_the_best_variance_needs_the_fewest_bits(npdiff: Any, tiny_run: Path) ->
     assert bits["optimal"] < 0.5 * bits["small"]
 
 
-def test_one_step_and_another_decoder(npdiff: Any, tiny_run: Path) -> None:
+def test_one_step_from_pure_noise_with_the_categorical_decoder_needs_8_bits(
+    npdiff: Any, tiny_run: Path
+) -> None:
     facts = measured(
         npdiff, tiny_run, "--samples", 2, "--steps", 1, "--decoder", "categorical",
         "--spacing", "trailing",
     )  # fmt: skip
     kinds = [term["kind"] for term in facts["bound"]["terms"]]
     assert kinds == ["prior", "decoder"]
-    # from pure noise all 256 bytes are alike
+    # given pure noise, all 256 bytes are equally likely
     np.testing.assert_allclose(facts["bound"]["terms"][1]["bits_per_dim"], 8.0, atol=0.05)
 
 
-def test_the_table_names_what_was_measured(npdiff: Any, tiny_run: Path) -> None:
-    told = npdiff("likelihood", tiny_run, *FEW, "--method", "both").out
+def test_the_table_names_samples_steps_and_terms(npdiff: Any, tiny_run: Path) -> None:
+    output = npdiff("likelihood", tiny_run, *FEW, "--method", "both").out
     for words in ("6 test images", "5 steps (log-snr)", "L_T, the prior", "L_0, the decoder"):
-        assert words in told
-    assert "probability-flow ODE, 5 steps, 1 probe:" in told
+        assert words in output
+    assert "probability-flow ODE, 5 steps, 1 probe:" in output
 
 
-def test_what_it_refuses(npdiff: Any, tiny_run: Path) -> None:
+def test_invalid_arguments_are_refused(npdiff: Any, tiny_run: Path) -> None:
     call = ("likelihood", tiny_run)
     assert npdiff(*call, "--samples", "7").failed_with("7", "6 test images")
     assert npdiff(*call, "--samples", "1").failed_with("--samples", "from 2 up")

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from npdiff.report import figures
-
 
 def pixels(path: str) -> np.ndarray:
     from PIL import Image
@@ -217,7 +215,7 @@ def test_a_memory_error_names_the_remedy(npdiff: Any, tiny_run: Path, monkeypatc
     def short(*arguments: Any, **options: Any) -> Any:
         np.empty((2**20, 2**30))
 
-    monkeypatch.setattr(figures, "trajectory", short)
+    monkeypatch.setattr("npdiff.generation.recording.trajectory", short)
     result = npdiff("sample", tiny_run, "--count", "2")
     assert result.code == 1
     assert "memory ran out during sampling of 6 images (Unable to allocate 8.00 PiB" in result.err

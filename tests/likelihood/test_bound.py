@@ -1,4 +1,4 @@
-"""The whole bound: it meets the entropy and lies above exact likelihoods; what it refuses."""
+"""The bound: its limit is the entropy, it lies above exact likelihoods, its terms, its errors."""
 
 from itertools import pairwise
 
@@ -17,10 +17,10 @@ from npdiff.variances import optimal
 
 DATA = Gaussian([0.4], 0.3)
 ENTROPY = 0.5 * np.log(2 * np.pi * np.e * 0.3)
-NODES, SHARES = np.polynomial.hermite_e.hermegauss(6)
+NODES, NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(6)
 X_0 = 0.4 + np.sqrt(0.3) * np.repeat(NODES, 6)[:, None]
 NOISE = np.tile(NODES, 6)[:, None]
-WEIGHTS = np.outer(SHARES, SHARES).ravel() / (2 * np.pi)
+WEIGHTS = np.outer(NODE_WEIGHTS, NODE_WEIGHTS).ravel() / (2 * np.pi)
 
 
 def expected_bound(schedule, timesteps, variance="small") -> float:
@@ -113,19 +113,19 @@ def test_the_bound_of_bytes_lies_above_the_exact_likelihood() -> None:
     np.testing.assert_allclose(sum(exact), 1.0, rtol=1e-9)
 
     # The bound by Gauss-Hermite quadrature over the noise of each term.
-    nodes, shares = np.polynomial.hermite_e.hermegauss(80)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(80)
     for value in values:
         x_0 = np.full((80, 1), value)
         terms = bound(
             denoise, schedule, x_0, np.arange(T, -1.0, -1.0), lambda _: nodes[:, None],
             variance="large",
         )  # fmt: skip
-        total = sum(shares @ term.nats for term in terms) / np.sqrt(2 * np.pi)
+        total = sum(weights @ term.nats for term in terms) / np.sqrt(2 * np.pi)
         likely = -np.log(exact[round((value + 1) * 127.5)])
         assert likely < total < likely + 1.0
 
 
-def test_one_term_for_each_step_and_two_ends() -> None:
+def test_terms_are_the_prior_the_steps_and_the_decoder() -> None:
     schedule = linear_betas(20)
     x_0 = np.random.default_rng(0).integers(0, 256, (3, 4)) / 127.5 - 1
     noise = keyed_noise(Key(0, range(3)), x_0)
@@ -147,16 +147,16 @@ def test_one_term_for_each_step_and_two_ends() -> None:
 DATA_4 = Gaussian(np.full(4, 0.1), 0.2)
 
 
-def test_the_categorical_decoder_asks_no_network() -> None:
+def test_the_categorical_decoder_ignores_the_network() -> None:
     schedule = SCHEDULES["cosine"]()
     x_0 = np.array([[-1.0, 0.00392156862745, 1.0, 1.0]])
     noise = np.array([[0.3, -0.2, 0.1, -0.5]])
 
-    def surprised(x, t):
+    def constant(x, t):
         return np.full_like(x, 7.0), x
 
     *_, last = bound(
-        surprised, schedule, x_0, np.array([1000.0, 1.0, 0.0]), lambda _: noise,
+        constant, schedule, x_0, np.array([1000.0, 1.0, 0.0]), lambda _: noise,
         decoder="categorical",
     )  # fmt: skip
     z = x_0 + noise * schedule.sigma(1) / schedule.alpha(1)
@@ -167,29 +167,29 @@ def test_the_categorical_decoder_asks_no_network() -> None:
     np.testing.assert_allclose(last.nats, [expected], rtol=1e-9)
 
 
-def test_what_it_refuses() -> None:
+def test_invalid_timesteps_and_names_are_refused() -> None:
     schedule = linear_betas(20)
     x_0 = np.zeros((2, 4))
 
-    def ask(timesteps, **options):
+    def terms(timesteps, **options):
         return bound(DATA_4.denoiser(schedule), schedule, x_0, np.array(timesteps), None, **options)
 
     for timesteps in ([20.0, 1.0], [19.0, 0.0]):
-        with pytest.raises(InputError, match="from 20, where sampling starts, to 0"):
-            ask(timesteps)
+        with pytest.raises(InputError, match="from t_max = 20 to 0"):
+            terms(timesteps)
     for timesteps in ([20.0], [20.0, 5.0, 5.0, 0.0], [[20.0, 0.0]]):
         with pytest.raises(InputError, match="descending"):
-            ask(timesteps)
+            terms(timesteps)
     with pytest.raises(InputError, match="known: small, large"):
-        ask([20.0, 0.0], variance="medium")
+        terms([20.0, 0.0], variance="medium")
     with pytest.raises(InputError, match="choose one of gaussian"):
-        ask([20.0, 0.0], decoder="jpeg")
+        terms([20.0, 0.0], decoder="jpeg")
     with pytest.raises(InputError, match="needs noise"):
-        list(ask([20.0, 0.0]))
+        list(terms([20.0, 0.0]))
 
 
-def test_the_far_tail_keeps_its_digits() -> None:
-    """A byte 2000 standard deviations off still has its surprise, to the last digits."""
+def test_the_decoder_is_accurate_far_in_the_tail() -> None:
+    """A byte 2000 standard deviations from the mean has the right negative log-probability."""
     from npdiff.objective.bound import decoder_loss
 
     x_0, log_v = np.array([[0.9921568627450981]]), np.array([[2 * np.log(1e-3)]])

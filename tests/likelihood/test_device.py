@@ -1,4 +1,4 @@
-"""The bound, the flow and the losses that learn variances away from the host, on the stand-in."""
+"""The bound, the ODE and the hybrid loss on a strict stand-in for CuPy: equal, no transfers."""
 
 import numpy as np
 import pytest
@@ -50,7 +50,7 @@ def bounds(place, variance: str, decoder: str) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("variance", ["small", "large"])
 @pytest.mark.parametrize("decoder", ["gaussian", "categorical", "density"])
-def test_the_bound(variance: str, decoder: str) -> None:
+def test_the_bound_equals_that_on_the_host(variance: str, decoder: str) -> None:
     here, there = (bounds(place, variance, decoder) for place in (np.asarray, strict.xp.asarray))
     for a, b in zip(here, there, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -58,17 +58,19 @@ def test_the_bound(variance: str, decoder: str) -> None:
 
 def flows(place, kind: str | None) -> np.ndarray:
     schedule = SCHEDULES["rectified-flow"]()
-    x = likelihood.dequantized(place(IMAGES), KEY)
-    linearize = likelihood.by_pullback(tree.map(place, NETWORK), schedule, PARAMETERIZATIONS["edm"])
-    along = None if kind is None else likelihood.probes(KEY, x, 2, kind)
+    x = likelihood.dequantize(place(IMAGES), KEY)
+    linearize = likelihood.linearize_by_pullback(
+        tree.map(place, NETWORK), schedule, PARAMETERIZATIONS["edm"]
+    )
+    probes = None if kind is None else likelihood.random_probes(KEY, x, 2, kind)
     with strict.transfers() as moves:
-        *_, end = likelihood.flow_log_density(linearize, schedule, x, steps=3, along=along)
+        *_, end = likelihood.flow_log_density(linearize, schedule, x, steps=3, probes=probes)
     assert not moves.to_host
     return host(end.log_density)
 
 
 @pytest.mark.parametrize("kind", [None, "rademacher", "gaussian"])
-def test_the_flow(kind: str | None) -> None:
+def test_the_ode_equals_that_on_the_host(kind: str | None) -> None:
     here, there = (flows(place, kind) for place in (np.asarray, strict.xp.asarray))
     assert here.dtype == np.float32
     np.testing.assert_array_equal(here, there)
@@ -86,7 +88,7 @@ def learned(place) -> tuple[np.ndarray, np.ndarray]:
     return host(value), host(d)
 
 
-def test_learned_variances() -> None:
+def test_the_hybrid_loss_equals_that_on_the_host() -> None:
     for a, b in zip(learned(np.asarray), learned(strict.xp.asarray), strict=True):
         assert a.dtype == np.float32
         np.testing.assert_array_equal(a, b)

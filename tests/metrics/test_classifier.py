@@ -1,4 +1,4 @@
-"""The classifier of digits: its gradient, its accuracy, and that its training trains."""
+"""The classifier of digits: gradient, accuracy, features, training."""
 
 import numpy as np
 import pytest
@@ -43,20 +43,20 @@ def test_features_do_not_depend_on_the_batch_or_on_bytes_or_floats():
 
 
 @pytest.mark.parametrize(
-    ("images", "said"),
+    ("images", "message"),
     [
         (np.zeros((2, 28, 28, 1)), r"got \(2, 28, 28, 1\)"),
         (np.zeros((0, 32, 32, 1)), r"got \(0, 32, 32, 1\)"),
         (np.zeros((2, 32, 32, 1), dtype=np.int64), "got int64"),
-        (np.full((2, 32, 32, 1), np.nan), "not finite"),
+        (np.full((2, 32, 32, 1), np.nan), "must be finite"),
     ],
 )
-def test_bad_images_are_refused(images, said):
-    with pytest.raises(InputError, match=said):
+def test_bad_images_are_refused(images, message):
+    with pytest.raises(InputError, match=message):
         DigitClassifier.shipped().predict(images)
 
 
-def test_weights_survive_a_file(tmp_path, monkeypatch):
+def test_saved_weights_load_unchanged(tmp_path, monkeypatch):
     monkeypatch.setattr("npdiff.metrics.classifier.resources.files", lambda _: tmp_path)
     fresh = DigitClassifier.init(3)
     save(fresh, tmp_path / "digits.safetensors")
@@ -64,27 +64,27 @@ def test_weights_survive_a_file(tmp_path, monkeypatch):
     assert all(map(np.array_equal, tree.leaves(fresh), tree.leaves(read)))
 
 
-def test_shifts_move_each_image_by_its_own_key():
+def test_shifts_depend_on_the_key_of_each_image():
     images = np.zeros((400, 9, 9, 1), dtype=np.uint8)
     images[:, 4, 4] = 200
     key = Key(0, range(400), 7, "shift")
-    got = train_classifier.shifted(images, key)
+    got = train_classifier.random_shift(images, key)
     places = np.argwhere(got[..., 0] == 200)
     assert np.array_equal(places[:, 0], np.arange(400))
     seen = np.zeros((5, 5), dtype=int)
     np.add.at(seen, tuple((places[:, 1:] - 2).T), 1)
     assert seen.min() >= 3  # all 25 shifts; 16 each are expected
     assert seen.max() <= 35
-    alone = train_classifier.shifted(images[5:6], Key(0, [5], 7, "shift"))
+    alone = train_classifier.random_shift(images[5:6], Key(0, [5], 7, "shift"))
     assert np.array_equal(alone[0], got[5])
     corner = np.zeros((100, 5, 5, 1), dtype=np.uint8)
     corner[:, 0, 0] = 1
-    moved = train_classifier.shifted(corner, Key(1, range(100)))
+    moved = train_classifier.random_shift(corner, Key(1, range(100)))
     assert set(moved.sum(axis=(1, 2, 3))) == {0, 1}  # what leaves does not come back
     assert not moved[:, 3:].any()
 
 
-def test_training_trains_and_repeats():
+def test_training_lowers_the_loss_and_is_reproducible():
     digits = data.load("digits")
     images, labels = digits.images[:1500], digits.labels[:1500]
     run = list(train_classifier.train(images, labels, steps=100, batch=32))

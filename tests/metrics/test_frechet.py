@@ -1,11 +1,11 @@
-"""The Fréchet distance against closed forms, SciPy's matrix root and optimal transport itself."""
+"""The Fréchet distance against closed forms, SciPy's matrix square root, optimal transport."""
 
 import numpy as np
 import pytest
 from scipy import linalg
 
 from npdiff.errors import InputError
-from npdiff.metrics.frechet import fitted_gaussian, frechet_distance, frechet_of_gaussians
+from npdiff.metrics.frechet import fit_gaussian, frechet_distance, frechet_of_gaussians
 
 
 def covariance(rng, d, rank=None):
@@ -14,7 +14,7 @@ def covariance(rng, d, rank=None):
 
 
 @pytest.mark.parametrize("d", [1, 2, 7, 40])
-def test_against_the_matrix_square_root_of_scipy(d):
+def test_equals_the_formula_with_scipys_matrix_square_root(d):
     rng = np.random.default_rng(d)
     m, n = rng.standard_normal((2, d))
     a, b = covariance(rng, d), covariance(rng, d)
@@ -24,7 +24,7 @@ def test_against_the_matrix_square_root_of_scipy(d):
     assert frechet_of_gaussians(n, b, m, a) == pytest.approx(expected, rel=1e-9)
 
 
-def test_closed_forms():
+def test_closed_forms_of_simple_gaussians():
     rng = np.random.default_rng(0)
     d = 6
     s, t = rng.uniform(0.1, 3, size=(2, d))
@@ -43,10 +43,10 @@ def test_closed_forms():
     assert frechet_of_gaussians(zero, c, zero, c) < 1e-13 * np.trace(c)
 
 
-def test_of_features():
+def test_frechet_distance_fits_gaussians_to_features():
     rng = np.random.default_rng(1)
     x, y = rng.standard_normal((500, 5)), 2 * rng.standard_normal((400, 5)) + 1
-    mean, cov = fitted_gaussian(x)
+    mean, cov = fit_gaussian(x)
     np.testing.assert_allclose(cov, np.cov(x.T), atol=1e-14)
     expected = frechet_of_gaussians(mean, cov, y.mean(axis=0), np.cov(y.T))
     assert frechet_distance(x, y) == pytest.approx(expected, rel=1e-12)
@@ -56,7 +56,7 @@ def test_of_features():
     assert expected == pytest.approx(5 * (1 + 1), rel=0.1)  # |1 - 0|^2 + (2 - 1)^2 in each of 5
 
 
-def test_one_dimension_is_the_optimal_transport_of_gaussian_quantiles():
+def test_in_one_dimension_it_is_the_distance_of_quantiles():
     from scipy import stats
 
     q = (np.arange(200_000) + 0.5) / 200_000
@@ -66,7 +66,7 @@ def test_one_dimension_is_the_optimal_transport_of_gaussian_quantiles():
     assert got == pytest.approx(transport, rel=1e-3)
 
 
-def test_fewer_samples_than_features_are_fine_and_one_is_not():
+def test_fewer_samples_than_features_are_accepted_and_one_is_refused():
     rng = np.random.default_rng(2)
     x, y = rng.standard_normal((4, 30)), rng.standard_normal((5, 30))
     root = linalg.sqrtm(np.cov(x.T) + 1e-10 * np.eye(30))
@@ -83,5 +83,5 @@ def test_fewer_samples_than_features_are_fine_and_one_is_not():
         frechet_distance(x, y[:, 1:])
     with pytest.raises(InputError, match=r"shape \(samples, features\)"):
         frechet_distance(x[0], y)
-    with pytest.raises(InputError, match="negative eigenvalue"):
+    with pytest.raises(InputError, match="positive semidefinite"):
         frechet_of_gaussians(np.zeros(2), np.diag([1.0, -1.0]), np.zeros(2), np.eye(2))

@@ -1,4 +1,4 @@
-"""The kernel distance: its definition pair by pair, its mean, and its standard error."""
+"""The kernel distance against its definition, its mean, its standard error."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def pair_by_pair(x, y):
 
 
 @pytest.mark.parametrize("block", [1024, 7])
-def test_it_is_the_definition(monkeypatch, block):
+def test_kernel_distance_equals_the_double_sum(monkeypatch, block):
     monkeypatch.setattr(features, "_BLOCK", block)
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((23, 3)), rng.standard_normal((17, 3)) + 0.5
@@ -27,14 +27,14 @@ def test_it_is_the_definition(monkeypatch, block):
     assert kernel_distance(y, x) == pytest.approx(kernel_distance(x, y), rel=1e-11)
 
 
-def moments(mean, std):
+def raw_moments(mean, std):
     return mean, mean**2 + std**2, mean**3 + 3 * mean * std**2
 
 
 @pytest.mark.parametrize("mean", [0.0, 0.7])
-def test_unbiased_with_an_honest_standard_error(mean):
+def test_kernel_distance_is_unbiased_and_its_standard_error_is_right(mean):
     """In one dimension E (x y + 1)^3 = m3 n3 + 3 m2 n2 + 3 m1 n1 + 1 for all distributions."""
-    m, n = moments(0.0, 1.0), moments(mean, 1.0)
+    m, n = raw_moments(0.0, 1.0), raw_moments(mean, 1.0)
 
     def expected_k(p, q):
         return p[2] * q[2] + 3 * p[1] * q[1] + 3 * p[0] * q[0] + 1
@@ -47,9 +47,9 @@ def test_unbiased_with_an_honest_standard_error(mean):
             for _ in range(1500)
         ]
     )
-    spread = runs[:, 0].std()
-    assert abs(runs[:, 0].mean() - truth) < 4 * spread / np.sqrt(1500)
-    ratio = np.sqrt((runs[:, 1] ** 2).mean()) / spread
+    deviation = runs[:, 0].std()
+    assert abs(runs[:, 0].mean() - truth) < 4 * deviation / np.sqrt(1500)
+    ratio = np.sqrt((runs[:, 1] ** 2).mean()) / deviation
     # honest where the distributions differ, on the large side where they are equal
     assert (0.85 < ratio < 1.15) if mean else (1.0 < ratio < 2.0)
 

@@ -1,4 +1,4 @@
-"""Precision and recall against their definition and in cases where the answer is plain."""
+"""Precision and recall against their definition and in cases with known values."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def by_definition(real, generated, k):
 
 @pytest.mark.parametrize("block", [1024, 13])
 @pytest.mark.parametrize("k", [1, 3])
-def test_it_is_the_definition(monkeypatch, block, k):
+def test_precision_recall_equals_the_definition(monkeypatch, block, k):
     monkeypatch.setattr(features, "_BLOCK", block)
     rng = np.random.default_rng(k)
     real, generated = rng.standard_normal((90, 4)), 1.5 * rng.standard_normal((70, 4)) + 0.3
@@ -29,7 +29,7 @@ def test_it_is_the_definition(monkeypatch, block, k):
     assert 0 < got.recall < 1
 
 
-def test_plain_cases():
+def test_cases_with_known_precision_and_recall():
     rng = np.random.default_rng(0)
     data = rng.standard_normal((300, 2))
     assert precision_recall(data, data) == (1, 1)
@@ -48,5 +48,5 @@ def test_too_few_samples_are_refused():
     x = np.random.default_rng(0).standard_normal((10, 2))
     with pytest.raises(InputError, match="generated: 3 samples are too few, give at least 4"):
         precision_recall(x, x[:3])
-    with pytest.raises(InputError, match="k of at least 1"):
+    with pytest.raises(InputError, match="k must be at least 1"):
         precision_recall(x, x, k=0)

@@ -1,4 +1,4 @@
-"""Pictures: every pixel where it belongs, and files that are whole and read back exactly."""
+"""Image grids, strips, files and loss curves: every pixel, exact round trips, errors."""
 
 import io
 import subprocess
@@ -20,7 +20,7 @@ def random_images(*shape):
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_bytes_survive_the_way_to_floats_and_back(dtype):
+def test_to_uint8_inverts_to_float(dtype):
     b = np.arange(256, dtype=np.uint8)
     assert np.array_equal(pictures.to_uint8(data.to_float(b, dtype)), b)
 
@@ -36,9 +36,9 @@ def test_to_uint8_rounds_and_clips():
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(("columns", "rows"), [(1, 5), (2, 3), (3, 2), (5, 1), (9, 1), (None, 2)])
-def test_every_image_of_a_grid_is_in_its_place(channels, columns, rows):
+def test_a_grid_has_every_image_in_its_place(channels, columns, rows):
     images = random_images(5, 4, 6, channels)
-    got = pictures.grid(images, columns, scale=2, gap=3, border=77)
+    got = pictures.image_grid(images, columns, scale=2, gap=3, border=77)
     columns = min(columns or 3, 5)
     assert got.shape == (rows * (8 + 3) + 3, columns * (12 + 3) + 3, channels)
     left = got.copy()
@@ -50,22 +50,22 @@ def test_every_image_of_a_grid_is_in_its_place(channels, columns, rows):
     assert (left == 77).all()
 
 
-def test_a_grid_of_floats_and_of_images_without_channels():
+def test_grids_of_floats_and_of_images_without_channels_are_equal():
     images = random_images(4, 3, 3, 1)
-    got = pictures.grid(images)
-    assert np.array_equal(pictures.grid(data.to_float(images)), got)
-    assert np.array_equal(pictures.grid(images[..., 0]), got)
+    got = pictures.image_grid(images)
+    assert np.array_equal(pictures.image_grid(data.to_float(images)), got)
+    assert np.array_equal(pictures.image_grid(images[..., 0]), got)
 
 
 def test_bad_images_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"got \(2, 3, 3, 2\)"):
-        pictures.grid(random_images(2, 3, 3, 2))
+        pictures.image_grid(random_images(2, 3, 3, 2))
     with pytest.raises(InputError, match=r"got \(0, 3, 3, 1\)"):
-        pictures.grid(random_images(0, 3, 3, 1))
+        pictures.image_grid(random_images(0, 3, 3, 1))
     with pytest.raises(InputError, match="columns >= 1"):
-        pictures.grid(random_images(2, 3, 3, 1), 0)
-    with pytest.raises(InputError, match="scale of at least 1"):
-        pictures.grid(random_images(2, 3, 3, 1), scale=0)
+        pictures.image_grid(random_images(2, 3, 3, 1), 0)
+    with pytest.raises(InputError, match="scale must be at least 1"):
+        pictures.image_grid(random_images(2, 3, 3, 1), scale=0)
     with pytest.raises(InputError, match="one image of shape"):
         pictures.save_png(random_images(2, 3, 3, 1), tmp_path / "a.png")
     with pytest.raises(InputError, match="at least one frame"):
@@ -99,7 +99,7 @@ def test_a_gif_reads_back_frame_by_frame(tmp_path):
             assert np.array_equal(np.asarray(read.convert("L")), frame[..., 0])
 
 
-def test_a_color_gif_is_close(tmp_path):
+def test_a_color_gif_reads_back_to_its_palette(tmp_path):
     ramp = np.stack(np.meshgrid(np.arange(0, 256, 8), np.arange(0, 256, 8)), axis=-1)
     frame = np.concatenate([ramp, np.full_like(ramp[..., :1], 90)], axis=-1).astype(np.uint8)
     pictures.save_gif([frame, frame[::-1]], tmp_path / "a.gif")
@@ -117,7 +117,7 @@ def test_a_file_that_cannot_be_written_is_an_input_error(tmp_path):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_strip_holds_its_images_in_order_and_its_labels(channels):
+def test_a_denoising_strip_has_its_images_and_times_in_order(channels):
     x_t, x_0 = random_images(3, 16, 16, channels), random_images(3, 16, 16, channels)
     strip = pictures.denoising_strip(x_t, x_0, [1000, 500.0, 0], scale=3)
     assert strip.dtype == np.uint8
@@ -147,7 +147,7 @@ def find(canvas, tile):
     return tuple(hits[0])
 
 
-def test_a_noising_strip_is_one_row_and_must_fit_its_times():
+def test_a_noising_strip_needs_one_time_for_each_image():
     x = random_images(4, 8, 8, 1)
     one = pictures.noising_strip(x, [0, 0.1, 0.25, 1])
     assert find(one, np.kron(x[2], np.ones((3, 3, 1), np.uint8)))
@@ -161,12 +161,13 @@ CURVE = """
 import sys
 from npdiff.report import pictures
 rows = [{"step": n, "loss": 1 / n, "other": "text"} for n in range(1, 200)]
-pictures.loss_curve([{"kind": "header"}, *rows, {"step": 200, "loss": float("nan")}], sys.argv[1])
+metrics = [{"kind": "header"}, *rows, {"step": 200, "loss": float("nan")}]
+pictures.save_loss_curve(metrics, sys.argv[1])
 print("matplotlib.pyplot" in sys.modules)
 """
 
 
-def test_a_loss_curve_is_drawn_without_global_state(tmp_path):
+def test_a_loss_curve_is_drawn_without_pyplot(tmp_path):
     path = tmp_path / "loss.png"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", CURVE, str(path)],
@@ -180,6 +181,6 @@ def test_a_loss_curve_is_drawn_without_global_state(tmp_path):
     middle = [80 + np.flatnonzero(blue[80:, c]).mean() for c in columns]
     assert len(columns) > 300
     assert middle[-1] - middle[0] > 100  # it falls
-    with pytest.raises(InputError, match="no loss to draw"):
-        pictures.loss_curve([{"step": 1}], path)
-    pictures.loss_curve([{"step": 1, "loss": 0.0}], path)
+    with pytest.raises(InputError, match="no finite loss to plot"):
+        pictures.save_loss_curve([{"step": 1}], path)
+    pictures.save_loss_curve([{"step": 1, "loss": 0.0}], path)

@@ -1,4 +1,4 @@
-"""The viewer: a page that stands alone and holds the right pictures, and what it refuses."""
+"""The interactive page: self-contained HTML, every pixel, schedule values, size, errors."""
 
 import base64
 import io
@@ -67,7 +67,7 @@ def frames(timesteps: Any, shape: tuple[int, ...] = (3, 4, 5, 1), seed: int = 0)
     return [Frame(float(t), *rng.integers(0, 256, (2, *shape), dtype=np.uint8)) for t in timesteps]
 
 
-def test_the_page_stands_alone(tmp_path: Path) -> None:
+def test_the_page_is_valid_and_loads_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "a.html"
     viewer.save_html(
         path, frames([0, 500, 1000]), frames([1000, 400, 0]), COSINE, title="A <b> & c"
@@ -82,7 +82,7 @@ def test_the_page_stands_alone(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["a.html"]
 
 
-def test_every_pixel_of_every_frame_is_in_its_place(tmp_path: Path) -> None:
+def test_the_page_has_every_pixel_of_every_frame_in_its_place(tmp_path: Path) -> None:
     forward, reverse = frames([0, 250, 500, 1000]), frames([1000, 300, 0], seed=1)
     viewer.save_html(tmp_path / "a.html", forward, reverse, COSINE)
     data = content(tmp_path / "a.html")
@@ -98,7 +98,7 @@ def test_every_pixel_of_every_frame_is_in_its_place(tmp_path: Path) -> None:
                     np.testing.assert_array_equal(tile, x[n, ..., 0])
 
 
-def test_numbers_in_minus_one_to_one_and_color(tmp_path: Path) -> None:
+def test_float_color_images_are_clipped_and_rounded(tmp_path: Path) -> None:
     x = np.linspace(-1.5, 1.5, 2 * 3 * 3 * 3, dtype=np.float32).reshape(2, 3, 3, 3)
     viewer.save_html(tmp_path / "a.html", [], [Frame(0.5, x, -x)], SCHEDULES["vp"]())
     data = content(tmp_path / "a.html")
@@ -109,7 +109,7 @@ def test_numbers_in_minus_one_to_one_and_color(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["linear", "cosine", "vp", "cosine-continuous"])
-def test_the_schedule_at_each_frame(tmp_path: Path, name: str) -> None:
+def test_the_page_has_the_schedule_at_each_frame(tmp_path: Path, name: str) -> None:
     schedule = SCHEDULES[name]()
     timesteps = schedule.t_max * np.array([1.0, 0.5, 0.0])
     viewer.save_html(tmp_path / "a.html", [], frames(timesteps), schedule)
@@ -122,7 +122,7 @@ def test_the_schedule_at_each_frame(tmp_path: Path, name: str) -> None:
     assert view["log_snr"][1] == pytest.approx(log_snr, abs=1e-4)
 
 
-def test_names_cannot_break_the_page(tmp_path: Path) -> None:
+def test_captions_with_markup_are_escaped(tmp_path: Path) -> None:
     names = ["</script><b>", 'a"b', "$data"]
     viewer.save_html(
         tmp_path / "a.html", [], frames([9, 0]), COSINE, reverse_names=names, title="$data </h1>"
@@ -134,13 +134,15 @@ def test_names_cannot_break_the_page(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(12, 32, 32, 1), (8, 64, 64, 3), (2, 160, 160, 3)])
-def test_a_long_way_stays_small_and_keeps_its_ends(tmp_path: Path, shape: Any) -> None:
+def test_many_frames_are_thinned_and_keep_the_first_and_the_last(
+    tmp_path: Path, shape: Any
+) -> None:
     timesteps = np.linspace(1000, 0, 101)
-    way = frames(timesteps, shape)
-    viewer.save_html(tmp_path / "a.html", way, way, COSINE, reverse_names=range(shape[0]))
+    many = frames(timesteps, shape)
+    viewer.save_html(tmp_path / "a.html", many, many, COSINE, reverse_names=range(shape[0]))
     assert (tmp_path / "a.html").stat().st_size < 1_900_000
     view = content(tmp_path / "a.html")["views"]["denoising"]
-    samples, count = viewer.fitting(shape, 101)
+    samples, count = viewer.page_capacity(shape, 101)
     assert len(view["timesteps"]) == count < 101
     assert view["timesteps"][0] == 1000
     assert view["timesteps"][-1] == 0
@@ -149,13 +151,13 @@ def test_a_long_way_stays_small_and_keeps_its_ends(tmp_path: Path, shape: Any) -
     sheet = picture(view)
     assert sheet.shape[:2] == (2 * samples * shape[1], count * shape[2])
     last = sheet[: shape[1], -shape[2] :].reshape(shape[1:])
-    np.testing.assert_array_equal(last, way[-1].x[0])
+    np.testing.assert_array_equal(last, many[-1].x[0])
 
 
-def test_what_fits_is_shown_whole() -> None:
-    assert viewer.fitting((10, 32, 32, 1), 26) == (10, 26)
-    assert viewer.fitting((3, 8, 8, 1), 200) == (3, 200)
-    assert viewer.fitting((5, 1000, 1000, 3), 50) == (1, 2)
+def test_page_capacity_for_images_that_fit_and_that_do_not() -> None:
+    assert viewer.page_capacity((10, 32, 32, 1), 26) == (10, 26)
+    assert viewer.page_capacity((3, 8, 8, 1), 200) == (3, 200)
+    assert viewer.page_capacity((5, 1000, 1000, 3), 50) == (1, 2)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +174,7 @@ def test_what_fits_is_shown_whole() -> None:
         ([], [Frame(9.0, np.full((1, 2, 2, 1), np.nan), np.zeros((1, 2, 2, 1)))], {}, "NaN"),
     ],
 )
-def test_refusals(
+def test_invalid_frames_and_names_are_refused(
     tmp_path: Path, forward: Any, reverse: Any, options: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(InputError, match=words):
@@ -180,6 +182,6 @@ def test_refusals(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_directory_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot write"):
         viewer.save_html(tmp_path / "none" / "a.html", [], frames([9, 0]), COSINE)

@@ -120,7 +120,7 @@ def test_the_remedy_for_previews_during_training(tmp_path, config, dataset, monk
         raise numpy_error()
 
     monkeypatch.setattr(preview, "draw", short)
-    with pytest.raises(HostMemoryError, match=r"8 pictures .* try sample_every=0"):
+    with pytest.raises(HostMemoryError, match=r"8 preview images .* try sample_every=0"):
         list(train(config.replace(sample_every=3), tmp_path / "run", dataset=dataset))
     assert checkpoint.load(tmp_path / "run" / "state.safetensors", "state")[1].step == 3
 

@@ -352,7 +352,7 @@ def test_data_of_one_class_or_none_train_without_labels(tmp_path, config, datase
 
 
 def test_images_of_a_folder_are_reloaded_at_the_size_of_the_run(tmp_path, config, dataset):
-    from npdiff.report.pictures import save_png
+    from npdiff.report import save_png
 
     for i in range(20):
         (tmp_path / "images" / str(i % 2)).mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from npdiff.backend import Array
-from npdiff.editing import renoised, replaced
+from npdiff.editing import renoise, replace_known
 from npdiff.laboratory.errata.record import QUOTED, READ, Occurrence, Residuals, erratum
 from npdiff.laboratory.errata.times import POINT, point_denoiser
 from npdiff.samplers._ddim import ddim_inversion
@@ -60,7 +60,9 @@ def known_pixels() -> Residuals:
             figures["shift"] = math.sqrt((1.0 - abar) / variance) - 1.0
         wrong = max(wrong, abs(figures[name] - 1.0))
         no_noise, unit_noise = (
-            replaced(schedule, x_0, x_0, np.ones((1, 1), dtype=bool), t - 1.0, np.full((1, 1), z))
+            replace_known(
+                schedule, x_0, x_0, np.ones((1, 1), dtype=bool), t - 1.0, np.full((1, 1), z)
+            )
             for z in (0.0, 1.0)
         )
         right = max(right, abs(float(no_noise[0, 0]) / (scale * 0.7) - 1.0))
@@ -99,7 +101,7 @@ def noising_by_differences() -> Residuals:
         wrong = max(wrong, abs(ratio - 1.0))
         zero, one = np.zeros((1, 1)), np.ones((1, 1))
         of_x, of_z = (
-            float(renoised(schedule, x, float(s), float(t), z)[0, 0])
+            float(renoise(schedule, x, float(s), float(t), z)[0, 0])
             for x, z in ((one, zero), (zero, one))
         )
         right = max(right, abs(of_x / scale - 1.0), abs(of_z / math.sqrt(variance) - 1.0))

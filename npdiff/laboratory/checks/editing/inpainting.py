@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from npdiff.backend import Array, to_host
-from npdiff.editing import evaluations, inpaint, renoised, replaced, walk
+from npdiff.editing import denoising_steps, renoise, repaint, replace_known, resampling_path
 from npdiff.laboratory.checks._schedules import a_schedule
 from npdiff.laboratory.checks._schedules import timesteps as some_timesteps
 from npdiff.laboratory.checks.editing._normal_data import DATA, C, M, Result, last, result_of
@@ -27,7 +27,7 @@ def draws_of_each_step(case: Case) -> float:
         drawn.append(i)
         return x
 
-    steps = inpaint(
+    steps = repaint(
         lambda x, t: (0.5 * x, x), schedule, x, timesteps, known=x, mask=np.array([True, False]),
         noise=noise, resamplings=1, sampler="predictor-corrector", corrections=corrections,
     )  # fmt: skip
@@ -44,13 +44,13 @@ def inpainted(
     mask: np.ndarray,
     **how: Any,
 ) -> Result:
-    """The distribution of the result of ``inpaint`` from pure noise."""
+    """The distribution of the result of ``repaint`` from pure noise."""
 
     def edit(x: Array, noise: Callable[[int], Array]) -> Array:
         known = case.array(np.tile(y, (x.shape[0], 1)))
         denoise = DATA.denoiser(schedule)
         return last(
-            inpaint(denoise, schedule, x, timesteps, known=known, mask=mask, noise=noise, **how)
+            repaint(denoise, schedule, x, timesteps, known=known, mask=mask, noise=noise, **how)
         )
 
     return result_of(edit, case, np.zeros(3), float(schedule.sigma(timesteps[0])))
@@ -85,7 +85,7 @@ def inpainting_by_moments(case: Case) -> float:
 
     mean, cov = with_known(timesteps[0])
     draws = {0}
-    for move, (here, there) in enumerate(pairwise(walk(5, jump, resamplings)), start=1):
+    for move, (here, there) in enumerate(pairwise(resampling_path(5, jump, resamplings)), start=1):
         draws |= {64 * move, 64 * move + 1} if eta and 0 < there < here else {64 * move}
         t, s = timesteps[-1 - here], timesteps[-1 - there]
         (a_t, sd_t), (a_s, sd_s) = scales(t), scales(s)
@@ -137,7 +137,7 @@ def renoising_by_semigroup(case: Case) -> float:
     s, t = (float(u) for u in some_timesteps(case, schedule, 2))
     one, zero = case.array([[1.0]]), case.array([[0.0]])
     signal, noise, fresh = (
-        float(to_host(renoised(schedule, case.array([[x]]), s, t, z))[0, 0])
+        float(to_host(renoise(schedule, case.array([[x]]), s, t, z))[0, 0])
         for x, z in (
             (float(schedule.alpha(s)), zero),
             (float(schedule.sigma(s)), zero),
@@ -157,7 +157,7 @@ def replacement_by_a_loop(case: Case) -> float:
     t = float(some_timesteps(case, schedule, 1)[0])
     x, known, z = (case.normal((2, 2, 3, 1)) for _ in range(3))
     mask = case.rng.uniform(size=(2, 3, 1)) < 0.5
-    found = replaced(schedule, x, known, case.array(mask), t, z)
+    found = replace_known(schedule, x, known, case.array(mask), t, z)
     expected = np.array(to_host(x))
     for i in np.ndindex(expected.shape):
         if mask[i[1:]]:
@@ -182,13 +182,13 @@ def evaluations_by_counting(case: Case) -> float:
     timesteps = np.linspace(0.9, 0.0, steps + 1)
     x = case.array(np.zeros((1, 1)))
     image: dict[str, Any] = {"known": x, "mask": np.array([False]), "noise": lambda i: x}
-    last(inpaint(denoise, schedule, x, timesteps, **image, **how))
-    places = walk(steps, **how)
+    last(repaint(denoise, schedule, x, timesteps, **image, **how))
+    places = resampling_path(steps, **how)
     moves = [b - a for a, b in pairwise(places)]
     arrivals = [b for a, b in pairwise(places) if b < a]
     turns = [1 + jump * k for k in range(steps) if 1 + jump * (k + 1) <= steps]
     return (
-        abs(len(calls) - evaluations(steps, **how))
+        abs(len(calls) - denoising_steps(steps, **how))
         + sum(abs(arrivals.count(place) - resamplings) for place in turns)
         + sum(move not in (-1, jump) for move in moves)
         + abs(places[0] - steps)

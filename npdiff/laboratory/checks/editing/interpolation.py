@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from npdiff.editing import interpolate, slerp
+from npdiff.editing import interpolate_encodings, slerp
 from npdiff.laboratory.checks._schedules import timesteps as some_timesteps
 from npdiff.laboratory.checks.editing._normal_data import DATA, ROOT, C, M
 from npdiff.laboratory.registry import Case, check, relative
@@ -52,5 +52,7 @@ def interpolation_by_matrices(case: Case) -> float:
     w = float(case.rng.uniform(0.1, 0.9))
     z = turned(np.linalg.solve(total, a - shift), np.linalg.solve(total, b - shift), w)
     ends = case.array(a[None]), case.array(b[None])
-    found = interpolate(DATA.denoiser(schedule), schedule, *ends, w, timesteps, corrections=150)
+    found = interpolate_encodings(
+        DATA.denoiser(schedule), schedule, *ends, w, timesteps, corrections=150
+    )
     return relative(found, (total @ z + shift)[None])

@@ -7,7 +7,7 @@ import numpy as np
 
 from npdiff.backend import Array
 from npdiff.denoiser import with_callback
-from npdiff.editing import encode, interpolate, sdedit, start_of
+from npdiff.editing import encode, interpolate_encodings, sdedit, start_index
 from npdiff.laboratory.checks.editing._normal_data import DATA, C, M, last, result_of
 from npdiff.laboratory.registry import Case, check, relative
 from npdiff.schedules import EDM, LinearVP, Times
@@ -36,10 +36,10 @@ def start_by_search(case: Case) -> float:
     steps = int(case.rng.integers(1, 40))
     strength = float(case.choose([1.0, 1e-9, case.rng.uniform(0.0, 1.0)]))
     taken = min(range(1, steps + 1), key=lambda n: abs(n - strength * steps))
-    return abs(start_of(np.linspace(1.0, 0.0, steps + 1), strength) - (steps - taken))
+    return abs(start_index(np.linspace(1.0, 0.0, steps + 1), strength) - (steps - taken))
 
 
-@check("edit-law", method="the affine map of a fine solver", tolerance=1e-5, cases=2)
+@check("edit-distribution", method="the affine map of a fine solver", tolerance=1e-5, cases=2)
 def edit_by_its_map(case: Case) -> float:
     """Mean and covariance of the edited image, by ``sdedit`` with 400 steps."""
     schedule, x_0 = EDM(), np.array([1.5, -1.0, 0.8])
@@ -84,7 +84,7 @@ def evaluations_and_draws_of_edits(case: Case) -> dict[str, float]:
     taken = (steps + 1) // 2
     start = float(calls != list(timesteps[-1 - taken : -1]) or drawn != list(range(taken)))
     calls.clear()
-    interpolate(denoise, schedule, x, x + 1.0, 0.5, timesteps)
+    interpolate_encodings(denoise, schedule, x, x + 1.0, 0.5, timesteps)
     found = len(calls)
     calls.clear()
     encode(denoise, schedule, x, timesteps)

@@ -8,8 +8,8 @@ import numpy as np
 from npdiff.exact import Gaussian, Mixture
 from npdiff.laboratory.checks._schedules import a_schedule, timesteps
 from npdiff.laboratory.registry import Case, check, relative
-from npdiff.likelihood import adaptive_log_density, by_jacobian, flow_log_density
-from npdiff.likelihood.ode import along_the_flow, log_noise, tau_of, time_of
+from npdiff.likelihood import adaptive_log_density, flow_log_density, linearize_by_jacobian
+from npdiff.likelihood.ode import flow_derivative, log_prior, tau_of, time_of
 from npdiff.objective.bound import prior_variance
 from npdiff.schedules import EDM, SCHEDULES, LinearVP, RectifiedFlow, Schedule
 
@@ -29,8 +29,8 @@ def flow_of_normal_data(case: Case) -> dict[str, float]:
     t, T = schedule.t_min, schedule.t_max
     x = case.array(np.array([[-1.3, 0.4], [0.7, 0.1], [0.1, -1.6]]))
     alpha = float(schedule.alpha(t))
-    *_, end = flow_log_density(by_jacobian(data, schedule), schedule, x, steps=24)
-    found = end.log_density - log_noise(schedule, end.x) + data.log_density(schedule, end.x, T)
+    *_, end = flow_log_density(linearize_by_jacobian(data, schedule), schedule, x, steps=24)
+    found = end.log_density - log_prior(schedule, end.x) + data.log_density(schedule, end.x, T)
     return {
         "likelihood-flow": relative(end.x, data.flow(schedule, alpha * x, t, T)),
         "change-of-variables": relative(
@@ -64,7 +64,7 @@ def flow_in_time(case: Case) -> float:
     variance = prior_variance(schedule)
     noise = -0.5 * (last[:2] ** 2 / variance + np.log(2.0 * np.pi * variance))
     found, _ = adaptive_log_density(
-        by_jacobian(TWO, schedule), schedule, x, tolerance=1e-5, method="DOP853"
+        linearize_by_jacobian(TWO, schedule), schedule, x, tolerance=1e-5, method="DOP853"
     )
     return relative(found, noise + last[2:] + np.log(alpha))
 
@@ -87,7 +87,7 @@ def slope_along_the_exact_flow(case: Case) -> float:
         rho = np.hypot(schedule.alpha(t), schedule.sigma(t))
         return TWO.flow(schedule, x, float(low), t) / rho
 
-    slope, _ = along_the_flow(by_jacobian(TWO, schedule), schedule, scaled(at[1]), at[1])
+    slope, _ = flow_derivative(linearize_by_jacobian(TWO, schedule), schedule, scaled(at[1]), at[1])
     angle = np.arctan2(schedule.sigma(at[0]), schedule.alpha(at[0]))
     return max(
         relative(slope, (scaled(at[2]) - scaled(at[0])) / (2.0 * h)),
@@ -108,13 +108,13 @@ def adaptive_flow_of_normal_data(case: Case) -> float:
     data = Gaussian([0.6, -0.2], np.array([[0.3, 0.1], [0.1, 0.5]]))
     x = case.rng.standard_normal((N, 2))
     found, _ = adaptive_log_density(
-        by_jacobian(data, schedule), schedule, x, tolerance=1e-8, method="DOP853"
+        linearize_by_jacobian(data, schedule), schedule, x, tolerance=1e-8, method="DOP853"
     )
     t, T = schedule.t_min, schedule.t_max
     end = data.flow(schedule, x, t, T)
     prior = -0.5 * (end**2).sum(axis=1) / 16.0 - np.log(2.0 * np.pi * 16.0)
     expected = prior + data.log_density(schedule, x, t) - data.log_density(schedule, end, T)
-    return max(relative(found, expected), relative(log_noise(schedule, end), prior))
+    return max(relative(found, expected), relative(log_prior(schedule, end), prior))
 
 
 @check("change-of-variables", method="a normal density; steps counted", tolerance=1e-13)
@@ -125,6 +125,6 @@ def prior_density_and_default_steps(case: Case) -> float:
     x = spread * case.rng.standard_normal((3, 2, 2))
     prior = NormalDist(0.0, spread)
     expected = [math.fsum(math.log(prior.pdf(value)) for value in row.ravel()) for row in x]
-    linear = by_jacobian(Gaussian([0.1], 0.5), schedule)
+    linear = linearize_by_jacobian(Gaussian([0.1], 0.5), schedule)
     count = len(list(flow_log_density(linear, schedule, case.array(x[:, 0, :1]))))
-    return max(relative(log_noise(schedule, case.array(x)), expected), abs(count - 32))
+    return max(relative(log_prior(schedule, case.array(x)), expected), abs(count - 32))

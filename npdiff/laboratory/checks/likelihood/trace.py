@@ -11,7 +11,13 @@ from npdiff.exact import Gaussian
 from npdiff.laboratory.checks._philox import words_of
 from npdiff.laboratory.checks._schedules import a_schedule, timesteps
 from npdiff.laboratory.registry import Case, check, relative
-from npdiff.likelihood import by_differences, by_jacobian, by_pullback, probes, trace
+from npdiff.likelihood import (
+    linearize_by_differences,
+    linearize_by_jacobian,
+    linearize_by_pullback,
+    random_probes,
+    trace,
+)
 from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.pullback import Traced
 from npdiff.random import Key
@@ -36,8 +42,8 @@ def jacobians_by_complex_step(case: Case) -> float:
 
     denoise = Denoiser(network, schedule, parameterization)
     expected = denoise(x + 1e-30j * v, t)[0].imag / 1e-30
-    here, forward = by_differences(denoise, schedule, 1e-3)(x, t)
-    same, transposed = by_pullback(module, schedule, parameterization)(x, t)
+    here, forward = linearize_by_differences(denoise, schedule, 1e-3)(x, t)
+    same, transposed = linearize_by_pullback(module, schedule, parameterization)(x, t)
     estimate, _ = denoise(x, t)
     return max(
         relative(forward(v), expected),
@@ -52,7 +58,7 @@ def probes_have_unit_covariance(case: Case) -> float:
     """E[v v^T] over many samples; signs have square 1, normal samples fourth moment 3."""
     x, key = case.array(np.zeros((4000, 3))), Key(case.index, range(4000))
     signs, normals = (
-        [to_host(v) for v in probes(key, x, 2, kind)] for kind in ("rademacher", "gaussian")
+        [to_host(v) for v in random_probes(key, x, 2, kind)] for kind in ("rademacher", "gaussian")
     )
     return max(
         *(float(np.abs(v.T @ v / 4000 - np.eye(3)).max()) for v in (*signs, *normals)),
@@ -99,13 +105,13 @@ def jacobian_of_powers(case: Case) -> float:
     def denoise(x: Array, t: Times) -> tuple[Array, Array]:
         return (x / scale) ** power @ case.array(mix), x
 
-    x_0, forward = by_differences(denoise, schedule)(case.array(x), t)
+    x_0, forward = linearize_by_differences(denoise, schedule)(case.array(x), t)
     u, w = x / scale, v / scale
     expected = power * u ** (power - 1) * w
     if power == 5:
         h = 0.01 * scale  # the default step, in units of sigma_t
         expected = expected - 4.0 * h**4 * w**5
-    wide = by_differences(denoise, schedule, 0.02)(case.array(x), t)[1]
+    wide = linearize_by_differences(denoise, schedule, 0.02)(case.array(x), t)[1]
     twice = expected - (60.0 * h**4 * w**5 if power == 5 else 0.0)
     return max(
         relative(x_0, u**power @ mix),
@@ -130,10 +136,10 @@ def probes_from_their_words(case: Case) -> float:
         ]
         for stream in streams
     ]
-    found = [to_host(v).reshape(2, 6) for v in probes(key, x, 2)]
-    (only,) = probes(key, x)  # one by default
+    found = [to_host(v).reshape(2, 6) for v in random_probes(key, x, 2)]
+    (only,) = random_probes(key, x)  # one by default
     one = to_host(only).reshape(2, 6)
-    normal = [to_host(v) for v in probes(key, x, 2, "gaussian")]
+    normal = [to_host(v) for v in random_probes(key, x, 2, "gaussian")]
     drawn = [to_host(key.fold("probe").fold(k).normal((3, 2))) for k in range(2)]
     off = [relative(a, b) for a, b in zip([*found, one], [*signs, signs[0]], strict=True)]
     return max(*off, *(relative(a, b) for a, b in zip(normal, drawn, strict=True)))
@@ -151,7 +157,7 @@ def jacobian_of_normal_data(case: Case) -> float:
     J = alpha * covariance @ np.linalg.inv(inside)
     data = Gaussian(case.rng.standard_normal(3), covariance)
     x, v = case.normal((4, 3)), case.rng.standard_normal((4, 3))
-    x_0, forward = by_jacobian(data, schedule)(x, t)
+    x_0, forward = linearize_by_jacobian(data, schedule)(x, t)
     mean = to_host(data.denoised(schedule, x, t))
     off = relative(forward(case.array(v)), [J @ row for row in v])
     return max(off, relative(x_0, mean), relative(trace(forward, x), np.full(4, np.trace(J))))

@@ -6,7 +6,7 @@ from statistics import NormalDist, fmean
 import numpy as np
 
 from npdiff.laboratory.registry import Case, check, relative
-from npdiff.metrics.frechet import fitted_gaussian, frechet_distance, frechet_of_gaussians
+from npdiff.metrics.frechet import fit_gaussian, frechet_distance, frechet_of_gaussians
 
 
 def _covariance(case: Case, d: int) -> np.ndarray:
@@ -18,7 +18,7 @@ def _covariance(case: Case, d: int) -> np.ndarray:
 def fitted_by_loops(case: Case) -> float:
     """Means and products of deviations, one pair of features at a time."""
     x = 3.0 + case.rng.standard_normal((case.choose([7, 12, 2, 30]), 3))
-    mean, covariance = fitted_gaussian(x)
+    mean, covariance = fit_gaussian(x)
     means = [fmean(column) for column in x.T]
     expected = [
         [

@@ -1,4 +1,4 @@
-"""Densities and bytes: noise that fills the bins, and what a density is worth in bits."""
+"""Dequantization: bytes as continuous data, and densities as bits per byte."""
 
 import numpy as np
 
@@ -7,12 +7,12 @@ from npdiff.errors import InputError
 from npdiff.objective.bound import bits_per_dim
 from npdiff.random import Key
 
-#: The width of a bin where bytes are the numbers b / 127.5 - 1.
+#: The width of a bin: bytes b are represented by b / 127.5 - 1.
 BIN = 1.0 / 127.5
 
 
-def dequantized(images: Array, key: Key, dtype: object = np.float32) -> Array:
-    r"""Bytes as continuous data: each spread evenly over its bin.
+def dequantize(images: Array, key: Key, dtype: object = np.float32) -> Array:
+    r"""Bytes as continuous data: each with uniform noise over its bin.
 
     .. math::
         :label: dequantization
@@ -28,7 +28,7 @@ def dequantized(images: Array, key: Key, dtype: object = np.float32) -> Array:
     Raises
     ------
     InputError
-        If the images are not bytes, or the key has another number of samples.
+        If the images are not uint8, or the key has another number of samples.
 
     Notes
     -----
@@ -36,22 +36,25 @@ def dequantized(images: Array, key: Key, dtype: object = np.float32) -> Array:
     """
     xp = namespace(images)
     if images.dtype != xp.uint8 or images.shape[0] != len(key.samples):
-        raise InputError("expected images of uint8, 0 to 255, and a key with a sample for each")
-    u = key.fold("dequantize").uniform(images.shape[1:], xp)
+        raise InputError(
+            f"expected uint8 images and a key with one sample each, got {images.dtype} of shape "
+            f"{images.shape} and {len(key.samples)} samples"
+        )
+    # The spelling names the random stream: another one gives other draws.
+    u = key.fold("dequantise").uniform(images.shape[1:], xp)
     return ((images + u - 0.5) * BIN - 1.0).astype(dtype)
 
 
-def bits_of_bytes(log_density: Array, dimensions: int, width: float = BIN) -> Array:
-    r"""What a density of dequantized data bounds: bits for each byte.
+def dequantized_bits(log_density: Array, dimensions: int, width: float = BIN) -> Array:
+    r"""Bits per byte from the density of dequantized data: an upper bound for the bytes.
 
     .. math::
         :label: dequantized-bits
 
         -\frac1D \log_2 P(b) \le -\frac1D\, \mathbb E_u \log_2 p(x) - \log_2 \delta
 
-    for bins of width delta; the last term is 8 bits where bytes are scaled to [0, 1], 7 on [-1, 1],
-    both in 256 bins, and log2(127.5) = 6.994 where the bytes 0 and 255 are -1 and 1 themselves, as
-    everywhere here.
+    for bins of width delta. The last term is 8 bits for 256 bins on [0, 1] and 7 for 256 bins on
+    [-1, 1]; in npdiff the bytes 0 and 255 are exactly -1 and 1, so it is log2(127.5) = 6.994.
 
     Parameters
     ----------

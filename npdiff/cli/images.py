@@ -1,4 +1,4 @@
-"""The images that are there already: what `npdiff edit` is given, brought to a model's form."""
+"""The options that name given images, their labels and a mask: the input of ``npdiff edit``."""
 
 import argparse
 from dataclasses import replace
@@ -16,37 +16,37 @@ from npdiff.runs.dataset import load_data
 OWN = "own"
 
 
-def add_originals(parser: argparse.ArgumentParser, label: str = OWN) -> None:
-    """The options that name images and labels."""
+def add_images(parser: argparse.ArgumentParser, label: str = OWN) -> None:
+    """Add the options that name images and labels."""
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument(
         "--index", metavar="I[,I...]",
-        help="images of the test split of the data that the model was trained on, by number",
+        help="indices of images in the test split of the data that the model was trained on",
     )  # fmt: skip
     which.add_argument(
         "--image", nargs="+", metavar="FILE",
-        help="image files; each is cut and resized to what the model makes",
+        help="image files; each is cropped and resized to the model's shape",
     )  # fmt: skip
     parser.add_argument(
         "--label", default=label, metavar="LABEL",
-        help="what the result should be: a class, one for each image as in 3,1,4, none, or own: "
-        f"the image's own label, which --index knows and a file has not (default: {label})",
+        help="the label of the result: a class, one for each image as in 3,1,4, none, or own: the "
+        f"label of the test image, which an image file does not have (default: {label})",
     )  # fmt: skip
 
 
-def originals(
+def read_images(
     arguments: argparse.Namespace, checkpoint: Checkpoint
-) -> tuple[np.ndarray, np.ndarray]:
-    """The images, bytes (N, H, W, C), and the label of each; its length is 0 where there are none.
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The images, uint8 (N, H, W, C), and a label for each, or None.
 
     Raises
     ------
     InputError
-        If an image or a label cannot be had.
+        If an image cannot be read or a label does not fit.
     """
     shape, own = checkpoint.config.shape, None
     if len(shape) != 3:
-        raise InputError(f"this model makes samples of shape {shape}, and images are edited here")
+        raise InputError(f"npdiff edit needs a model of images, this one has samples of {shape}")
     if arguments.image:
         images = np.stack([load_image(path, shape) for path in arguments.image])
     else:
@@ -57,40 +57,41 @@ def originals(
 
 
 def _indices(text: str, count: int) -> list[int]:
-    numbers = []
+    indices = []
     for word in text.split(","):
         word = word.strip()
         if not (word.isascii() and word.isdigit() and int(word) < count):
             raise InputError(f"--index {word}: the test split has images 0 to {count - 1}")
-        numbers.append(int(word))
-    return numbers
+        indices.append(int(word))
+    return indices
 
 
-def _labels(text: str, checkpoint: Checkpoint, count: int, own: np.ndarray | None) -> np.ndarray:
-    conditional = checkpoint.config.model.get("classes") is not None
+def _labels(
+    text: str, checkpoint: Checkpoint, count: int, own: np.ndarray | None
+) -> np.ndarray | None:
     if text == OWN:
-        return own if conditional and own is not None else np.zeros(0, dtype=np.int64)
+        return own if checkpoint.config.model.get("classes") is not None else None
     if text == "all":
-        raise InputError("--label all: an image is edited towards one class; name it")
+        raise InputError("--label all: an edited image has one class; name it")
     found = labels_of(text, checkpoint)
     if found is None:
-        return np.zeros(0, dtype=np.int64)
+        return None
     if len(found) not in (1, count):
         raise InputError(f"--label {text}: {len(found)} labels for {count} images; give one each")
     return np.broadcast_to(np.array(found), (count,))
 
 
-def unknown(arguments: argparse.Namespace, shape: tuple[int, ...]) -> np.ndarray:
-    """Where an image is to be painted anew: booleans (H, W, 1), from ``--box`` or ``--mask``.
+def read_mask(arguments: argparse.Namespace, shape: tuple[int, ...]) -> np.ndarray:
+    """Booleans (H, W, 1), true where ``--box`` or ``--mask`` selects pixels to generate.
 
     Raises
     ------
     InputError
-        If the box leaves the image or is empty, the mask cannot be read, or nothing or all is
-        left to paint.
+        If the box leaves the image or is empty, the mask cannot be read, or no pixel or every
+        pixel is selected.
     """
     height, width, _ = shape
-    anew = np.zeros((height, width, 1), dtype=bool)
+    mask = np.zeros((height, width, 1), dtype=bool)
     if arguments.box:
         top, left, bottom, right = arguments.box
         if not (0 <= top < bottom <= height and 0 <= left < right <= width):
@@ -98,11 +99,11 @@ def unknown(arguments: argparse.Namespace, shape: tuple[int, ...]) -> np.ndarray
                 f"--box {top} {left} {bottom} {right}: expected TOP < BOTTOM <= {height} and "
                 f"LEFT < RIGHT <= {width}, in pixels from 0"
             )
-        anew[top:bottom, left:right] = True
+        mask[top:bottom, left:right] = True
     else:
-        anew = load_image(Path(arguments.mask), (height, width, 1)) >= 128
-        if not anew.any():
-            raise InputError(f"{arguments.mask}: no pixel is white, so nothing is painted anew")
-    if anew.all():
-        raise InputError("all of the image is to be painted anew: use `npdiff sample`")
-    return anew
+        mask = load_image(Path(arguments.mask), (height, width, 1)) >= 128
+        if not mask.any():
+            raise InputError(f"{arguments.mask}: no pixel is white, so none would be generated")
+    if mask.all():
+        raise InputError("the mask covers the whole image: use `npdiff sample`")
+    return mask

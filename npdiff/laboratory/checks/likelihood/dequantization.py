@@ -4,7 +4,7 @@ import numpy as np
 
 from npdiff.backend import to_host
 from npdiff.laboratory.registry import Case, check, relative
-from npdiff.likelihood import bits_of_bytes, dequantized
+from npdiff.likelihood import dequantize, dequantized_bits
 from npdiff.random import Key
 
 
@@ -12,7 +12,7 @@ from npdiff.random import Key
 def bytes_from_their_bins(case: Case) -> float:
     """Rounding recovers the byte, and the position within its bin is uniform."""
     images = case.rng.integers(0, 256, (40, 25), dtype=np.uint8)
-    x = dequantized(case.xp.asarray(images), Key(case.index, range(40)), np.float64)
+    x = dequantize(case.xp.asarray(images), Key(case.index, range(40)), np.float64)
     place = (to_host(x) + 1.0) * 255.0 / 2.0 + 0.5
     byte = np.floor(place)
     part = np.sort((place - byte).ravel())
@@ -31,5 +31,7 @@ def bits_of_constant_bins(case: Case) -> float:
     byte = case.rng.integers(0, 256, (5, 7))
     p = np.take_along_axis(chances, byte[..., None], -1)[..., 0]
     density = np.log(p / width).sum(axis=1)
-    found = bits_of_bytes(density, 7) if case.index % 3 == 0 else bits_of_bytes(density, 7, width)
+    found = (
+        dequantized_bits(density, 7) if case.index % 3 == 0 else dequantized_bits(density, 7, width)
+    )
     return relative(found, -np.log2(p).mean(axis=1))

@@ -1,9 +1,9 @@
-"""SDEdit, inversion and interpolation: their ends, their errors, float32, devices."""
+"""SDEdit, inversion, interpolation: strength, round trips, end points, float32, devices."""
 
 import numpy as np
 import pytest
 
-from npdiff.editing import decode, encode, interpolate, sdedit, slerp, start_of
+from npdiff.editing import decode, encode, interpolate_encodings, sdedit, slerp, start_index
 from npdiff.errors import InputError
 from npdiff.exact import Gaussian, Mixture
 from npdiff.random import Key
@@ -18,7 +18,7 @@ TWO = Mixture([0.4, 0.6], [Gaussian([-1.0, 0.2], 0.04), Gaussian([0.6, -0.3], 0.
 
 
 @pytest.mark.parametrize("name", ["vp", "rectified-flow", "cosine"])
-def test_a_stronger_edit_keeps_less(name: str) -> None:
+def test_a_larger_strength_moves_further_from_the_image(name: str) -> None:
     schedule = SCHEDULES[name]()
     x_0 = np.tile([2.5, 1.0], (200, 1))
     noise = keyed_noise(Key(1, range(200)), x_0)
@@ -36,7 +36,7 @@ def test_a_stronger_edit_keeps_less(name: str) -> None:
     assert distances[0] < 0.3 < 1.5 < distances[-1]
 
 
-def test_the_draws_of_an_edit_are_not_those_of_its_sampler() -> None:
+def test_sdedit_and_its_sampler_use_different_noise_indices() -> None:
     drawn: list[int] = []
     x = np.zeros((1, 2))
 
@@ -50,12 +50,12 @@ def test_the_draws_of_an_edit_are_not_those_of_its_sampler() -> None:
 
 
 @pytest.mark.parametrize("strength", [0.0, -0.5, 1.01, np.nan])
-def test_what_is_no_strength(strength: float) -> None:
-    with pytest.raises(InputError, match="strength is a number"):
-        start_of(np.linspace(1, 0, 5), strength)
+def test_invalid_strengths_are_refused(strength: float) -> None:
+    with pytest.raises(InputError, match="strength must be"):
+        start_index(np.linspace(1, 0, 5), strength)
 
 
-def test_the_round_trip_is_of_first_order_and_exact_with_corrections() -> None:
+def test_the_round_trip_error_is_first_order_and_vanishes_with_corrections() -> None:
     x = TWO.sample(Key(5, range(20)))
     errors = []
     for steps in (50, 100, 200):
@@ -71,18 +71,18 @@ def test_the_round_trip_is_of_first_order_and_exact_with_corrections() -> None:
     assert np.abs(back - x).max() < 1e-9 < errors[-1]
 
 
-def test_interpolation_keeps_its_ends() -> None:
+def test_interpolation_reproduces_its_end_points() -> None:
     a, b = np.array([[-1.1, 0.5]]), np.array([[0.6, -0.3]])
     timesteps = SPACINGS["log-snr"](SCHEDULE, 20)
     denoise = TWO.denoiser(SCHEDULE)
     for w, end in ((0.0, a), (1.0, b)):
-        found = interpolate(denoise, SCHEDULE, a, b, w, timesteps, corrections=40)
+        found = interpolate_encodings(denoise, SCHEDULE, a, b, w, timesteps, corrections=40)
         np.testing.assert_allclose(found, end, atol=1e-8)
-    found = interpolate(denoise, SCHEDULE, a, a, 0.3, timesteps, corrections=40)
+    found = interpolate_encodings(denoise, SCHEDULE, a, a, 0.3, timesteps, corrections=40)
     np.testing.assert_allclose(found, a, atol=1e-8)
 
 
-def test_the_length_of_noise_is_kept() -> None:
+def test_slerp_keeps_the_length_of_noise() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 5, 8, 8, 1)).astype(np.float32)
     w = np.array([0.1, 0.3, 0.5, 0.7, 0.9])
@@ -96,11 +96,11 @@ def test_the_length_of_noise_is_kept() -> None:
     np.testing.assert_array_equal(placed.get(), between)
 
 
-def test_no_circle() -> None:
+def test_slerp_refuses_opposite_points_zero_and_unequal_shapes() -> None:
     a = np.array([[1.0, 2.0], [0.5, 0.1]])
     with pytest.raises(InputError, match="opposite"):
         slerp(a, a * [[1.0], [-2.0]], 0.5)
-    with pytest.raises(InputError, match="is 0"):
+    with pytest.raises(InputError, match="or b is 0"):
         slerp(a, np.zeros_like(a), 0.5)
-    with pytest.raises(InputError, match="shapes"):
+    with pytest.raises(InputError, match="one shape"):
         slerp(a, a[:1], 0.5)
