@@ -20,9 +20,6 @@ FILES = sorted(
     if path.is_file()
 )
 # Files still to be rewritten, one path per line. Delete the file, and these two lines, when empty.
-LATER = Path(__file__).with_name("words_not_yet.txt")
-NOT_YET = set(LATER.read_text(encoding="utf-8").split()) if LATER.exists() else set[str]()
-
 # Machines are not asked and do not know: functions are called with arguments and return values.
 WORDS = {
     "asked, told, heard": r"(?:asked|asks|told|hears?|heard|knows)",
@@ -109,8 +106,6 @@ def retired_names(tree: ast.AST) -> Iterator[tuple[int, str]]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_words_and_names_are_in_use(path: Path) -> None:
     place = path.relative_to(ROOT).as_posix()
-    if place in NOT_YET:
-        pytest.skip("not rewritten yet")
     found = [
         f"{place}:{line}: {name}: {text}"
         for first, text in prose(path)

@@ -48,13 +48,13 @@ def compare(case: Case, op: Callable[..., Any], f: Textbook, *args: Any) -> tupl
     f : the textbook form, from real or complex host arrays to a host array or a tuple of them
     args : host arrays
     """
-    y, vjp = op(*map(case.array, args))
+    y, pullback = op(*map(case.array, args))
     ys, expected = (y if isinstance(y, tuple) else (y,)), f(*args)
     dy = [case.rng.standard_normal(np.shape(to_host(a))) for a in ys]
     values = expected if isinstance(expected, tuple) else (expected,)
     worst = [relative(a, b) for a, b in zip(ys, values, strict=True)]
     right = cotangents(f, args, dy)
-    found = vjp(*map(case.array, dy))
+    found = pullback(*map(case.array, dy))
     off = [relative(a, b) for a, b in zip(found[: len(right)], right, strict=True)]
     return max(worst), max(off)
 
@@ -75,9 +75,9 @@ def compare_trees(
     options : keyword arguments of the layer
     """
     module = tree.map(case.array, layer)
-    y, vjp = module(*map(case.array, args), **(options or {}))
+    y, pullback = module(*map(case.array, args), **(options or {}))
     dy = case.rng.standard_normal(y.shape)
-    gradient = vjp(case.array(dy))
+    gradient = pullback(case.array(dy))
     inputs = (layer, *args)
     found = [to_host(leaf) for leaf in tree.leaves(gradient[: len(inputs)])]
     leaves, off = tree.leaves(inputs), []

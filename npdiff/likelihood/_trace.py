@@ -78,14 +78,14 @@ def linearize_by_pullback(
 
     def linearize(x: Array, t: float) -> Linear:
         network_input = parameterization.network_input(schedule, x, t)
-        output, vjp = module(network_input, timestep(schedule, x, t), **conditions)
+        output, f_pullback = module(network_input, timestep(schedule, x, t), **conditions)
         x_0, _ = parameterization.solve(schedule, x, output, t)
         _, b = parameterization.coefficients(schedule, t)
         determinant = parameterization.determinant(schedule, t)
         of_x, of_output = b / determinant, -schedule.sigma(t) / determinant
 
         def jacobian_transposed(v: Array) -> Array:
-            dnetwork_input = vjp(per_sample(of_output, v) * v)[1]
+            dnetwork_input = f_pullback(per_sample(of_output, v) * v)[1]
             return per_sample(of_x, v) * v + parameterization.network_input(
                 schedule, dnetwork_input, t
             )

@@ -41,14 +41,14 @@ class ConvBlock(Module):
 
     @differentiable
     def __call__(self, x: Array) -> Traced:
-        h, conv_vjp = self.conv(x)
-        h, norm_vjp = self.norm(h)
-        y, silu_vjp = ops.silu(h)
+        h, conv_pullback = self.conv(x)
+        h, norm_pullback = self.norm(h)
+        y, silu_pullback = ops.silu(h)
 
         def conv_block_pullback(dy: Array) -> Cotangents:
-            (dh,) = silu_vjp(dy)
-            dnorm, dh = norm_vjp(dh)
-            dconv, dx = conv_vjp(dh)
+            (dh,) = silu_pullback(dy)
+            dnorm, dh = norm_pullback(dh)
+            dconv, dx = conv_pullback(dh)
             return self.replace(conv=dconv, norm=dnorm), dx
 
         return y, conv_block_pullback
@@ -87,26 +87,26 @@ class DigitClassifier(Module):
 
     @differentiable
     def __call__(self, x: Array) -> Traced:
-        h, fold_vjp = ops.space_to_depth(x)
-        block_vjps = []
+        h, fold_pullback = ops.space_to_depth(x)
+        block_pullbacks = []
         for block in self.blocks:
-            h, block_vjp = block(h)
-            block_vjps.append(block_vjp)
+            h, block_pullback = block(h)
+            block_pullbacks.append(block_pullback)
         shape = h.shape
-        h, hidden_vjp = self.hidden(h.reshape(shape[0], -1))
-        h, silu_vjp = ops.silu(h)
-        logits, head_vjp = self.head(h)
+        h, hidden_pullback = self.hidden(h.reshape(shape[0], -1))
+        h, silu_pullback = ops.silu(h)
+        logits, head_pullback = self.head(h)
 
         def classifier_pullback(dlogits: Array) -> Cotangents:
-            dhead, dh = head_vjp(dlogits)
-            (dh,) = silu_vjp(dh)
-            dhidden, dh = hidden_vjp(dh)
+            dhead, dh = head_pullback(dlogits)
+            (dh,) = silu_pullback(dh)
+            dhidden, dh = hidden_pullback(dh)
             dh = dh.reshape(shape)
             dblocks = []
-            for block_vjp in reversed(block_vjps):
-                dblock, dh = block_vjp(dh)
+            for block_pullback in reversed(block_pullbacks):
+                dblock, dh = block_pullback(dh)
                 dblocks.append(dblock)
-            (dx,) = fold_vjp(dh)
+            (dx,) = fold_pullback(dh)
             return self.replace(blocks=tuple(reversed(dblocks)), hidden=dhidden, head=dhead), dx
 
         return logits, classifier_pullback

@@ -56,10 +56,10 @@ def train(
     for step in range(1, steps + 1):
         index = batch_indices(seed, step - 1, batch, len(labels))
         key = Key(seed, np.arange(batch), step, "shift")
-        logits, classifier_vjp = classifier(to_float(random_shift(images[index], key)))
-        loss, loss_vjp = ops.cross_entropy(logits, labels=labels[index])
-        (dlogits,) = loss_vjp(1.0)
-        gradient, _ = classifier_vjp(dlogits)
+        logits, classifier_pullback = classifier(to_float(random_shift(images[index], key)))
+        loss, loss_pullback = ops.cross_entropy(logits, labels=labels[index])
+        (dlogits,) = loss_pullback(1.0)
+        gradient, _ = classifier_pullback(dlogits)
         rate = learning_rate(step, peak=PEAK, steps=steps, warmup=WARMUP, decay="cosine")
         classifier, moments = adamw(
             classifier, gradient, moments, step=step, learning_rate=rate, weight_decay=DECAY

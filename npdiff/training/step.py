@@ -116,15 +116,15 @@ def loss_and_gradient(
         labels = _labels(dataset.labels[rows], key, config)
         if labels is not None:
             labels = xp.asarray(labels)
-        y, model_vjp = model(
+        y, model_pullback = model(
             example.network_input, example.timestep, labels=labels, key=key.fold("dropout")
         )
         if config.learn_variance:
-            loss, loss_vjp = hybrid_loss(y, example=example, objective=target, x_0=x_0)
+            loss, loss_pullback = hybrid_loss(y, example=example, objective=target, x_0=x_0)
         else:
-            loss, loss_vjp = objective.loss(y, example=example)
-        (dy,) = loss_vjp(count / total)
-        return loss * (count / total), model_vjp(dy)[0]
+            loss, loss_pullback = objective.loss(y, example=example)
+        (dy,) = loss_pullback(count / total)
+        return loss * (count / total), model_pullback(dy)[0]
 
     shards = split(total, config.shard_size)
     # A cache of all weights in kernel form takes four times their memory; it serves later shards.

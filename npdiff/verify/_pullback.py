@@ -113,12 +113,14 @@ def pullback(
         return args[0](*args[1:], **kwargs) if isinstance(f, tree.Module) else f(*args, **kwargs)
 
     args = tree.map(_read_only, args)
-    y, vjp = call(*args)
+    y, f_pullback = call(*args)
     several = isinstance(y, tuple)
     cotangent = tree.map(lambda leaf: _read_only(rng.standard_normal(leaf.shape)), y)
     dy = cotangent if several else (cotangent,)
-    gradient = tree.map(lambda leaf: leaf.copy(), vjp(*dy))  # the second call may write to it
-    again = vjp(*dy)
+    gradient = tree.map(
+        lambda leaf: leaf.copy(), f_pullback(*dy)
+    )  # the second call may write to it
+    again = f_pullback(*dy)
     # Arguments left at their default of None have a cotangent of None.
     if not isinstance(gradient, tuple) or tree.leaves(gradient[len(args) :]):
         returned = f"a tuple of {len(gradient)}" if isinstance(gradient, tuple) else "no tuple"

@@ -29,14 +29,14 @@ def _assert_equals_definition(
             a.flags.writeable = False
     traced = kernel(*arrays, **options)
     assert traced is not None, "the kernel does not cover these arguments"
-    y, vjp = traced
+    y, pullback = traced
     wide = np.random.default_rng(5).standard_normal((*y.shape[:-1], y.shape[-1] + 3))
     wide.flags.writeable = False
     dy = wide[..., 2:-1]
-    first, again = vjp(dy), vjp(dy)
+    first, again = pullback(dy), pullback(dy)
     with definitions_only():
-        expected, definition_vjp = definition(*arrays, **options)
-        cotangents = definition_vjp(dy)
+        expected, definition_pullback = definition(*arrays, **options)
+        cotangents = definition_pullback(dy)
     assert len(first) == len(cotangents)
     for a, b in zip(first, again, strict=True):
         if a is not None:

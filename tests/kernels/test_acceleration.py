@@ -203,16 +203,16 @@ def test_definitions_only_applies_in_copies_of_the_context(counted) -> None:
 
 def test_forward_only_drops_the_pullbacks_of_kernels(counted) -> None:
     with forward_only():
-        _, vjp = convolve()
-    assert vjp is dropped
+        _, f_pullback = convolve()
+    assert f_pullback is dropped
     assert counted == ["conv"]
 
 
 def test_arguments_that_no_kernel_covers_use_the_definition(counted) -> None:
     x = np.arange(24).reshape(2, 3, 4)
-    y, vjp = ops.conv(x, np.ones((1, 4, 2), int))
+    y, f_pullback = ops.conv(x, np.ones((1, 4, 2), int))
     assert counted[-1] == "conv"
-    assert vjp.__module__.startswith("npdiff.ops")
+    assert f_pullback.__module__.startswith("npdiff.ops")
     np.testing.assert_array_equal(y[..., 0], x.sum(axis=-1))
 
 
@@ -246,8 +246,8 @@ def test_a_stage_is_equal_with_and_without_kernels(normals, perturbed, counted) 
     x, e, dy = normals((4, 9, 8, 8), (4, 6), (4, 9, 8, 12))
 
     def run():
-        y, vjp = stage(x, e)
-        return [y, *tree.leaves(vjp(dy))]
+        y, f_pullback = stage(x, e)
+        return [y, *tree.leaves(f_pullback(dy))]
 
     with definitions_only():
         expected = run()
@@ -331,8 +331,8 @@ def test_a_network_with_frozen_weights_gives_bit_identical_results() -> None:
     x, timestep = rng.standard_normal((4, 16, 16, 1)), np.arange(4.0)
 
     def run(unet):
-        y, vjp = unet(x, timestep)
-        return [y, *tree.leaves(vjp(y))]
+        y, f_pullback = unet(x, timestep)
+        return [y, *tree.leaves(f_pullback(y))]
 
     expected = run(unet)
     other = tree.map(lambda a: a * 1.01, unet)

@@ -39,8 +39,8 @@ def both(f, q, k, v, do, heads, mask):
     """o, dq, dk, dv of the kernel or the definition, of read-only arrays."""
     for a in (q, k, v, do):
         a.flags.writeable = False
-    o, attention_vjp = f(q, k, v, heads=heads, mask=mask)
-    first, again = attention_vjp(do), attention_vjp(do)
+    o, attention_pullback = f(q, k, v, heads=heads, mask=mask)
+    first, again = attention_pullback(do), attention_pullback(do)
     for a, b in zip(first, again, strict=True):
         np.testing.assert_array_equal(a, b)
         assert not np.shares_memory(a, b)
@@ -169,8 +169,8 @@ def test_memory_does_not_grow_with_the_square_of_the_length(normals, monkeypatch
 def test_cotangents_of_q_k_and_v_are_slices_of_one_array(normals) -> None:
     """So that the pullback of a split need not copy them."""
     q, k, v = np.split(normals((2, 6, 24)), 3, axis=-1)
-    o, attention_vjp = attention(q, k, v, heads=2)
-    parts = attention_vjp(o)
+    o, attention_pullback = attention(q, k, v, heads=2)
+    parts = attention_pullback(o)
     whole = parts[0].base
     assert whole.shape == (2, 6, 24)
     np.testing.assert_array_equal(whole, np.concatenate(parts, axis=-1))

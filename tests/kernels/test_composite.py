@@ -98,23 +98,23 @@ def test_single_precision_errors_are_bounded(size, C, F, mean) -> None:
     arrays = arguments(rng, 3, (size, size), C, F, (size, size), (True, True, True))
     arrays[0] += mean
     single = [a.astype(np.float32) for a in arrays]
-    y, vjp = norm_silu_conv(*single, groups=8)
+    y, pullback = norm_silu_conv(*single, groups=8)
     dy = rng.standard_normal(y.shape).astype(np.float32)
     with definitions_only():
         wide = [a.astype(np.float64) for a in single]
-        exact, exact_vjp = ops.norm_silu_conv(*wide, groups=8)
-        expected = exact, *exact_vjp(dy.astype(np.float64))
+        exact, exact_pullback = ops.norm_silu_conv(*wide, groups=8)
+        expected = exact, *exact_pullback(dy.astype(np.float64))
     terms = max(C, F, size * size * C / 8)
     bound = (3 / 2 * (np.sqrt(terms) + 4) + np.sqrt(terms) + 2 * mean) * EPS
-    for a, b in zip((y, *vjp(dy)), expected, strict=True):
+    for a, b in zip((y, *pullback(dy)), expected, strict=True):
         assert a.dtype == np.float32
         assert np.linalg.norm(a - b) <= bound * np.linalg.norm(b)
 
 
-def kept_by(vjp):
+def kept_by(pullback):
     """The arrays in a closure, and in lists and tuples there."""
     found = []
-    for cell in vjp.__closure__:
+    for cell in pullback.__closure__:
         value = cell.cell_contents
         found += value if isinstance(value, list | tuple) else [value]
     return {id(a): a for a in found if isinstance(a, np.ndarray)}.values()
@@ -124,8 +124,8 @@ def test_only_the_input_is_saved(normals) -> None:
     """Of arrays of the size of images; in addition a few scalars per sample and channel."""
     rng = np.random.default_rng(0)
     arrays = arguments(rng, 4, (16, 16), 16, 24, (16, 16), (True, True, True))
-    y, vjp = norm_silu_conv(*arrays, groups=4)
-    kept = kept_by(vjp)
+    y, pullback = norm_silu_conv(*arrays, groups=4)
+    kept = kept_by(pullback)
     assert any(a is arrays[0] for a in kept)
     images = [a for a in kept if a.size >= 4 * 16 * 16]
     assert {id(a) for a in images} <= {id(arrays[0]), id(arrays[3])}
@@ -139,18 +139,18 @@ def test_results_are_not_scratch(normals) -> None:
     rng = np.random.default_rng(0)
     everything = (True, True, True)
     arrays = arguments(rng, 4, (12, 12), 8, 12, (12, 12), everything)
-    y, vjp = norm_silu_conv(*arrays, groups=4)
+    y, pullback = norm_silu_conv(*arrays, groups=4)
     dy = normals(y.shape)
-    results = y, *vjp(dy)
+    results = y, *pullback(dy)
     copies = [a.copy() for a in results]
     for n, size, C, F in ((9, 5, 8, 12), (4, 12, 8, 12), (2, 20, 16, 4)):
         others = arguments(rng, n, (size, size), C, F, (size, size), everything)
         others[0] += 50.0
-        other, other_vjp = norm_silu_conv(*others, groups=2)
-        other_vjp(other)
+        other, other_pullback = norm_silu_conv(*others, groups=2)
+        other_pullback(other)
     for a, b in zip(results, copies, strict=True):
         np.testing.assert_array_equal(a, b)
-    for a, b in zip(vjp(dy), copies[1:], strict=True):
+    for a, b in zip(pullback(dy), copies[1:], strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -162,8 +162,8 @@ def test_results_do_not_depend_on_the_limit_of_scratch(monkeypatch, limit) -> No
     )
 
     def run():
-        y, vjp = norm_silu_conv(*arrays, groups=4)
-        return y, *vjp(y)
+        y, pullback = norm_silu_conv(*arrays, groups=4)
+        return y, *pullback(y)
 
     expected = run()
     small = workspace.Workspace(limit)
@@ -183,8 +183,8 @@ def test_four_threads_give_bit_identical_results() -> None:
     ]
 
     def run(arrays):
-        y, vjp = norm_silu_conv(*arrays, groups=4)
-        return y, *vjp(y)
+        y, pullback = norm_silu_conv(*arrays, groups=4)
+        return y, *pullback(y)
 
     one_thread = [run(arrays) for arrays in cases]
     with ThreadPoolExecutor(4) as pool:
@@ -220,8 +220,8 @@ def test_a_cotangent_in_float64_of_a_network_in_float32(normals) -> None:
     """As a loss in float64 gives one."""
     arrays = arguments(np.random.default_rng(0), 3, (8, 8), 8, 8, (8, 8), (False, False, False))
     single = [None if a is None else a.astype(np.float32) for a in arrays]
-    y, vjp = norm_silu_conv(*single, groups=2)
+    y, pullback = norm_silu_conv(*single, groups=2)
     dy = normals(y.shape)
-    for a, b in zip(vjp(dy), vjp(dy.astype(np.float32)), strict=True):
+    for a, b in zip(pullback(dy), pullback(dy.astype(np.float32)), strict=True):
         if a is not None:
             np.testing.assert_array_equal(a, b)

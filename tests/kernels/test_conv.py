@@ -109,14 +109,14 @@ def test_arrays_of_any_memory_layout(normals) -> None:
     """x, w and dy transposed, strided or broadcast; dy also in another dtype."""
     x, w, b = normals((8, 16, 9, 9), (8, 8, 3, 3), (8,))
     x, w = x.transpose(0, 2, 3, 1)[..., ::2], w.transpose(2, 3, 1, 0)
-    y, vjp = conv.conv(x, w, b)
-    same, same_vjp = conv.conv(x.copy(), w.copy(), b)
+    y, pullback = conv.conv(x, w, b)
+    same, same_pullback = conv.conv(x.copy(), w.copy(), b)
     np.testing.assert_array_equal(y, same)
     dy = normals(y.shape, seed=1)
     fortran, repeated = np.asfortranarray(dy), np.broadcast_to(dy[:1, :1], dy.shape)
     for other in (fortran, repeated, dy.astype(np.float32)):
-        expected = same_vjp(np.ascontiguousarray(other, np.float64))
-        for a, c in zip(vjp(other), expected, strict=True):
+        expected = same_pullback(np.ascontiguousarray(other, np.float64))
+        for a, c in zip(pullback(other), expected, strict=True):
             np.testing.assert_allclose(a, c, rtol=1e-12, atol=1e-12)
 
 
@@ -124,9 +124,9 @@ def test_arrays_of_any_memory_layout(normals) -> None:
 def test_a_cotangent_in_float64_of_a_convolution_in_float32(normals, size) -> None:
     """It is rounded to float32."""
     x, w, b = normals((8, size, size, 8), (3, 3, 8, 8), (8,), dtype=np.float32)
-    y, vjp = conv.conv(x, w, b)
+    y, pullback = conv.conv(x, w, b)
     dy = normals(y.shape)
-    for a, c in zip(vjp(dy), vjp(dy.astype(np.float32)), strict=True):
+    for a, c in zip(pullback(dy), pullback(dy.astype(np.float32)), strict=True):
         np.testing.assert_array_equal(a, c)
 
 
@@ -203,10 +203,10 @@ def test_strips_equal_the_undivided_convolution(normals, in_strips, threads) -> 
     """Up to rounding: BLAS sums products of fewer rows in another order."""
     cut = 0
     for arrays, options in cases_for_strips(normals):
-        whole, whole_vjp = conv.conv(*arrays, **options)
-        y, vjp = in_strips(threads, lambda a=arrays, o=options: conv.conv(*a, **o))
+        whole, whole_pullback = conv.conv(*arrays, **options)
+        y, pullback = in_strips(threads, lambda a=arrays, o=options: conv.conv(*a, **o))
         np.testing.assert_allclose(y, whole, rtol=1e-12, atol=1e-12 * np.abs(whole).max())
-        for a, b in zip(vjp(y), whole_vjp(y), strict=True):
+        for a, b in zip(pullback(y), whole_pullback(y), strict=True):
             np.testing.assert_array_equal(a, b)
         with idle_threads(IdleThreads(threads, lambda *_: None)):
             algorithm = conv.choose_algorithm(*arrays, *options.values())
@@ -231,12 +231,12 @@ def test_strips_of_norm_silu_conv_equal_the_undivided_function(
     def run():
         return composite.norm_silu_conv(*arrays, groups=2)
 
-    whole, whole_vjp = run()
-    y, vjp = in_strips(threads, run)
+    whole, whole_pullback = run()
+    y, pullback = in_strips(threads, run)
     # Differences to the mean have an error of eps times the mean.
     close = {"rtol": 1e-12 * (1 + mean), "atol": 1e-12 * (1 + mean) * np.abs(whole).max()}
     np.testing.assert_allclose(y, whole, **close)
-    for a, b_ in zip(vjp(y), whole_vjp(y), strict=True):
+    for a, b_ in zip(pullback(y), whole_pullback(y), strict=True):
         np.testing.assert_allclose(a, b_, rtol=1e-12, atol=1e-12 * (1 + mean) * np.abs(b_).max())
     assert in_strips.item_counts
 
@@ -329,8 +329,8 @@ def test_four_threads_give_bit_identical_results(normals) -> None:
 
     def run(case):
         arrays, options = case
-        y, vjp = conv.conv(*arrays, **options)
-        return y, *vjp(y)
+        y, pullback = conv.conv(*arrays, **options)
+        return y, *pullback(y)
 
     one_thread = [run(case) for case in cases]
     with ThreadPoolExecutor(4) as pool:

@@ -59,12 +59,12 @@ def test_it_equals_the_definition_at_the_sizes_of_a_network(
 
 def in_both(x, gamma, beta, dy, groups):
     """y, dx, dgamma and dbeta by the kernel, and by the definition in float64."""
-    y, vjp = group_norm(x, gamma, beta, groups=groups)
+    y, pullback = group_norm(x, gamma, beta, groups=groups)
     wide = [a.astype(np.float64) for a in (x, gamma, beta)]
     with definitions_only():
-        exact, exact_vjp = ops.group_norm(*wide, groups=groups)
-        exacts = exact, *exact_vjp(dy.astype(np.float64))
-    return (y, *vjp(dy)), exacts
+        exact, exact_pullback = ops.group_norm(*wide, groups=groups)
+        exacts = exact, *exact_pullback(dy.astype(np.float64))
+    return (y, *pullback(dy)), exacts
 
 
 @pytest.mark.parametrize("mean", [0.0, 1.0, 2.5, 2.9])
@@ -111,10 +111,10 @@ def test_a_constant_image_gives_beta(normals) -> None:
     """The variance is 0: differences are 0, and there is no warning."""
     x = np.broadcast_to(normals((2, 1, 1, 4), dtype=np.float32), (2, 8, 8, 4)).copy()
     gamma, beta = normals((4,), (4,), dtype=np.float32)
-    y, vjp = group_norm(x, gamma, beta, groups=4)
+    y, pullback = group_norm(x, gamma, beta, groups=4)
     # The mean of 64 equal elements has an error of an eps or two, multiplied by 1 / sqrt(1e-5).
     np.testing.assert_allclose(y, np.broadcast_to(beta, y.shape), atol=600 * 3 * EPS)
-    assert np.isfinite(vjp(y)[0]).all()
+    assert np.isfinite(pullback(y)[0]).all()
 
 
 def test_silu_and_twice_its_derivative(normals) -> None:
@@ -127,11 +127,11 @@ def test_silu_and_twice_its_derivative(normals) -> None:
     repeated = (np.repeat(a, 3, axis=1)[:, None, None] for a in (mean, rstd))
     mu, r = repeated
     z = gain[:, None, None] * (x - mu) * r + offset[:, None, None]
-    (expected, silu_vjp), ones = by_definition(ops.silu, z), np.ones_like(z)
+    (expected, silu_pullback), ones = by_definition(ops.silu, z), np.ones_like(z)
     np.testing.assert_allclose(norm.silu_of(x, mean, rstd, *rest), expected, rtol=0, atol=1e-13)
     value, slope = norm.silu_and_slope(x, mean, rstd, *rest)
     np.testing.assert_allclose(value, expected, rtol=0, atol=1e-13)
-    np.testing.assert_allclose(slope, 2.0 * silu_vjp(ones)[0], rtol=0, atol=1e-13)
+    np.testing.assert_allclose(slope, 2.0 * silu_pullback(ones)[0], rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("limit", [0, 1000, 20_000])
@@ -140,8 +140,8 @@ def test_results_do_not_depend_on_the_limit_of_scratch(normals, monkeypatch, lim
     x, gamma, beta, dy = normals((4, 6, 7, 8), (8,), (8,), (4, 6, 7, 8))
 
     def run(x):
-        y, vjp = group_norm(x, gamma, beta, groups=4)
-        return y, *vjp(dy)
+        y, pullback = group_norm(x, gamma, beta, groups=4)
+        return y, *pullback(dy)
 
     expected = run(x), run(x + 100.0)
     small = workspace.Workspace(limit)
@@ -156,15 +156,15 @@ def test_results_do_not_depend_on_the_limit_of_scratch(normals, monkeypatch, lim
 def test_results_are_not_scratch(normals) -> None:
     """They do not change while other shapes are computed."""
     args = normals((4, 6, 7, 8), (8,), (8,))
-    y, vjp = group_norm(*args, groups=4)
-    results = y, *vjp(y)
+    y, pullback = group_norm(*args, groups=4)
+    results = y, *pullback(y)
     copies = [a.copy() for a in results]
     for shape in ((9, 3, 3, 8), (4, 6, 7, 8), (1, 20, 20, 8)):
-        other, other_vjp = group_norm(normals(shape, seed=3), *args[1:], groups=2)
-        other_vjp(other)
+        other, other_pullback = group_norm(normals(shape, seed=3), *args[1:], groups=2)
+        other_pullback(other)
     for a, b in zip(results, copies, strict=True):
         np.testing.assert_array_equal(a, b)
-    for a, b in zip(vjp(y), copies[1:], strict=True):
+    for a, b in zip(pullback(y), copies[1:], strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -174,8 +174,8 @@ def test_four_threads_give_bit_identical_results(normals) -> None:
     inputs = [normals((8, 12, 12, 16), seed=seed) + 10.0 * (seed % 2) for seed in range(8)]
 
     def run(x):
-        y, vjp = group_norm(x, gamma, beta, groups=4)
-        return y, *vjp(x)
+        y, pullback = group_norm(x, gamma, beta, groups=4)
+        return y, *pullback(x)
 
     one_thread = [run(x) for x in inputs]
     with ThreadPoolExecutor(4) as pool:

@@ -57,9 +57,9 @@ def by_blocks(algorithm, x, w, dy, bias=None, residual=None):
 def defined(x, w, stride, pads):
     """y, dx and dw by the definition, and dy."""
     with definitions_only():
-        y, conv_vjp = ops.conv(x, w, stride=stride, padding=pads)
+        y, conv_pullback = ops.conv(x, w, stride=stride, padding=pads)
         dy = np.random.default_rng(1).standard_normal(y.shape).astype(x.dtype)
-        return (y, *conv_vjp(dy)[:2]), dy
+        return (y, *conv_pullback(dy)[:2]), dy
 
 
 def roundings(x, w, dy, stride, pads):
@@ -70,8 +70,8 @@ def roundings(x, w, dy, stride, pads):
     """
     size = [np.abs(a).astype(np.float64) for a in (x, w, dy)]
     with definitions_only():
-        y, conv_vjp = ops.conv(size[0], size[1], stride=stride, padding=pads)
-        dx, dw, _ = conv_vjp(size[2])
+        y, conv_pullback = ops.conv(size[0], size[1], stride=stride, padding=pads)
+        dx, dw, _ = conv_pullback(size[2])
     terms = (w[..., 0].size, w[..., 0, :].size, dy[..., 0].size)
     return [(n + 1) * EPS * a for n, a in zip(terms, (y, dx, dw), strict=True)]
 
@@ -93,8 +93,10 @@ def test_single_precision_errors_are_bounded(case) -> None:
     _, dy = defined(x, w, stride, pads)
     exact, _ = defined(x.astype(np.float64), w.astype(np.float64), stride, pads)
     with definitions_only():
-        _, conv_vjp = ops.conv(*(a.astype(np.float64) for a in (x, w)), stride=stride, padding=pads)
-        exact = (exact[0], *conv_vjp(dy.astype(np.float64))[:2])
+        _, conv_pullback = ops.conv(
+            *(a.astype(np.float64) for a in (x, w)), stride=stride, padding=pads
+        )
+        exact = (exact[0], *conv_pullback(dy.astype(np.float64))[:2])
     bounds = roundings(x, w, dy, stride, pads)
     results = by_blocks(of(x, w, stride, pads), x, w, dy)
     for a, b, bound in zip(results, exact, bounds, strict=True):

@@ -56,12 +56,12 @@ def test_explicit_size_and_padding_equal_the_defaults(
 def test_single_precision_errors_are_bounded(normals) -> None:
     """In the norm, as for any F(4, r). A folded tap is a sum of up to four taps."""
     x, w, b = normals((3, 16, 16, 32), (3, 3, 32, 32), (32,), dtype=np.float32)
-    y, vjp = upsample_conv(x, w, b)
+    y, pullback = upsample_conv(x, w, b)
     dy = normals(y.shape, seed=2, dtype=np.float32)
     with definitions_only():
-        exact, exact_vjp = ops.upsample_conv(*(a.astype(np.float64) for a in (x, w, b)))
-        expected = exact, *exact_vjp(dy.astype(np.float64))
-    for a, b, n in zip((y, *vjp(dy)), expected, (32, 4 * 32, 192, 3 * 32 * 32), strict=True):
+        exact, exact_pullback = ops.upsample_conv(*(a.astype(np.float64) for a in (x, w, b)))
+        expected = exact, *exact_pullback(dy.astype(np.float64))
+    for a, b, n in zip((y, *pullback(dy)), expected, (32, 4 * 32, 192, 3 * 32 * 32), strict=True):
         assert a.dtype == np.float32
         assert np.linalg.norm(a - b) <= 3 / 2 * (np.sqrt(n) + 4) * EPS * np.linalg.norm(b)
 
@@ -86,8 +86,8 @@ def test_arguments_that_the_kernel_does_not_cover(normals, x, w, options) -> Non
 
 def test_the_upsampled_image_is_not_saved(normals) -> None:
     x, w, b = normals((4, 8, 8, 16), (3, 3, 16, 16), (16,))
-    _, vjp = upsample_conv(x, w, b)
-    kept = [cell.cell_contents for cell in vjp.__closure__]
+    _, pullback = upsample_conv(x, w, b)
+    kept = [cell.cell_contents for cell in pullback.__closure__]
     arrays = [a for a in kept if isinstance(a, np.ndarray)]
     assert all(any(np.shares_memory(a, given) for given in (x, w, b)) for a in arrays)
     assert any(a is x for a in arrays)
@@ -98,9 +98,9 @@ def test_frozen_weights_give_bit_identical_results(normals) -> None:
     x, w, b = normals((6, 8, 8, 16), (3, 3, 16, 16), (16,))
 
     def run():
-        y, vjp = upsample_conv(x, w, b)
-        inference_network, plain_vjp = conv.conv(x, w, b)
-        return y, *vjp(y), inference_network, *plain_vjp(inference_network)
+        y, pullback = upsample_conv(x, w, b)
+        inference_network, plain_pullback = conv.conv(x, w, b)
+        return y, *pullback(y), inference_network, *plain_pullback(inference_network)
 
     expected, forms = run(), {}
     with frozen_weights(forms):
@@ -116,8 +116,8 @@ def test_results_do_not_depend_on_the_limit_of_scratch(normals, monkeypatch, lim
     args = normals((5, 9, 7, 8), (3, 3, 8, 8), (8,))
 
     def run():
-        y, vjp = upsample_conv(*args)
-        return y, *vjp(y)
+        y, pullback = upsample_conv(*args)
+        return y, *pullback(y)
 
     expected = run()
     small = workspace.Workspace(limit)
@@ -135,8 +135,8 @@ def test_four_threads_give_bit_identical_results(normals) -> None:
     inputs = [normals((6, 9, 8, 8), seed=seed) for seed in range(6)]
 
     def run(x):
-        y, vjp = upsample_conv(x, w, b)
-        return y, *vjp(y)
+        y, pullback = upsample_conv(x, w, b)
+        return y, *pullback(y)
 
     one_thread = [run(x) for x in inputs]
     with ThreadPoolExecutor(4) as pool:
@@ -151,11 +151,11 @@ def test_cotangents_of_any_memory_layout(normals, layout) -> None:
     """If whole tiles cover the image, dy is read in place."""
     dtype = np.float32 if layout == "another dtype" else np.float64
     x, w, b = normals((4, 8, 8, 8), (3, 3, 8, 8), (8,), dtype=dtype)
-    y, vjp = upsample_conv(x, w, b)
+    y, pullback = upsample_conv(x, w, b)
     dy = normals(y.shape, seed=3)
     if layout == "broadcast":
         dy = np.broadcast_to(dy[..., :1], dy.shape)
     elif layout == "transposed":
         dy = dy.transpose(3, 1, 2, 0).copy().transpose(3, 1, 2, 0)
-    for a, b in zip(vjp(dy), vjp(np.ascontiguousarray(dy, dtype)), strict=True):
+    for a, b in zip(pullback(dy), pullback(np.ascontiguousarray(dy, dtype)), strict=True):
         np.testing.assert_array_equal(a, b)

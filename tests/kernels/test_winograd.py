@@ -56,8 +56,8 @@ def by_blocks(algorithm, x, w, dy, bias=None, residual=None):
 
 def defined(x, w, dy, pads):
     with definitions_only():
-        y, conv_vjp = ops.conv(x, w, padding=pads)
-        return y, *conv_vjp(dy)[:2]
+        y, conv_pullback = ops.conv(x, w, padding=pads)
+        return y, *conv_pullback(dy)[:2]
 
 
 def alike(found, expected, rtol=1e-12) -> None:

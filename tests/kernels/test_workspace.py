@@ -150,8 +150,8 @@ def convolve(dtype=np.float64):
     rng = np.random.default_rng(0)
     shapes = (8, 9, 9, 8), (8,), (8,), (3, 3, 8, 12), (12,)
     arrays = [rng.standard_normal(shape).astype(dtype) for shape in shapes]
-    y, vjp = ops.norm_silu_conv(*arrays, groups=2)
-    return y, *(a for a in vjp(y) if a is not None)
+    y, pullback = ops.norm_silu_conv(*arrays, groups=2)
+    return y, *(a for a in pullback(y) if a is not None)
 
 
 @pytest.mark.parametrize("wanted", ["0", "1", "100000"])

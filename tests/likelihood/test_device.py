@@ -82,8 +82,8 @@ def learned(place) -> tuple[np.ndarray, np.ndarray]:
     example = objective.example(x_0, KEY)
     output = place(np.random.default_rng(1).normal(size=(4, 6)).astype(np.float32))
     with strict.transfers() as moves:
-        value, vjp = hybrid_loss(output, example=example, objective=objective, x_0=x_0)
-        (d,) = vjp(place(np.float32(1.0)))
+        value, pullback = hybrid_loss(output, example=example, objective=objective, x_0=x_0)
+        (d,) = pullback(place(np.float32(1.0)))
     assert not moves.to_host
     return host(value), host(d)
 

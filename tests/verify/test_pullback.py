@@ -18,8 +18,8 @@ def wrong(change):
     """The affine map with its three cotangents passed through ``change``."""
 
     def affine(x, w, b):
-        y, vjp = linear(x, w, b)
-        return y, lambda dy: change(*vjp(dy))
+        y, f_pullback = linear(x, w, b)
+        return y, lambda dy: change(*f_pullback(dy))
 
     return affine
 
@@ -206,14 +206,14 @@ class Pair(Module):
     @differentiable
     def __call__(self, x):
         (second,) = self.layers
-        h, first_vjp = self.first(x)
-        h, once_vjp = second(h)
-        y, twice_vjp = second(h)
+        h, first_pullback = self.first(x)
+        h, once_pullback = second(h)
+        y, twice_pullback = second(h)
 
         def pair_pullback(dy):
-            dtwice, dh = twice_vjp(dy)
-            donce, dh = once_vjp(dh)
-            dfirst, dx = first_vjp(dh)
+            dtwice, dh = twice_pullback(dy)
+            donce, dh = once_pullback(dh)
+            dfirst, dx = first_pullback(dh)
             if self.reuse:
                 dtwice = dtwice.replace(w=dtwice.w + donce.w, b=dtwice.b + donce.b)
             return self.replace(first=dfirst, layers=(dtwice,)), dx

@@ -40,9 +40,9 @@ def attention(
         return traced
 
     def attention_pullback(do: Array) -> Cotangents:
-        p, softmax_vjp = probabilities()
+        p, softmax_pullback = probabilities()
         do_split = split(do)
-        (ds,) = softmax_vjp(do_split @ split(v).swapaxes(2, 3))
+        (ds,) = softmax_pullback(do_split @ split(v).swapaxes(2, 3))
         ds *= scale
         dk, dv = (a.swapaxes(2, 3) @ b for a, b in ((ds, split(q)), (p, do_split)))
         return joined(ds @ split(k)), joined(dk), joined(dv)

@@ -119,9 +119,9 @@ class TrainingStep:
         )
         x_0, eps = of["x_0"], self._eps
         labels = {"labels": of["labels"]} if self._labeled else {}
-        y, model_vjp = self.model(alpha * x_0 + sigma * eps, of["timestep"], **labels)
-        loss, loss_vjp = ops.squared_error(y, target=a * x_0 + b * eps, weight=of["weight"])
-        dmodel = model_vjp(*loss_vjp(1.0))[0]
+        y, model_pullback = self.model(alpha * x_0 + sigma * eps, of["timestep"], **labels)
+        loss, loss_pullback = ops.squared_error(y, target=a * x_0 + b * eps, weight=of["weight"])
+        dmodel = model_pullback(*loss_pullback(1.0))[0]
         for target, leaf in zip(tree.leaves(self._gradient), tree.leaves(dmodel), strict=True):
             target[...] = leaf
         norm = xp.sqrt(xp.sum(xp.square(self._total, dtype=xp.float64)))

@@ -17,16 +17,16 @@ def pullbacks_are_transposes(case: Case) -> float:
     gamma, beta = case.normal((4,)), case.normal((4,))
 
     def network(x: Any) -> tuple[Any, Any]:
-        h, linear_vjp = ops.linear(x, w, b)
-        h, norm_vjp = ops.group_norm(h, gamma, beta, groups=2)
-        y, silu_vjp = ops.silu(h)
-        return y, lambda dy: linear_vjp(norm_vjp(silu_vjp(dy)[0])[0])[:1]
+        h, linear_pullback = ops.linear(x, w, b)
+        h, norm_pullback = ops.group_norm(h, gamma, beta, groups=2)
+        y, silu_pullback = ops.silu(h)
+        return y, lambda dy: linear_pullback(norm_pullback(silu_pullback(dy)[0])[0])[:1]
 
     f = network if case.index % 2 == 0 else gradient_checkpoint(network)
     x = case.normal((1, 8, 3))  # groups large enough that none is nearly constant
-    y, vjp = f(x)
+    y, f_pullback = f(x)
     units = np.eye(y.size).reshape(-1, *y.shape)
-    rows = [to_host(vjp(case.array(unit))[0]).ravel() for unit in units]
+    rows = [to_host(f_pullback(case.array(unit))[0]).ravel() for unit in units]
     columns = []
     for unit in 1e-3 * np.eye(x.size).reshape(-1, *x.shape):
         step = case.array(unit)

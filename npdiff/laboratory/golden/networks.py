@@ -29,20 +29,20 @@ def layers() -> Iterator[Problem]:
         (ops.sinusoidal,),
     )
     x, gamma, beta = wave(1.0, (2, 3, 4)), wave(2.0, (4,)), wave(3.0, (4,))
-    y, vjp = ops.group_norm(x, gamma, beta, groups=2, eps=1e-5)
+    y, pullback = ops.group_norm(x, gamma, beta, groups=2, eps=1e-5)
     yield Problem(
         "layer/group-norm",
         "x = wave(1, (2, 3, 4)): 2 samples, 3 positions, 4 channels (last). gamma = wave(2, (4)), "
         "beta = wave(3, (4)), 2 groups of neighboring channels, eps = 1e-5 added to the biased "
         "variance. The value y, and the gradients for the cotangent dy = wave(4, (2, 3, 4)).",
         {"groups": 2, "eps": 1e-5},
-        {"y": y, **dict(zip(("dx", "dgamma", "dbeta"), vjp(wave(4.0, y.shape)), strict=True))},
+        {"y": y, **dict(zip(("dx", "dgamma", "dbeta"), pullback(wave(4.0, y.shape)), strict=True))},
         (ops.group_norm,),
     )
     for stride in (1, 2):
         x, w, b = wave(1.0, (1, 4, 5, 2)), wave(2.0, (3, 3, 2, 3)), wave(3.0, (3,))
-        y, vjp = ops.conv(x, w, b, stride=stride, padding=1)
-        gradients = vjp(wave(4.0, y.shape))
+        y, pullback = ops.conv(x, w, b, stride=stride, padding=1)
+        gradients = pullback(wave(4.0, y.shape))
         yield Problem(
             f"layer/conv stride {stride}",
             "A convolution without flipping the kernel. x = wave(1, (1, 4, 5, 2)): sample, height, "
@@ -54,14 +54,14 @@ def layers() -> Iterator[Problem]:
             (ops.conv,),
         )
     q, k, v = wave(1.0, (1, 3, 4)), wave(2.0, (1, 5, 4)), wave(3.0, (1, 5, 4))
-    y, vjp = ops.attention(q, k, v, heads=2)
+    y, pullback = ops.attention(q, k, v, heads=2)
     yield Problem(
         "layer/attention",
         "q = wave(1, (1, 3, 4)), k = wave(2, (1, 5, 4)), v = wave(3, (1, 5, 4)): sample, position, "
         "features. 2 heads: the first has features 0 and 1, the second 2 and 3. The value y, and "
         "the gradients for the cotangent dy = wave(4, (1, 3, 4)).",
         {"heads": 2},
-        {"y": y, **dict(zip(("dq", "dk", "dv"), vjp(wave(4.0, y.shape)), strict=True))},
+        {"y": y, **dict(zip(("dq", "dk", "dv"), pullback(wave(4.0, y.shape)), strict=True))},
         (ops.attention,),
     )
 

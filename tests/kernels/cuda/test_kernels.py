@@ -35,9 +35,9 @@ def compare(kernel, definition, args, bound, **options):
     """Hold a kernel to its definition in float64; the pullback twice."""
     exact = [None if a is None else a.astype(np.float64) for a in args]
     with definitions_only():
-        y, vjp = definition(*exact, **options)
+        y, pullback = definition(*exact, **options)
         dy = normal(*y.shape, seed=99).astype(args[0].dtype)
-        expected = vjp(dy.astype(np.float64))
+        expected = pullback(dy.astype(np.float64))
     with strict.transfers() as moves:
         traced = kernel(*on_device(args), **options)
         assert traced is not None
@@ -255,14 +255,14 @@ def test_arguments_may_be_views(emulator, kernel):
     shapes |= {"scale": (2, 16), "offset": (2, 16), "shift": (2, 4), "residual": (2, 6, 5, 4)}
     args = [normal(*shape, seed=i) for i, shape in enumerate(shapes.values())]
     with definitions_only():
-        y, vjp = ops.norm_silu_conv(*args, groups=4)
+        y, pullback = ops.norm_silu_conv(*args, groups=4)
         dy = normal(*y.shape, seed=99)
-        expected = vjp(dy)
+        expected = pullback(dy)
     placed = [strict.xp.repeat(a, 2, axis=-1)[..., ::2] for a in on_device([*args, dy])]
     for algorithm in ("winograd", "shifted"):
         with using(convolution=algorithm):
-            found, vjp = kernel("norm_silu_conv")(*placed[:-1], groups=4)
-            cotangents = vjp(placed[-1])
+            found, pullback = kernel("norm_silu_conv")(*placed[:-1], groups=4)
+            cotangents = pullback(placed[-1])
         np.testing.assert_allclose(found.get(), y, atol=1e-12)
         for a, b in zip(cotangents, expected, strict=True):
             np.testing.assert_allclose(a.get(), b, atol=1e-11)

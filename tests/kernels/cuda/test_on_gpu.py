@@ -68,14 +68,14 @@ def test_functions_equal_their_definitions(xp, case, algorithm, precision):
     dtype = "float64" if precision == "float64" else "float32"
     args = [normal(*shape, seed=i) for i, shape in enumerate(shapes)]
     with definitions_only():
-        y, vjp = definition(*args, **options)
+        y, pullback = definition(*args, **options)
         dy = normal(*y.shape, seed=9)
-        expected = vjp(dy)
+        expected = pullback(dy)
     placed = [xp.asarray(a.astype(dtype)) for a in (*args, dy)]
     chosen = "float32" if precision == "float64" else precision
     with using(convolution=algorithm, precision=chosen):
-        found, vjp = definition(*placed[:-1], **options)
-        cotangents = vjp(placed[-1])
+        found, pullback = definition(*placed[:-1], **options)
+        cotangents = pullback(placed[-1])
     near(found, y, BOUND[precision])
     for a, b in zip(cotangents, expected, strict=True):
         near(a, b, BOUND[precision])
@@ -133,12 +133,12 @@ def test_a_network_equals_the_definitions(xp):
     )
     x, timestep = normal(2, 8, 8, 1), np.array([3.0, 700.0])
     with definitions_only():
-        y, vjp = network(x, timestep)
-        gradient = vjp(y)[0]
+        y, pullback = network(x, timestep)
+        gradient = pullback(y)[0]
     there = tree.map(xp.asarray, network)
-    found, vjp = there(xp.asarray(x), xp.asarray(timestep))
+    found, pullback = there(xp.asarray(x), xp.asarray(timestep))
     near(found, y, 1e-11)
-    for a, b in zip(tree.leaves(vjp(xp.asarray(y))[0]), tree.leaves(gradient), strict=True):
+    for a, b in zip(tree.leaves(pullback(xp.asarray(y))[0]), tree.leaves(gradient), strict=True):
         near(a, b, 1e-9)
 
 

@@ -122,9 +122,9 @@ def by_definition(model, steps, limit):
         eps = Key(5, np.arange(SHAPE[0]), step, "train/noise").normal(SHAPE[1:])
         x_t = column["alpha"] * now["x_0"] + column["sigma"] * eps
         target = column["a"] * now["x_0"] + column["b"] * eps
-        y, model_vjp = model(x_t, now["timestep"], labels=now["labels"])
-        loss, loss_vjp = ops.squared_error(y, target=target, weight=now["weight"])
-        gradient = model_vjp(*loss_vjp(1.0))[0]
+        y, model_pullback = model(x_t, now["timestep"], labels=now["labels"])
+        loss, loss_pullback = ops.squared_error(y, target=target, weight=now["weight"])
+        gradient = model_pullback(*loss_pullback(1.0))[0]
         norm = float(optimizer.global_norm(gradient))
         model, moments = optimizer.adamw(
             model, optimizer.clip(gradient, norm, limit), moments,

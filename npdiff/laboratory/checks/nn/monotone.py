@@ -42,10 +42,10 @@ def parameters(case: Case) -> Arrays:
 
 def network(*arrays: Any) -> Any:
     """The network as a function of its parameters and times."""
-    y, vjp = MonotoneNetwork(*arrays[:5])(arrays[5])
+    y, pullback = MonotoneNetwork(*arrays[:5])(arrays[5])
 
     def flat(*dy: Any) -> Arrays:
-        module, dt = vjp(*dy)
+        module, dt = pullback(*dy)
         return module.low, module.gap, module.weight, module.slope, module.bias, dt
 
     return y, flat

@@ -96,10 +96,10 @@ def decoder_pullback_by_moments(case: Case) -> float:
         off = np.array([0.3, -0.8, 1.7, -2.9, 3.8, -6.0])
     x = np.full(6, 150 / 127.5 - 1)
     mean, log_v = x - off * deviation, np.full(6, 2.0 * np.log(deviation))
-    _, vjp = discretized_gaussian(case.array(mean), case.array(log_v), x=case.array(x))
+    _, f_pullback = discretized_gaussian(case.array(mean), case.array(log_v), x=case.array(x))
     first, second = np.array([bin_moments(m, deviation, x[0], half) for m in mean]).T
     expected = np.stack([first / deviation, 0.5 * (second - 1.0)])
-    found = np.stack([to_host(part) for part in vjp(case.array(np.ones(6)))])
+    found = np.stack([to_host(part) for part in f_pullback(case.array(np.ones(6)))])
     scale = np.stack([np.abs(off) / deviation, 0.5 * (off**2 + 1.0)])
     return relative(found / scale, expected / scale)
 

@@ -124,9 +124,9 @@ def learned_variances_by_differences(case: Case) -> dict[str, float]:
     objective, example, x_0, output = hybrid_problem(case)
     options: dict[str, Any] = {"example": example, "objective": objective, "x_0": x_0}
     report = pullback(bound_loss, output, **options, step=1e-5)
-    _, hybrid_vjp = hybrid_loss(output, **options, vlb_weight=0.02)
-    _, simple_vjp = loss(output[..., :3], example=example)
-    _, bound_vjp = bound_loss(output, **options)
-    (found,), (dy,), (dbound,) = hybrid_vjp(1.3), simple_vjp(1.3), bound_vjp(1.3)
+    _, hybrid_pullback = hybrid_loss(output, **options, vlb_weight=0.02)
+    _, simple_pullback = loss(output[..., :3], example=example)
+    _, bound_pullback = bound_loss(output, **options)
+    (found,), (dy,), (dbound,) = hybrid_pullback(1.3), simple_pullback(1.3), bound_pullback(1.3)
     expected = np.concatenate([dy, 0.02 * dbound[..., 3:]], axis=-1)
     return {"vlb-pullback": worst_error(report), "hybrid-loss": relative(found, expected)}

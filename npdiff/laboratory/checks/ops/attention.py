@@ -56,10 +56,10 @@ def attention_by_matrices(case: Case) -> dict[str, float]:
             o.append(np.einsum("nij,nje->nie", p / p.sum(axis=2, keepdims=True), v[..., head]))
         return np.concatenate(o, axis=2)
 
-    o, vjp = ops.attention(*map(case.array, args), heads=2)
+    o, pullback = ops.attention(*map(case.array, args), heads=2)
     do = case.rng.standard_normal(o.shape)
     off = []
-    for i, d in enumerate(vjp(case.array(do))):
+    for i, d in enumerate(pullback(case.array(do))):
         u = case.rng.standard_normal(args[i].shape)
         moved = [a + 1j * step * u if i == j else a for j, a in enumerate(args)]
         slope = float(np.sum(do * f(*moved).imag)) / step

@@ -72,9 +72,9 @@ def conv_by_scipy(case: Case) -> dict[str, float]:
     n, c, f, space = 5, 8, 3, case.choose([(30, 26), (700,)])
     kernel = (3,) * len(space)
     x, w = case.rng.standard_normal((n, *space, c)), case.rng.standard_normal((*kernel, c, f))
-    y, vjp = ops.conv(case.array(x), case.array(w))
+    y, pullback = ops.conv(case.array(x), case.array(w))
     dy = case.rng.standard_normal(y.shape)
-    dx, dw, _ = vjp(case.array(dy))
+    dx, dw, _ = pullback(case.array(dy))
     padded = np.pad(x, [(0, 0), *[(1, 1)] * len(space), (0, 0)])
     value, right_dx, right_dw = np.zeros(y.shape), np.zeros(x.shape), np.zeros(w.shape)
     for i, j, k in product(range(n), range(f), range(c)):

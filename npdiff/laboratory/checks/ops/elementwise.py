@@ -70,8 +70,8 @@ def softmax_by_exponentials(case: Case) -> dict[str, float]:
 def softmax_of_distant_logits(case: Case) -> float:
     """The largest of logits a thousand apart has probability 1, and a gradient of 0."""
     x = np.tile(case.rng.permutation([-1000.0, 0.0, 1000.0]), (2, 1))
-    p, vjp = ops.softmax(case.array(x))
-    return max(relative(p, x == 1000.0), relative(vjp(case.normal((2, 3)))[0], 0.0 * x))
+    p, pullback = ops.softmax(case.array(x))
+    return max(relative(p, x == 1000.0), relative(pullback(case.normal((2, 3)))[0], 0.0 * x))
 
 
 @check("dropout", method="element by element", tolerance=1e-15)
@@ -80,7 +80,7 @@ def dropout_by_elements(case: Case) -> float:
     rate = case.choose([0.5, 0.1, 0.8, 0.0])
     x, dy = case.normal((3, 4, 5)), case.normal((3, 4, 5))
     key = Key(case.index, (2, 9, 4), 3, "dropout")
-    y, vjp = ops.dropout(x, rate=rate, key=key)
+    y, pullback = ops.dropout(x, rate=rate, key=key)
     uniform = key.uniform((4, 5)) if rate else np.ones((3, 4, 5))
 
     def kept(a: np.ndarray) -> np.ndarray:
@@ -89,9 +89,9 @@ def dropout_by_elements(case: Case) -> float:
             out[at] = host[at] / (1.0 - rate) if uniform[at] >= rate else 0.0
         return out
 
-    same, same_vjp = ops.dropout(x, rate=rate, key=None)  # without a key: the identity
-    off = [relative(y, kept(x)), relative(vjp(dy)[0], kept(dy))]
-    return max(*off, relative(same, x), relative(same_vjp(dy)[0], dy))
+    same, same_pullback = ops.dropout(x, rate=rate, key=None)  # without a key: the identity
+    off = [relative(y, kept(x)), relative(pullback(dy)[0], kept(dy))]
+    return max(*off, relative(same, x), relative(same_pullback(dy)[0], dy))
 
 
 class GivenKey:

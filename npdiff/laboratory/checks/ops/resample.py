@@ -67,7 +67,12 @@ def space_and_depth_by_indices(case: Case) -> float:
         there = (slice(None), *(factor * i + j for i, j in zip(o, k, strict=True)))
         expected[(slice(None), *o, slice(3 * position, 3 * position + 3))] = host[there]
     options = {} if factor == 2 else {"factor": factor}  # 2 is the default
-    deep, deep_vjp = ops.space_to_depth(wide, **options)
-    back, back_vjp = ops.depth_to_space(deep, **options)
-    pairs = [(deep, expected), (back, host), (deep_vjp(deep)[0], host), (back_vjp(wide)[0], deep)]
+    deep, deep_pullback = ops.space_to_depth(wide, **options)
+    back, back_pullback = ops.depth_to_space(deep, **options)
+    pairs = [
+        (deep, expected),
+        (back, host),
+        (deep_pullback(deep)[0], host),
+        (back_pullback(wide)[0], deep),
+    ]
     return max(relative(a, b) for a, b in pairs)
