@@ -129,8 +129,8 @@ def test_the_parts_of_npdiff_with_options():
     cosine = Cosine(s=0.02)
     assert SCHEDULES.resolve(cosine) is cosine
     assert TIME_SAMPLERS.resolve({"name": "log-normal", "mean": 0.5}) == LogNormal(mean=0.5)
-    nested = {"name": "low-discrepancy", "of": {"name": "log-normal", "mean": 0.5}}
-    assert TIME_SAMPLERS.resolve(nested).of == LogNormal(mean=0.5)
+    nested = {"name": "low-discrepancy", "base": {"name": "log-normal", "mean": 0.5}}
+    assert TIME_SAMPLERS.resolve(nested).base == LogNormal(mean=0.5)
     chain = SCHEDULES["linear"]()
     spaced = SPACINGS.resolve({"name": "karras", "rho": 5})(chain, 4)
     np.testing.assert_array_equal(spaced, karras(chain, 4, rho=5))

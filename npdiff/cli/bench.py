@@ -175,8 +175,8 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
 
 def sizes(arguments: argparse.Namespace) -> tuple[list[str], list[int]]:
     """The names of the networks, and the batch sizes."""
-    networks = NETWORKS_WHOLE if arguments.integer_at_least else NETWORKS_SHORT
-    batches = BATCHES_WHOLE if arguments.integer_at_least else BATCHES_SHORT
+    networks = NETWORKS_WHOLE if arguments.whole else NETWORKS_SHORT
+    batches = BATCHES_WHOLE if arguments.whole else BATCHES_SHORT
     return list(arguments.networks or networks), list(arguments.batches or batches)
 
 
@@ -214,7 +214,7 @@ def heading(facts: dict[str, Any]) -> str:
         f"matrix product: {facts['gemm']['peak'] / 1e9:.0f} GFLOP/s",
     ]
     lines += [
-        f"{name}: npdiff and PyTorch differ by {found['output_path']:.1e} of the largest output, "
+        f"{name}: npdiff and PyTorch differ by {found['output']:.1e} of the largest output, "
         f"{found['gradients']:.1e} of the largest gradient"
         + ("" if max(found.values()) <= ALLOWED else ": THEY DISAGREE")
         for name, found in facts["agreement"].items()

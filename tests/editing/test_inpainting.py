@@ -32,7 +32,7 @@ def distribution(steps: int, resamplings: int, value: float = 1.6) -> tuple[np.n
 
 def test_the_mean_tends_to_the_conditional_as_one_over_resamplings() -> None:
     """Replacement alone misses over a fifth of the shift; twice the resamplings halve the error."""
-    truth = DATA.given(MASK, 1.6).mean
+    truth = DATA.conditional(MASK, 1.6).mean
     off = [np.abs(distribution(20, r)[0] - truth).max() for r in (1, 2, 5, 10)]
     np.testing.assert_allclose(off, [0.182, 0.092, 0.031, 0.0138], rtol=0.01)
     weight = DATA.mean[1] - truth[0]
@@ -42,7 +42,7 @@ def test_the_mean_tends_to_the_conditional_as_one_over_resamplings() -> None:
 
 def test_the_correlation_and_the_standard_deviation_tend_to_the_conditional() -> None:
     """The correlation with more resamplings; the standard deviation with more steps."""
-    rest = DATA.given(MASK, 1.6)
+    rest = DATA.conditional(MASK, 1.6)
     truth = rest.axes @ np.diag(rest.variances) @ rest.axes.T
 
     def correlation(C: np.ndarray) -> float:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from npdiff.errors import InputError
-from npdiff.metrics import features
+from npdiff.metrics import kernel
 from npdiff.metrics.kernel import kernel_distance
 
 
@@ -20,7 +20,7 @@ def pair_by_pair(x, y):
 
 @pytest.mark.parametrize("block", [1024, 7])
 def test_kernel_distance_equals_the_double_sum(monkeypatch, block):
-    monkeypatch.setattr(features, "_BLOCK", block)
+    monkeypatch.setattr(kernel, "BLOCK", block)
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((23, 3)), rng.standard_normal((17, 3)) + 0.5
     assert kernel_distance(x, y).value == pytest.approx(pair_by_pair(x, y), rel=1e-11)

@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from npdiff.errors import InputError
-from npdiff.metrics import features
+from npdiff.metrics import manifold
 from npdiff.metrics.manifold import precision_recall
 
 
@@ -20,7 +20,7 @@ def by_definition(real, generated, k):
 @pytest.mark.parametrize("block", [1024, 13])
 @pytest.mark.parametrize("k", [1, 3])
 def test_precision_recall_equals_the_definition(monkeypatch, block, k):
-    monkeypatch.setattr(features, "_BLOCK", block)
+    monkeypatch.setattr(manifold, "BLOCK", block)
     rng = np.random.default_rng(k)
     real, generated = rng.standard_normal((90, 4)), 1.5 * rng.standard_normal((70, 4)) + 0.3
     got = precision_recall(real + 100, generated + 100, k)
