@@ -3,7 +3,7 @@
     python -m benchmarks --json figures.json        networks S, M, L; batches of 1 to 128: long
     python -m benchmarks --network digits --network digits-large --batch 128 --task sample
 
-It runs ``npdiff bench --whole``, whose help explains all options; `pip install torch==2.13.0` first.
+It runs ``npdiff bench --whole``, whose help explains all options. PyTorch takes part if installed.
 """
 
 import sys

@@ -46,8 +46,9 @@ SYMMETRIC = {
 }
 #: Functions that split work into blocks, validate arguments, or give quadrature nodes.
 _OUTSIDE = {
-    "split", "blocks", "check_features", "TypeVar", "cast", "__repr__", "__str__", "leggauss", "hermgauss"
-}  # fmt: skip
+    *("split_range", "blocks", "check_features", "TypeVar", "cast", "__repr__", "__str__"),
+    *("leggauss", "hermgauss"),
+}
 #: Names of constants that affect only speed or the accuracy of a search.
 _TUNING = re.compile(r"BLOCK|BITS|ITERATIONS|TOLERANCE|ROUNDING|^[ra]?tol")
 _TINY = 1e-6

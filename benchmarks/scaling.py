@@ -98,7 +98,9 @@ def measured(
     peaks = peak(plan)
     best = max(peaks.values())
     facts: dict[str, Any] = {
-        "machine": describe_machine(threads, "numpy"), "gemm": {**peaks, "peak": best}, "curves": {},
+        "machine": describe_machine(threads, "numpy"),
+        "gemm": {**peaks, "peak": best},
+        "curves": {},
     }  # fmt: skip
     each = len(names) * (rounds + 1 + memory)
     total = each * sum(len(curve.points) for curve in chosen.values())

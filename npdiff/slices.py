@@ -1,10 +1,10 @@
 """Slices that divide a range: of a fixed size, or a fixed number of nearly equal ones."""
 
 
-def split(stop: int, size: int, start: int = 0) -> list[slice]:
+def split_range(stop: int, size: int, start: int = 0) -> list[slice]:
     """Slices of ``size`` elements that cover ``start`` to ``stop``; the last may be smaller.
 
-    >>> split(5, 2)
+    >>> split_range(5, 2)
     [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
     """
     return [slice(i, min(i + size, stop)) for i in range(start, stop, size)]

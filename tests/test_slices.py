@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from npdiff.slices import split, split_evenly
+from npdiff.slices import split_range, split_evenly
 
 
 @pytest.mark.parametrize(
@@ -12,7 +12,7 @@ from npdiff.slices import split, split_evenly
     [(0, 1, 1), (0, 7, 3), (0, 8, 4), (0, 3, 100), (4, 4, 2), (5, 9, 4), (1, 3, 100)],
 )
 def test_slices_of_a_fixed_size(start: int, stop: int, size: int) -> None:
-    slices = split(stop, size, start)
+    slices = split_range(stop, size, start)
     assert [i for part in slices for i in range(stop)[part]] == list(range(start, stop))
     assert all(part.stop - part.start == size for part in slices[:-1])
 

@@ -13,7 +13,7 @@ from npdiff.generation import generate, sharded
 from npdiff.pullback import Traced
 from npdiff.runs.checkpoint import Checkpoint
 from npdiff.runtime.threads import ThreadPool
-from npdiff.slices import split
+from npdiff.slices import split_range
 from npdiff.training.flat import Flat
 from npdiff.training.step import State, apply_gradient, loss_and_gradient
 
@@ -110,7 +110,7 @@ class Npdiff:
             return pullback(self.target[shard])[0]
 
         with frozen_weights():
-            self.workers.sum(run, split(self.work.config.batch, self.work.config.shard_size))
+            self.workers.sum(run, split_range(self.work.config.batch, self.work.config.shard_size))
 
     def infer_block(self) -> None:
         """One evaluation of a block."""

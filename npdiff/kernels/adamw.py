@@ -16,7 +16,7 @@ from npdiff.backend import Array, namespace
 from npdiff.kernels.cuda import adamw as cuda
 from npdiff.kernels.vectors import Vectors
 from npdiff.kernels.workspace import workspace
-from npdiff.slices import split
+from npdiff.slices import split_range
 
 #: Elements of a chunk on the host: its arrays fit the cache, and the time per call is negligible.
 CHUNK = 2**16
@@ -93,7 +93,9 @@ def adamw(
         average_new += a
 
     size = chunk_size(gradient)
-    parallel_for(apply_gradient, split(decayed, size) + split(gradient.size, size, start=decayed))
+    parallel_for(
+        apply_gradient, split_range(decayed, size) + split_range(gradient.size, size, start=decayed)
+    )
 
 
 def global_norm(gradient: Array) -> Array:
@@ -103,7 +105,7 @@ def global_norm(gradient: Array) -> Array:
     the result does not depend on the number of threads.
     """
     xp = namespace(gradient)
-    chunks = list(enumerate(split(gradient.size, chunk_size(gradient))))
+    chunks = list(enumerate(split_range(gradient.size, chunk_size(gradient))))
     sums = xp.zeros(len(chunks), dtype=xp.float64)
 
     def add(item: tuple[int, slice]) -> None:

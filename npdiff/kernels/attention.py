@@ -13,7 +13,7 @@ import numpy as np
 from npdiff.backend import Array
 from npdiff.kernels.workspace import workspace
 from npdiff.pullback import Cotangents, Traced
-from npdiff.slices import split
+from npdiff.slices import split_range
 
 #: Probabilities computed at a time.
 PROBABILITIES = 2**18
@@ -37,7 +37,7 @@ def attention(
     scale = 1.0 / math.sqrt(d)
     queries = min(L, max(MIN_QUERIES, PROBABILITIES // (heads * M)))
     samples = max(1, PROBABILITIES // (heads * L * M))
-    blocks = [(n, rows) for n in split(N, samples) for rows in split(L, queries)]
+    blocks = [(n, rows) for n in split_range(N, samples) for rows in split_range(L, queries)]
 
     def by_head(a: Array) -> Array:
         """``(B, L, E)`` as a view ``(B, heads, L, d)``."""

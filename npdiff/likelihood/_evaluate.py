@@ -24,7 +24,7 @@ from npdiff.runs.dataset import load_data
 from npdiff.runtime.progress import ProgressOption, progress_bar
 from npdiff.runtime.threads import ThreadPool
 from npdiff.samplers import keyed_noise
-from npdiff.slices import split
+from npdiff.slices import split_range
 from npdiff.spacings import SPACINGS
 from npdiff.variances import VARIANCES, estimate_mean_posterior_variance, optimal_variance
 
@@ -153,7 +153,12 @@ class Problem:
                 f"shape {images.shape}; npdiff.report.to_uint8 converts floats in [-1, 1]"
             )
         self.labels, _ = resolve_labels(checkpoint, labels, count=len(images))
-        self.checkpoint, self.images, self.split, self.seed = checkpoint, images, split_name, seed
+        self.checkpoint, self.images, self.split_range, self.seed = (
+            checkpoint,
+            images,
+            split_name,
+            seed,
+        )
         self.backend, self.xp = backend, module(backend)
         self.model = tree.map(self.xp.asarray, checkpoint.model)
         self.dtype = tree.leaves(checkpoint.model)[0].dtype.type
@@ -161,12 +166,12 @@ class Problem:
         self.parameterization = checkpoint.parameterization
         self.dimensions = int(np.prod(images.shape[1:]))
         size = GPU_ROWS if backend == "cupy" else min(config.shard, -(-len(images) // 2))
-        self.shards = split(len(images), size)
+        self.shards = split_range(len(images), size)
 
     def key(self, shard: slice, stream: str) -> Key:
         """The key of the draws for the images of a shard; they do not depend on the shard size."""
         indices = np.arange(len(self.images))[shard]
-        return Key(self.seed, indices, stream=f"likelihood/{self.split}/{stream}")
+        return Key(self.seed, indices, stream=f"likelihood/{self.split_range}/{stream}")
 
     def conditions(self, shard: slice) -> dict[str, Array | None]:
         """The network's conditions for a shard."""
@@ -188,7 +193,7 @@ def _calibration(problem: Problem, given: Dataset | None) -> Problem:
     checkpoint, count = problem.checkpoint, len(problem.images)
     if given is None:
         try:
-            given = load_data(checkpoint.config.replace(split="train"))
+            given = load_data(checkpoint.config.replace(split_range="train"))
         except InputError as error:
             raise InputError(
                 f"variance 'optimal' is estimated on the training images ({error}): give "

@@ -6,7 +6,7 @@ import numpy as np
 
 from npdiff.backend import Array
 from npdiff.metrics.features import BLOCK, check_features
-from npdiff.slices import split
+from npdiff.slices import split_range
 
 
 class KernelDistance(NamedTuple):
@@ -75,7 +75,7 @@ def _kernel(products: np.ndarray, x: np.ndarray) -> np.ndarray:
 def _sums(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The kernel matrix k(x_i, y_j) summed over j, (N,), and over i, (M,)."""
     over_y, over_x = np.empty(len(x)), np.zeros(len(y))
-    for rows in split(len(x), BLOCK):
+    for rows in split_range(len(x), BLOCK):
         k = _kernel(x[rows] @ y.T, x)
         over_y[rows] = k.sum(axis=1)
         over_x += k.sum(axis=0)

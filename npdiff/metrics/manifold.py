@@ -7,7 +7,7 @@ import numpy as np
 from npdiff.backend import Array
 from npdiff.errors import InputError
 from npdiff.metrics.features import BLOCK, check_features, squared_distances
-from npdiff.slices import split
+from npdiff.slices import split_range
 
 
 class PrecisionRecall(NamedTuple):
@@ -53,7 +53,7 @@ def precision_recall(real: Array, generated: Array, k: int = 3) -> PrecisionReca
     real, generated = real - center, generated - center
     in_real, in_generated = np.zeros(len(generated), bool), np.zeros(len(real), bool)
     reach_real, reach_generated = _squared_reach(real, k), _squared_reach(generated, k)
-    for rows in split(len(generated), BLOCK):
+    for rows in split_range(len(generated), BLOCK):
         squared = squared_distances(generated[rows], real)
         in_real[rows] = (squared <= reach_real).any(axis=1)
         in_generated |= (squared <= reach_generated[rows, None]).any(axis=0)
@@ -63,6 +63,6 @@ def precision_recall(real: Array, generated: Array, k: int = 3) -> PrecisionReca
 def _squared_reach(x: np.ndarray, k: int) -> np.ndarray:
     """The squared distance of each sample to its k-th nearest other sample."""
     out = np.empty(len(x))
-    for rows in split(len(x), BLOCK):
+    for rows in split_range(len(x), BLOCK):
         out[rows] = np.partition(squared_distances(x[rows], x), k, axis=1)[:, k]
     return out

@@ -13,7 +13,7 @@ from npdiff.backend import Array, namespace
 from npdiff.errors import InputError
 from npdiff.pullback import forward_only
 from npdiff.runtime.threads import ThreadPool
-from npdiff.slices import split
+from npdiff.slices import split_range
 
 
 class Reduction(Protocol):
@@ -79,4 +79,4 @@ def forward(
     if count < workers.threads:  # some threads would be idle: kernels may divide large operations
         with workers.one_blas_thread(), idle_threads(workers.as_idle()):
             return run(slice(0, count))
-    return namespace(x).concatenate(workers.map(run, split(count, size)))
+    return namespace(x).concatenate(workers.map(run, split_range(count, size)))

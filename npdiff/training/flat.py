@@ -19,7 +19,7 @@ from npdiff.acceleration import idle_threads, kernels_allowed
 from npdiff.backend import Array, namespace
 from npdiff.runtime.shards import Reduction
 from npdiff.runtime.threads import ThreadPool
-from npdiff.slices import split
+from npdiff.slices import split_range
 from npdiff.training.optimizer import Moments, State
 
 A = TypeVar("A")
@@ -151,7 +151,7 @@ class Flat:
         pieces = [
             (term, part, own.start)
             for term, own in zip(terms, self._layout.parts, strict=True)
-            for part in split(own.stop - own.start, chunk)
+            for part in split_range(own.stop - own.start, chunk)
         ]
         self._workers.parallel_for(add, pieces)
 

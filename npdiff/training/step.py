@@ -17,7 +17,7 @@ from npdiff.runs.config import Config
 from npdiff.runtime.shards import SINGLE_MACHINE, Reduction
 from npdiff.runtime.threads import ThreadPool
 from npdiff.schedules import SCHEDULES
-from npdiff.slices import split
+from npdiff.slices import split_range
 from npdiff.training.flat import Flat
 from npdiff.training.optimizer import (
     State,
@@ -126,7 +126,7 @@ def loss_and_gradient(
         (dy,) = loss_pullback(count / total)
         return loss * (count / total), model_pullback(dy)[0]
 
-    shards = split(total, config.shard_size)
+    shards = split_range(total, config.shard_size)
     # A cache of all weights in kernel form takes four times their memory; it serves later shards.
     with frozen_weights() if len(shards) > workers.threads else nullcontext():
         if flat is not None and kernels_allowed():

@@ -54,6 +54,6 @@ def test_an_attention_block_runs_and_has_gradients(variant):
 def test_outputs_and_gradients_agree():
     spec = Spec("torch", NETWORKS["tiny"], 1, 1)
     with Contender(spec) as contender:
-        found = contender.ask("agreement")
+        found = contender.request("agreement")
     assert 0 <= found["output"] < 1e-5
     assert 0 <= found["gradients"] < 1e-4
