@@ -169,7 +169,7 @@ def functions() -> dict[tuple[str, str], list[FunctionType]]:
     """All function objects in memory, by file and qualified name."""
     found: dict[tuple[str, str], list[FunctionType]] = {}
     for thing in gc.get_objects():
-        if isinstance(thing, FunctionType):
+        if type(thing) is FunctionType:  # isinstance would call other libraries' __class__
             code = thing.__code__
             found.setdefault((code.co_filename, code.co_qualname), []).append(thing)
     return found

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from npdiff.slices import split_range, split_evenly
+from npdiff.slices import split_evenly, split_range
 
 
 @pytest.mark.parametrize(
