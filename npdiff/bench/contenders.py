@@ -19,7 +19,7 @@ from npdiff.errors import InputError
 CONTENDERS: dict[str, str] = {
     "npdiff": "as `npdiff train` and `npdiff sample` run",
     "npdiff-definitions": "every function by its definition, without kernels",
-    "npdiff-checkpoint": "each stage keeps only its input and runs again in the pullback",
+    "npdiff-checkpointing": "each stage keeps only its input and runs again in the pullback",
     "npdiff-tf32": "with TF32 products, for a GPU",
     "torch": "PyTorch eager, default layout and AdamW",
     "torch-channels-last": "PyTorch eager in channels_last",
