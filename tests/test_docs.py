@@ -6,10 +6,15 @@ import re
 import shlex
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from npdiff import verify
+
 ROOT = Path(__file__).parents[1]
+GUIDE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 DOCS = ROOT / "docs"
 SOURCES = sorted((ROOT / "npdiff").rglob("*.py"))
 PAGES = sorted(DOCS.glob("*.md"))
@@ -74,7 +79,9 @@ def test_doctests_in_the_pages_pass() -> None:
     assert found >= 1
 
 
-@pytest.mark.parametrize("page", ["performance.md", "extending.md", "laboratory.md"])
+@pytest.mark.parametrize(
+    "page", ["performance.md", "extending.md", "laboratory.md", "gradients.md"]
+)
 def test_python_blocks_of_the_pages_run(page: str) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```", TEXTS[DOCS / page], re.MULTILINE | re.DOTALL)
     assert blocks
@@ -83,6 +90,29 @@ def test_python_blocks_of_the_pages_run(page: str) -> None:
     scope: dict[str, object] = {"__name__": page}
     for block in blocks:
         exec(compile(block, page, "exec"), scope)
+
+
+def test_the_op_of_the_contributing_guide_is_right() -> None:
+    (block,) = re.findall(r"^```python\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
+    scope: dict[str, Any] = {"__name__": "contributing"}
+    exec(compile(block, "CONTRIBUTING.md", "exec"), scope)
+    rng = np.random.default_rng(0)
+    verify.pullback(scope["scale"], rng.standard_normal((2, 3, 4)), rng.standard_normal(4)).check()
+
+
+def test_files_and_names_of_the_contributing_guide_exist() -> None:
+    """Paths are within ``npdiff/`` or the repository; capital names are those of a file nearby."""
+    paths = set(re.findall(r"`((?:[a-z_]+/)+(?:[a-z_]+\.(?:py|md))?)`", GUIDE))
+    written = {path for path in paths if "my_sampler" in path or "mine" in path}
+    assert len(paths - written) > 25
+    for path in paths - written:
+        assert (ROOT / path).exists() or (ROOT / "npdiff" / path).exists(), path
+    sources = "\n".join(
+        path.read_text("utf-8")
+        for path in (*SOURCES, *ROOT.glob("tests/**/*.py"), *ROOT.glob("benchmarks/*.py"))
+    )
+    for name in set(re.findall(r"`([A-Z_]{3,})`", GUIDE)):
+        assert re.search(rf"^{name}\b", sources, re.MULTILINE), name
 
 
 def test_commands_in_the_pages_exist() -> None:
