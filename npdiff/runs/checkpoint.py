@@ -119,7 +119,7 @@ def _header(path: Path, metadata: dict[str, str], kind: str, objects: dict[str, 
     if metadata.get("version") != VERSION:
         raise InputError(
             f"{path} has format version {metadata.get('version')}, this npdiff reads version "
-            f"{VERSION}: update npdiff"
+            f"{VERSION}: use the npdiff that wrote it, or train again"
         )
     if metadata.get("kind") != kind:
         raise InputError(f"{path} holds a {metadata.get('kind')}, expected a {kind}")

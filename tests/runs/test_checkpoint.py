@@ -101,7 +101,7 @@ def rewrite(path, metadata=None, arrays=None):
     [
         ({"format": "pt"}, "was not written by npdiff"),
         ({"format": None}, "was not written by npdiff"),
-        ({"version": "3"}, "format version 3, this npdiff reads version 2: update"),
+        ({"version": "3"}, "format version 3, this npdiff reads version 2: use the npdiff that wrote it"),
         ({"kind": "state"}, "holds a state, expected a model"),
         ({"step": "many"}, "has a damaged header"),
         ({"step": None}, "has a damaged header"),
