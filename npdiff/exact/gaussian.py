@@ -44,12 +44,14 @@ class Gaussian(Distribution):
                 f"got shapes {self.mean.shape} and {C.shape}"
             )
         if not (np.isfinite(self.mean).all() and np.isfinite(C).all()):
-            raise InputError("expected a finite mean and a finite covariance")
+            raise InputError(
+                f"the mean and the covariance must be finite, got {short(self.mean)} and {short(C)}"
+            )
         if C.ndim == 2:
             size = np.abs(C).max()
             if not np.abs(C - C.T).max() <= _ROUNDING * D * size:
                 raise InputError(
-                    "the covariance must be symmetric; its asymmetry is up to "
+                    "the covariance must be symmetric, got C_ij - C_ji up to "
                     f"{np.abs(C - C.T).max():.3g}"
                 )
             variances, axes = np.linalg.eigh(C)
@@ -59,8 +61,8 @@ class Gaussian(Distribution):
             self.variances, self.axes = np.broadcast_to(C, (D,)), None
         if not (self.variances >= 0.0).all():
             raise InputError(
-                "the covariance must have no negative eigenvalue, "
-                f"its smallest is {self.variances.min():.3g}"
+                "the eigenvalues of the covariance must be 0 or more, "
+                f"got {self.variances.min():.3g}"
             )
 
     def __repr__(self) -> str:

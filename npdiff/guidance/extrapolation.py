@@ -31,7 +31,7 @@ def classifier_free(cond: Denoise, uncond: Denoise, w: float | np.ndarray) -> De
     Parameters
     ----------
     cond, uncond : the denoisers with and without the condition
-    w : scale, a scalar or one per sample: 0 ignores the condition, 1 is no guidance, above 1
+    w : scale, a scalar or one per sample: 0 ignores the condition, 1 does not guide, above 1
         strengthens it
 
     Returns
@@ -59,8 +59,8 @@ def from_paper_scale(w: float | np.ndarray) -> float | np.ndarray:
         + w\, (\hat\epsilon_{\text{cond}} - \hat\epsilon_{\text{uncond}}),
         \qquad w = 1 + w_{\text{paper}}
 
-    In the paper 0 is no guidance and -1 ignores the condition; here these are 1 and 0. No other
-    function uses the paper's convention.
+    In the paper w = 0 does not guide and w = -1 ignores the condition; here these are 1 and 0. No
+    other function uses the paper's convention.
 
     Notes
     -----

@@ -163,7 +163,7 @@ def multistep_solver(
     start: str,
     legacy: bool,
 ) -> Steps:
-    """The multistep solvers of DPM-Solver and DPM-Solver++, which state the equations.
+    """Multistep DPM-Solver and DPM-Solver++; the public samplers state the equations.
 
     Evaluations: one per step.
 

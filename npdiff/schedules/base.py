@@ -112,7 +112,7 @@ class Schedule(ABC):
         )
 
     def _at_scalar(self, method: Callable[..., Any], t: float) -> float:
-        """``method`` at one time, evaluated on an array, where 1 / 0 is inf as NumPy has it."""
+        """``method`` at one time, evaluated on an array, where NumPy computes 1 / 0 as inf."""
         return float(method(self, np.array([t]))[0])
 
     @abstractmethod
@@ -273,7 +273,7 @@ class VariancePreserving(Schedule):
 
 
 def noise_level_timestep(schedule: Schedule, t: Times) -> Values:
-    r"""A timestep that follows the noise level, for schedules that pass most levels in little time.
+    r"""A timestep linear in the log noise level at high noise, where most levels take little time.
 
     .. math::
         :label: level-timestep

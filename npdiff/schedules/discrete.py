@@ -87,7 +87,7 @@ class DiscreteSchedule(VariancePreserving):
         )
 
     def _at_scalar(self, method: Callable[..., Any], t: float) -> float:
-        """As of the base class; at whole times read from a table of T + 1 values, made once."""
+        """As in the base class; values at whole times come from an array computed once."""
         if method.__name__ in _NOT_OF_TIME or not (t.is_integer() and 0.0 <= t <= self.t_max):
             return super()._at_scalar(method, t)
         if method.__qualname__ not in self._tables:

@@ -32,7 +32,7 @@ X = TWO.sample(Key(0, range(6)))
 
 
 def solved(schedule, steps: int, data=TWO, x=X) -> np.ndarray:
-    """The density, freed of what the prior does not know."""
+    """The density, without the constant error that the prior adds."""
     *_, end = flow_log_density(linearize_by_jacobian(data, schedule), schedule, x, steps=steps)
     T = schedule.t_max
     return end.log_density - log_prior(schedule, end.x) + data.log_density(schedule, end.x, T)

@@ -177,8 +177,8 @@ DESIGN = np.sqrt(2.0) * np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.
 
 
 @check(
-    "spread-from-error",
-    "spread-from-noise",
+    "mean-posterior-variance-from-error",
+    "mean-posterior-variance-from-noise",
     method="sum of precisions",
     tolerance=1e-12,
     cases=2 * len(SCHEDULES),
@@ -195,9 +195,11 @@ def posterior_variance_by_precisions(case: Case) -> dict[str, float]:
     snr = (schedule.alpha(t) / schedule.sigma(t)) ** 2
     expected = np.mean(1.0 / (1.0 / c + snr))
     return {
-        "spread-from-error": relative(mean_posterior_variance_from_error(x_0, x0_hat), expected),
+        "mean-posterior-variance-from-error": relative(
+            mean_posterior_variance_from_error(x_0, x0_hat), expected
+        ),
         # unless the signal is so weak that 1 - E |eps_hat|^2 loses its digits
-        "spread-from-noise": relative(
+        "mean-posterior-variance-from-noise": relative(
             mean_posterior_variance_from_noise(schedule, eps_hat, t), expected
         )
         * min(1.0, float(snr)),
@@ -222,7 +224,11 @@ def optimal_is_exact_on_normal_data(case: Case) -> float:
     return max(relative(found[:, 0], 0.7 * alpha), relative(deviation, np.ones(steps)))
 
 
-@check("spread-from-error", method="errors of a denoiser at its draws", tolerance=1e-12)
+@check(
+    "mean-posterior-variance-from-error",
+    method="errors of a denoiser at its draws",
+    tolerance=1e-12,
+)
 def posterior_variance_at_timesteps(case: Case) -> float:
     """The estimate at each timestep, against the errors at the same draws."""
     schedule, timesteps = linear_betas(), np.array([900.0, 300.0, 20.0, 0.0])
