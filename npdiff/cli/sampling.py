@@ -128,11 +128,11 @@ def list_of_samplers() -> str:
     for name, run in SAMPLERS.items():
         lines.append(f"  {name:21} {summary(run)}")
         if own := options_of(name):
-            options = ", ".join(f"{key}={spelled(value)}" for key, value in own.items())
+            options = ", ".join(f"{key}={option_text(value)}" for key, value in own.items())
             lines.append(f"  {'':21} {options}")
     return "\n".join(lines)
 
 
-def spelled(value: Any) -> str:
-    """A default as ``--option`` would take it."""
+def option_text(value: Any) -> str:
+    """A default value in the form that ``--option`` accepts."""
     return value if isinstance(value, str) else spell(value).lower()

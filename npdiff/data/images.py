@@ -69,7 +69,7 @@ def load_npz(path: str | Path) -> Dataset:
     Raises
     ------
     InputError
-        If the file cannot be read or its arrays are different.
+        If the file cannot be read, or an array has another name, shape or type.
     """
     try:
         with open(path, "rb") as file:

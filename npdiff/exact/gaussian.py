@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike
 
 from npdiff.backend import Array, namespace
 from npdiff.errors import InputError
-from npdiff.exact.distribution import Distribution, as_columns, asarray_like, flatten, short
+from npdiff.exact.distribution import Distribution, as_columns, asarray_like, flatten, short_repr
 from npdiff.random import Key
 from npdiff.schedules import Schedule, Times
 
@@ -45,7 +45,8 @@ class Gaussian(Distribution):
             )
         if not (np.isfinite(self.mean).all() and np.isfinite(C).all()):
             raise InputError(
-                f"the mean and the covariance must be finite, got {short(self.mean)} and {short(C)}"
+                "the mean and the covariance must be finite, got "
+                f"{short_repr(self.mean)} and {short_repr(C)}"
             )
         if C.ndim == 2:
             size = np.abs(C).max()
@@ -68,7 +69,7 @@ class Gaussian(Distribution):
     def __repr__(self) -> str:
         axes = np.eye(self.size) if self.axes is None else self.axes
         covariance = self.variances if self.axes is None else (axes * self.variances) @ axes.T
-        return f"Gaussian(mean={short(self.mean)}, covariance={short(covariance)})"
+        return f"Gaussian(mean={short_repr(self.mean)}, covariance={short_repr(covariance)})"
 
     def denoised(self, schedule: Schedule, x: Array, t: Times) -> Array:
         r"""The mean of the data given a noisy sample.

@@ -28,7 +28,7 @@ class Frame(NamedTuple):
     ----------
     t : the time
     x : the state at that time
-    x0_hat : the estimate of the data made from it
+    x0_hat : the estimate of the data at that state
     """
 
     t: float

@@ -62,7 +62,7 @@ def denoiser(
     backend: str = "numpy",
     learned: PredictedVariance | None = None,
 ) -> Denoise:
-    """The model as a sampler calls it: guided towards the labels, its estimates clipped.
+    """The denoiser of a trained model: guided towards the labels, its estimates clipped.
 
     The evaluations with and without the label are one batch of 2N, whose shards run on the threads.
     The weights must not be written to while the denoiser is in use. ``learned`` receives the part

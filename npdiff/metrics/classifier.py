@@ -172,7 +172,8 @@ def _check_images(images: Array) -> np.ndarray:
     if images.dtype != np.uint8 and images.dtype.kind != "f":
         raise InputError(f"images must be uint8 or floats in [-1, 1], got {images.dtype}")
     if images.dtype != np.uint8 and not np.isfinite(images).all():
-        raise InputError("images must be finite: some entries are NaN or infinite")
+        count = np.sum(~np.isfinite(images))
+        raise InputError(f"images must be finite, got {count} entries that are NaN or infinite")
     return images
 
 

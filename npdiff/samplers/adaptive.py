@@ -26,7 +26,7 @@ def adaptive_ode(
     atol: float = 1e-5,
     noise: Noise | None = None,
 ) -> Steps:
-    r"""The probability-flow ODE to a tolerance, with adaptive steps.
+    r"""SciPy's adaptive solvers of the probability-flow ODE, to a given tolerance.
 
     .. math::
         :label: flow-in-angle

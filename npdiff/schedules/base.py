@@ -14,7 +14,7 @@ from npdiff.errors import InputError
 #: A time, or a coefficient at a time: a scalar, or an ``(N,)`` array with one entry per sample.
 Times = float | np.ndarray
 
-#: What a schedule gives: a float for a scalar time, a float64 array for an array of times.
+#: A value of a schedule: a float for a scalar time, a float64 array for an array of times.
 Values = Any
 
 #: Halvings of an interval after which its ends are neighboring float64 values, at any scale; and
@@ -242,7 +242,7 @@ class Schedule(ABC):
 
         Notes
         -----
-        As of :meth:`drift`.
+        See :meth:`drift`.
         """
         variance = np.exp(2.0 * self.log_sigma(t))
         return 2.0 * variance * (self.log_sigma_dot(t) - self.log_alpha_dot(t))

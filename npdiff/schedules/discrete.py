@@ -21,7 +21,7 @@ class DiscreteSchedule(VariancePreserving):
         \bar\alpha_t = \alpha_t^2 = \prod_{s=1}^{t} (1 - \beta_s),
         \qquad \bar\alpha_0 = 1
 
-    Its tables have T + 1 entries. **Entry t belongs to the paper's t, and entry 0 to the data**,
+    Its arrays have T + 1 entries. **Entry t belongs to the paper's t, and entry 0 to the data**,
     (alpha, sigma) = (1, 0), so the last step of a sampler needs no special case. (Programs that
     count timesteps from 0 to T - 1 call entry t their timestep t - 1.)
 

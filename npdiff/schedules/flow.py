@@ -32,7 +32,7 @@ class RectifiedFlow(Schedule):
 
     Parameters
     ----------
-    shift : k; 1 does not shift, 3 is that of Stable Diffusion 3
+    shift : k; 1 is the unshifted path, 3 is that of Stable Diffusion 3
 
     Raises
     ------
