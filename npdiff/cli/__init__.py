@@ -1,1 +1,1 @@
-"""The commands: ``npdiff train``, ``sample``, ``eval`` and ``info``, one file each."""
+"""The commands of ``npdiff`` (``train``, ``sample``, ``edit``, ...), one module each."""

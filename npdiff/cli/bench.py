@@ -109,7 +109,7 @@ def add(commands: Any) -> None:
         type=integer_at_least(1),
         default=5,
         metavar="N",
-        help="number of turns that count (default: 5)",
+        help="measured rounds of all contenders (default: 5)",
     )
     parser.add_argument(
         "--memory", action=argparse.BooleanOptionalAction, default=True,
@@ -129,7 +129,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure and print; returns 1 if npdiff and PyTorch disagree or a contender failed."""
     file = output_path(arguments.json, ".json") if arguments.json else None
     module(arguments.backend)
-    facts = profiles(arguments) if arguments.profile else measured(plan_of(arguments))
+    facts = run_profiles(arguments) if arguments.profile else run_plan(plan_of(arguments))
     if file:
         with atomic(file) as out:
             out.write((json.dumps(facts, indent=2) + "\n").encode())
@@ -180,7 +180,7 @@ def sizes(arguments: argparse.Namespace) -> tuple[list[str], list[int]]:
     return list(arguments.networks or networks), list(arguments.batches or batches)
 
 
-def measured(plan: Plan) -> dict[str, Any]:
+def run_plan(plan: Plan) -> dict[str, Any]:
     """Run a session and print its table.
 
     Raises
@@ -199,7 +199,7 @@ def measured(plan: Plan) -> dict[str, Any]:
         except ContenderError as failure:
             raise InputError(f"measuring failed: {failure}") from failure
     print(heading(facts))
-    print(table(COLUMNS, [cells(row) for row in facts["rows"]], terminal_width()))
+    print(table(COLUMNS, [table_row(row) for row in facts["rows"]], terminal_width()))
     print("\n".join(notes(facts)))
     return facts
 
@@ -222,7 +222,7 @@ def heading(facts: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def cells(row: dict[str, Any]) -> list[str]:
+def table_row(row: dict[str, Any]) -> list[str]:
     """The cells of a row of the table."""
     first = [row["network"], str(row["batch"]), row["task"], row["contender"]]
     if row["seconds"] is None:
@@ -256,7 +256,7 @@ def notes(facts: dict[str, Any]) -> Iterator[str]:
             yield f"{' '.join(label)}: {row['error']}"
 
 
-def profiles(arguments: argparse.Namespace) -> dict[str, Any]:
+def run_profiles(arguments: argparse.Namespace) -> dict[str, Any]:
     """Profile a training step and print the tables, for each network and batch.
 
     Raises

@@ -30,7 +30,7 @@ class Verbatim(argparse.RawDescriptionHelpFormatter):
 def command(
     commands: Any, name: str, about: str, details: str, *, within: bool = False
 ) -> argparse.ArgumentParser:
-    """A command with the options of every command; ``within`` means a subcommand of one."""
+    """A command with the options common to all; ``within`` marks a command inside another one."""
     parser: argparse.ArgumentParser = commands.add_parser(
         name, help=about, description=f"{about[0].upper()}{about[1:]}.", epilog=details,
         formatter_class=Verbatim, allow_abbrev=False,

@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps([result.data() for result in results], indent=2))
     else:
-        print(summary(results) if arguments.name is None else in_full(results[0]))
+        print(summary(results) if arguments.name is None else full_text(results[0]))
     return 0 if all(result.holds for result in results) else 1
 
 
@@ -84,7 +84,7 @@ def summary(results: list[ErratumResult]) -> str:
         lines += [
             f"{erratum.name:{width}}  {columns}  {result.verdict}",
             *_wrapped(f"{erratum.title}.", "    "),
-            *_wrapped(f"In {erratum.occurrences[0].where}{reservation(erratum)}.", "    "),
+            *_wrapped(f"In {erratum.occurrences[0].where}{evidence_remark(erratum)}.", "    "),
         ]
     held = sum(result.holds for result in results)
     lines += [
@@ -95,12 +95,12 @@ def summary(results: list[ErratumResult]) -> str:
     return "\n".join(lines)
 
 
-def reservation(erratum: Erratum) -> str:
+def evidence_remark(erratum: Erratum) -> str:
     """A remark on a first occurrence that was not examined here."""
     return " (as others report)" if erratum.occurrences[0].evidence == REPORTED else ""
 
 
-def in_full(result: ErratumResult) -> str:
+def full_text(result: ErratumResult) -> str:
     """One erratum with all its fields."""
     erratum, residuals, stated = result.erratum, result.residuals, equations()
     occurrences = [

@@ -124,7 +124,10 @@ def check(arguments: argparse.Namespace, theirs: dict[str, Any], chosen: Sequenc
     by = {status: [c for c in compared if c.status == status] for status in STATUSES}
     printed = [*by["wrong"], *by["unknown"], *(by["missing"] if arguments.complete else [])]
     if printed:
-        print(table(COLUMNS, [row(comparison) for comparison in printed], terminal_width()) + "\n")
+        print(
+            table(COLUMNS, [table_row(comparison) for comparison in printed], terminal_width())
+            + "\n"
+        )
     if by["missing"] and not arguments.complete:
         names = sorted({comparison.name.partition(" ")[0] for comparison in by["missing"]})
         few = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
@@ -140,7 +143,7 @@ def check(arguments: argparse.Namespace, theirs: dict[str, Any], chosen: Sequenc
 STATUSES = ("ok", "wrong", "missing", "unknown")
 
 
-def row(comparison: Comparison) -> list[str]:
+def table_row(comparison: Comparison) -> list[str]:
     """The row of a comparison in the table."""
     error = f"{comparison.error:.1e}" if comparison.status == "wrong" else ""
     return [comparison.name, comparison.status, error, comparison.detail]

@@ -83,7 +83,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def enough_memory(arguments: argparse.Namespace) -> AbstractContextManager[None]:
-    """A block in which a memory error without a remedy gets a general one."""
+    """A context manager that adds a general remedy to memory errors without one."""
     backend = getattr(arguments, "backend", None) or "numpy"
     return explain_memory_errors(backend, f"`{arguments.parser.prog}`", "less at a time")
 

@@ -116,13 +116,13 @@ def run(arguments: argparse.Namespace) -> int:
     images = report.to_uint8(frames[-1].x)
     columns = arguments.count if rows > 1 else None
 
-    def sheet(x: Any) -> np.ndarray:
+    def grid(x: Any) -> np.ndarray:
         return report.image_grid(x, columns, scale=arguments.scale)
 
-    report.save_png(sheet(images), out)
+    report.save_png(grid(images), out)
     report_file(out, pluralize(len(images), "image"))
     if gif:
-        report.save_gif((sheet(frame.x) for frame in frames), gif)
+        report.save_gif((grid(frame.x) for frame in frames), gif)
         report_file(gif, f"{len(frames)} frames")
     if single:
         report.save_png(report.reverse_strip(frames), single)

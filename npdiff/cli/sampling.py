@@ -37,7 +37,7 @@ def add_sampling(
     """
     parser.add_argument(
         "--guidance", type=float, default=2.0, metavar="W",
-        help="the strength of classifier-free guidance (default: 2; 1 is none)",
+        help="the strength of classifier-free guidance (default: 2; 1: no guidance)",
     )  # fmt: skip
     parser.add_argument(
         "--rescale", type=float, default=0.0, metavar="PHI",
@@ -50,7 +50,7 @@ def add_sampling(
     )  # fmt: skip
     parser.add_argument(
         "--interval", type=float, nargs=2, metavar=("LOW", "HIGH"),
-        help="guide only at noise levels sigma / alpha from LOW to HIGH (default: at all)",
+        help="guide only at noise levels sigma / alpha from LOW to HIGH (default: at all levels)",
     )  # fmt: skip
     parser.add_argument(
         "--sampler", type=part, default=sampler, metavar="NAME",
@@ -128,11 +128,11 @@ def list_of_samplers() -> str:
     for name, run in SAMPLERS.items():
         lines.append(f"  {name:21} {summary(run)}")
         if own := options_of(name):
-            options = ", ".join(f"{key}={spelled(value)}" for key, value in own.items())
+            options = ", ".join(f"{key}={option_text(value)}" for key, value in own.items())
             lines.append(f"  {'':21} {options}")
     return "\n".join(lines)
 
 
-def spelled(value: Any) -> str:
-    """A default as ``--option`` would take it."""
+def option_text(value: Any) -> str:
+    """A default value in the form that ``--option`` accepts."""
     return value if isinstance(value, str) else spell(value).lower()

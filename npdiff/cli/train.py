@@ -93,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
     path = Path(arguments.out or Path("runs") / arguments.preset)
     existing = arguments.resume and (path / "config.json").is_file()
     base = Run.open(path).config if existing else PRESETS[arguments.preset]
-    config = changed(base, arguments, existing=existing)
+    config = apply_options(base, arguments, existing=existing)
     if existing and config == base and finished(path):
         print(f"the run in {path} has finished: {config.steps} steps")
         if report.is_complete(path):
@@ -129,7 +129,9 @@ def draw(path: Path) -> None:
     report_file(path / "model.safetensors", f"the model; try `npdiff sample {path} --label all`")
 
 
-def changed(config: Config, arguments: argparse.Namespace, *, existing: bool = False) -> Config:
+def apply_options(
+    config: Config, arguments: argparse.Namespace, *, existing: bool = False
+) -> Config:
     """The configuration with the changes of the command line.
 
     Raises

@@ -132,7 +132,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         width = None if arguments.wide else terminal_width()
         if arguments.equations:
-            print("\n\n".join(in_detail(result) for result in grouped))
+            print("\n\n".join(full_text(result) for result in grouped))
         else:
             print(table(COLUMNS, [row for result in grouped for row in rows(result)], width))
         for check_result in found:
@@ -159,7 +159,7 @@ def rows(result: EquationResult) -> list[list[str]]:
     ]  # fmt: skip
 
 
-def in_detail(result: EquationResult) -> str:
+def full_text(result: EquationResult) -> str:
     """One equation in full: text, location, sources, checks and residuals."""
     e = result.equation
     lines = [e.label, f"  {e.about}", ""]

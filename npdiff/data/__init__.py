@@ -69,7 +69,9 @@ def load(
     if not named and Path(source).is_dir():  # type: ignore[arg-type]
         return take_split(load_folder(Path(source), size, channels), split)  # type: ignore[arg-type]
     if size is not None or channels is not None:
-        raise InputError(f"size and channels are for folders of images, not for {source}")
+        raise InputError(
+            f"size and channels are for folders of images, not for {source}: omit them"
+        )
     if named:
         name = source["name"] if isinstance(source, Mapping) and "name" in source else source
         whole = DATASETS.resolve(source if isinstance(source, Mapping) else str(source))

@@ -62,7 +62,10 @@ def bytes_of(values: np.ndarray) -> np.ndarray:
     """
     rounded = np.rint(255.0 * values)
     if not np.array_equal(np.round(rounded / 255.0, 3), values):
-        raise InputError("expected values b / 255 rounded to three places, for bytes b")
+        wrong = values[np.round(rounded / 255.0, 3) != values].flat[0]
+        raise InputError(
+            f"values must be b / 255 rounded to three places, for a byte b, got {wrong}"
+        )
     return rounded.astype(np.uint8)
 
 

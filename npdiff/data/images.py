@@ -69,7 +69,7 @@ def load_npz(path: str | Path) -> Dataset:
     Raises
     ------
     InputError
-        If the file cannot be read or its arrays are different.
+        If the file cannot be read, or an array has another name, shape or type.
     """
     try:
         with open(path, "rb") as file:
@@ -81,8 +81,8 @@ def load_npz(path: str | Path) -> Dataset:
         raise InputError(f"cannot read {path} as an .npz file of plain arrays: {error}") from error
     if "images" not in arrays:
         raise InputError(f"{path} contains {sorted(arrays)}: expected an array named 'images'")
-    images = _checked_images(path, arrays["images"])
-    labels = _checked_labels(path, arrays.get("labels"), len(images))
+    images = _check_images(path, arrays["images"])
+    labels = _check_labels(path, arrays.get("labels"), len(images))
     count = int(labels.max()) + 1
     names = arrays.get("classes", np.arange(count).astype(str))
     if names.ndim != 1 or names.dtype.kind != "U" or len(names) < count:
@@ -112,7 +112,7 @@ def load_image(path: str | Path, shape: tuple[int, ...]) -> np.ndarray:
     return image
 
 
-def _checked_images(path: str | Path, images: np.ndarray) -> np.ndarray:
+def _check_images(path: str | Path, images: np.ndarray) -> np.ndarray:
     if images.dtype != np.uint8:
         raise InputError(
             f"{path}: 'images' has dtype {images.dtype}, expected uint8 with values 0 to 255"
@@ -127,7 +127,7 @@ def _checked_images(path: str | Path, images: np.ndarray) -> np.ndarray:
     return images
 
 
-def _checked_labels(path: str | Path, labels: np.ndarray | None, count: int) -> np.ndarray:
+def _check_labels(path: str | Path, labels: np.ndarray | None, count: int) -> np.ndarray:
     if labels is None:
         return np.zeros(count, dtype=np.int64)
     if labels.dtype.kind not in "iu" or labels.shape != (count,):

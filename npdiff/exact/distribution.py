@@ -21,7 +21,7 @@ class Distribution(ABC):
     Attributes
     ----------
     size : int
-        D, the number of values of a sample.
+        D, the number of elements of a sample.
     draws : int
         The number of random samples that replace a quadrature where there is none.
     """
@@ -174,7 +174,7 @@ def asarray_like(a: np.ndarray, x: Array) -> Array:
     return namespace(x).asarray(a, dtype=x.dtype)
 
 
-def short(a: np.ndarray) -> str:
+def short_repr(a: np.ndarray) -> str:
     """An array for a ``repr``: its elements if there are at most 9, else its shape."""
     return str(np.round(a, 4).tolist()) if a.size <= 9 else f"<array of shape {a.shape}>"
 

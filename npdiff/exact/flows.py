@@ -50,7 +50,8 @@ def flow_by_quantiles(x: Array, tails_t: Tails, tails_s: Tails) -> Array:
     below, above = tails_t(to_host(x).astype(np.float64))
     if not ((below > 0.0) & (above > 0.0)).all():
         raise InputError(
-            "a point is NaN, or so far out that the probability beyond it is 0 in float64"
+            "a point must be a number with a positive probability on both sides in float64, got "
+            f"{to_host(x)[~((below > 0.0) & (above > 0.0))].flat[0]:g}"
         )
 
     def too_low(point: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike
 
 from npdiff.backend import Array, namespace
 from npdiff.errors import InputError
-from npdiff.exact.distribution import Distribution, as_columns, asarray_like, flatten, short
+from npdiff.exact.distribution import Distribution, as_columns, asarray_like, flatten, short_repr
 from npdiff.random import Key
 from npdiff.schedules import Schedule, Times
 
@@ -44,12 +44,15 @@ class Gaussian(Distribution):
                 f"got shapes {self.mean.shape} and {C.shape}"
             )
         if not (np.isfinite(self.mean).all() and np.isfinite(C).all()):
-            raise InputError("expected a finite mean and a finite covariance")
+            raise InputError(
+                "the mean and the covariance must be finite, got "
+                f"{short_repr(self.mean)} and {short_repr(C)}"
+            )
         if C.ndim == 2:
             size = np.abs(C).max()
             if not np.abs(C - C.T).max() <= _ROUNDING * D * size:
                 raise InputError(
-                    "the covariance must be symmetric; its asymmetry is up to "
+                    "the covariance must be symmetric, got C_ij - C_ji up to "
                     f"{np.abs(C - C.T).max():.3g}"
                 )
             variances, axes = np.linalg.eigh(C)
@@ -59,14 +62,14 @@ class Gaussian(Distribution):
             self.variances, self.axes = np.broadcast_to(C, (D,)), None
         if not (self.variances >= 0.0).all():
             raise InputError(
-                "the covariance must have no negative eigenvalue, "
-                f"its smallest is {self.variances.min():.3g}"
+                "the eigenvalues of the covariance must be 0 or more, "
+                f"got {self.variances.min():.3g}"
             )
 
     def __repr__(self) -> str:
         axes = np.eye(self.size) if self.axes is None else self.axes
         covariance = self.variances if self.axes is None else (axes * self.variances) @ axes.T
-        return f"Gaussian(mean={short(self.mean)}, covariance={short(covariance)})"
+        return f"Gaussian(mean={short_repr(self.mean)}, covariance={short_repr(covariance)})"
 
     def denoised(self, schedule: Schedule, x: Array, t: Times) -> Array:
         r"""The mean of the data given a noisy sample.

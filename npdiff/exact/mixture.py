@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from npdiff.backend import Array, namespace
 from npdiff.errors import InputError
-from npdiff.exact.distribution import Distribution, asarray_like, short
+from npdiff.exact.distribution import Distribution, asarray_like, short_repr
 from npdiff.exact.flows import Tails, flow_by_quantiles, flow_by_solver
 from npdiff.exact.gaussian import Gaussian
 from npdiff.exact.quadrature import normal_rule
@@ -46,7 +46,7 @@ class Mixture(Distribution):
 
     def __repr__(self) -> str:
         count = len(self.components)
-        return f"Mixture({count} Gaussians, size={self.size}, weights={short(self.weights)})"
+        return f"Mixture({count} Gaussians, size={self.size}, weights={short_repr(self.weights)})"
 
     def responsibilities(self, schedule: Schedule, x: Array, t: Times) -> Array:
         r"""The probability of each component given a noisy sample, (N, K).

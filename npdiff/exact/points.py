@@ -47,7 +47,10 @@ class FiniteData(Distribution):
     def __init__(self, points: ArrayLike, weights: ArrayLike | None = None) -> None:
         points = np.asarray(points, dtype=np.float64)
         if points.ndim < 2 or points.size == 0 or not np.isfinite(points).all():
-            raise InputError(f"expected finite points (K, D), K >= 1, got shape {points.shape}")
+            raise InputError(
+                f"expected finite points (K, D), K >= 1, got shape {points.shape} with "
+                f"{np.sum(~np.isfinite(points))} entries that are not finite"
+            )
         self.points = points.reshape(points.shape[0], -1)
         count, self.size = self.points.shape
         weights = np.ones(count) if weights is None else np.asarray(weights, dtype=np.float64)

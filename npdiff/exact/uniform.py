@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from npdiff.backend import Array, namespace
 from npdiff.errors import InputError
-from npdiff.exact.distribution import Distribution, as_columns, asarray_like, flatten, short
+from npdiff.exact.distribution import Distribution, as_columns, asarray_like, flatten, short_repr
 from npdiff.exact.flows import Tails, flow_by_quantiles
 from npdiff.exact.quadrature import REACH, gauss_legendre
 from npdiff.random import Key
@@ -65,7 +65,7 @@ class Uniform(Distribution):
         self._center, self._radius = 0.5 * (self.low + self.high), 0.5 * (self.high - self.low)
 
     def __repr__(self) -> str:
-        return f"Uniform(low={short(self.low)}, high={short(self.high)})"
+        return f"Uniform(low={short_repr(self.low)}, high={short_repr(self.high)})"
 
     def denoised(self, schedule: Schedule, x: Array, t: Times) -> Array:
         r"""The mean of the data given a noisy sample: the mean of a truncated normal distribution.

@@ -16,7 +16,7 @@ from npdiff.spacings import SPACINGS
 
 @dataclass(frozen=True, repr=False)
 class SamplingConfig:
-    """How samples are made.
+    """The configuration of sampling: sampler, steps, spacing, guidance and clipping.
 
     Parameters
     ----------
@@ -58,7 +58,9 @@ class SamplingConfig:
         SAMPLERS.split(self.sampler, **self.options)
         SPACINGS.split(self.spacing)
         if not math.isfinite(self.guidance):
-            raise InputError(f"guidance must be a finite number (1 for none), got {self.guidance}")
+            raise InputError(
+                f"guidance must be a finite number, 1 for no guidance, got {self.guidance}"
+            )
         for name, fraction in (("rescale", self.rescale), ("threshold", self.threshold)):
             if fraction is not None and not 0.0 <= fraction <= 1.0:
                 raise InputError(f"{name} must be a number from 0 to 1, got {fraction}")

@@ -11,7 +11,7 @@ from npdiff.backend import Array, module, per_sample
 from npdiff.denoiser import with_callback
 from npdiff.errors import InputError
 from npdiff.generation.config import SamplingConfig
-from npdiff.generation.network import LearnedVariance, denoiser
+from npdiff.generation.network import PredictedVariance, denoiser
 from npdiff.random import Key
 from npdiff.runs.checkpoint import Checkpoint
 from npdiff.runtime.memory import explain_memory_errors
@@ -28,7 +28,7 @@ class Frame(NamedTuple):
     ----------
     t : the time
     x : the state at that time
-    x0_hat : the estimate of the data made from it
+    x0_hat : the estimate of the data at that state
     """
 
     t: float
@@ -47,7 +47,7 @@ def trajectory(
     backend: str = "numpy",
     callback: Callable[[], None] | None = None,
 ) -> Iterator[Frame]:
-    """The states from noise to samples: one more than there are steps.
+    """The states of a sampler from noise to samples: one more than the number of steps.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def trajectory(
 
 def learned_variance(
     checkpoint: Checkpoint, config: SamplingConfig, schedule: Schedule, samples: int
-) -> LearnedVariance | None:
+) -> PredictedVariance | None:
     """The variance of the network, if the sampler's option ``variance`` is ``"learned"``.
 
     Raises
@@ -105,11 +105,11 @@ def learned_variance(
             "variance 'learned' needs a model that was trained with learn_variance: choose "
             f"{' or '.join(VARIANCES)}"
         )
-    return LearnedVariance(schedule, samples)
+    return PredictedVariance(schedule, samples)
 
 
 def enough_memory(samples: int, backend: str) -> AbstractContextManager[None]:
-    """A block around sampling in which a memory error names its remedy."""
+    """A context manager that adds a remedy to memory errors while sampling."""
     fewer = "" if backend == "cupy" else ", or fewer threads (NPDIFF_THREADS=1)"
     plural = "" if samples == 1 else "s"
     return explain_memory_errors(

@@ -20,13 +20,13 @@ from npdiff.variances import interpolated
 GPU_ROWS = 1024
 
 
-class LearnedVariance:
+class PredictedVariance:
     """The variance that a network predicts with its output, for :func:`npdiff.samplers.ddpm`.
 
     Parameters
     ----------
     schedule : Schedule
-    samples : N; of a guided batch of 2N the first N samples have the labels
+    samples : N; in a guided batch of 2N the first N samples have the labels
     """
 
     def __init__(self, schedule: Schedule, samples: int) -> None:
@@ -40,8 +40,8 @@ class LearnedVariance:
         return interpolated(self.schedule, s, t, 0.5 * (self.v + 1.0))
 
 
-def first_half(network: Network, learned: LearnedVariance | None) -> Network:
-    """A network without its second half of channels, which go to ``learned``."""
+def first_half(network: Network, learned: PredictedVariance | None) -> Network:
+    """The first half of a network's output channels; ``learned`` stores the second half."""
 
     def first(x: Array, timestep: Array) -> Array:
         output, channels = network(x, timestep), x.shape[-1]
@@ -60,9 +60,9 @@ def denoiser(
     *,
     workers: ThreadPool,
     backend: str = "numpy",
-    learned: LearnedVariance | None = None,
+    learned: PredictedVariance | None = None,
 ) -> Denoise:
-    """The model as a sampler calls it: guided towards the labels, its estimates clipped.
+    """The denoiser of a trained model: guided towards the labels, its estimates clipped.
 
     The evaluations with and without the label are one batch of 2N, whose shards run on the threads.
     The weights must not be written to while the denoiser is in use. ``learned`` receives the part

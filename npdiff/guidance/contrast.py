@@ -96,7 +96,7 @@ def dynamic_threshold(denoise: Denoise, schedule: Schedule, quantile: float = 0.
     if not 0.0 <= quantile <= 1.0:
         raise InputError(f"quantile must lie between 0 and 1, got {quantile}")
 
-    def thresholded(x: Array, t: Times) -> tuple[Array, Array]:
+    def clip_at_quantile(x: Array, t: Times) -> tuple[Array, Array]:
         x0_hat, _ = denoise(x, t)
         xp = namespace(x)
         magnitudes = xp.abs(x0_hat).reshape(x.shape[0], -1)
@@ -104,7 +104,7 @@ def dynamic_threshold(denoise: Denoise, schedule: Schedule, quantile: float = 0.
         x0_hat = xp.minimum(xp.maximum(x0_hat, -s), s) / s
         return PARAMETERIZATIONS["x0"].solve(schedule, x, x0_hat, t)
 
-    return thresholded
+    return clip_at_quantile
 
 
 def _column(x: Array) -> tuple[int, ...]:

@@ -31,8 +31,8 @@ def classifier_free(cond: Denoise, uncond: Denoise, w: float | np.ndarray) -> De
     Parameters
     ----------
     cond, uncond : the denoisers with and without the condition
-    w : scale, a scalar or one per sample: 0 ignores the condition, 1 is no guidance, above 1
-        strengthens it
+    w : scale, a scalar or one per sample: 0 ignores the condition, 1 is the conditional estimate,
+        above 1 strengthens the condition
 
     Returns
     -------
@@ -59,8 +59,8 @@ def from_paper_scale(w: float | np.ndarray) -> float | np.ndarray:
         + w\, (\hat\epsilon_{\text{cond}} - \hat\epsilon_{\text{uncond}}),
         \qquad w = 1 + w_{\text{paper}}
 
-    In the paper 0 is no guidance and -1 ignores the condition; here these are 1 and 0. No other
-    function uses the paper's convention.
+    In the paper w = 0 is the conditional estimate and w = -1 the unconditional one; here these are
+    1 and 0. No other function uses the paper's convention.
 
     Notes
     -----

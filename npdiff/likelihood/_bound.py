@@ -141,7 +141,7 @@ def _discretized(
 
 
 def _categorical(
-    schedule: Schedule, x_0: Array, _x_0_hat: Array, x_t: Array, _v: Array, t: float
+    schedule: Schedule, x_0: Array, _x0_hat: Array, x_t: Array, _v: Array, t: float
 ) -> Array:
     return -categorical_log_probability(schedule, x_0, x_t, t).reshape(x_0.shape[0], -1).sum(axis=1)
 

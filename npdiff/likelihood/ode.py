@@ -78,7 +78,7 @@ def flow_log_density(
 
     Yields
     ------
-    Moment
+    FlowState
 
     Raises
     ------

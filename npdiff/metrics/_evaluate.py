@@ -102,24 +102,24 @@ def evaluate(images: Array, labels: Array | None = None) -> Evaluation:
     """
     generated = describe(images)
     count = len(generated.predicted)
-    scores = compare(generated, _checked_labels(labels, count), _training_digits())
+    scores = compare(generated, _check_labels(labels, count), _training_digits())
     return Evaluation(scores, _floor(min(count, 1000)))
 
 
-class Described(NamedTuple):
+class ClassifierOutput(NamedTuple):
     """The classifier's output for images: features (N, F) and predicted digits (N,)."""
 
     features: np.ndarray
     predicted: np.ndarray
 
 
-def describe(images: Array) -> Described:
+def describe(images: Array) -> ClassifierOutput:
     """Features and predictions of the shipped classifier."""
     classifier = DigitClassifier.shipped()
-    return Described(classifier.features(images), classifier.predict(images))
+    return ClassifierOutput(classifier.features(images), classifier.predict(images))
 
 
-def compare(images: Described, labels: np.ndarray | None, real: Described) -> Scores:
+def compare(images: ClassifierOutput, labels: np.ndarray | None, real: ClassifierOutput) -> Scores:
     """The scores of some images against real ones."""
     x, y = check_features(4, images=images.features, real=real.features)
     mean, std = y.mean(axis=0), y.std(axis=0)
@@ -138,7 +138,7 @@ def compare(images: Described, labels: np.ndarray | None, real: Described) -> Sc
     )
 
 
-def _checked_labels(labels: Array | None, count: int) -> np.ndarray | None:
+def _check_labels(labels: Array | None, count: int) -> np.ndarray | None:
     if labels is None:
         return None
     labels = np.asarray(to_host(labels))
@@ -155,7 +155,7 @@ def _checked_labels(labels: Array | None, count: int) -> np.ndarray | None:
 
 
 @lru_cache(maxsize=1)
-def _training_digits() -> Described:
+def _training_digits() -> ClassifierOutput:
     return describe(load("digits").images)
 
 

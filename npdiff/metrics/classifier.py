@@ -152,7 +152,7 @@ class DigitClassifier(Module):
 
 def _in_batches(f: Callable[[np.ndarray], np.ndarray], images: Array) -> np.ndarray:
     """``f`` of the images as float32 in [-1, 1], batch by batch, without pullbacks."""
-    images = _checked(images)
+    images = _check_images(images)
     parts = []
     with forward_only():
         for first in range(0, len(images), _BATCH):
@@ -162,7 +162,7 @@ def _in_batches(f: Callable[[np.ndarray], np.ndarray], images: Array) -> np.ndar
     return np.concatenate(parts)
 
 
-def _checked(images: Array) -> np.ndarray:
+def _check_images(images: Array) -> np.ndarray:
     images = np.asarray(to_host(images))
     if images.shape[1:] != (SIZE, SIZE, 1) or len(images) == 0:
         raise InputError(
@@ -172,7 +172,8 @@ def _checked(images: Array) -> np.ndarray:
     if images.dtype != np.uint8 and images.dtype.kind != "f":
         raise InputError(f"images must be uint8 or floats in [-1, 1], got {images.dtype}")
     if images.dtype != np.uint8 and not np.isfinite(images).all():
-        raise InputError("images must be finite: some entries are NaN or infinite")
+        count = np.sum(~np.isfinite(images))
+        raise InputError(f"images must be finite, got {count} entries that are NaN or infinite")
     return images
 
 

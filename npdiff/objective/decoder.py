@@ -131,7 +131,7 @@ def categorical_log_probability(
     Parameters
     ----------
     schedule : Schedule
-    x_0 : (N, ...) array, bytes as numbers b / 127.5 - 1
+    x_0 : (N, ...) array, bytes b scaled to b / 127.5 - 1
     x_t : (N, ...) array
     t : the smallest timestep, a scalar or (N,)
     half_bin : half the distance between the values v_k, which run from -1 to 1

@@ -37,7 +37,9 @@ def to_uint8(x: Array) -> np.ndarray:
     if x.dtype.kind != "f":
         raise InputError(f"images must be uint8 or floats in [-1, 1], got {x.dtype}")
     if np.isnan(x).any():
-        raise InputError("images must not contain NaN: clip or replace it before drawing")
+        raise InputError(
+            f"images must not contain NaN, got {np.isnan(x).sum()} NaN entries: replace them first"
+        )
     return np.rint(127.5 * (np.clip(x, -1.0, 1.0) + 1.0)).astype(np.uint8)
 
 
@@ -61,9 +63,9 @@ def image_grid(
     Raises
     ------
     InputError
-        If the shape is another one, or an option is out of range.
+        If the images have another shape, or an option is out of range.
     """
-    tiles = _enlarged(_stack(images), scale)
+    tiles = _enlarge(_stack(images), scale)
     N, H, W, C = tiles.shape
     if columns is None:
         columns = math.ceil(math.sqrt(N))
@@ -90,7 +92,7 @@ def save_png(image: Array, path: str | Path) -> None:
     InputError
         If the image has another shape, or the file cannot be written.
     """
-    _save([_pillow(image)], path, format="PNG", optimize=True)
+    _save([_to_pillow(image)], path, format="PNG", optimize=True)
 
 
 def save_gif(
@@ -110,11 +112,12 @@ def save_gif(
     InputError
         If there are no frames, their shapes differ, or the file cannot be written.
     """
-    images = [_pillow(frame) for frame in frames]
+    images = [_to_pillow(frame) for frame in frames]
     if not images:
-        raise InputError("an animation needs at least one frame")
-    if len({(image.size, image.mode) for image in images}) > 1:
-        raise InputError("the frames of an animation must all have one shape")
+        raise InputError("an animation needs at least one frame, got none")
+    shapes = sorted({(image.height, image.width, len(image.getbands())) for image in images})
+    if len(shapes) > 1:
+        raise InputError(f"the frames of an animation must have one shape, got {shapes}")
     durations = [milliseconds] * (len(images) - 1) + [hold]
     rest = images[1:]
     _save(images, path, format="GIF", save_all=True, append_images=rest, duration=durations, loop=0)
@@ -133,7 +136,7 @@ def noising_strip(x_t: Array, timesteps: Sequence[float], *, scale: int = 3) -> 
     -------
     uint8 array (height, width, C)
     """
-    return _labeled([x_t], [], timesteps, scale)
+    return _label_rows([x_t], [], timesteps, scale)
 
 
 def denoising_strip(
@@ -151,7 +154,7 @@ def denoising_strip(
     -------
     uint8 array (height, width, C)
     """
-    return _labeled([x_t, x0_hat], [("x", "t"), ("estimate of x", "0")], timesteps, scale)
+    return _label_rows([x_t, x0_hat], [("x", "t"), ("estimate of x", "0")], timesteps, scale)
 
 
 def save_loss_curve(
@@ -212,13 +215,13 @@ def _stack(images: Array) -> np.ndarray:
     return images
 
 
-def _enlarged(tiles: np.ndarray, scale: int) -> np.ndarray:
+def _enlarge(tiles: np.ndarray, scale: int) -> np.ndarray:
     if scale < 1:
         raise InputError(f"scale must be at least 1, got {scale}")
     return tiles.repeat(scale, axis=1).repeat(scale, axis=2)
 
 
-def _pillow(image: Array) -> Any:
+def _to_pillow(image: Array) -> Any:
     from PIL import Image
 
     image = to_uint8(image)
@@ -232,7 +235,7 @@ def _pillow(image: Array) -> Any:
     return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
 
 
-def _labeled(
+def _label_rows(
     rows: Sequence[Array], names: Sequence[tuple[str, str]], timesteps: Sequence[float], scale: int
 ) -> np.ndarray:
     """Rows of images on white, with the time above each column and a name above each row.
@@ -241,14 +244,14 @@ def _labeled(
     """
     from PIL import Image, ImageDraw, ImageFont
 
-    tiles = [_enlarged(_stack(row), scale) for row in rows]
+    tiles = [_enlarge(_stack(row), scale) for row in rows]
     K, H, W, C = tiles[0].shape
     if any(row.shape != tiles[0].shape for row in tiles) or len(timesteps) != K:
         shapes = ", ".join(str(row.shape) for row in rows)
         raise InputError(f"a strip of {len(timesteps)} times does not fit images of shape {shapes}")
     size = max(10, min(16, W // 6))
     font, small = ImageFont.load_default(size), ImageFont.load_default(0.7 * size)
-    texts = [f"t = {_short(t)}" for t in timesteps]
+    texts = [f"t = {_format_time(t)}" for t in timesteps]
     gap = max(4, W // 12)
     pitch = max(W, *(math.ceil(font.getlength(text)) for text in texts)) + gap
     name_height = round(1.6 * size) if names else 0
@@ -263,7 +266,7 @@ def _labeled(
         left = round(middle - W / 2)
         for r, row in enumerate(tiles):
             top = head + r * (H + name_height + gap) + name_height
-            canvas.paste(_pillow(row[column]), (left, top))
+            canvas.paste(_to_pillow(row[column]), (left, top))
     for r, (name, index) in enumerate(names):
         base = head + r * (H + name_height + gap) + name_height - 0.5 * size
         draw.text((gap, base), name, fill=ink, font=font, anchor="ls")
@@ -272,7 +275,7 @@ def _labeled(
     return np.asarray(canvas).reshape(canvas.height, canvas.width, C)
 
 
-def _short(t: float) -> str:
+def _format_time(t: float) -> str:
     return str(round(t)) if abs(t - round(t)) < 1e-9 else f"{t:.3g}"
 
 

@@ -115,14 +115,16 @@ def load(
 
 def _header(path: Path, metadata: dict[str, str], kind: str, objects: dict[str, Any]) -> Header:
     if metadata.get("format") != FORMAT:
-        raise InputError(f"{path} was not written by npdiff: its header lacks the format")
+        raise InputError(
+            f"{path} was not written by npdiff: expected 'format': {FORMAT!r} in its header"
+        )
     if metadata.get("version") != VERSION:
         raise InputError(
             f"{path} has format version {metadata.get('version')}, this npdiff reads version "
             f"{VERSION}: use the npdiff that wrote it, or train again"
         )
     if metadata.get("kind") != kind:
-        raise InputError(f"{path} holds a {metadata.get('kind')}, expected a {kind}")
+        raise InputError(f"{path}: expected a file of kind {kind!r}, got {metadata.get('kind')!r}")
     try:
         step, seconds = int(metadata["step"]), float(metadata["seconds"])
         config = Config.from_json(metadata["config"], **objects)
@@ -150,7 +152,7 @@ def fill(like: T, named: dict[str, np.ndarray], path: str | Path) -> T:
 
     def placed(own: Array, leaf: np.ndarray) -> Array:
         if own.dtype != leaf.dtype:
-            raise InputError(f"{path}: weights of {leaf.dtype}, expected {own.dtype}")
+            raise InputError(f"{path}: expected weights of dtype {own.dtype}, got {leaf.dtype}")
         return namespace(own).asarray(leaf)
 
     return tree.map(placed, like, filled)

@@ -226,7 +226,7 @@ class Config:
 
     @classmethod
     def from_json(cls, text: str, **objects: Any) -> Self:
-        """The configuration in a text that :meth:`to_json` or a person wrote.
+        """The configuration in a JSON text, such as :meth:`to_json` returns.
 
         Parameters
         ----------

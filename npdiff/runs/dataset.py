@@ -15,7 +15,7 @@ def load_data(config: Config) -> Dataset:
     Raises
     ------
     InputError
-        If the data do not exist, or were an object that is not at hand.
+        If the data do not exist, or are an object that was not passed.
     """
     source: Any = config.data
     if not isinstance(source, str | dict) or is_description(source):

@@ -139,7 +139,7 @@ class Run:
         checkpoint.save(self.state_path, state, Header("state", self.config, step, seconds))
 
     def restore(self, like: T) -> tuple[T, int, float]:
-        """The state on disk, its step and the seconds spent; ``like`` itself at step 0 if none.
+        """The state on disk, its step and the seconds spent; ``like`` and step 0 if there is none.
 
         Raises
         ------
@@ -168,7 +168,7 @@ class Run:
     def log(self, record: dict[str, Any]) -> None:
         """Append one line to the metrics."""
         if self._metrics is None:
-            raise RuntimeError("begin() comes before log()")
+            raise RuntimeError("call begin() before log()")
         with explained(self.path / "metrics.jsonl", "write"):
             line = _line(record)
             if self._metrics.write(line) < len(line):

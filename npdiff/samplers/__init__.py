@@ -1,8 +1,8 @@
 """Samplers: generators that turn noise into data step by step.
 
 A sampler is ``sampler(denoise, schedule, x, timesteps, *, noise=None, **options)`` and yields a
-:class:`Step` per step; :class:`Sampler` documents what they all share. The last step's ``x`` is the
-sample.
+:class:`Step` per step; :class:`Sampler` documents the shared arguments. The last step's ``x`` is
+the sample.
 """
 
 import inspect

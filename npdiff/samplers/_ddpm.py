@@ -72,7 +72,7 @@ def ddpm(
 
 
 def standard_deviation(variance: Array | float, x: Array) -> Array:
-    """The root of a scalar variance, of one per sample, or of one per element of ``x``."""
+    """The square root of a variance: a scalar, one per sample, or one per element of ``x``."""
     if getattr(variance, "shape", ()) == x.shape:
         return namespace(x).sqrt(variance)
     return per_sample(np.sqrt(variance), x)

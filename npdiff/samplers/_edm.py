@@ -43,9 +43,9 @@ def edm(
         \left( \hat\epsilon(\hat z, \hat u) + \hat\epsilon(z', u_s) \right)
 
     in the coordinates :eq:`flow-in-sigma`; EDM's own schedule has alpha = 1, and u is its sigma.
-    Without churn it is a deterministic second-order method. The step to u = 0 returns x0_hat. The
-    noise is never u_hat above its level at ``t_max``, beyond which no network is trained, and none
-    is added to pure noise.
+    Without churn it is a deterministic second-order method. The step to u = 0 returns x0_hat. No
+    u_hat exceeds the level of ``t_max``, beyond which no network is trained, and no noise is added
+    to pure noise.
 
     Evaluations: two per step and one in the last, 2N - 1.
 

@@ -34,7 +34,7 @@ def lms(
     start: str = "low",
     noise: Noise | None = None,
 ) -> Steps:
-    r"""Linear multistep: the Adams-Bashforth method for any timestep spacing.
+    r"""The linear multistep method: Adams-Bashforth for any timestep spacing.
 
     .. math::
         :label: lms-step

@@ -1,4 +1,4 @@
-"""Predictor-corrector sampling: an ancestral step, then Langevin steps at the level reached."""
+"""Predictor-corrector sampling: an ancestral step, then Langevin steps at the new noise level."""
 
 import math
 

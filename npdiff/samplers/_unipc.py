@@ -125,7 +125,7 @@ def unified_step(
     latest: tuple[float, Array],
     variant: str,
 ) -> Array:
-    """:eq:`unip` or :eq:`unic`: the step of order one minus their common sum.
+    """A step :eq:`unip` or :eq:`unic`: the step of order one minus a weighted sum of differences.
 
     Parameters
     ----------

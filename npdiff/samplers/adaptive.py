@@ -26,7 +26,7 @@ def adaptive_ode(
     atol: float = 1e-5,
     noise: Noise | None = None,
 ) -> Steps:
-    r"""The probability-flow ODE to a tolerance, with adaptive steps.
+    r"""SciPy's adaptive solvers of the probability-flow ODE, to a given tolerance.
 
     .. math::
         :label: flow-in-angle
@@ -88,7 +88,9 @@ def adaptive_ode(
         x0_hat, eps_hat = denoise(state(y, t), t)
         dy_dphi = to_host(math.cos(angle) * eps_hat - math.sin(angle) * x0_hat)
         if not np.isfinite(dy_dphi).all():
-            raise InputError(f"the denoiser's estimates at t = {t:g} are not finite")
+            raise InputError(
+                f"the denoiser's estimates at t = {t:g} are not finite: check the denoiser there"
+            )
         return dy_dphi.astype(np.float64).ravel()
 
     def angle_at(t: float) -> float:

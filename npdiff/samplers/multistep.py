@@ -131,7 +131,7 @@ def raise_order(
     Parameters
     ----------
     x : (N, ...) array, the step of order one
-    scale, z : as of :func:`npdiff.samplers.exponential.taylor_step`
+    scale, z : as for :func:`npdiff.samplers.exponential.taylor_step`
     h : the length of the step in half log-SNR, finite
     history : at distinct half log-SNRs, latest first
     midpoint : with two estimates, use the midpoint rule
@@ -163,7 +163,7 @@ def multistep_solver(
     start: str,
     legacy: bool,
 ) -> Steps:
-    """The multistep solvers of DPM-Solver and DPM-Solver++, which state the equations.
+    """Multistep DPM-Solver and DPM-Solver++; the public samplers state the equations.
 
     Evaluations: one per step.
 

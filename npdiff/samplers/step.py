@@ -42,11 +42,11 @@ def intervals(timesteps: np.ndarray) -> Iterator[tuple[float, float]]:
 
 
 class Sampler(Protocol):
-    """A function from noise to an iterator over the steps of a trajectory to the data.
+    """A function from a noisy state to an iterator over the steps of a trajectory to the data.
 
     Each sampler's own docstring documents its equation, its options and its count of evaluations.
-    A sampler does not know the network and keeps no random state. Whether time is discrete or
-    continuous is a property of the schedule and the timesteps, not of the sampler.
+    A sampler calls the denoiser, not the network, and keeps no random state. Whether time is
+    discrete or continuous is a property of the schedule and the timesteps, not of the sampler.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ from npdiff.errors import InputError
 #: A time, or a coefficient at a time: a scalar, or an ``(N,)`` array with one entry per sample.
 Times = float | np.ndarray
 
-#: What a schedule gives: a float for a scalar time, a float64 array for an array of times.
+#: A value of a schedule: a float for a scalar time, a float64 array for an array of times.
 Values = Any
 
 #: Halvings of an interval after which its ends are neighboring float64 values, at any scale; and
@@ -112,7 +112,7 @@ class Schedule(ABC):
         )
 
     def _at_scalar(self, method: Callable[..., Any], t: float) -> float:
-        """``method`` at one time, evaluated on an array, where 1 / 0 is inf as NumPy has it."""
+        """``method`` at one time, evaluated on an array, where NumPy computes 1 / 0 as inf."""
         return float(method(self, np.array([t]))[0])
 
     @abstractmethod
@@ -242,7 +242,7 @@ class Schedule(ABC):
 
         Notes
         -----
-        As of :meth:`drift`.
+        See :meth:`drift`.
         """
         variance = np.exp(2.0 * self.log_sigma(t))
         return 2.0 * variance * (self.log_sigma_dot(t) - self.log_alpha_dot(t))
@@ -273,7 +273,7 @@ class VariancePreserving(Schedule):
 
 
 def noise_level_timestep(schedule: Schedule, t: Times) -> Values:
-    r"""A timestep that follows the noise level, for schedules that pass most levels in little time.
+    r"""A timestep linear in the log noise level at high noise, where most levels take little time.
 
     .. math::
         :label: level-timestep

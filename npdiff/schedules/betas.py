@@ -56,7 +56,7 @@ def cosine_betas(steps: int = 1000, s: float = 0.008, largest: float = 0.999) ->
 def invariant_linear_betas(
     steps: int = 1000, first: float = 1e-4, last: float = 0.02
 ) -> DiscreteSchedule:
-    r"""DDPM's linear schedule with betas in proportion to 1 / T, so that any T ends alike.
+    r"""DDPM's linear schedule with betas proportional to 1 / T: alpha_bar_T hardly depends on T.
 
     .. math::
         :label: invariant-linear-betas
@@ -136,7 +136,7 @@ def sigmoid_alpha_bar_betas(
     tau: float = 1.0,
     largest: float = 0.999,
 ) -> DiscreteSchedule:
-    r"""The sigmoid schedule: alpha-bar is a piece of the logistic function.
+    r"""The sigmoid schedule of alpha-bar: alpha-bar is a piece of the logistic function.
 
     .. math::
         :label: sigmoid-alpha-bar
@@ -178,7 +178,7 @@ def sigmoid_alpha_bar_betas(
 def sigmoid_betas(
     steps: int = 1000, first: float = 1e-4, last: float = 0.02, reach: float = 6.0
 ) -> DiscreteSchedule:
-    r"""The other sigmoid schedule: beta is a piece of the logistic function.
+    r"""The sigmoid schedule of betas: beta is a piece of the logistic function.
 
     .. math::
         :label: sigmoid-betas

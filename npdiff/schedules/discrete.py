@@ -21,7 +21,7 @@ class DiscreteSchedule(VariancePreserving):
         \bar\alpha_t = \alpha_t^2 = \prod_{s=1}^{t} (1 - \beta_s),
         \qquad \bar\alpha_0 = 1
 
-    Its tables have T + 1 entries. **Entry t belongs to the paper's t, and entry 0 to the data**,
+    Its arrays have T + 1 entries. **Entry t belongs to the paper's t, and entry 0 to the data**,
     (alpha, sigma) = (1, 0), so the last step of a sampler needs no special case. (Programs that
     count timesteps from 0 to T - 1 call entry t their timestep t - 1.)
 
@@ -87,7 +87,7 @@ class DiscreteSchedule(VariancePreserving):
         )
 
     def _at_scalar(self, method: Callable[..., Any], t: float) -> float:
-        """As of the base class; at whole times read from a table of T + 1 values, made once."""
+        """As in the base class; values at whole times come from an array computed once."""
         if method.__name__ in _NOT_OF_TIME or not (t.is_integer() and 0.0 <= t <= self.t_max):
             return super()._at_scalar(method, t)
         if method.__qualname__ not in self._tables:

@@ -32,7 +32,7 @@ class RectifiedFlow(Schedule):
 
     Parameters
     ----------
-    shift : k; 1 is no shift, 3 is that of Stable Diffusion 3
+    shift : k; 1 is the unshifted path, 3 is that of Stable Diffusion 3
 
     Raises
     ------
@@ -51,7 +51,9 @@ class RectifiedFlow(Schedule):
 
     def __init__(self, shift: float = 1.0) -> None:
         if not 0.0 < shift < np.inf:
-            raise InputError(f"shift must be positive and finite, got {shift}: 1 is no shift")
+            raise InputError(
+                f"shift must be positive and finite, got {shift}: use 1 for the unshifted path"
+            )
         self.shift = shift
 
     def log_alpha(self, t: Times) -> Values:

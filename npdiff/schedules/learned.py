@@ -54,10 +54,15 @@ class Learned(VariancePreserving):
     def __init__(self, curve: Curve = straight) -> None:
         gamma, gamma_dot = curve(_PROBES)
         if not (np.isfinite(gamma).all() and (np.diff(gamma) > 0.0).all()):
-            raise InputError("gamma must be finite and increasing on [0, 1], and this curve is not")
+            raise InputError(
+                "the curve gamma must be finite and increasing on [0, 1], got values from "
+                f"{gamma.min():g} to {gamma.max():g} with a smallest difference of "
+                f"{np.diff(gamma).min():g}"
+            )
         if not (gamma_dot > 0.0).all():
             raise InputError(
-                "the derivative of gamma must be positive on [0, 1], and this one is not"
+                "the derivative of gamma must be positive on [0, 1], got a smallest value of "
+                f"{gamma_dot.min():g}"
             )
         self.curve = curve
 

@@ -165,7 +165,9 @@ class Flat:
         """
         turn, other = self._turn, 1 - self._turn
         if state is self._states[other]:
-            raise RuntimeError("this state was replaced by the state after it: pass that one")
+            raise RuntimeError(
+                "the arrays of this state were overwritten by a later step: pass the latest state"
+            )
         self._take(self._states[turn], state)
         self._take(self._gradients[turn], gradient)
         with idle_threads(self._workers.as_idle()):

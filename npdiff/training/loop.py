@@ -100,7 +100,9 @@ def train(
         run = Run.open(run_dir)
         config = run.config if config is None else config
     elif config is None:
-        raise InputError(f"there is no run to resume in {run_dir}")
+        raise InputError(
+            f"there is no run to resume in {run_dir}: pass a configuration to start one"
+        )
     if dataset is not None:
         config = config.replace(data=dataset)
     else:

@@ -133,7 +133,7 @@ def test_options_choose_contenders_networks_and_batches(
     assert ([n.name for n in chosen.networks], chosen.batches) == (["L", "M"], [7])
 
 
-def test_refused_options(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inconsistent_options_are_refused(npdiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert npdiff("bench", "--network", "XL").failed_with("--network", "'S'")
     assert npdiff("bench", "--task", "dance").failed_with("--task", "sample")
     for option in ("--batch", "--rounds", "--threads"):

@@ -31,9 +31,9 @@ def test_the_metrics_of_samples_and_of_the_floor(npdiff: Any, digits_run: Path) 
     assert floor["frechet"] < 0.5 * samples["frechet"]
     assert abs(floor["kid"]) < 4 * floor["kid_error"] < samples["kid"]
     assert floor["recall"] > samples["recall"]
-    told = npdiff("eval", digits_run, *options).out
+    printed = npdiff("eval", digits_run, *options).out
     for name in ("accuracy", "frechet", "kid", "precision", "recall"):
-        assert f"\n{name:12}{samples[name]:>10.4g}{floor[name]:>10.4g}" in told
+        assert f"\n{name:12}{samples[name]:>10.4g}{floor[name]:>10.4g}" in printed
 
 
 def test_real_digits_have_the_metrics_of_the_floor(

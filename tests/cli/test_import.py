@@ -1,4 +1,4 @@
-"""``--import``: names that a module registers are seen by every command."""
+"""``--import``: every command accepts names that a module registers."""
 
 import json
 import sys
@@ -95,7 +95,9 @@ def test_train_resume_sample_and_info_with_registered_names(
     assert "has finished: 6 steps" in result.out
 
 
-def test_without_the_import_a_run_says_how_to_open_it(npdiff: Any, tiny: Any, own: str) -> None:
+def test_without_the_import_the_error_says_how_to_open_the_run(
+    npdiff: Any, tiny: Any, own: str
+) -> None:
     options = ("--data", "own-data", "--set", "schedule=own-schedule", "--steps", "2", *tiny)
     assert npdiff("train", "--import", own, "--out", "run", *options).code == 0
     SCHEDULES.remove("own-schedule")

@@ -11,14 +11,14 @@ import pytest
 FEW = ("--samples", "6", "--steps", "5")
 
 
-def measured(npdiff: Any, *words: object) -> dict[str, Any]:
+def json_of(npdiff: Any, *words: object) -> dict[str, Any]:
     result = npdiff("likelihood", *words, "--json")
     assert result.code == 0, result.err
     return json.loads(result.out)
 
 
 def test_terms_sum_to_the_bound(npdiff: Any, tiny_run: Path) -> None:
-    facts = measured(npdiff, tiny_run, *FEW, "--method", "both")
+    facts = json_of(npdiff, tiny_run, *FEW, "--method", "both")
     assert (facts["samples"], facts["dimensions"], facts["trained_steps"]) == (6, 64, 12)
     found = facts["bound"]
     kinds = [term["kind"] for term in found["terms"]]
@@ -36,7 +36,7 @@ def test_terms_sum_to_the_bound(npdiff: Any, tiny_run: Path) -> None:
 
 def test_steps_of_a_long_process_are_summed_in_groups(npdiff: Any, tiny_run: Path) -> None:
     words = (tiny_run, "--samples", 2, "--steps", 30, "--variance", "small")
-    found = measured(npdiff, *words)["bound"]
+    found = json_of(npdiff, *words)["bound"]
     assert len(found["terms"]) == 10
     assert sum(term["count"] for term in found["terms"]) == 31
     output = npdiff("likelihood", *words).out
@@ -48,7 +48,7 @@ def test_steps_of_a_long_process_are_summed_in_groups(npdiff: Any, tiny_run: Pat
 def test_bits_depend_only_on_the_seed_and_the_samples(npdiff: Any, tiny_run: Path) -> None:
     def bits(count: int, *words: object) -> float:
         words = ("--samples", count, "--steps", 3, "--variance", "large", *words)
-        return measured(npdiff, tiny_run, *words)["bound"]["bits_per_dim"]
+        return json_of(npdiff, tiny_run, *words)["bound"]["bits_per_dim"]
 
     assert bits(2) == bits(2)
     assert bits(2) != bits(2, "--seed", 1)
@@ -60,7 +60,7 @@ def test_the_optimal_variance_needs_fewer_bits_than_the_small_one(
 ) -> None:
     """For a barely trained model, most of the bits depend on the choice of the variance."""
     bits = {
-        name: measured(npdiff, tiny_run, *FEW, "--variance", name)["bound"]["bits_per_dim"]
+        name: json_of(npdiff, tiny_run, *FEW, "--variance", name)["bound"]["bits_per_dim"]
         for name in ("small", "optimal")
     }
     assert bits["optimal"] < 0.5 * bits["small"]
@@ -69,7 +69,7 @@ def test_the_optimal_variance_needs_fewer_bits_than_the_small_one(
 def test_one_step_from_pure_noise_with_the_categorical_decoder_needs_8_bits(
     npdiff: Any, tiny_run: Path
 ) -> None:
-    facts = measured(
+    facts = json_of(
         npdiff, tiny_run, "--samples", 2, "--steps", 1, "--decoder", "categorical",
         "--spacing", "trailing",
     )  # fmt: skip

@@ -17,7 +17,7 @@ def test_help_names_every_command(npdiff: Any) -> None:
     result = npdiff("--help")
     assert result.code == 0
     width = max(map(len, COMMANDS))
-    for name in COMMANDS:  # beside what they do, in a column
+    for name in COMMANDS:  # next to their help, in a column
         assert re.search(rf"^    {name:{width}}  \w", result.out, re.MULTILINE)
 
 
@@ -29,13 +29,13 @@ def test_the_help_of_a_command_has_examples(npdiff: Any, command: str) -> None:
     assert "--debug" in result.out
 
 
-def test_version(npdiff: Any) -> None:
+def test_version_is_printed(npdiff: Any) -> None:
     result = npdiff("--version")
     assert result.code == 0
     assert result.out.startswith("npdiff ")
 
 
-def test_unknown_command_and_option(npdiff: Any) -> None:
+def test_unknown_command_and_option_are_errors(npdiff: Any) -> None:
     assert npdiff("draw").failed_with("draw", "train")
     assert npdiff("sample", "--color").failed_with("--color", "npdiff sample --help")
     assert npdiff("sample", "--steps", "many").failed_with("--steps", "from 1 up", "many")

@@ -15,7 +15,7 @@ def pixels(path: str) -> np.ndarray:
     return np.asarray(Image.open(path))
 
 
-def numbers(path: str) -> dict[str, np.ndarray]:
+def arrays(path: str) -> dict[str, np.ndarray]:
     with np.load(path) as archive:
         return dict(archive)
 
@@ -41,7 +41,7 @@ def test_every_output_file(npdiff: Any, tiny_run: Path) -> None:
         assert (gif.n_frames, gif.size) == (7, (32, 22))  # six steps have seven ends
         gif.seek(6)
         np.testing.assert_array_equal(np.asarray(gif.convert("L")), pixels("a.png"))
-    archive = numbers("a.npz")
+    archive = arrays("a.npz")
     assert archive["labels"].tolist() == [2, 2, 2, 0, 0, 0]
     assert archive["classes"].tolist() == ["top", "middle", "low"]
     np.testing.assert_array_equal(archive["images"][0, ..., 0], pixels("a.png")[2:10, 2:10])
@@ -92,7 +92,7 @@ def test_a_sample_does_not_depend_on_the_others(npdiff: Any, tiny_run: Path) -> 
     common = ("--steps", "4", "--sampler", "ddpm")
     npdiff("sample", tiny_run, "--label", "2", "--count", "4", "--npz", "a.npz", *common)
     npdiff("sample", tiny_run, "--label", "1,2", "--count", "9", "--npz", "b.npz", *common)
-    few, many = numbers("a.npz")["images"].astype(int), numbers("b.npz")["images"].astype(int)
+    few, many = arrays("a.npz")["images"].astype(int), arrays("b.npz")["images"].astype(int)
     assert np.abs(few - many[9:13]).max() <= 1  # to the rounding of a matrix product
     assert np.abs(few - many[:4]).max() > 1
 
@@ -112,10 +112,10 @@ def test_a_sample_does_not_depend_on_the_others(npdiff: Any, tiny_run: Path) -> 
     ],
 )
 def test_options_change_the_images(npdiff: Any, tiny_run: Path, options: tuple[str, ...]) -> None:
-    inference_network = ("sample", tiny_run, "--count", "2", "--steps", "4")
-    assert npdiff(*inference_network, "--npz", "a.npz").code == 0
-    assert npdiff(*inference_network, *options, "--npz", "b.npz").code == 0
-    a, b = numbers("a.npz")["images"], numbers("b.npz")["images"]
+    command = ("sample", tiny_run, "--count", "2", "--steps", "4")
+    assert npdiff(*command, "--npz", "a.npz").code == 0
+    assert npdiff(*command, *options, "--npz", "b.npz").code == 0
+    a, b = arrays("a.npz")["images"], arrays("b.npz")["images"]
     assert a.shape != b.shape or np.abs(a.astype(int) - b).max() > 1
 
 

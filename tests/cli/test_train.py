@@ -32,7 +32,7 @@ def test_the_files_of_a_run(tiny_run: Path) -> None:
     lines = (tiny_run / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == list(range(1, 13))
     samples = np.asarray(Image.open(tiny_run / "samples.png"))
-    assert samples.shape == (3 * (16 + 2) + 2, 8 * (16 + 2) + 2)  # a class a row, eight columns
+    assert samples.shape == (3 * (16 + 2) + 2, 8 * (16 + 2) + 2)  # one row per class, eight columns
     assert samples.std() > 10
     noising = np.asarray(Image.open(tiny_run / "noising.png"), dtype=float)
     assert noising.shape[1] > 9 * 3 * 8  # nine moments of 24 pixels

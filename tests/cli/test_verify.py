@@ -59,7 +59,7 @@ def test_equations_are_selected_by_label_file_and_check() -> None:
     assert len(runner.select_equations([])) == len(equations())
 
 
-def test_unknown_equations(npdiff: Any) -> None:
+def test_unknown_equations_are_an_error(npdiff: Any) -> None:
     assert npdiff("verify", "posterior-maen").failed_with("posterior-maen", "posterior-mean")
     assert npdiff("verify", "qqqqqq").failed_with("`npdiff verify` lists them all")
 
@@ -82,7 +82,7 @@ def test_the_table_fits_the_terminal(
 
 
 @pytest.mark.usefixtures("few")
-def test_json(npdiff: Any) -> None:
+def test_json_has_every_check_and_its_residuals(npdiff: Any) -> None:
     def no_constant(name: str) -> None:
         raise AssertionError(f"{name} is not JSON")
 

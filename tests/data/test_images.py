@@ -112,7 +112,7 @@ def test_32_bit_image_is_refused(tmp_path):
 
 
 def test_size_is_refused_for_digits():
-    with pytest.raises(InputError, match="are for folders of images"):
+    with pytest.raises(InputError, match="are for folders of images, not for digits"):
         data.load("digits", size=16)
 
 

@@ -22,9 +22,9 @@ MASK = np.array([True, False, False])
 
 def distribution(steps: int, resamplings: int, value: float = 1.6) -> tuple[np.ndarray, np.ndarray]:
     """Mean and covariance of the two unknown entries."""
-    grid = SPACINGS["log-snr"](SCHEDULE, steps)
+    timesteps = SPACINGS["log-snr"](SCHEDULE, steps)
     mean, covariance, _ = inpainted(
-        Case("figures"), SCHEDULE, grid, np.array([value, 0.0, 0.0]), MASK,
+        Case("figures"), SCHEDULE, timesteps, np.array([value, 0.0, 0.0]), MASK,
         jump=1, resamplings=resamplings,
     )  # fmt: skip
     return mean[1:], covariance[1:, 1:]

@@ -127,7 +127,7 @@ def test_rescale_interval_and_threshold_equal_the_functions_of_guidance(
 
 @pytest.mark.parametrize("sampler", ["ddim", "heun", "dpmpp-sde"])
 def test_generate_equals_its_parts(checkpoint: Checkpoint, sampler: str) -> None:
-    """One call against its parts: two plain networks, guidance, clipping, the sampler."""
+    """One call against its parts: two networks, guidance, clipping, the sampler."""
     labels, schedule = np.array([2, 0, 2]), SCHEDULES["cosine"]()
     key = Key(7, np.arange(3), stream="sample")
     timesteps = SPACINGS["trailing"](schedule, 4)
@@ -198,10 +198,10 @@ def test_thresholding_needs_no_label(checkpoint: Checkpoint) -> None:
     assert np.abs(images - generate(checkpoint, **config)).max() > 1e-3
 
 
-def test_clipping(checkpoint: Checkpoint) -> None:
-    wild = generate(checkpoint, [0, 1], steps=2, guidance=9.0, clip=False)
-    tame = generate(checkpoint, [0, 1], steps=2, guidance=9.0)
-    assert np.abs(wild).max() > 1.0 >= np.abs(tame).max()
+def test_clipping_keeps_samples_in_the_range_of_pixels(checkpoint: Checkpoint) -> None:
+    unclipped = generate(checkpoint, [0, 1], steps=2, guidance=9.0, clip=False)
+    clipped = generate(checkpoint, [0, 1], steps=2, guidance=9.0)
+    assert np.abs(unclipped).max() > 1.0 >= np.abs(clipped).max()
 
 
 def test_frames_pair_a_state_with_its_own_estimate() -> None:
@@ -221,13 +221,13 @@ def test_trajectory_starts_from_noise_of_the_process(checkpoint: Checkpoint) -> 
     assert frames[0].x.mean() == pytest.approx(0.0, abs=0.02)
 
 
-def test_unconditional_models() -> None:
+def test_models_without_classes_take_no_labels() -> None:
     model = {**MODEL, "classes": None}
     config = Config(shape=(8, 8, 1), model=model, shard=2)
-    inference_network = Checkpoint(UNet.init(0, **model), config, 0)
-    assert generate(inference_network, count=2, steps=2).shape == (2, 8, 8, 1)
+    checkpoint = Checkpoint(UNet.init(0, **model), config, 0)
+    assert generate(checkpoint, count=2, steps=2).shape == (2, 8, 8, 1)
     with pytest.raises(InputError, match="without labels"):
-        generate(inference_network, [1])
+        generate(checkpoint, [1])
 
 
 def test_labels_and_indices_are_resolved(checkpoint: Checkpoint) -> None:
@@ -266,7 +266,7 @@ def test_labels_and_indices_are_resolved(checkpoint: Checkpoint) -> None:
         ({"options": {"eta": 2.0}}, "eta"),
     ],
 )
-def test_configurations_that_cannot_be_used(
+def test_configurations_that_do_not_fit_the_model_are_refused(
     checkpoint: Checkpoint, config: dict[str, object], words: str
 ) -> None:
     with pytest.raises(InputError, match=words):

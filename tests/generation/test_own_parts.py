@@ -58,7 +58,7 @@ def test_a_sampler_function_equals_its_name(checkpoint):
     )
 
 
-def test_options_come_from_the_dictionary_or_beside_it(checkpoint):
+def test_options_come_from_the_dictionary_or_the_keyword(checkpoint):
     common = {"labels": [7], "steps": 3, "seed": 1}
     named = generate(checkpoint, sampler={"name": "ddim", "eta": 0.5}, **common)
     apart = generate(checkpoint, sampler="ddim", options={"eta": 0.5}, **common)
@@ -117,7 +117,7 @@ def test_spacings_are_names_names_with_options_or_functions(checkpoint):
         ({"guidence": 2.0}, "unknown option 'guidence' of generate"),
     ],
 )
-def test_values_that_are_refused_at_once(checkpoint, config, words):
+def test_invalid_values_are_refused_by_the_configuration(checkpoint, config, words):
     with pytest.raises(InputError, match=words):
         generate(checkpoint, [0], **config)
 

@@ -33,7 +33,7 @@ def test_a_guided_mixture_samples_its_component(name: str) -> None:
 
 
 @pytest.mark.parametrize("t", [100.0, 400.0, 900.0])
-def test_difference_of_the_two_variants(t: float) -> None:
+def test_shift_of_the_mean_in_both_variants(t: float) -> None:
     """A unit gradient shifts a step's mean by sigma_{t|s}^2 / alpha_{t|s}, or by Sigma."""
     s = t - 20.0
     exact = TWO.denoiser(SCHEDULE)
@@ -42,9 +42,9 @@ def test_difference_of_the_two_variants(t: float) -> None:
         return np.ones_like(x)
 
     def shift(denoise) -> np.ndarray:
-        still = {"variance": "small", "noise": lambda i: np.zeros_like(X)}
+        options = {"variance": "small", "noise": lambda i: np.zeros_like(X)}
         (step,), (unguided,) = (
-            SAMPLERS["ddpm"](d, SCHEDULE, X, np.array([t, s]), **still) for d in (denoise, exact)
+            SAMPLERS["ddpm"](d, SCHEDULE, X, np.array([t, s]), **options) for d in (denoise, exact)
         )
         return step.x - unguided.x
 

@@ -99,8 +99,8 @@ def test_frozen_weights_give_bit_identical_results(normals) -> None:
 
     def run():
         y, pullback = upsample_conv(x, w, b)
-        inference_network, plain_pullback = conv.conv(x, w, b)
-        return y, *pullback(y), inference_network, *plain_pullback(inference_network)
+        expected, expected_pullback = conv.conv(x, w, b)
+        return y, *pullback(y), expected, *expected_pullback(expected)
 
     expected, forms = run(), {}
     with frozen_weights(forms):

@@ -73,9 +73,9 @@ def test_with_the_optimal_variance_any_number_of_steps_reaches_the_entropy() -> 
 
 
 def test_the_bound_of_bytes_lies_above_the_exact_likelihood() -> None:
-    """Four bytes, a short chain: its own probabilities by quadrature, and the bound on them.
+    """Four bytes, few steps: their exact probabilities by quadrature, and the bound on them.
 
-    The state before the last step has a density that is carried through the chain on a grid; the
+    The state before the last step has a density that is computed on a grid, step by step; the
     decoder makes bytes of it.
     """
     T = 14

@@ -31,8 +31,8 @@ TWO = Mixture(
 X = TWO.sample(Key(0, range(6)))
 
 
-def solved(schedule, steps: int, data=TWO, x=X) -> np.ndarray:
-    """The density, freed of what the prior does not know."""
+def corrected_log_density(schedule, steps: int, data=TWO, x=X) -> np.ndarray:
+    """The density, without the constant error that the prior adds."""
     *_, end = flow_log_density(linearize_by_jacobian(data, schedule), schedule, x, steps=steps)
     T = schedule.t_max
     return end.log_density - log_prior(schedule, end.x) + data.log_density(schedule, end.x, T)
@@ -42,7 +42,7 @@ def solved(schedule, steps: int, data=TWO, x=X) -> np.ndarray:
 def test_the_error_is_fourth_order_in_the_step(schedule) -> None:
     alpha = float(schedule.alpha(schedule.t_min))
     exact = TWO.log_density(schedule, alpha * X, schedule.t_min) + 2 * np.log(alpha)
-    errors = [np.abs(solved(schedule, n) - exact).max() for n in (40, 80)]
+    errors = [np.abs(corrected_log_density(schedule, n) - exact).max() for n in (40, 80)]
     assert 12 < errors[0] / errors[1] < 24
     assert errors[1] < 1e-6
 
@@ -61,7 +61,7 @@ def test_gaussian_data_cost_their_entropy() -> None:
 
 def test_the_adaptive_solver_meets_its_tolerance() -> None:
     schedule = RectifiedFlow()
-    exact = solved(schedule, 60, x=X[:2])
+    exact = corrected_log_density(schedule, 60, x=X[:2])
     calls = []
     for tolerance in (1e-3, 1e-5):
         found, n = adaptive_log_density(

@@ -101,8 +101,8 @@ def test_exact_estimate_leaves_only_the_prior_term(name: str) -> None:
 
 
 def test_last_step_variance_of_a_schedule_with_one_step() -> None:
-    table = DiscreteSchedule(np.array([0.3]))
-    np.testing.assert_allclose(last_step_variance(table, 1.0), 0.3)
+    schedule = DiscreteSchedule(np.array([0.3]))
+    np.testing.assert_allclose(last_step_variance(schedule, 1.0), 0.3)
 
 
 def problem(prediction: str = "v") -> tuple[Objective, np.ndarray, object]:
@@ -134,14 +134,14 @@ def test_bound_loss_refuses_wrong_outputs_and_schedules() -> None:
 
 
 def test_learned_variances_equal_the_interpolated_ones() -> None:
-    table = linear_betas()
+    schedule = linear_betas()
     v = np.random.default_rng(4).uniform(-1, 1, (3, 2))
     t = np.array([2.0, 300.0, 1000.0])
-    log_variance, slope = learned_log_variance(table, v, t - 1, t)
+    log_variance, slope = learned_log_variance(schedule, v, t - 1, t)
     np.testing.assert_allclose(
-        np.exp(log_variance), interpolated(table, t - 1, t, (v + 1) / 2), rtol=1e-10
+        np.exp(log_variance), interpolated(schedule, t - 1, t, (v + 1) / 2), rtol=1e-10
     )
-    again, _ = learned_log_variance(table, v + 1e-3, t - 1, t)
+    again, _ = learned_log_variance(schedule, v + 1e-3, t - 1, t)
     np.testing.assert_allclose((again - log_variance) / 1e-3, slope + 0 * v, rtol=1e-6)
 
 
@@ -150,12 +150,12 @@ def test_gradient_descent_on_the_bound_finds_the_optimal_variance() -> None:
 
     Gradient descent on v alone, with the second half of the gradient of the hybrid loss, finds it.
     """
-    table = DiscreteSchedule(np.full(4, 0.3))
-    objective = Objective(table, PARAMETERIZATIONS["x0"])
+    schedule = DiscreteSchedule(np.full(4, 0.3))
+    objective = Objective(schedule, PARAMETERIZATIONS["x0"])
     rng, t, M = np.random.default_rng(5), 3.0, 2000
     x_0 = rng.normal(size=(M, 1)) * 0.4
     eps = rng.normal(size=(M, 1))
-    alpha, sigma = table.alpha(t), table.sigma(t)
+    alpha, sigma = schedule.alpha(t), schedule.sigma(t)
     x_t = alpha * x_0 + sigma * eps
     guess = alpha * 0.16 / (alpha**2 * 0.16 + sigma**2) * x_t
     example = objective.example(x_0, Key(0, range(M)))._replace(
@@ -168,12 +168,12 @@ def test_gradient_descent_on_the_bound_finds_the_optimal_variance() -> None:
             output, example=example, objective=objective, x_0=x_0, vlb_weight=1.0
         )
         v -= 0.4 * pullback(1.0)[0][:, 1].sum()
-    found = interpolated(table, t - 1, t, np.array([[(v + 1) / 2]]))[0, 0]
+    found = interpolated(schedule, t - 1, t, np.array([[(v + 1) / 2]]))[0, 0]
     remaining = 0.16 - (alpha * 0.16) ** 2 / (alpha**2 * 0.16 + sigma**2)
     s = t - 1
     forward = 0.3
-    posterior = forward * table.sigma(s) ** 2 / sigma**2
-    coefficient = table.alpha(s) * forward / sigma**2
+    posterior = forward * schedule.sigma(s) ** 2 / sigma**2
+    coefficient = schedule.alpha(s) * forward / sigma**2
     assert found == pytest.approx(posterior + coefficient**2 * remaining, rel=0.04)
 
 
@@ -205,16 +205,16 @@ def test_learned_variance_uses_both_halves_of_the_output() -> None:
     def network(x, timestep):
         return np.concatenate([0.5 * x, np.tanh(x)], axis=-1)
 
-    table = linear_betas()
-    learned = LearnedVariance(network, table, PARAMETERIZATIONS["eps"])
+    schedule = linear_betas()
+    learned = LearnedVariance(network, schedule, PARAMETERIZATIONS["eps"])
     x = np.random.default_rng(6).normal(size=(2, 3))
     x_0, eps = learned(x, 500.0)
     np.testing.assert_allclose(eps, 0.5 * x)
-    np.testing.assert_allclose(table.alpha(500) * x_0 + table.sigma(500) * eps, x)
+    np.testing.assert_allclose(schedule.alpha(500) * x_0 + schedule.sigma(500) * eps, x)
     variance = learned.variance(x, 499.0, 500.0)
-    np.testing.assert_allclose(variance, interpolated(table, 499, 500, (np.tanh(x) + 1) / 2))
+    np.testing.assert_allclose(variance, interpolated(schedule, 499, 500, (np.tanh(x) + 1) / 2))
     with pytest.raises(InputError, match="twice"):
-        LearnedVariance(lambda x, timestep: x, table, PARAMETERIZATIONS["eps"])(x, 500.0)
+        LearnedVariance(lambda x, timestep: x, schedule, PARAMETERIZATIONS["eps"])(x, 500.0)
 
 
 def test_decoder_probabilities_with_wider_bins_sum_to_one() -> None:

@@ -98,12 +98,12 @@ def test_key_with_another_number_of_samples_is_refused() -> None:
 
 def test_simple_loss_equals_that_of_ddpm() -> None:
     """Mean over samples and elements of the squared error, in the symbols of DDPM."""
-    table = linear_betas()
+    schedule = linear_betas()
     x_0 = np.random.default_rng(5).normal(size=(6, 4))
-    example = Objective(table, PARAMETERIZATIONS["eps"]).example(x_0, Key(6, range(6)))
+    example = Objective(schedule, PARAMETERIZATIONS["eps"]).example(x_0, Key(6, range(6)))
     total = 0.0
     for n in range(6):
-        bar = table.alpha_bar[int(example.t[n])]
+        bar = schedule.alpha_bar[int(example.t[n])]
         x_t = np.sqrt(bar) * x_0[n] + np.sqrt(1 - bar) * example.eps[n]
         total += ((example.eps[n] - np.tanh(x_t)) ** 2).sum()
     value, _ = loss(np.tanh(example.x_t), example=example)

@@ -176,7 +176,7 @@ def test_parts_are_names_names_with_options_or_objects():
         Config(schedule=Cosine)
 
 
-def test_objects_are_described_in_json_and_asked_for_when_they_are_needed():
+def test_objects_are_described_in_json_and_required_when_they_are_used():
     config = Config(weighting=double, time_sampler=LogitNormal(mean=0.5), schedule=Cosine())
     written = json.loads(config.to_json())
     assert written["weighting"] == {"object": "double", "type": f"{__name__}.double"}

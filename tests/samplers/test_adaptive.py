@@ -47,16 +47,16 @@ def test_a_smaller_tolerance_takes_more_evaluations_and_has_less_error() -> None
     schedule, x = SCHEDULES["vp"](), np.array([[1.3, -0.2]])
     truth, found = DATA.flow(schedule, x, 1.0, 0.1), []
     for tolerance in (1e-2, 1e-4, 1e-7):
-        asked, exact = [], DATA.denoiser(schedule)
+        times, exact = [], DATA.denoiser(schedule)
 
-        def denoise(x, t, asked=asked, exact=exact):
-            asked.append(t)
+        def denoise(x, t, times=times, exact=exact):
+            times.append(t)
             return exact(x, t)
 
         timesteps = np.array([1.0, 0.1])
         (step,) = adaptive_ode(denoise, schedule, x, timesteps, rtol=tolerance, atol=tolerance)
-        found.append((len(asked), np.abs(step.x - truth).max()))
-        assert min(asked) >= 0.1
+        found.append((len(times), np.abs(step.x - truth).max()))
+        assert min(times) >= 0.1
     (few, coarse), (some, fine), (many, finest) = found
     assert few < some < many < 200
     assert coarse > 10 * fine > 100 * finest

@@ -27,7 +27,7 @@ def assert_rejected(
         sample(name, DATA.denoiser(LINEAR), LINEAR, x, timesteps, **options)
 
 
-def test_names_timesteps_and_states() -> None:
+def test_invalid_names_timesteps_and_states_are_rejected() -> None:
     assert_rejected(r"unknown sampler 'plm': did you mean 'plms'\? known: ddpm, ddim", name="plm")
     assert_rejected("'ddim' has no option 'variance': its options are eta", variance="small")
     assert_rejected("'heun' has no option 'eta': it has no options", name="heun", eta=1.0)
@@ -55,7 +55,9 @@ def test_names_timesteps_and_states() -> None:
         ("dpmpp-multistep", "legacy", 1, "true or false"),
     ],
 )
-def test_types_of_options(name: str, option: str, value: object, wanted: str) -> None:
+def test_options_of_a_wrong_type_are_rejected(
+    name: str, option: str, value: object, wanted: str
+) -> None:
     assert_rejected(
         f"option '{option}' of sampler '{name}' must be {wanted}, got", name=name, **{option: value}
     )
@@ -81,7 +83,9 @@ def test_types_of_options(name: str, option: str, value: object, wanted: str) ->
         ("ode", {"rtol": 0.0}, "rtol and atol must lie strictly between 0 and 1"),
     ],
 )
-def test_ranges_of_options(name: str, options: dict[str, object], words: str) -> None:
+def test_options_out_of_range_are_rejected(
+    name: str, options: dict[str, object], words: str
+) -> None:
     """Checked at the first step."""
     timesteps = np.array([1000.0, 500.0, 0.0])
     x = np.ones((1, 2))
@@ -104,7 +108,7 @@ def test_stochastic_samplers_need_noise(name: str, options: dict[str, object]) -
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_results_that_are_not_finite(name: str) -> None:
+def test_a_step_that_is_not_finite_is_rejected(name: str) -> None:
     """Reported at once on the host, with the step and the times."""
     exact, x, took = DATA.denoiser(LINEAR), np.ones((1, 2)), 0
 
@@ -152,7 +156,7 @@ def test_eps_and_score_cannot_start_from_pure_noise(schedule: str, parameterizat
 
 
 @pytest.mark.parametrize("spacing", SPACINGS)
-def test_one_step_and_more_than_all_steps(spacing: str) -> None:
+def test_one_step_works_and_more_steps_than_the_schedule_has_are_rejected(spacing: str) -> None:
     """N = 1 works with every spacing; N > T is rejected."""
     discrete, x = SCHEDULES["linear"](), np.ones((1, 2))
     (step,) = sample("ddim", DATA.denoiser(discrete), discrete, x, SPACINGS[spacing](discrete, 1))

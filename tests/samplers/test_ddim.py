@@ -78,14 +78,14 @@ def test_inversion_is_exact_for_a_single_point() -> None:
 @pytest.mark.parametrize("corrections", [0, 2])
 def test_inversion_evaluates_states_at_their_own_time(corrections: int) -> None:
     """At s; at t for the step from the data; never at 0 or beyond the timesteps."""
-    schedule, asked = ALL["linear"], []
+    schedule, times = ALL["linear"], []
 
     def denoise(x, t):
-        asked.append(float(t))
+        times.append(float(t))
         return 0.5 * x, x
 
     list(ddim_inversion(denoise, schedule, np.ones((1, 1)), [0, 10, 20], corrections=corrections))
-    assert asked == [10.0] * (1 + corrections) + [10.0] + [20.0] * corrections
+    assert times == [10.0] * (1 + corrections) + [10.0] + [20.0] * corrections
 
 
 @pytest.mark.parametrize("timesteps", [[1.0, 0.5], [0.5, 0.5], [0.5], [-0.1, 0.5], [0.5, 1.1]])

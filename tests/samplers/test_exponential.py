@@ -72,7 +72,7 @@ def test_phi_at_zero_at_minus_infinity_and_where_the_series_ends() -> None:
 
 @pytest.mark.parametrize("schedule", ["vp", "edm", "rectified-flow", "zero-snr"])
 @variants
-def test_steps_of_infinite_length(variant: str, schedule: str) -> None:
+def test_steps_of_infinite_length_are_of_first_order(variant: str, schedule: str) -> None:
     """To sigma = 0 a step returns x0_hat; from alpha = 0 it is DDIM's, or has only fresh noise.
 
     Warnings are errors here, so no infinities are subtracted.
@@ -94,7 +94,7 @@ def test_steps_of_infinite_length(variant: str, schedule: str) -> None:
 
 
 @variants
-def test_number_of_evaluations(variant: str) -> None:
+def test_solvers_make_the_documented_number_of_evaluations(variant: str) -> None:
     """As listed per step plus the extra ones; one for a step of infinite length."""
     schedule, times = SCHEDULES["vp"](), []
     exact = DATA.denoiser(schedule)
@@ -149,14 +149,14 @@ def test_device_results_equal_host_results(variant: str) -> None:
         np.testing.assert_array_equal(a.x.get(), b.x)
 
 
-def test_solvers_that_coincide() -> None:
+def test_solvers_with_the_same_integrals_coincide() -> None:
     """Order 1 is DDIM; DEIS in log rho, UniP and the multistep solvers have the same integrals."""
     schedule = SCHEDULES["vp"]()
-    bent = orders.DATA.denoiser(schedule)
+    denoise = orders.DATA.denoiser(schedule)
     x, timesteps = np.array([[0.4], [-1.2]]), np.array([0.9, 0.8, 0.5, 0.45, 0.3, 0.1])
 
     def end(name: str, **options) -> np.ndarray:
-        *_, last = SAMPLERS[name](bent, schedule, x, timesteps, **options)
+        *_, last = SAMPLERS[name](denoise, schedule, x, timesteps, **options)
         return last.x
 
     def same(*results: np.ndarray) -> None:
@@ -205,37 +205,41 @@ def test_budget_is_the_number_of_evaluations() -> None:
     for order in (1, 2, 3):
         for N in range(1, 13):
             times.clear()
-            grid = timesteps[: N + 1]
+            part = timesteps[: N + 1]
             steps = list(
-                sample("dpm-solver", denoise, schedule, np.ones((1, 2)), grid, order=order,
+                sample("dpm-solver", denoise, schedule, np.ones((1, 2)), part, order=order,
                        budget=True)
             )  # fmt: skip
             assert len(times) == N
-            assert [step.t for step in steps] == grid[np.cumsum(budget_orders(N, order))].tolist()
-            assert steps[-1].t == grid[-1]
+            assert [step.t for step in steps] == part[np.cumsum(budget_orders(N, order))].tolist()
+            assert steps[-1].t == part[-1]
 
 
 @pytest.mark.parametrize(
     ("N", "error"),
     [(23, 3.9e-3), (24, 2.0e-2), (95, 4.5e-4), (96, 9.8e-4), (383, 9.3e-6), (384, 7.1e-5)],
 )
-def test_error_of_public_third_order_singlestep_steps(N: int, error: float) -> None:
+def test_error_of_order_three_with_the_step_lengths_of_public_code(N: int, error: float) -> None:
     """The measured error of public code's third-order singlestep solver with log-SNR spacing.
 
     If N is a multiple of 3 an additional evaluation makes the result worse: the last step, of order
     1, is as long as those of order 3. With ``budget``, where it is shorter, most of that is gone.
     """
-    bed, prediction = orders.TEST_PROBLEMS["vp"], PREDICTIONS["x0"]
-    denoise = orders.DATA.denoiser(bed.schedule)
+    problem, prediction = orders.TEST_PROBLEMS["vp"], PREDICTIONS["x0"]
+    denoise = orders.DATA.denoiser(problem.schedule)
     sizes = budget_orders(N, 3)
-    timesteps, x = bed.timesteps(len(sizes)), bed.x
-    places = half_log_snr(bed.schedule, timesteps)
-    between = intermediate_times(bed.schedule, places, sizes)
-    for (t, s), (a, b), inner in zip(pairwise(timesteps), pairwise(places), between, strict=True):
-        x = singlestep_update(prediction, denoise, bed.schedule, *denoise(x, t), inner, s, b - a)
-    assert np.abs(x - bed.solution).max() == pytest.approx(error, rel=0.02)
+    timesteps, x = problem.timesteps(len(sizes)), problem.x
+    ells = half_log_snr(problem.schedule, timesteps)
+    between = intermediate_times(problem.schedule, ells, sizes)
+    for (t, s), (a, b), inner in zip(pairwise(timesteps), pairwise(ells), between, strict=True):
+        x = singlestep_update(
+            prediction, denoise, problem.schedule, *denoise(x, t), inner, s, b - a
+        )
+    assert np.abs(x - problem.solution).max() == pytest.approx(error, rel=0.02)
     if N % 3 == 0:
-        budgeted, _ = bed.solve("dpm-solver", N, {"order": 3, "prediction": "x0", "budget": True})
+        budgeted, _ = problem.solve(
+            "dpm-solver", N, {"order": 3, "prediction": "x0", "budget": True}
+        )
         assert budgeted < error / 2
 
 

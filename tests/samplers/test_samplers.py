@@ -168,7 +168,7 @@ def test_heun_equals_edm_where_time_is_sigma() -> None:
         np.testing.assert_allclose(a.x, b.x, rtol=1e-10)
 
 
-def test_options_of() -> None:
+def test_options_of_samplers_with_their_defaults() -> None:
     assert options_of("ddpm") == {"variance": "small"}
     assert options_of("heun") == {}
     assert options_of("lms") == {"order": 4, "start": "low"}

@@ -116,7 +116,7 @@ def test_times_outside_the_schedule_are_rejected(name: str, t: float) -> None:
 
 @schedules
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3)])
-def test_shapes_and_dtype(name: str, shape: tuple[int, ...]) -> None:
+def test_results_are_float64_of_the_shape_of_the_times(name: str, shape: tuple[int, ...]) -> None:
     schedule = SCHEDULES[name]()
     t = np.full(shape, schedule.t_max / 2, dtype=np.float32)
     for method in ("alpha", "sigma", "log_snr", "drift", "diffusion", "timestep", "sigma_dot"):
@@ -145,7 +145,7 @@ def test_timestep_runs_from_0_to_1000(name: str) -> None:
 
 @schedules
 def test_scalars_equal_array_elements_to_the_last_bit(name: str) -> None:
-    """For Python numbers, NumPy scalars and 0-d arrays; at whole times too, which are tabulated."""
+    """For Python numbers, NumPy scalars, 0-d arrays; also at whole times, which are precomputed."""
     schedule = SCHEDULES[name]()
     part = np.array([0.0, 1e-3, 0.25, 1 / 3, 0.7, 1.0])
     t = np.append(part, np.floor(1000 * part) / 1000) * schedule.t_max

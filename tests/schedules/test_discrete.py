@@ -128,7 +128,7 @@ def test_cosine_betas_equal_their_definition() -> None:
 
 
 @pytest.mark.parametrize("steps", [1, 2, 10])
-def test_tables_for_few_steps(steps: int) -> None:
+def test_discrete_schedules_of_few_steps_are_valid(steps: int) -> None:
     for schedule in (linear_betas(steps), cosine_betas(steps)):
         assert schedule.betas.shape == schedule.alpha_bar.shape == (steps + 1,)
         assert schedule.betas[0] == 0

@@ -34,7 +34,7 @@ def test_log_alpha_is_linear_below_t_min() -> None:
         (lambda u: (np.zeros_like(u), np.ones_like(u)), "finite and increasing"),
         (lambda u: (np.where(u < 0.5, u, np.nan), np.ones_like(u)), "finite and increasing"),
         (lambda u: (np.log(u + 0.0 * u), 1 / (u + 1e-9)), "finite and increasing"),
-        (lambda u: (u, -np.ones_like(u)), "derivative of gamma must be positive"),
+        (lambda u: (u, -np.ones_like(u)), "derivative of gamma .* a smallest value of -1"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:divide by zero")

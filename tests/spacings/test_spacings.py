@@ -17,7 +17,7 @@ WHOLE = ("trailing", "leading", "linspace", "quadratic")
 
 
 @given(st.integers(1, 300).flatmap(lambda T: st.tuples(st.just(T), st.integers(1, T))))
-def test_on_discrete_schedules(shape: tuple[int, int]) -> None:
+def test_times_descend_to_0_on_discrete_schedules(shape: tuple[int, int]) -> None:
     """Whole, distinct times down to 0, for any N up to T."""
     T, N = shape
     schedule = linear_betas(T)
@@ -38,7 +38,7 @@ def test_on_discrete_schedules(shape: tuple[int, int]) -> None:
     N=st.integers(1, 1000),
     dropped=st.booleans(),
 )
-def test_every_spacing_on_every_schedule(spacing: str, name: str, N: int, dropped: bool) -> None:
+def test_all_spacings_work_on_all_schedules(spacing: str, name: str, N: int, dropped: bool) -> None:
     """Strictly descending times from the documented start to 0, or a clear error."""
     schedule = ALL[name]
     options = {"dropped": True} if dropped and spacing in ("leading", "linspace") else {}
@@ -71,7 +71,7 @@ def short_schedules() -> list[DiscreteSchedule]:
 
 @pytest.mark.parametrize("schedule", short_schedules(), ids=["1", "1-to-noise", "2", "3"])
 @pytest.mark.parametrize("spacing", SPACINGS)
-def test_the_shortest_discrete_schedules(schedule: DiscreteSchedule, spacing: str) -> None:
+def test_times_on_the_shortest_discrete_schedules(schedule: DiscreteSchedule, spacing: str) -> None:
     for N in range(1, schedule.steps + 1):
         timesteps = SPACINGS[spacing](schedule, N)
         assert timesteps.shape == (N + 1,)
@@ -84,14 +84,14 @@ def test_the_shortest_discrete_schedules(schedule: DiscreteSchedule, spacing: st
 @pytest.mark.parametrize("name", CONTINUOUS)
 @pytest.mark.parametrize("spacing", ["trailing", "linspace", "log-snr"])
 @pytest.mark.parametrize("steps", [1, 2, 7, 5000])
-def test_on_continuous_schedules(name: str, spacing: str, steps: int) -> None:
+def test_times_descend_to_0_on_continuous_schedules(name: str, spacing: str, steps: int) -> None:
     timesteps = SPACINGS[spacing](ALL[name], steps)
     assert timesteps.shape == (steps + 1,)
     assert (timesteps[0], timesteps[-1]) == (1, 0)
     assert (np.diff(timesteps) < 0).all()
 
 
-def test_published_examples() -> None:
+def test_times_equal_the_published_examples() -> None:
     """Ten steps; the paper counts times from 1 to T = 1000, as here."""
     schedule = linear_betas()
     assert trailing(schedule, 10).tolist() == [*range(1000, 0, -100), 0]

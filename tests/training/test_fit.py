@@ -1,4 +1,4 @@
-"""Training to the end, with parts, networks and data sets that npdiff does not know by name."""
+"""Training to the end, with parts, networks and data sets that are not in a registry."""
 
 import json
 
@@ -39,7 +39,7 @@ def flat(log_snr):
 
 
 class Tilted(Cosine):
-    """A schedule that npdiff does not have."""
+    """A schedule that is not in the registry."""
 
     def __init__(self, s=0.02):
         super().__init__(s=s)

@@ -104,7 +104,7 @@ def test_a_step_keeps_the_previous_state_until_the_next_step(model, config):
         second = apply_gradient(first, like(model, 0), 1.0, 1, config, flat)
         assert bits(first) == before
         assert bits(second) != before
-        with pytest.raises(RuntimeError, match="was replaced by the state after it"):
+        with pytest.raises(RuntimeError, match="pass the latest state"):
             apply_gradient(first, like(model, 0), 1.0, 1, config, flat)
 
 

@@ -27,22 +27,22 @@ def outcome(path):
 
 
 @pytest.fixture
-def whole(tmp_path, config, dataset):
+def complete_run(tmp_path, config, dataset):
     """A complete run."""
     records = list(train(config, tmp_path / "whole", dataset=dataset))
     return tmp_path / "whole", records
 
 
-def test_each_step_yields_its_line_of_the_metrics(whole, config):
-    path, records = whole
+def test_each_step_yields_its_line_of_the_metrics(complete_run, config):
+    path, records = complete_run
     assert [record.step for record in records] == list(range(1, 13))
     assert Run.open(path).metrics() == [record._asdict() for record in records]
     assert all(record.images_per_second > 0 for record in records)
     assert [record.seconds for record in records] == sorted(record.seconds for record in records)
 
 
-def test_a_finished_run_contains_its_averaged_model(whole, config, dataset):
-    path, _ = whole
+def test_a_finished_run_contains_its_averaged_model(complete_run, config, dataset):
+    path, _ = complete_run
     final, last = load_model(path / "model.safetensors"), load_model(path)
     assert final.step == last.step == 12
     assert final.config == last.config == resolve_config(config.replace(data=dataset), dataset)
@@ -59,15 +59,15 @@ def test_the_loss_decreases_on_a_learnable_task(tmp_path, config, dataset):
 
 @pytest.mark.parametrize("threads", ["2", "8"])
 def test_the_run_is_bit_identical_for_any_number_of_threads(
-    tmp_path, whole, config, dataset, threads, monkeypatch
+    tmp_path, complete_run, config, dataset, threads, monkeypatch
 ):
     monkeypatch.setenv("NPDIFF_THREADS", threads)
     list(train(config, tmp_path / "threads", dataset=dataset))
-    assert outcome(tmp_path / "threads") == outcome(whole[0])
+    assert outcome(tmp_path / "threads") == outcome(complete_run[0])
 
 
 @pytest.mark.parametrize("stop", [1, 5, 11])
-def test_an_interrupted_run_resumes_bit_for_bit(tmp_path, whole, config, dataset, stop):
+def test_an_interrupted_run_resumes_bit_for_bit(tmp_path, complete_run, config, dataset, stop):
     path = tmp_path / "parts"
     for record in train(config, path, dataset=dataset):
         if record.step == stop:
@@ -75,11 +75,11 @@ def test_an_interrupted_run_resumes_bit_for_bit(tmp_path, whole, config, dataset
     assert outcome(path)[0] == stop
     rest = list(train(None, path, resume=True, dataset=dataset))
     assert [record.step for record in rest] == list(range(stop + 1, 13))
-    assert outcome(path) == outcome(whole[0])
+    assert outcome(path) == outcome(complete_run[0])
 
 
 def test_ctrl_c_in_the_middle_of_a_step_saves_the_step_before(
-    tmp_path, whole, config, dataset, monkeypatch
+    tmp_path, complete_run, config, dataset, monkeypatch
 ):
     from npdiff.training import loop
 
@@ -95,12 +95,12 @@ def test_ctrl_c_in_the_middle_of_a_step_saves_the_step_before(
     assert outcome(tmp_path / "run")[0] == 7
     monkeypatch.undo()
     list(train(config, tmp_path / "run", resume=True, dataset=dataset))
-    assert outcome(tmp_path / "run") == outcome(whole[0])
+    assert outcome(tmp_path / "run") == outcome(complete_run[0])
 
 
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_ctrl_c_in_the_middle_of_an_update_saves_the_step_before(
-    tmp_path, whole, config, dataset, monkeypatch, threads
+    tmp_path, complete_run, config, dataset, monkeypatch, threads
 ):
     """The matrices are already updated, the vectors are not, and the gradient is overwritten."""
     from npdiff.kernels import adamw
@@ -124,12 +124,12 @@ def test_ctrl_c_in_the_middle_of_an_update_saves_the_step_before(
     assert outcome(tmp_path / "run")[0] == 7
     monkeypatch.undo()
     list(train(config, tmp_path / "run", resume=True, dataset=dataset))
-    assert outcome(tmp_path / "run") == outcome(whole[0])
+    assert outcome(tmp_path / "run") == outcome(complete_run[0])
 
 
 @pytest.mark.parametrize("written", [False, True])
 def test_ctrl_c_around_the_metrics_leaves_each_step_one_line(
-    tmp_path, whole, config, dataset, monkeypatch, written
+    tmp_path, complete_run, config, dataset, monkeypatch, written
 ):
     def interrupted(self, record):
         if record["step"] != 8 or written:
@@ -143,12 +143,12 @@ def test_ctrl_c_around_the_metrics_leaves_each_step_one_line(
         list(train(config, tmp_path / "run", dataset=dataset))
     monkeypatch.undo()
     list(train(config, tmp_path / "run", resume=True, dataset=dataset))
-    assert outcome(tmp_path / "run") == outcome(whole[0])
+    assert outcome(tmp_path / "run") == outcome(complete_run[0])
 
 
-def test_resuming_a_finished_run_is_an_input_error(whole, dataset):
+def test_resuming_a_finished_run_is_an_input_error(complete_run, dataset):
     with pytest.raises(InputError, match="has finished: 12 of 12 steps"):
-        train(None, whole[0], resume=True, dataset=dataset)
+        train(None, complete_run[0], resume=True, dataset=dataset)
 
 
 def test_with_a_constant_learning_rate_a_finished_run_can_be_extended(tmp_path, config, dataset):
@@ -172,9 +172,9 @@ def test_a_run_cannot_be_shortened_below_its_step(tmp_path, config, dataset):
     assert Run.open(tmp_path / "run").config.steps == 12
 
 
-def test_resuming_in_an_empty_place_starts_a_run(tmp_path, whole, config, dataset):
+def test_resuming_in_an_empty_place_starts_a_run(tmp_path, complete_run, config, dataset):
     list(train(config, tmp_path / "new", resume=True, dataset=dataset))
-    assert outcome(tmp_path / "new") == outcome(whole[0])
+    assert outcome(tmp_path / "new") == outcome(complete_run[0])
 
 
 def test_resuming_nothing_without_a_configuration_is_an_input_error(tmp_path):
@@ -182,16 +182,16 @@ def test_resuming_nothing_without_a_configuration_is_an_input_error(tmp_path):
         train(None, tmp_path / "none", resume=True)
 
 
-def test_an_existing_run_is_refused_unless_resumed(whole, config, dataset):
-    before = outcome(whole[0])
+def test_an_existing_run_is_refused_unless_resumed(complete_run, config, dataset):
+    before = outcome(complete_run[0])
     with pytest.raises(InputError, match="exists and is not empty: if it holds a run, resume it"):
-        train(config, whole[0], dataset=dataset)
-    assert outcome(whole[0]) == before
+        train(config, complete_run[0], dataset=dataset)
+    assert outcome(complete_run[0]) == before
 
 
-def test_resuming_with_another_configuration_is_refused(whole, config, dataset):
+def test_resuming_with_another_configuration_is_refused(complete_run, config, dataset):
     with pytest.raises(InputError, match="seed of the run"):
-        train(config.replace(seed=9), whole[0], resume=True, dataset=dataset)
+        train(config.replace(seed=9), complete_run[0], resume=True, dataset=dataset)
 
 
 @pytest.mark.parametrize("where", ["loss", "gradient"])

@@ -98,11 +98,9 @@ def test_the_warm_up_of_the_ema_ends_at_its_decay():
     assert ema_decay(10**6, 0.999) == 0.999
     decays = [ema_decay(n, 0.99) for n in range(1, 2000)]
     assert decays == sorted(decays)
-    # The share of the initialization after n steps: prod k (1 + k) / (10 + k) = 10! n+1!/(n+10)!.
-    parallel_for = math.prod(ema_decay(n, 0.999) for n in range(1, 51))
-    assert parallel_for == pytest.approx(
-        math.factorial(10) * math.factorial(51) / math.factorial(60)
-    )
+    # The initialization's weight after n steps: prod k (1 + k) / (10 + k) = 10! n+1!/(n+10)!.
+    fraction = math.prod(ema_decay(n, 0.999) for n in range(1, 51))
+    assert fraction == pytest.approx(math.factorial(10) * math.factorial(51) / math.factorial(60))
 
 
 def test_an_ema_with_decay_zero_is_the_model():

@@ -22,7 +22,7 @@ def test_previews_are_saved_at_their_steps_and_at_the_end(tmp_path, config, data
     assert files == ["000005.png", "000010.png", "000012.png"]
     with image.open(tmp_path / "run" / "samples" / "000012.png") as picture:
         width, height = picture.size
-    assert height > width > 2 * 8  # two classes a row, four rows
+    assert height > width > 2 * 8  # two classes per row, four rows
 
 
 def test_previews_depend_on_weights_and_seed_and_not_on_threads(config):

@@ -206,9 +206,9 @@ def test_labels_are_dropped_at_their_rate_and_by_sample(config, dataset):
 
 def test_without_classes_labels_are_none(config, dataset):
     seen = []
-    inference_network = config.replace(model={**config.model, "classes": None})
+    unlabeled = config.replace(model={**config.model, "classes": None})
     with ThreadPool(1) as workers:
-        loss_and_gradient(Constant(np.array([0.0]), seen), dataset, 1, inference_network, workers)
+        loss_and_gradient(Constant(np.array([0.0]), seen), dataset, 1, unlabeled, workers)
     assert {entry[1] for entry in seen} == {None}
 
 

@@ -20,7 +20,7 @@ class Shifted:
     The padded images are stored as one matrix with a row of C elements for each pixel, PW pixels
     for each line of an image. The pixel under tap (i, j) is then i PW + j rows further on, for
     every output, so nothing is gathered: products of shifted views with the taps are added up. Rows
-    at the ends of lines and images, which are no outputs, are computed as well and dropped.
+    at the ends of lines and images, which belong to no output, are computed as well and dropped.
 
     The pullback is the transpose: the cotangent in the same padded layout, zero where there is no
     output, after as many rows of zeros as the largest shift.

@@ -211,7 +211,7 @@ def terms_of_bytes(case: Case) -> float:
     def denoise(x: np.ndarray, t: Times) -> tuple[np.ndarray, np.ndarray]:
         return 0.99 * x_0 + 1e-3 * np.sin(x), x
 
-    def spread(x: np.ndarray, s: float, t: float) -> np.ndarray:
+    def variance_of_step(x: np.ndarray, s: float, t: float) -> np.ndarray:
         return 1e-4 * (1.0 + t + s + np.cos(x))
 
     variance: Any
@@ -219,7 +219,7 @@ def terms_of_bytes(case: Case) -> float:
         [
             ("small", "gaussian"),
             ("large", "gaussian"),
-            (spread, "gaussian"),
+            (variance_of_step, "gaussian"),
             ("small", "categorical"),
             ("large", "density"),
         ]
@@ -236,7 +236,9 @@ def terms_of_bytes(case: Case) -> float:
         chosen = np.take_along_axis(log_softmax(logits, axis=-1), byte[..., None], -1)[..., 0]
     else:
         small = float(3e-3 * 1e-4 / (1.0 - (1.0 - 1e-4) * (1.0 - 3e-3)))
-        of_step = {"small": small, "large": 1e-4}.get(str(variance), spread(x_1, 0.0, 1.0))
+        of_step = {"small": small, "large": 1e-4}.get(
+            str(variance), variance_of_step(x_1, 0.0, 1.0)
+        )
         deviation = np.sqrt(of_step + 0.0 * x_0)
         estimate, _ = denoise(x_1, 1.0)
         if decoder == "density":

@@ -20,8 +20,8 @@ def differences_by_a_fit(case: Case) -> float:
     history: History = [
         (float(u), case.array(m)) for u, m in zip(nodes, values, strict=True)
     ]  # fmt: skip
-    fitted = np.polyfit(nodes - nodes[0], values, count - 1)[::-1]
-    expected = [math.factorial(n) * h**n * fitted[n] for n in range(1, count)]
+    polynomial = np.polyfit(nodes - nodes[0], values, count - 1)[::-1]
+    expected = [math.factorial(n) * h**n * polynomial[n] for n in range(1, count)]
     found = derivatives(history, h)
     errors = [relative(a, b) for a, b in zip(found, expected, strict=True)]
     if count == 3:  # legacy=True: half the second derivative
