@@ -50,7 +50,7 @@ def add_sampling(
     )  # fmt: skip
     parser.add_argument(
         "--interval", type=float, nargs=2, metavar=("LOW", "HIGH"),
-        help="guide only at noise levels sigma / alpha from LOW to HIGH (default: at all)",
+        help="guide only at noise levels sigma / alpha from LOW to HIGH (default: all)",
     )  # fmt: skip
     parser.add_argument(
         "--sampler", type=part, default=sampler, metavar="NAME",
