@@ -37,7 +37,7 @@ def add_sampling(
     """
     parser.add_argument(
         "--guidance", type=float, default=2.0, metavar="W",
-        help="the strength of classifier-free guidance (default: 2; 1 is none)",
+        help="the strength of classifier-free guidance (default: 2; 1: no guidance)",
     )  # fmt: skip
     parser.add_argument(
         "--rescale", type=float, default=0.0, metavar="PHI",
@@ -50,7 +50,7 @@ def add_sampling(
     )  # fmt: skip
     parser.add_argument(
         "--interval", type=float, nargs=2, metavar=("LOW", "HIGH"),
-        help="guide only at noise levels sigma / alpha from LOW to HIGH (default: all)",
+        help="guide only at noise levels sigma / alpha from LOW to HIGH (default: at all levels)",
     )  # fmt: skip
     parser.add_argument(
         "--sampler", type=part, default=sampler, metavar="NAME",

@@ -153,7 +153,7 @@ class Problem:
                 f"shape {images.shape}; npdiff.report.to_uint8 converts floats in [-1, 1]"
             )
         self.labels, _ = resolve_labels(checkpoint, labels, count=len(images))
-        self.checkpoint, self.images, self.split_range, self.seed = (
+        self.checkpoint, self.images, self.split_name, self.seed = (
             checkpoint,
             images,
             split_name,
@@ -171,7 +171,7 @@ class Problem:
     def key(self, shard: slice, stream: str) -> Key:
         """The key of the draws for the images of a shard; they do not depend on the shard size."""
         indices = np.arange(len(self.images))[shard]
-        return Key(self.seed, indices, stream=f"likelihood/{self.split_range}/{stream}")
+        return Key(self.seed, indices, stream=f"likelihood/{self.split_name}/{stream}")
 
     def conditions(self, shard: slice) -> dict[str, Array | None]:
         """The network's conditions for a shard."""
@@ -193,7 +193,7 @@ def _calibration(problem: Problem, given: Dataset | None) -> Problem:
     checkpoint, count = problem.checkpoint, len(problem.images)
     if given is None:
         try:
-            given = load_data(checkpoint.config.replace(split_range="train"))
+            given = load_data(checkpoint.config.replace(split="train"))
         except InputError as error:
             raise InputError(
                 f"variance 'optimal' is estimated on the training images ({error}): give "
