@@ -141,9 +141,10 @@ def home_of(name: str) -> str | None:
 
 
 def resolve_reexport(app: Any, env: Any, node: Any, content: Any) -> Any:
-    """Resolve ``npdiff.nn.UNet`` to where it is documented, ``npdiff.nn.unet.UNet``."""
+    """Resolve ``npdiff.nn.UNet``, or ``UNet`` within ``npdiff.nn``, to ``npdiff.nn.unet.UNet``."""
     target = node.get("reftarget", "")
-    if node.get("refdomain") != "py" or not (home := home_of(target)):
+    within = f"{node.get('py:module')}.{target}"
+    if node.get("refdomain") != "py" or not (home := home_of(target) or home_of(within)):
         return None
     domain = env.get_domain("py")
     return domain.resolve_xref(

@@ -14,8 +14,8 @@ from npdiff.pullback import differentiable
 from npdiff.verify import pullback
 
 # %%
-# Write an op
-# -----------
+# Write a function and its pullback
+# ---------------------------------
 #
 # A *gated* unit is a product, :math:`y = a \cdot s(b)`, in which the gate
 # :math:`s(b) = 1 / (1 + e^{-b})` is between 0 and 1. We differentiate it on paper. From

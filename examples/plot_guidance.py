@@ -78,7 +78,8 @@ for name, x in {"the class itself": truth, **{f"w = {w}": x for w, x in samples.
     certainty[name] = np.mean(np.exp(log_p) / 3)
     deviation[name] = np.sqrt(np.trace(np.cov(x.T)))
     print(
-        f"{name:16}: of the class {certainty[name]:6.1%}, standard deviation {deviation[name]:.2f}"
+        f"{name:16}: probability of the class {certainty[name]:6.1%}, "
+        f"standard deviation {deviation[name]:.2f}"
     )
 
 # %%

@@ -87,8 +87,8 @@ def ddim_with_sign(sign, steps=100):
     x = noise
     timesteps = trailing(schedule, steps)
     for t, s in pairwise(timesteps):
-        x_0, eps = denoise(x, t)
-        x = schedule.alpha(s) * x_0 + sign * schedule.sigma(s) * eps
+        x0_hat, eps_hat = denoise(x, t)
+        x = schedule.alpha(s) * x0_hat + sign * schedule.sigma(s) * eps_hat
     return x
 
 

@@ -22,7 +22,7 @@ from npdiff.verify.adapters import in_index
 #
 # DDIM :eq:`ddim-step` on a discrete schedule that is given as an array of alpha-bar; ``eps(x, i)``
 # predicts the noise at index i. The sampler should use a few evenly spaced indices. The mistakes: a
-# minus before the noise, and a slice that takes the *first* indices instead of every k-th.
+# minus before the predicted noise, and a slice that takes the *first* indices, not every k-th.
 
 
 def ddim(eps, x, alpha_bar, steps, sign=-1.0, even=False):
@@ -31,9 +31,9 @@ def ddim(eps, x, alpha_bar, steps, sign=-1.0, even=False):
     indices = range(T // steps - 1, T, T // steps) if even else range(1, T)[:steps]
     bars = [1.0, *(alpha_bar[i] for i in indices)]
     for i, bar, before in zip(reversed(indices), bars[:0:-1], bars[-2::-1], strict=True):
-        noise = eps(x, i)
-        x_0 = (x - np.sqrt(1 - bar) * noise) / np.sqrt(bar)
-        x = np.sqrt(before) * x_0 + sign * np.sqrt(1 - before) * noise
+        eps_hat = eps(x, i)
+        x0_hat = (x - np.sqrt(1 - bar) * eps_hat) / np.sqrt(bar)
+        x = np.sqrt(before) * x0_hat + sign * np.sqrt(1 - before) * eps_hat
     return x
 
 

@@ -56,11 +56,14 @@ Each contender is a separate process, all with the same number of threads. They 
 in which other programs used the CPUs is discarded and repeated, up to six times, and * marks a row
 in which a disturbed turn counts nevertheless. A task of less than 0.2 s is repeated within a turn.
 
-Columns: the median of the turns in ms; range, the fastest and the slowest turn; images per second;
-of peak, the time that the network would take with direct convolutions at the speed of the fastest
-matrix product measured here, divided by its time, so that Winograd's convolution, which multiplies
-less, may exceed 100 %; memory, the peak memory of the process minus that of the idle process with
-the network; ratio, npdiff's time divided by the contender's: below 1 npdiff is faster."""
+Columns:
+  ms        the median of the turns
+  range     the fastest and the slowest turn
+  images/s  images per second
+  of peak   multiply-adds per second, as a fraction of those of the fastest matrix product measured
+            here; convolutions count as direct, so Winograd's algorithm may exceed 100 %
+  memory    the peak memory of the process minus that of the idle process with the network
+  ratio     npdiff's time divided by the contender's: below 1 npdiff is faster"""
 
 COLUMNS = (
     Column("network"),
@@ -89,7 +92,8 @@ def add(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--whole", action="store_true",
-        help="the full table: unless given, S, M and L, and batches of 1, 16, 32, 64 and 128",
+        help="the full table: S, M and L and batches of 1, 16, 32, 64 and 128, unless --network or "
+        "--batch is given",
     )  # fmt: skip
     parser.add_argument(
         "--task", action="append", choices=TASKS, dest="tasks",

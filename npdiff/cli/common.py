@@ -106,8 +106,8 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
     """The option ``--threads``."""
     parser.add_argument(
         "--threads", type=integer_at_least(1), metavar="N",
-        help="threads to compute with (default: NPDIFF_THREADS, or one per CPU); training "
-        "gives the same result to the last bit, sampling up to rounding",
+        help="number of threads (default: NPDIFF_THREADS, or one per CPU); it changes no bit of "
+        "a training run, and samples by rounding only",
     )  # fmt: skip
 
 

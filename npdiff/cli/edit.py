@@ -36,24 +36,26 @@ examples:
 EDITS: dict[str, tuple[str, str]] = {
     "inpaint": (
         "generate a part of an image so that it fits the rest",
-        "RePaint. After every step the known pixels are replaced, as noisy as the state is. Each\n"
-        "stretch of steps is noised and denoised again, --resamplings times in all: the more, the\n"
-        "better the parts fit. The figure has the image, its known pixels, the results.",
+        "RePaint. After every step the known pixels are replaced by those of the image with noise\n"
+        "of the same level. Each stretch of --jump steps is taken --resamplings times, with noise\n"
+        "added in between: more repetitions make the parts fit better. Each row of the figure has\n"
+        "an image, its known pixels and the results.",
     ),
     "sdedit": (
         "noise an image and denoise it again, toward a label if you like",
-        "SDEdit. A small --strength keeps the image, 1 keeps nothing of it. The figure has the\n"
-        "image and a result for each strength.",
+        "SDEdit. A small --strength keeps most of the image, 1 keeps nothing of it. Each row of\n"
+        "the figure has an image and a result for each strength.",
     ),
     "invert": (
         "find the noise that leads to an image, and reconstruct the image from it",
-        "DDIM inversion and DDIM sampling. The reconstruction is exact in the limit of many\n"
-        "steps, or with --corrections. The figure has the image, its noise, the reconstruction.",
+        "DDIM inversion and DDIM sampling. The error of the reconstruction falls with more\n"
+        "--steps or --corrections. Each row of the figure has an image, its noise and the\n"
+        "reconstruction.",
     ),
     "interpolate": (
         "interpolate between two images in the space of their noise",
-        "DDIM inversion of both images, spherical interpolation, DDIM sampling. The figure goes\n"
-        "from the first image to the second.",
+        "DDIM inversion of both images, spherical interpolation of their noise, DDIM sampling.\n"
+        "The figure goes from the first image to the second.",
     ),
 }
 
@@ -73,7 +75,7 @@ def add(commands: Any) -> None:
             "interpolate": (_add_interpolate, _interpolate),
         }[name]
         add_options(parser)
-        add_seed(parser, "of the noise: the same seed gives the same images (default: 0)")
+        add_seed(parser, "seed of the noise: the same seed gives the same images (default: 0)")
         add_computing(parser)
         parser.add_argument(
             "--out", default=f"{name}.png", metavar="FILE.png",

@@ -38,7 +38,7 @@ def add(commands: Any) -> None:
         help="samples to evaluate (default: 500; at most as many as there are test images)",
     )  # fmt: skip
     add_sampling(parser, steps=25)
-    add_seed(parser, "of the samples' noise (default: 0)")
+    add_seed(parser, "seed of the samples' noise (default: 0)")
     add_computing(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)

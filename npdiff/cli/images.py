@@ -29,8 +29,8 @@ def add_images(parser: argparse.ArgumentParser, label: str = OWN) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--label", default=label, metavar="LABEL",
-        help="the label of the result: a class, one for each image as in 3,1,4, none, or own: the "
-        f"label of the test image, which an image file does not have (default: {label})",
+        help=f"the label of the result: a class, one per image as in 3,1,4, none, or {OWN}, the "
+        f"label of the test image, or none for an image file (default: {label})",
     )  # fmt: skip
 
 

@@ -48,7 +48,7 @@ def add(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--steps", type=integer_at_least(1), metavar="N",
-        help="of the reverse process (default: 100), of the ODE solver (default: 20)",
+        help="steps of the reverse process (default: 100) or of the ODE solver (default: 20)",
     )  # fmt: skip
     parser.add_argument(
         "--spacing", choices=SPACINGS, default="log-snr", metavar="NAME",
@@ -66,7 +66,7 @@ def add(commands: Any) -> None:
         "--probes", type=integer_at_least(1), default=1, metavar="K",
         help="random directions that estimate the trace for the ODE (default: 1)",
     )  # fmt: skip
-    add_seed(parser, "of the noise, the probes and the dequantization (default: 0)")
+    add_seed(parser, "seed of the noise, the probes and the dequantization (default: 0)")
     add_computing(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)

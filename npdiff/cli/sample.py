@@ -66,7 +66,7 @@ def add(commands: Any) -> None:
         help="images per label (default: 8)",
     )
     add_sampling(parser, steps=50, listed="see below")
-    add_seed(parser, "of the noise: the same seed gives the same images (default: 0)")
+    add_seed(parser, "seed of the noise: the same seed gives the same images (default: 0)")
     add_computing(parser)
     parser.add_argument(
         "--out", default="samples.png", metavar="FILE.png",

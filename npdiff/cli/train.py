@@ -78,7 +78,7 @@ def add(commands: Any) -> None:
         help="the distribution of the training times, or JSON with its options: "
         f"{', '.join(TIME_SAMPLERS)} (default: uniform)",
     )  # fmt: skip
-    add_seed(parser, "of all random numbers: weights, order of the images, times, noise", None)
+    add_seed(parser, "seed of all random numbers: weights, order of images, times, noise", None)
     add_computing(parser, None)
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="fields",

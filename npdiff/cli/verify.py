@@ -82,7 +82,7 @@ def add(commands: Any) -> None:
         "--cases",
         type=integer_at_least(1),
         metavar="N",
-        help="cases of every check (default: its own number)",
+        help="cases per check (default: as each check defines)",
     )
     add_seed(parser, "seed of the checks' random numbers (default: 0)")
     add_backend(parser)

@@ -244,8 +244,9 @@ CLAIMS: tuple[Claim, ...] = (
 ADAPTIVE = ("ode",)
 
 
-def samplers_without_claim(samplers: Mapping[str, Callable[..., Any]] = SAMPLERS) -> list[str]:
+def samplers_without_claim(samplers: Mapping[str, Callable[..., Any]] | None = None) -> list[str]:
     """Names of the samplers that run without noise and have no claim, adaptive ones left out."""
+    samplers = SAMPLERS if samplers is None else samplers
     problem, missing = TEST_PROBLEMS["vp"], []
     denoise = denoiser(problem.schedule)
     for name in samplers.keys() - {claim.sampler for claim in CLAIMS} - {*ADAPTIVE}:

@@ -141,7 +141,7 @@ class Problem:
         checkpoint: Checkpoint,
         images: np.ndarray,
         labels: Sequence[int] | np.ndarray | None,
-        split_name: str,
+        split: str,
         seed: int,
         backend: str,
     ) -> None:
@@ -156,7 +156,7 @@ class Problem:
         self.checkpoint, self.images, self.split, self.seed = (
             checkpoint,
             images,
-            split_name,
+            split,
             seed,
         )
         self.backend, self.xp = backend, module(backend)

@@ -46,7 +46,7 @@ def gaussian_kl(
 
     Notes
     -----
-    Ho et al. 2020, section 2 and appendix A, for the sum of these.
+    Ho et al. 2020, section 2 and appendix A.
     """
     shapes = [a.shape for a in (mean, log_variance, true_mean, true_log_variance)]
     if len(set(shapes)) > 1:

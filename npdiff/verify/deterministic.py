@@ -65,7 +65,7 @@ def two_short_steps(run: Sampler, problem: TestProblem) -> Finding:
         errors.append(deviation(found, expected))
     order = _order((1, 2), errors, 0.0)
     return Finding(
-        f"two short unequal steps have an error of order {order:z.2f}, at least 2",
+        f"two short unequal steps have an error of order {order:z.2f}, expected at least 2",
         order_deficit(2.0, order), TOLERANCE,
         "a step too few, too many or of the wrong length; a sign, a scale",
     )  # fmt: skip
@@ -104,7 +104,7 @@ def order_finding(
         return Finding(f"the error at {counts[-1]} steps", errors[-1], 1e-3)
     observed = _order(counts, errors, floor)
     return Finding(
-        f"the error falls with order {observed:z.2f}, at least {order:g}",
+        f"the error falls with order {observed:z.2f}, expected at least {order:g}",
         order_deficit(order, observed), TOLERANCE,
         "at order 0 it solves another equation: a sign, a scale, a time; if the order is only "
         "too low, look at a stage or at a multistep term",

@@ -114,7 +114,7 @@ def _moment_finding(
         return Finding(f"the {name} is right at {counts[-1]} steps", last, _BIAS)
     observed = math.log2(errors[-2] / last) / math.log2(counts[-1] / counts[-2])
     return Finding(
-        f"the {name}'s error falls with order {observed:z.2f}, at least {order:g}",
+        f"the {name}'s error falls with order {observed:z.2f}, expected at least {order:g}",
         order_deficit(order, observed), TOLERANCE,
         "order 0 means another distribution: a sign, a scale, the square root of a variance",
     )  # fmt: skip

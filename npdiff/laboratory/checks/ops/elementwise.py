@@ -14,7 +14,7 @@ from npdiff.random import Key
 
 @check("silu", "silu-pullback", method="the logistic form, complex step", tolerance=1e-14)
 def silu_by_the_logistic_function(case: Case) -> dict[str, float]:
-    """x / (1 + exp(-x)) and its derivative, up to |x| = 15."""
+    """x / (1 + exp(-x)) and its derivative, for x from -15 to 15."""
     value, slope = compare(case, ops.silu, textbook.silu, case.rng.uniform(-15.0, 15.0, 40))
     return {"silu": value, "silu-pullback": slope}
 
