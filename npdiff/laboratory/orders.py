@@ -55,7 +55,7 @@ def denoiser(schedule: Schedule) -> Denoise:
 
 @dataclass(frozen=True)
 class ConvergenceProblem:
-    """An ODE problem with a known solution: carry six points from ``start`` to ``end``.
+    """An ODE problem with a known solution: six points, from time ``start`` to ``end``.
 
     Attributes
     ----------
@@ -245,7 +245,7 @@ ADAPTIVE = ("ode",)
 
 
 def samplers_without_claim(samplers: Mapping[str, Callable[..., Any]] = SAMPLERS) -> list[str]:
-    """Names of the samplers that run without noise and have no claim, adaptive ones left out."""
+    """Names of the deterministic samplers with fixed steps and without a claim."""
     problem, missing = TEST_PROBLEMS["vp"], []
     denoise = denoiser(problem.schedule)
     for name in samplers.keys() - {claim.sampler for claim in CLAIMS} - {*ADAPTIVE}:

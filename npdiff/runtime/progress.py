@@ -26,7 +26,7 @@ class ProgressBar(Protocol):
         """Set the text after the bar."""
 
     def unpause(self) -> object:
-        """Restart the clock of the speed estimate."""
+        """Restart the timing behind the speed estimate."""
 
 
 class CallbackBar:

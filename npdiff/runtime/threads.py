@@ -55,7 +55,7 @@ class ThreadPool:
 
     Parameters
     ----------
-    threads : how many; by default :func:`thread_count`. With 1, the right number for a GPU, no
+    threads : number of threads; by default :func:`thread_count`. With 1, the right number for a GPU, no
         thread is started.
     """
 

@@ -39,11 +39,11 @@ def marginals(
     transition : ``transition(x_s, s, t, noise) -> x_t``; for one step, ignore s
     posterior : ``posterior(x_0, x_t, s, t) -> (mean, variance)`` of q(x_s | x_t, x_0); variance may
         be a scalar or an array. DDPM's is the case s = t - 1
-    timesteps : ascending; by default neighboring times of a discrete schedule, or seven spread
-        evenly in continuous time
+    timesteps : ascending times; by default neighboring times of a discrete schedule, or seven
+        evenly spaced in continuous time
     per_sample_times : whether ``q_sample`` also takes t of shape (N,)
-    shape : of a sample
-    tolerance : of each coefficient, relative
+    shape : shape of a sample
+    tolerance : the largest relative error of a coefficient
 
     Returns
     -------

@@ -139,7 +139,7 @@ def test_views_of_memory_that_is_not_kept_are_not_cached(sizes) -> None:
 
 
 @contextmanager
-def guidance_interval(monkeypatch, wanted):
+def workspace_limit(monkeypatch, wanted):
     monkeypatch.setenv("NPDIFF_WORKSPACE", wanted)
     yield
     monkeypatch.delenv("NPDIFF_WORKSPACE")
@@ -167,7 +167,7 @@ def test_the_environment_sets_the_limit_of_new_threads(monkeypatch, wanted) -> N
         assert (mine.kept == 0) is (wanted == "0")
         return results
 
-    with guidance_interval(monkeypatch, wanted):
+    with workspace_limit(monkeypatch, wanted):
         for results in in_a_new_thread(run):
             for a, b in zip(results, expected, strict=True):
                 np.testing.assert_array_equal(a, b)
@@ -181,7 +181,7 @@ def test_the_default_limit(monkeypatch) -> None:
 @pytest.mark.parametrize("wanted", ["", "-1", "1.5", "512MB", "many", "²"])
 def test_a_wrong_limit_is_an_error(monkeypatch, wanted) -> None:
     """In every call, until it is corrected."""
-    with guidance_interval(monkeypatch, wanted):
+    with workspace_limit(monkeypatch, wanted):
         with pytest.raises(InputError, match="NPDIFF_WORKSPACE must be a number of MiB"):
             workspace.limit()
 

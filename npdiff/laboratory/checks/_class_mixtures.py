@@ -72,5 +72,5 @@ def scores(schedule: Schedule, denoise: Denoise, x: Array, t: float) -> np.ndarr
 
 
 def points(case: Case, scales: tuple[float, float], rows: int = 5) -> Array:
-    spread = math.hypot(*scales)
-    return case.array(spread * (0.3 + 1.1 * case.rng.standard_normal((rows, 2))))
+    size = math.hypot(*scales)
+    return case.array(size * (0.3 + 1.1 * case.rng.standard_normal((rows, 2))))

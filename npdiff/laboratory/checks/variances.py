@@ -137,10 +137,10 @@ def optimal_by_conditioning(case: Case) -> float:
     # x_s and x_t: variances a² c + σ², covariance a_t a_s c + (a_t / a_s) σ_s²
     across = a_t * a_s * c + a_t / a_s * v_s
     expected = (a_s**2 * c + v_s) - across**2 / (a_t**2 * c + v_t)
-    spread = c - (a_t * c) ** 2 / (a_t**2 * c + v_t)
-    worst = relative(optimal(schedule, s, t, float(spread)), float(expected))
-    by_sample = optimal(schedule, np.array([s, 0.0]), np.array([t, t]), np.full(2, float(spread)))
-    return max(worst, relative(by_sample, [float(expected), float(spread)]))
+    of_data = c - (a_t * c) ** 2 / (a_t**2 * c + v_t)
+    worst = relative(optimal(schedule, s, t, float(of_data)), float(expected))
+    by_sample = optimal(schedule, np.array([s, 0.0]), np.array([t, t]), np.full(2, float(of_data)))
+    return max(worst, relative(by_sample, [float(expected), float(of_data)]))
 
 
 @check(
@@ -160,8 +160,8 @@ def optimal_by_quadrature(case: Case) -> float:
         a = float(schedule.alpha(t)) / a_u
         v = float(schedule.sigma(t)) ** 2 - a**2 * v_u
         x_u, x_t = np.linspace(-7.0, 7.0, 1401)[:, None], np.linspace(-8.0, 8.0, 801)
-        spread = a_u**2 * c + v_u
-        prior = (weights / np.sqrt(spread) * np.exp(-0.5 * (x_u - a_u * means) ** 2 / spread)).sum(
+        total = a_u**2 * c + v_u
+        prior = (weights / np.sqrt(total) * np.exp(-0.5 * (x_u - a_u * means) ** 2 / total)).sum(
             axis=1, keepdims=True
         )
         joint = prior * np.exp(-0.5 * (x_t - a * x_u) ** 2 / v)
@@ -177,8 +177,8 @@ DESIGN = np.sqrt(2.0) * np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.
 
 
 @check(
-    "spread-from-error",
-    "spread-from-noise",
+    "posterior-variance-from-error",
+    "posterior-variance-from-noise",
     method="sum of precisions",
     tolerance=1e-12,
     cases=2 * len(SCHEDULES),
@@ -195,9 +195,11 @@ def posterior_variance_by_precisions(case: Case) -> dict[str, float]:
     snr = (schedule.alpha(t) / schedule.sigma(t)) ** 2
     expected = np.mean(1.0 / (1.0 / c + snr))
     return {
-        "spread-from-error": relative(mean_posterior_variance_from_error(x_0, x0_hat), expected),
+        "posterior-variance-from-error": relative(
+            mean_posterior_variance_from_error(x_0, x0_hat), expected
+        ),
         # unless the signal is so weak that 1 - E |eps_hat|^2 loses its digits
-        "spread-from-noise": relative(
+        "posterior-variance-from-noise": relative(
             mean_posterior_variance_from_noise(schedule, eps_hat, t), expected
         )
         * min(1.0, float(snr)),
@@ -211,31 +213,33 @@ def optimal_is_exact_on_normal_data(case: Case) -> float:
     steps = case.choose([1, 10, 100, 1000, 2, 37])
     timesteps = np.append(np.round(np.linspace(1000.0, 1.0, steps)), 0.0)
 
-    def spread(t: float) -> float:
+    def variance_at(t: float) -> float:
         return 1.0 / (1.0 / c + float(np.exp(schedule.log_snr(t))))
 
     found = np.array(
-        means_and_variances(case, schedule, timesteps, c, optimal_variance(schedule, spread))
+        means_and_variances(case, schedule, timesteps, c, optimal_variance(schedule, variance_at))
     )
     alpha, sigma = schedule.alpha(timesteps[1:]), schedule.sigma(timesteps[1:])
     deviation = np.sqrt(found[:, 1] / (alpha**2 * c + sigma**2))
     return max(relative(found[:, 0], 0.7 * alpha), relative(deviation, np.ones(steps)))
 
 
-@check("spread-from-error", method="errors of a denoiser at its draws", tolerance=1e-12)
+@check("posterior-variance-from-error", method="errors of a denoiser at its draws", tolerance=1e-12)
 def posterior_variance_at_timesteps(case: Case) -> float:
     """The estimate at each timestep, against the errors at the same draws."""
     schedule, timesteps = linear_betas(), np.array([900.0, 300.0, 20.0, 0.0])
     mean, c = case.rng.normal(size=2), case.rng.uniform(0.1, 2.0, size=2)
     x_0, key = case.rng.normal(size=(6, 2)), Key(case.index, range(6))
     denoise = Gaussian(mean, c).denoiser(schedule)
-    spread = estimate_mean_posterior_variance(denoise, schedule, case.array(x_0), timesteps, key)
+    variance_at = estimate_mean_posterior_variance(
+        denoise, schedule, case.array(x_0), timesteps, key
+    )
     found, expected = [], []
     for i, t in enumerate(timesteps[:3].tolist()):
         a, v = float(schedule.alpha(t)), float(schedule.sigma(t)) ** 2
         z = Key(case.index, range(6), step=i).normal((2,))
         x_t = a * x_0 + np.sqrt(v) * z
         guess = (mean * v + c * a * x_t) / (a**2 * c + v)
-        found.append(spread(t))
+        found.append(variance_at(t))
         expected.append(np.mean((guess - x_0) ** 2))
     return relative(found, expected)

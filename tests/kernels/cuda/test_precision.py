@@ -35,11 +35,11 @@ def test_the_error_of_a_convolution_is_that_of_rounded_factors(emulator, precisi
     with definitions_only():
         exact, _ = ops.conv(x.astype(np.float64), w.astype(np.float64))
         weight, _ = ops.conv(np.abs(x).astype(np.float64), np.abs(w).astype(np.float64))
-    parallel_for = np.abs(y.get() - exact) / weight
+    relative_error = np.abs(y.get() - exact) / weight
     # Half precision has spacing 2^-24 below 2^-14: small factors are rounded to that.
     small = 2.0**-25 * 9 * 24 * (np.abs(w).max() + np.abs(x).max()) * (precision == "float16")
     assert (np.abs(y.get() - exact) <= (2 * UNIT + UNIT**2 + 2e-6) * weight + small).all()
-    assert parallel_for.max() > 1e-5  # it did round
+    assert relative_error.max() > 1e-5  # it did round
     assert {line for line in emulator.log if "multiply" in line} == {
         {"tf32": "multiply float32 tf32", "float16": "multiply float16"}[precision]
     }

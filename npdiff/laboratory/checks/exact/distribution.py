@@ -87,7 +87,7 @@ def mean_squared_error(mixture: Textbook, alpha: float, sigma: float) -> float:
     tolerance=1e-8,
     cases=len(SCHEDULES),
 )
-def spread_by_total_variance(case: Case) -> dict[str, float]:
+def posterior_variance_by_total_variance(case: Case) -> dict[str, float]:
     """The variance of the data minus that of their estimate: a mixture, a Gaussian, a box."""
     schedule = a_schedule(case)
     t = float(timesteps(case, schedule, 3)[1 + case.index % 2])

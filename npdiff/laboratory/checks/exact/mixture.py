@@ -25,9 +25,9 @@ def mixture_weights_are_normalized(case: Case) -> float:
     alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
     density = np.zeros(5)
     for weight, mean, variance in ((0.25, [-0.8, 0.1], 0.2), (0.75, [0.6, 0.4], 0.5)):
-        spread = alpha**2 * variance + sigma**2
+        total_variance = alpha**2 * variance + sigma**2
         squares = ((to_host(x) - alpha * np.array(mean)) ** 2).sum(axis=1)
-        density += weight * np.exp(-0.5 * squares / spread) / (2.0 * np.pi * spread)
+        density += weight * np.exp(-0.5 * squares / total_variance) / (2.0 * np.pi * total_variance)
     return max(
         relative(given.log_density(schedule, x, t), np.log(density)),
         relative(given.denoised(schedule, x, t), normalized.denoised(schedule, x, t)),

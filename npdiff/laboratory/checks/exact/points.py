@@ -43,7 +43,7 @@ def points_by_bayes(case: Case) -> dict[str, float]:
     axis = np.linspace(-8.0, 8.0, 97)
     eps = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
     weight = np.exp(-0.5 * (eps**2).sum(axis=1)) / (2.0 * np.pi) * (axis[1] - axis[0]) ** 2
-    spread = sum(
+    total = sum(
         w
         / 10.0
         * weight
@@ -58,5 +58,5 @@ def points_by_bayes(case: Case) -> dict[str, float]:
             relative(data.covariance(schedule, at, t), second[None]),
             abs(trace - np.trace(second)),
         ),
-        "mean-posterior-variance": abs(data.mean_posterior_variance(schedule, t) - spread / 2.0),
+        "mean-posterior-variance": abs(data.mean_posterior_variance(schedule, t) - total / 2.0),
     }

@@ -51,14 +51,15 @@ def rescale_by_loops(case: Case) -> float:
         **rest,
     )(x, t)
 
-    def spread(values: np.ndarray) -> float:
+    def standard_deviation(values: np.ndarray) -> float:
         mean = math.fsum(values.flat) / values.size
         return math.sqrt(math.fsum((v - mean) ** 2 for v in values.flat) / values.size)
 
     outputs = [a * to_host(x_0) + b * to_host(eps) for x_0, eps in (guided, cond)]
     expected = np.empty((2, *x.shape))
     for n, (strong, weak) in enumerate(zip(*outputs, strict=True)):
-        ratio = spread(weak) / spread(strong) if spread(strong) > 0.0 else 1.0
+        deviation = standard_deviation(strong)
+        ratio = standard_deviation(weak) / deviation if deviation > 0.0 else 1.0
         output = phi * strong * ratio + (1.0 - phi) * strong
         system = np.array([[alpha, sigma], [a, b]])
         rhs = np.stack([to_host(x)[n].ravel(), output.ravel()])

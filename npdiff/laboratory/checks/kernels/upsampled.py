@@ -23,7 +23,7 @@ def upsampled_images(case: Case) -> float:
     b = case.rng.standard_normal(17)
     traced = upsampled.upsample_conv(x, w, b)
     if traced is None:
-        raise ValueError("the kernel does not cover what this is to prove")
+        raise ValueError(f"the kernel must cover x {x.shape} and w {w.shape}, and it does not")
     y, pullback = traced
 
     def definition(x: np.ndarray, w: np.ndarray, b: Any) -> np.ndarray:

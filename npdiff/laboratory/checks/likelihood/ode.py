@@ -117,13 +117,13 @@ def adaptive_flow_of_normal_data(case: Case) -> float:
     return max(relative(found, expected), relative(log_prior(schedule, end), prior))
 
 
-@check("change-of-variables", method="a normal density; steps counted", tolerance=1e-13)
+@check("change-of-variables", method="a normal density; counting steps", tolerance=1e-13)
 def prior_density_and_default_steps(case: Case) -> float:
     """The density of the noise at the end, with its variance; 32 steps by default."""
     schedule: Schedule = case.choose([EDM(), EDM(sigma_max=3.0), LinearVP(), RectifiedFlow()])
-    spread = {0: 80.0, 1: 3.0}.get(case.index % 4, 1.0)
-    x = spread * case.rng.standard_normal((3, 2, 2))
-    prior = NormalDist(0.0, spread)
+    deviation = {0: 80.0, 1: 3.0}.get(case.index % 4, 1.0)
+    x = deviation * case.rng.standard_normal((3, 2, 2))
+    prior = NormalDist(0.0, deviation)
     expected = [math.fsum(math.log(prior.pdf(value)) for value in row.ravel()) for row in x]
     linear = linearize_by_jacobian(Gaussian([0.1], 0.5), schedule)
     count = len(list(flow_log_density(linear, schedule, case.array(x[:, 0, :1]))))

@@ -131,8 +131,8 @@ def steps_become_an_integral(case: Case) -> float:
     return relative((4.0 * first[1] - first[0]) / 3.0, 0.5 * (ends[0] - ends[1]))
 
 
-@check("bits-per-dim", method="the entropy of fair bytes", tolerance=1e-14)
-def fair_bytes(case: Case) -> float:
+@check("bits-per-dim", method="the entropy of uniform bytes", tolerance=1e-14)
+def uniform_bytes(case: Case) -> float:
     """A uniform byte costs 8 bits."""
     D = case.choose([1, 3, 10, 784])
     return relative(bits_per_dim(np.array([D * np.log(256.0)]), D), np.array([8.0]))
@@ -170,7 +170,7 @@ def bound_by_linear_algebra(case: Case) -> float:
     forward = schedule.sigma(t) ** 2 - ratio**2 * schedule.sigma(s) ** 2
     small = forward * schedule.sigma(s) ** 2 / schedule.sigma(t) ** 2
     small[0] = float(last_step_variance(schedule, t[0]))
-    of_step = {"small": small, "large": forward, "other": 0.4 + 0.1 * t}[name]
+    step_variance = {"small": small, "large": forward, "other": 0.4 + 0.1 * t}[name]
     data = Gaussian([mean], variance)
     nodes, node_weights = np.polynomial.hermite_e.hermegauss(6)
     pairs = np.array(list(itertools.product(nodes, nodes)))
@@ -187,7 +187,7 @@ def bound_by_linear_algebra(case: Case) -> float:
         variance=chosen, decoder="density",
     )  # fmt: skip
     total = sum(case.array(weights) @ term.nats for term in terms)
-    return relative(total, joint_cross_entropy(schedule, timesteps, mean, variance, of_step))
+    return relative(total, joint_cross_entropy(schedule, timesteps, mean, variance, step_variance))
 
 
 def byte_mass(mean: float, deviation: float, x: float) -> float:
@@ -211,7 +211,7 @@ def terms_of_bytes(case: Case) -> float:
     def denoise(x: np.ndarray, t: Times) -> tuple[np.ndarray, np.ndarray]:
         return 0.99 * x_0 + 1e-3 * np.sin(x), x
 
-    def spread(x: np.ndarray, s: float, t: float) -> np.ndarray:
+    def variance_of_step(x: np.ndarray, s: float, t: float) -> np.ndarray:
         return 1e-4 * (1.0 + t + s + np.cos(x))
 
     variance: Any
@@ -219,7 +219,7 @@ def terms_of_bytes(case: Case) -> float:
         [
             ("small", "gaussian"),
             ("large", "gaussian"),
-            (spread, "gaussian"),
+            (variance_of_step, "gaussian"),
             ("small", "categorical"),
             ("large", "density"),
         ]
@@ -236,8 +236,10 @@ def terms_of_bytes(case: Case) -> float:
         chosen = np.take_along_axis(log_softmax(logits, axis=-1), byte[..., None], -1)[..., 0]
     else:
         small = float(3e-3 * 1e-4 / (1.0 - (1.0 - 1e-4) * (1.0 - 3e-3)))
-        of_step = {"small": small, "large": 1e-4}.get(str(variance), spread(x_1, 0.0, 1.0))
-        deviation = np.sqrt(of_step + 0.0 * x_0)
+        step_variance = {"small": small, "large": 1e-4}.get(
+            str(variance), variance_of_step(x_1, 0.0, 1.0)
+        )
+        deviation = np.sqrt(step_variance + 0.0 * x_0)
         estimate, _ = denoise(x_1, 1.0)
         if decoder == "density":
             off = (x_0 - estimate) / deviation

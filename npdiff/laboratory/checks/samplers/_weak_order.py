@@ -23,9 +23,9 @@ def moment_errors(case: Case, name: str, steps: int, options: dict[str, Any]) ->
     schedule, draws = LinearVP(), steps
     timesteps = schedule.time_at(np.linspace(-6.0, 3.0, steps + 1))
     alpha, sigma = schedule.alpha(timesteps[[0, -1]]), schedule.sigma(timesteps[[0, -1]])
-    spread = alpha**2 * VARIANCE + sigma**2
+    total = alpha**2 * VARIANCE + sigma**2
     x = np.full((draws + 2, 1), alpha[0] * MEAN)
-    x[1] += np.sqrt(spread[0])
+    x[1] += np.sqrt(total[0])
 
     def impulse(i: int) -> np.ndarray:
         return case.array((np.arange(draws + 2) == i + 2)[:, None] * 1.0)
@@ -33,7 +33,7 @@ def moment_errors(case: Case, name: str, steps: int, options: dict[str, Any]) ->
     denoise = Gaussian([MEAN], VARIANCE).denoiser(schedule)
     *_, last = SAMPLERS[name](denoise, schedule, case.array(x), timesteps, noise=impulse, **options)
     rows = to_host(last.x)[:, 0]
-    return np.array([rows[0] - alpha[1] * MEAN, ((rows[1:] - rows[0]) ** 2).sum() - spread[1]])
+    return np.array([rows[0] - alpha[1] * MEAN, ((rows[1:] - rows[0]) ** 2).sum() - total[1]])
 
 
 def weak_order_error(case: Case, name: str, order: float, **options: Any) -> float:

@@ -19,7 +19,7 @@ def ancestral_moments(case: Case) -> float:
     schedule, c, m = linear_betas(), case.rng.uniform(0.05, 2.0), 0.7
     timesteps = np.append(np.round(np.linspace(1000.0, 1.0, steps)), 0.0)
     bars = np.cumprod(np.append(1.0, 1.0 - np.linspace(1e-4, 0.02, 1000)))[timesteps.astype(int)]
-    mean, spread = np.sqrt(bars[0]) * m, bars[0] * c + 1.0 - bars[0]
+    mean, total_variance = np.sqrt(bars[0]) * m, bars[0] * c + 1.0 - bars[0]
     expected = []
     for bar, before in pairwise(bars):
         beta = 1.0 - bar / before
@@ -30,8 +30,8 @@ def ancestral_moments(case: Case) -> float:
         shift = -np.sqrt(bar) * (m - gain * np.sqrt(bar) * m) / np.sqrt(1.0 - bar)
         factor = (1.0 - beta / np.sqrt(1.0 - bar) * slope) / np.sqrt(1.0 - beta)
         mean = factor * mean - beta / np.sqrt((1.0 - bar) * (1.0 - beta)) * shift
-        spread = factor**2 * spread + (noise if before < 1.0 else 0.0)
-        expected.append((mean, spread))
+        total_variance = factor**2 * total_variance + (noise if before < 1.0 else 0.0)
+        expected.append((mean, total_variance))
     return relative(
         np.array(means_and_variances(case, schedule, timesteps, c, variance)), np.array(expected)
     )

@@ -27,14 +27,17 @@ def reverse_sde_has_the_marginals(case: Case) -> float:
     c, at_one = reverse_drift(schedule, x, denoise(x, t)[1], t)[:, 0]
     b = at_one - c
     h = 0.1 if schedule.steps else 1e-3 * min(t, schedule.t_max - t)
-    mean, spread = schedule.alpha(t) * m, schedule.alpha(t) ** 2 * v + schedule.sigma(t) ** 2
+    mean, total = (
+        schedule.alpha(t) * m,
+        schedule.alpha(t) ** 2 * v + schedule.sigma(t) ** 2,
+    )
     mean_dot = derivative(lambda s: schedule.alpha(s) * m, t, h)
-    spread_dot = derivative(lambda s: schedule.alpha(s) ** 2 * v + schedule.sigma(s) ** 2, t, h)
+    total_dot = derivative(lambda s: schedule.alpha(s) ** 2 * v + schedule.sigma(s) ** 2, t, h)
     g2 = schedule.diffusion(t)
-    scale = abs(b) * spread + g2
+    scale = abs(b) * total + g2
     return max(
         float(abs(b * mean + c - mean_dot) / (abs(b * mean) + abs(c))),
-        float(abs(2.0 * b * spread - g2 - spread_dot) / scale),
+        float(abs(2.0 * b * total - g2 - total_dot) / scale),
     )
 
 

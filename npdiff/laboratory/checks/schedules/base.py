@@ -71,7 +71,7 @@ def rates_by_differences(case: Case) -> dict[str, float]:
     room = np.minimum(t - low, high - t)
     log_alpha, alpha = slope(schedule.log_alpha, t, room), slope(schedule.alpha, t, room)
     log_sigma, sigma = slope(schedule.log_sigma, t, room), slope(schedule.sigma, t, room)
-    spread = -(schedule.sigma(t) ** 2) * slope(schedule.log_snr, t, room)
+    g_squared = -(schedule.sigma(t) ** 2) * slope(schedule.log_snr, t, room)
     unit = 0.01 / room
     drifts = (
         largest_error(schedule.drift(t), log_alpha),
@@ -80,7 +80,7 @@ def rates_by_differences(case: Case) -> dict[str, float]:
     diffusions = (
         largest_error(schedule.log_sigma_dot(t), log_sigma, unit),
         largest_error(schedule.sigma_dot(t), sigma, unit * schedule.sigma(t)),
-        largest_error(schedule.diffusion(t), spread, unit * schedule.sigma(t) ** 2),
+        largest_error(schedule.diffusion(t), g_squared, unit * schedule.sigma(t) ** 2),
     )
     return {"sde-drift": max(drifts), "sde-diffusion": max(diffusions)}
 
