@@ -147,7 +147,7 @@ OPS = {
 
 # Of every module: itself and its arguments.
 RNG = np.random.default_rng(11)
-CLOCK, CONTEXT = np.array([3.0, 700.0], dtype=np.float32), normal(2, 3, 5, seed=4)
+TIMESTEP, CONTEXT = np.array([3.0, 700.0], dtype=np.float32), normal(2, 3, 5, seed=4)
 MODULES = {
     "AttentionBlock": (nn.AttentionBlock.init(RNG, 32, heads=2), (normal(2, 3, 3, 32),)),
     "Conv": (nn.Conv.init(RNG, 3, 4), (normal(2, 4, 4, 3),)),
@@ -157,7 +157,7 @@ MODULES = {
     "GroupNorm": (nn.GroupNorm.init(64), (normal(2, 2, 2, 64),)),
     "LayerNorm": (nn.LayerNorm.init(6), (normal(2, 4, 6),)),
     "Linear": (nn.Linear.init(RNG, 4, 3), (normal(2, 4),)),
-    "MLP": (nn.MLP.init(0, width=8, classes=2), (normal(2, 2), CLOCK)),
+    "MLP": (nn.MLP.init(0, width=8, classes=2), (normal(2, 2), TIMESTEP)),
     "MonotoneNetwork": (nn.MonotoneNetwork.init(0, width=5), (np.float32([0.2, 0.7]),)),
     "ResBlock": (nn.ResBlock.init(RNG, 32, 64, 8), (normal(2, 3, 3, 32), normal(2, 8))),
     "SelfAttention": (nn.SelfAttention.init(RNG, 8), (normal(2, 4, 8),)),
@@ -169,7 +169,7 @@ MODULES = {
         nn.Stage.init(RNG, 32, 32, 8, attend=True, context_width=5),
         (normal(2, 3, 3, 32), normal(2, 8), CONTEXT),
     ),
-    "TimeEmbedding": (nn.TimeEmbedding.init(RNG, 8, 16), (CLOCK,)),
+    "TimeEmbedding": (nn.TimeEmbedding.init(RNG, 8, 16), (TIMESTEP,)),
     "TransformerBlock": (nn.TransformerBlock.init(RNG, 8, 5), (normal(2, 4, 8), CONTEXT)),
     "Upsample": (nn.Upsample.init(RNG, 4), (normal(2, 3, 2, 4),)),
 }
@@ -244,7 +244,7 @@ def test_the_unet_equals_numpys(device, name):
     options, conditions = CONDITIONS[name]
     context = conditions.get("context")
     conditions = {key: value for key, value in conditions.items() if key != "context"}
-    args = (unet(**options), normal(2, 8, 8, 1), CLOCK, context)
+    args = (unet(**options), normal(2, 8, 8, 1), TIMESTEP, context)
     moves = forward_and_back(device, lambda f, *args, **k: f(*args, **k), args, conditions)
     assert not moves.to_host
     assert set(moves.to_device) <= {(2,)}
@@ -252,7 +252,7 @@ def test_the_unet_equals_numpys(device, name):
 
 def test_checkpointing_equals_numpys(device):
     f = gradient_checkpoint(lambda f, *args, **options: f(*args, **options))
-    forward_and_back(device, f, (unet(dropout=0.5), normal(2, 8, 8, 1), CLOCK), {"key": KEY})
+    forward_and_back(device, f, (unet(dropout=0.5), normal(2, 8, 8, 1), TIMESTEP), {"key": KEY})
 
 
 @pytest.mark.parametrize("draw", ["bits", "uniform", "normal", "integers"])
