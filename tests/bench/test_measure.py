@@ -32,7 +32,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[[Script], list[str]]:
                 if self.name not in script:
                     raise ContenderError("it did not start")
 
-            def __enter__(self) -> "Actor":
+            def __enter__(self) -> "ScriptedContender":
                 return self
 
             def __exit__(self, *_: object) -> None:
