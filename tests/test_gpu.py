@@ -44,10 +44,10 @@ class Backend:
         return tree.map(self.xp.asarray, values)
 
     def same(self, found, expected):
-        """Hold the arrays of a tree on the device to those of a tree on the host.
+        """Compare the arrays of a tree on the device with those of a tree on the host.
 
-        Both norms count: an array's own, and a little of the whole tree's, for a gradient that
-        vanishes is rounding and nothing else.
+        The tolerance is relative to the norm of the array plus a small fraction of the norm of the
+        tree, because a gradient that vanishes consists of rounding errors only.
         """
         found, expected = dict(tree.named_leaves(found)), dict(tree.named_leaves(expected))
         assert found.keys() == expected.keys()
@@ -83,7 +83,7 @@ def normal(*shape, seed=0, dtype=np.float32):
 
 
 def moved(module, dtype=np.float32):
-    """A module with every weight moved, so that no zero hides anything."""
+    """A module with every weight perturbed, so that no zero hides an error."""
     rng = np.random.default_rng(7)
     return tree.map(lambda w: (w + 0.2 * rng.standard_normal(w.shape)).astype(dtype), module)
 
@@ -196,7 +196,7 @@ CONDITIONS = {
 
 
 def forward_and_back(device, f, args, options):
-    """Hold value and cotangents of ``f`` on the device to those on the host; say what moved."""
+    """Compare value and cotangents of ``f`` on the device and the host; return the transfers."""
     with definitions_only():
         y, pullback = f(*args, **options)
         dy = tree.map(lambda leaf: np.asarray(normal(*leaf.shape, seed=5), dtype=leaf.dtype), y)
@@ -287,7 +287,7 @@ START = normal(2, 8, 8, 1, seed=8)
 
 
 def denoiser(place, schedule, w, clip):
-    """A guided network where ``place`` puts it."""
+    """A guided network with its arrays moved by ``place``."""
     network = tree.map(place, NETWORK)
     labels, null = place(np.array([0, 2])), place(np.array([3, 3]))
     cond, uncond = (
@@ -334,7 +334,7 @@ def test_samplers_equal_numpys(device, name, w, schedule):
 def test_a_sampling_step_copies_only_coefficients():
     _, moves = sampled(strict.xp.asarray, "ddim", "cosine", 3.0, True, {"eta": 0.0})
     assert moves.to_host == [()]
-    assert moves.to_device == [(2,)] * 6  # the clock: two networks, three steps
+    assert moves.to_device == [(2,)] * 6  # the timestep: two networks, three steps
 
 
 @pytest.mark.parametrize("method", ["denoised", "score", "log_density", "covariance", "hessian"])
@@ -449,9 +449,9 @@ def test_a_training_step_equals_numpys(as_cupy):
     assert found == pytest.approx(numbers, rel=as_cupy.rounding["float32"])
     as_cupy.same(gradient_there, gradient)
     assert {type(leaf) for leaf in tree.leaves(state_there)} == {as_cupy.xp.ndarray}
-    if as_cupy.xp is strict.xp:  # elsewhere Adam divides rounding by rounding
+    if as_cupy.xp is strict.xp:  # elsewhere Adam divides rounding errors
         as_cupy.same(state_there, state)
-        assert moves.to_host == [(2,)]  # loss and norm come home together
+        assert moves.to_host == [(2,)]  # loss and norm in one copy
 
 
 def test_training_equals_numpys(as_cupy, tmp_path):

@@ -119,8 +119,8 @@ def test_single_precision_errors_are_bounded(case) -> None:
 @pytest.mark.parametrize(("tile", "factor"), [(2, 1.0), (4, 3.0)])
 @pytest.mark.parametrize(("size", "channels"), [(32, 32), (8, 128), (13, 48)])
 def test_the_rounding_error_of_larger_tiles(normals, tile, factor, size, channels) -> None:
-    """As a norm the errors of n terms walk at random, sqrt(n) eps / 2, and those of some dozen
-    transforms come on top; the numbers of F(4x4) are larger on the way, and its errors with them.
+    """In the norm the errors of n terms add up like a random walk, sqrt(n) eps / 2, plus those of
+    a dozen transforms; intermediate values of F(4x4) are larger, and so are its errors.
     """
     shape = (3, size, size, channels)
     x, w, dy = normals(shape, (3, 3, channels, channels), shape, dtype=np.float32)

@@ -101,7 +101,7 @@ def test_results_are_json_data() -> None:
 
 def example_erratum(wrong: float, right: float) -> Erratum:
     def measure() -> Residuals:
-        """Invented."""
+        """An example."""
         return Residuals(wrong, right, {"size": wrong})
 
     return Erratum("a-b", "", "", (), "w", "r", (), "", 1e-3, "{size:.1f} too much", measure)
