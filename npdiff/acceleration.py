@@ -72,7 +72,7 @@ def definitions_only() -> Iterator[None]:
 
 
 def kernels_allowed() -> bool:
-    """Whether kernels may be used: outside of every :func:`definitions_only`."""
+    """Whether kernels may be used: True outside of every :func:`definitions_only` block."""
     return not _definitions_only.get()
 
 
@@ -136,12 +136,12 @@ def prepacked(purpose: Any, w: Array, convert: Callable[[Array], T]) -> T:
 
 
 class IdleThreads(NamedTuple):
-    """Threads without work, which a kernel may use to divide its own.
+    """Idle threads, between which a kernel may divide its work.
 
     Attributes
     ----------
-    size : how many, including the calling thread
-    parallel_for : calls a function with each of some items, on any of the threads
+    size : number of threads, including the calling one
+    parallel_for : calls a function with each item, on any of the threads
     """
 
     size: int
@@ -159,7 +159,7 @@ def idle_threads(threads: IdleThreads) -> Iterator[None]:
 
 
 def idle_thread_count() -> int:
-    """How many threads :func:`parallel_for` would use, including the calling one."""
+    """The number of threads that :func:`parallel_for` would use, including the calling one."""
     threads = _idle_threads.get()
     return 1 if threads is None else threads.size
 

@@ -37,7 +37,7 @@ def namespace(x: Array) -> Any:
 
 
 def module(name: str) -> Any:
-    """The array module ``name``, checked to be usable.
+    """The array module with this name; raises an error if it cannot be used.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def to_host(x: Array) -> np.ndarray:
 
 
 def per_sample(a: float | np.ndarray, x: Array) -> Any:
-    """A coefficient from the host in a form that multiplies ``x`` sample by sample.
+    """``a``, a scalar or one coefficient per sample, in a shape that multiplies ``x``.
 
     Schedules are evaluated on the host in float64. A scalar becomes a Python float, which does not
     change the dtype of ``x``; an ``(N,)`` array becomes ``(N, 1, ..., 1)`` with the dtype and

@@ -1,4 +1,4 @@
-"""Atomic file writing: at every moment the file is the old one or the new one, complete."""
+"""Atomic file writing: at any moment the file has its complete old or its complete new contents."""
 
 import json
 import os
@@ -16,7 +16,7 @@ _SUFFIX = ".npdiff-tmp"
 
 
 @contextmanager
-def explained(path: Path, doing: str) -> Iterator[None]:
+def explain_file_errors(path: Path, doing: str) -> Iterator[None]:
     """Turn an ``OSError`` into an :class:`~npdiff.errors.InputError` that names the file.
 
     Raises
@@ -46,7 +46,7 @@ def atomic(path: str | Path) -> Iterator[BinaryIO]:
     """
     path = Path(path)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_SUFFIX}")
-    with explained(path, "write"):
+    with explain_file_errors(path, "write"):
         try:
             with draft.open("xb") as file:
                 yield file

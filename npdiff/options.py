@@ -35,7 +35,7 @@ def defaults(function: Callable[..., Any], common: tuple[str, ...] = ()) -> Opti
 
 
 def checked_options(owner: str, known: Mapping[str, Any], options: Mapping[str, Any]) -> Options:
-    """The options, NumPy scalars as Python numbers (which leave the dtype of an array alone).
+    """The options, checked; NumPy scalars become Python numbers, which keep the dtype of an array.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def checked_options(owner: str, known: Mapping[str, Any], options: Mapping[str, 
     if unknown and "**" not in known:
         has = f"its options are {', '.join(known)}" if known else "it has no options"
         raise InputError(f"{owner} has no option {unknown[0]!r}: {has}")
-    checked = {name: plain(value) for name, value in options.items()}
+    checked = {name: to_python(value) for name, value in options.items()}
     for name, value in checked.items():
         if expected := _expected(value, known.get(name)):
             raise InputError(f"option {name!r} of {owner} must be {expected}, got {value!r}")
@@ -68,18 +68,18 @@ def _expected(value: Any, default: Any) -> str:
     return ""
 
 
-def plain(value: Any) -> Any:
-    """NumPy scalars as Python numbers; everything else unchanged."""
+def to_python(value: Any) -> Any:
+    """A NumPy scalar as a Python number; everything else unchanged."""
     scalar = isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0)
     return value.item() if scalar else value
 
 
 def describe(value: Any) -> Any:
-    """A name or a dictionary as it is; an object as its text and type, ready for JSON."""
+    """A description for JSON: names and dictionaries unchanged, an object as its text and type."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, Mapping):
-        return {key: describe(v) if callable(v) else plain(v) for key, v in value.items()}
+        return {key: describe(v) if callable(v) else to_python(v) for key, v in value.items()}
     owner = value if hasattr(value, "__qualname__") else type(value)
     text = owner.__qualname__ if owner is value else re.sub(r" at 0x[0-9a-f]+", "", repr(value))
     return {"object": text, "type": f"{owner.__module__}.{owner.__qualname__}"}
@@ -91,20 +91,21 @@ def is_description(value: Any) -> bool:
 
 
 def spell(value: Any) -> str:
-    """A name, a name with options, or an object, as text for people."""
+    """The text of a name, a name with options, or an object, for messages and reports."""
     if isinstance(value, str):
         return value
     if is_description(value):
         return str(value["object"])
     if isinstance(value, Mapping):
-        options = ", ".join(f"{k}={spell(plain(v))}" for k, v in value.items() if k != "name")
+        options = ", ".join(f"{k}={spell(to_python(v))}" for k, v in value.items() if k != "name")
         return f"{value.get('name')}({options})"
-    if value is None or value is ... or isinstance(plain(value), bool | int | float | tuple | list):
-        return "..." if value is ... else str(plain(value))
+    scalar = to_python(value)
+    if value is None or value is ... or isinstance(scalar, bool | int | float | tuple | list):
+        return "..." if value is ... else str(scalar)
     return str(describe(value)["object"])
 
 
 def summary(entry: Any) -> str:
-    """The first line of the docstring, without the marks of reStructuredText."""
+    """The first line of the docstring, without reStructuredText markup."""
     line = (inspect.getdoc(entry) or repr(entry)).splitlines()[0]
     return re.sub(r":\w+:`~?([^`]*)`|``([^`]*)``", r"\1\2", line)

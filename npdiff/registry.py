@@ -102,8 +102,8 @@ class Registry(Mapping[str, E], Generic[E, R]):
                 "choose another name, or remove() it first"
             )
         if not (callable(entry) if self.call else self.accepts(entry)):
-            wanted = f"a function that returns {self.expects}" if self.call else self.expects
-            raise InputError(f"cannot register {name!r}: expected {wanted}, got {entry!r}")
+            expected = f"a function that returns {self.expects}" if self.call else self.expects
+            raise InputError(f"cannot register {name!r}: expected {expected}, got {entry!r}")
         self._entries[name] = entry
         self._factories.pop(name, None)
         if factory is not None:

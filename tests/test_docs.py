@@ -20,7 +20,7 @@ SOURCES = sorted((ROOT / "npdiff").rglob("*.py"))
 PAGES = sorted(DOCS.glob("*.md"))
 TEXTS = {path: path.read_text(encoding="utf-8") for path in (*SOURCES, *PAGES)}
 
-HOME = re.compile(r"^\s*:label:\s*(\S+)\s*$|^\s*\.\. math:: :label: (\S+)\s*$", re.MULTILINE)
+LABEL = re.compile(r"^\s*:label:\s*(\S+)\s*$|^\s*\.\. math:: :label: (\S+)\s*$", re.MULTILINE)
 CITED = re.compile(r":eq:`([^`]+)`|\{eq\}`([^`]+)`")
 PAPER = re.compile(r"\{cite:\w+\}`([^`]+)`")
 
@@ -30,19 +30,21 @@ def found(pattern: re.Pattern[str], text: str) -> list[str]:
 
 
 def test_every_equation_is_defined_once() -> None:
-    homes = Counter(label for text in TEXTS.values() for label in found(HOME, text))
-    assert len(homes) > 40  # the pattern finds them
-    assert {label for label, count in homes.items() if count > 1} == set()
+    labels = Counter(label for text in TEXTS.values() for label in found(LABEL, text))
+    assert len(labels) > 40  # the pattern finds them
+    assert {label for label, count in labels.items() if count > 1} == set()
 
 
 def test_pages_define_no_equations() -> None:
-    assert {page.name: found(HOME, TEXTS[page]) for page in PAGES if found(HOME, TEXTS[page])} == {}
+    assert {
+        page.name: found(LABEL, TEXTS[page]) for page in PAGES if found(LABEL, TEXTS[page])
+    } == {}
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_cited_equations_exist(path: Path) -> None:
-    homes = {label for text in TEXTS.values() for label in found(HOME, text)}
-    assert set(found(CITED, TEXTS[path])) <= homes
+    labels = {label for text in TEXTS.values() for label in found(LABEL, text)}
+    assert set(found(CITED, TEXTS[path])) <= labels
 
 
 def test_cited_papers_exist() -> None:

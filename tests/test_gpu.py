@@ -44,10 +44,10 @@ class Backend:
         return tree.map(self.xp.asarray, values)
 
     def same(self, found, expected):
-        """Hold the arrays of a tree on the device to those of a tree on the host.
+        """Compare the arrays of a tree on the device with those of a tree on the host.
 
-        Both norms count: an array's own, and a little of the whole tree's, for a gradient that
-        vanishes is rounding and nothing else.
+        The tolerance is relative to the norm of the array plus a small fraction of the norm of the
+        tree, because a gradient that vanishes consists of rounding errors only.
         """
         found, expected = dict(tree.named_leaves(found)), dict(tree.named_leaves(expected))
         assert found.keys() == expected.keys()
@@ -83,7 +83,7 @@ def normal(*shape, seed=0, dtype=np.float32):
 
 
 def moved(module, dtype=np.float32):
-    """A module with every weight moved, so that no zero hides anything."""
+    """A module with every weight perturbed, so that no zero hides an error."""
     rng = np.random.default_rng(7)
     return tree.map(lambda w: (w + 0.2 * rng.standard_normal(w.shape)).astype(dtype), module)
 
@@ -147,7 +147,7 @@ OPS = {
 
 # Of every module: itself and its arguments.
 RNG = np.random.default_rng(11)
-CLOCK, CONTEXT = np.array([3.0, 700.0], dtype=np.float32), normal(2, 3, 5, seed=4)
+TIMESTEP, CONTEXT = np.array([3.0, 700.0], dtype=np.float32), normal(2, 3, 5, seed=4)
 MODULES = {
     "AttentionBlock": (nn.AttentionBlock.init(RNG, 32, heads=2), (normal(2, 3, 3, 32),)),
     "Conv": (nn.Conv.init(RNG, 3, 4), (normal(2, 4, 4, 3),)),
@@ -157,7 +157,7 @@ MODULES = {
     "GroupNorm": (nn.GroupNorm.init(64), (normal(2, 2, 2, 64),)),
     "LayerNorm": (nn.LayerNorm.init(6), (normal(2, 4, 6),)),
     "Linear": (nn.Linear.init(RNG, 4, 3), (normal(2, 4),)),
-    "MLP": (nn.MLP.init(0, width=8, classes=2), (normal(2, 2), CLOCK)),
+    "MLP": (nn.MLP.init(0, width=8, classes=2), (normal(2, 2), TIMESTEP)),
     "MonotoneNetwork": (nn.MonotoneNetwork.init(0, width=5), (np.float32([0.2, 0.7]),)),
     "ResBlock": (nn.ResBlock.init(RNG, 32, 64, 8), (normal(2, 3, 3, 32), normal(2, 8))),
     "SelfAttention": (nn.SelfAttention.init(RNG, 8), (normal(2, 4, 8),)),
@@ -169,7 +169,7 @@ MODULES = {
         nn.Stage.init(RNG, 32, 32, 8, attend=True, context_width=5),
         (normal(2, 3, 3, 32), normal(2, 8), CONTEXT),
     ),
-    "TimeEmbedding": (nn.TimeEmbedding.init(RNG, 8, 16), (CLOCK,)),
+    "TimeEmbedding": (nn.TimeEmbedding.init(RNG, 8, 16), (TIMESTEP,)),
     "TransformerBlock": (nn.TransformerBlock.init(RNG, 8, 5), (normal(2, 4, 8), CONTEXT)),
     "Upsample": (nn.Upsample.init(RNG, 4), (normal(2, 3, 2, 4),)),
 }
@@ -196,7 +196,7 @@ CONDITIONS = {
 
 
 def forward_and_back(device, f, args, options):
-    """Hold value and cotangents of ``f`` on the device to those on the host; say what moved."""
+    """Compare value and cotangents of ``f`` on the device and the host; return the transfers."""
     with definitions_only():
         y, pullback = f(*args, **options)
         dy = tree.map(lambda leaf: np.asarray(normal(*leaf.shape, seed=5), dtype=leaf.dtype), y)
@@ -244,7 +244,7 @@ def test_the_unet_equals_numpys(device, name):
     options, conditions = CONDITIONS[name]
     context = conditions.get("context")
     conditions = {key: value for key, value in conditions.items() if key != "context"}
-    args = (unet(**options), normal(2, 8, 8, 1), CLOCK, context)
+    args = (unet(**options), normal(2, 8, 8, 1), TIMESTEP, context)
     moves = forward_and_back(device, lambda f, *args, **k: f(*args, **k), args, conditions)
     assert not moves.to_host
     assert set(moves.to_device) <= {(2,)}
@@ -252,7 +252,7 @@ def test_the_unet_equals_numpys(device, name):
 
 def test_checkpointing_equals_numpys(device):
     f = gradient_checkpoint(lambda f, *args, **options: f(*args, **options))
-    forward_and_back(device, f, (unet(dropout=0.5), normal(2, 8, 8, 1), CLOCK), {"key": KEY})
+    forward_and_back(device, f, (unet(dropout=0.5), normal(2, 8, 8, 1), TIMESTEP), {"key": KEY})
 
 
 @pytest.mark.parametrize("draw", ["bits", "uniform", "normal", "integers"])
@@ -287,7 +287,7 @@ START = normal(2, 8, 8, 1, seed=8)
 
 
 def denoiser(place, schedule, w, clip):
-    """A guided network where ``place`` puts it."""
+    """A guided network with its arrays moved by ``place``."""
     network = tree.map(place, NETWORK)
     labels, null = place(np.array([0, 2])), place(np.array([3, 3]))
     cond, uncond = (
@@ -334,7 +334,7 @@ def test_samplers_equal_numpys(device, name, w, schedule):
 def test_a_sampling_step_copies_only_coefficients():
     _, moves = sampled(strict.xp.asarray, "ddim", "cosine", 3.0, True, {"eta": 0.0})
     assert moves.to_host == [()]
-    assert moves.to_device == [(2,)] * 6  # the clock: two networks, three steps
+    assert moves.to_device == [(2,)] * 6  # the timestep: two networks, three steps
 
 
 @pytest.mark.parametrize("method", ["denoised", "score", "log_density", "covariance", "hessian"])
@@ -449,9 +449,9 @@ def test_a_training_step_equals_numpys(as_cupy):
     assert found == pytest.approx(numbers, rel=as_cupy.rounding["float32"])
     as_cupy.same(gradient_there, gradient)
     assert {type(leaf) for leaf in tree.leaves(state_there)} == {as_cupy.xp.ndarray}
-    if as_cupy.xp is strict.xp:  # elsewhere Adam divides rounding by rounding
+    if as_cupy.xp is strict.xp:  # elsewhere Adam divides rounding errors
         as_cupy.same(state_there, state)
-        assert moves.to_host == [(2,)]  # loss and norm come home together
+        assert moves.to_host == [(2,)]  # loss and norm in one copy
 
 
 def test_training_equals_numpys(as_cupy, tmp_path):

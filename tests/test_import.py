@@ -36,7 +36,7 @@ def run(code: str, *arguments: str, cwd: Path | None = None) -> str:
 
 
 def loaded_by(statement: str) -> set[str]:
-    """The modules, without Python's own, that a fresh interpreter holds after a statement."""
+    """The modules, without Python's own, that a fresh interpreter has loaded after a statement."""
     code = f"import sys; before = set(sys.modules); {statement}; print(*set(sys.modules) - before)"
     return {
         name for name in run(code).split() if name.partition(".")[0] not in sys.stdlib_module_names

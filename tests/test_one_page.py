@@ -124,7 +124,7 @@ def test_samples_from_equal_parameters_agree_with_npdiff(page: Any, with_npdiff:
     np.testing.assert_allclose(from_ddim, expected[1], rtol=0.0, atol=1e-12)
 
 
-def test_distance(page: Any) -> None:
+def test_the_distance_is_zero_for_equal_sets_and_larger_for_noise(page: Any) -> None:
     x = np.array([[0.0, 0.0], [3.0, 0.0]])
     assert page.distance(x, x) == 0.0
     assert page.distance(x, x[:1]) == pytest.approx(0.5 * (0.0 + 1.5))

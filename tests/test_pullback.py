@@ -27,9 +27,9 @@ def measured(f):
     f()
     tracemalloc.start()
     result = f()
-    held, peak = tracemalloc.get_traced_memory()
+    kept, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    return result, held, peak
+    return result, kept, peak
 
 
 def assert_same_bits(a, b) -> None:
@@ -93,13 +93,13 @@ def test_forward_only_lowers_the_peak_of_a_unet_and_changes_no_bit() -> None:
         with forward_only():
             return unet(x, timestep)
 
-    (y, pullback), held, peak = measured(forward)
-    (same, gone), held_less, peak_less = measured(inference)
+    (y, pullback), kept, peak = measured(forward)
+    (same, no_pullback), kept_less, peak_less = measured(inference)
     np.testing.assert_array_equal(y, same)
     assert pullback is not dropped
-    assert gone is dropped
+    assert no_pullback is dropped
     assert peak_less < 0.5 * peak
-    assert held_less < y.nbytes + 10_000 < 0.05 * held
+    assert kept_less < y.nbytes + 10_000 < 0.05 * kept
 
 
 @pytest.mark.parametrize("dropout", [False, True])
@@ -132,13 +132,13 @@ def test_gradient_checkpoint_changes_no_bit(normals, perturbed, dropout) -> None
 
 def test_gradient_checkpoint_saves_memory_and_its_pullback_runs_inside_forward_only() -> None:
     unet, (x, timestep) = tiny_unet(), inputs(4, 32)
-    (y, _), held, peak = measured(lambda: unet(x, timestep))
-    (same, pullback), held_less, peak_less = measured(
+    (y, _), kept, peak = measured(lambda: unet(x, timestep))
+    (same, pullback), kept_less, peak_less = measured(
         lambda: gradient_checkpoint(unet)(x, timestep)
     )
     np.testing.assert_array_equal(y, same)
     assert peak_less < 0.5 * peak
-    assert held_less < y.nbytes + 10_000 < 0.05 * held
+    assert kept_less < y.nbytes + 10_000 < 0.05 * kept
     assert pullback is not dropped
     with forward_only():  # the pullback runs the recording pass nevertheless
         assert pullback(y)[1].shape == x.shape

@@ -79,7 +79,7 @@ def test_an_entry_has_to_be_of_the_kind(registry):
         SCHEDULES.register("mine", Cosine())
 
 
-def test_unknown_names_are_answered_with_the_nearest_and_all(registry):
+def test_an_unknown_name_raises_an_error_with_the_nearest_and_all_names(registry):
     with pytest.raises(InputError) as error:
         registry.resolve("shuot")
     assert str(error.value) == "unknown voice 'shuot': did you mean 'shout'? known: shout, whisper"
@@ -110,7 +110,7 @@ def test_options_are_bound_to_functions_and_given_to_classes(registry):
         (3, "a voice is a name, a dictionary with a name and options, or a function of a text"),
     ],
 )  # fmt: skip
-def test_values_that_cannot_be_resolved(registry, value, words):
+def test_values_that_cannot_be_resolved_raise_an_error(registry, value, words):
     with pytest.raises(InputError, match=words):
         registry.resolve(value)
 
@@ -124,25 +124,25 @@ def test_numpy_scalars_become_python_numbers(registry):
     assert options == {"eta": 0.5}
 
 
-def test_the_parts_of_npdiff_with_options():
+def test_parts_of_npdiff_are_resolved_with_their_options():
     assert SCHEDULES.resolve({"name": "linear", "steps": 4000}).steps == 4000
     cosine = Cosine(s=0.02)
     assert SCHEDULES.resolve(cosine) is cosine
     assert TIME_SAMPLERS.resolve({"name": "log-normal", "mean": 0.5}) == LogNormal(mean=0.5)
     nested = {"name": "low-discrepancy", "base": {"name": "log-normal", "mean": 0.5}}
     assert TIME_SAMPLERS.resolve(nested).base == LogNormal(mean=0.5)
-    chain = SCHEDULES["linear"]()
-    spaced = SPACINGS.resolve({"name": "karras", "rho": 5})(chain, 4)
-    np.testing.assert_array_equal(spaced, karras(chain, 4, rho=5))
+    schedule = SCHEDULES["linear"]()
+    spaced = SPACINGS.resolve({"name": "karras", "rho": 5})(schedule, 4)
+    np.testing.assert_array_equal(spaced, karras(schedule, 4, rho=5))
     half = np.zeros(1)
     assert WEIGHTINGS.resolve({"name": "min-snr", "gamma": 0.5})(half) == 0.5
     narrow = PARAMETERIZATIONS.resolve({"name": "edm", "sigma_data": 0.2})
-    assert narrow.coefficients(chain, 500.0) == edm(0.2).coefficients(chain, 500.0)
+    assert narrow.coefficients(schedule, 500.0) == edm(0.2).coefficients(schedule, 500.0)
     sigmoid = WEIGHTINGS.resolve({"name": "sigmoid", "bias": 0.0})
     assert sigmoid.w(half) == 0.5
 
 
-def test_descriptions_are_honest_and_cannot_be_resolved():
+def test_a_description_names_the_object_and_cannot_be_resolved():
     described = describe(Whisper(2))
     assert described == {"object": "Whisper(length=2)", "type": f"{__name__}.Whisper"}
     assert describe(shout) == {"object": "shout", "type": f"{__name__}.shout"}
@@ -153,7 +153,7 @@ def test_descriptions_are_honest_and_cannot_be_resolved():
         TIME_SAMPLERS.resolve(described)
 
 
-def test_spelling_and_repr(registry):
+def test_text_of_values_and_repr_of_a_registry(registry):
     assert spell("ddim") == "ddim"
     assert spell({"name": "karras", "rho": 5}) == "karras(rho=5)"
     assert spell(shout) == "shout"

@@ -98,16 +98,16 @@ class Spec:
 
 
 class ContenderError(Exception):
-    """A contender failed; the message says why."""
+    """A contender failed; the message gives the reason."""
 
 
 class Turn(NamedTuple):
-    """The time of one turn.
+    """The measured time of one turn.
 
     Attributes
     ----------
     seconds : mean time of a repetition of the task
-    others : number of CPUs that other programs used meanwhile
+    others : number of CPUs that other programs used during the turn
     """
 
     seconds: float
@@ -153,7 +153,7 @@ class Contender:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def request(self, do: str, **options: Any) -> Any:
+    def request(self, command: str, **options: Any) -> Any:
         """Send a request to the process and return its result.
 
         Raises
@@ -162,9 +162,11 @@ class Contender:
             If the request failed or the process has ended.
         """
         if self._process.stdin is None:
-            raise ContenderError("the process has ended")
+            raise ContenderError(
+                f"cannot request {command!r}: the process has ended, start a new contender"
+            )
         with suppress(BrokenPipeError):  # reading the reply then raises an error
-            self._process.stdin.write(json.dumps({"do": do, **options}) + "\n")
+            self._process.stdin.write(json.dumps({"do": command, **options}) + "\n")
             self._process.stdin.flush()
         return self._read_reply()
 

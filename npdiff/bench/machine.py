@@ -8,7 +8,7 @@ from typing import Any
 
 
 def cpu_seconds_used() -> float:
-    """Seconds of CPU time that all programs have used so far; NaN if the system has no figure."""
+    """Seconds of CPU time that all programs have used; NaN if the system does not report it."""
     try:
         fields = [int(n) for n in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
     except (OSError, ValueError):
@@ -30,7 +30,7 @@ def taken_by_others(others: float, wall: float, threads: int) -> float:
 
 
 def describe_machine(threads: int, backend: str) -> dict[str, Any]:
-    """Hardware and versions, without which figures mean nothing."""
+    """The hardware and the software versions, to report with every measurement."""
     facts: dict[str, Any] = {
         "processor": _processor(),
         "cpus": os.cpu_count(),

@@ -15,7 +15,7 @@ from npdiff.bench.tasks import STEPS
 TASKS = ("train", "infer", "sample")
 #: Largest number of CPUs that other programs may use in a turn that counts.
 MAX_FOREIGN_CPUS = 0.1
-#: How often a disturbed turn is tried.
+#: Largest number of attempts at a turn that other programs disturb.
 TRIES = 6
 
 
@@ -33,7 +33,7 @@ class Measurement:
     ratio : npdiff's median divided by this one; None without npdiff
     turns, again, disturbed : numbers of turns that count; that were repeated; that count although
         other programs were busy
-    error : why there are no figures, or None
+    error : the reason if nothing was measured, or None
     """
 
     network: str
@@ -87,7 +87,7 @@ class Plan:
     least: float = 0.2
 
     def ticks(self) -> int:
-        """How often :func:`run_session` reports progress."""
+        """The number of progress reports of :func:`run_session`."""
         each = len(self.networks) * len(self.batches) * len(self.tasks) * len(self.contenders)
         return 1 + each * (self.rounds + 1) + each * self.memory
 

@@ -46,7 +46,7 @@ def _current() -> float:
 
 
 def _peak() -> float:
-    """The high-water mark of its memory, without the pages of files that it has now."""
+    """The peak memory of the process, minus its current pages of files."""
     fields = _fields()
     files = fields.get("RssFile", 0.0) + fields.get("RssShmem", 0.0)
     return fields["VmHWM"] - files if "VmHWM" in fields else _peak_by_resource()

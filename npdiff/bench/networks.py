@@ -20,7 +20,7 @@ class Network:
 
     Attributes
     ----------
-    name : its name in tables
+    name : name of the network in tables
     shape : (H, W, C) of one image
     model : options of :meth:`npdiff.nn.UNet.init`; for a block of attention only ``heads``
     classes : number of labels, or None
@@ -37,7 +37,7 @@ class Network:
 def _unet(
     name: str, channels: int, width: int, multipliers: tuple[int, ...], size: int = 32
 ) -> Network:
-    """Two residual blocks a level; attention at the last level and in the middle, 8x8 of 32x32."""
+    """Two residual blocks per level; attention at the last level (8x8 of 32x32) and the middle."""
     model = {
         "width": width, "multipliers": multipliers, "blocks": 2,
         "attention": (len(multipliers) - 1,), "heads": 4, "patch": 1,

@@ -68,7 +68,7 @@ class Recorder:
         self._per_thread = threading.local()
 
     def depth(self) -> int:
-        """How many timed calls this thread is inside of."""
+        """The number of timed calls that enclose the current point of this thread."""
         return len(self._stack())
 
     def _stack(self) -> list[float]:

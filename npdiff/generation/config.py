@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from npdiff.errors import InputError
-from npdiff.options import describe, plain, spell
+from npdiff.options import describe, spell, to_python
 from npdiff.samplers import SAMPLERS
 from npdiff.schedules import Schedule
 from npdiff.spacings import SPACINGS
@@ -54,7 +54,7 @@ class SamplingConfig:
 
     def __post_init__(self) -> None:
         for number in ("steps", "guidance", "rescale", "threshold"):
-            object.__setattr__(self, number, plain(getattr(self, number)))
+            object.__setattr__(self, number, to_python(getattr(self, number)))
         SAMPLERS.split(self.sampler, **self.options)
         SPACINGS.split(self.spacing)
         if not math.isfinite(self.guidance):

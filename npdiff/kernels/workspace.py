@@ -63,7 +63,7 @@ class Workspace:
 
     @property
     def kept(self) -> int:
-        """The bytes that it keeps."""
+        """The bytes that this workspace keeps."""
         arrays = (*self._flat.copy().values(), *self._framed.copy().values())
         return sum(a.nbytes for a in arrays)
 

@@ -96,7 +96,7 @@ def sources(docstring: str) -> tuple[Source, ...]:
     return tuple(found)
 
 
-def labeled(docstring: str) -> Iterator[tuple[str, str]]:
+def labeled_equations(docstring: str) -> Iterator[tuple[str, str]]:
     """The labels and LaTeX texts of the equations in a docstring."""
     for match in _MATH.finditer(docstring):
         label = _LABEL.search(f"{match['first']}\n{match['options']}")
@@ -131,7 +131,7 @@ def equations() -> dict[str, Equation]:
             # A function that names no paper inherits the sources of its class or module.
             around = name.rpartition(".")[0]
             named[name] = sources(docstring) or named.get(around) or named.get("", ())
-            for label, latex in labeled(docstring):
+            for label, latex in labeled_equations(docstring):
                 if label in found:
                     first = found[label].location
                     raise ValueError(f"label {label!r} is defined twice: {first} and {file}:{name}")

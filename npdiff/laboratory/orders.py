@@ -55,7 +55,7 @@ def denoiser(schedule: Schedule) -> Denoise:
 
 @dataclass(frozen=True)
 class ConvergenceProblem:
-    """An ODE problem with a known solution: carry six points from ``start`` to ``end``.
+    """An ODE problem with a known solution: six points, from time ``start`` to ``end``.
 
     Attributes
     ----------

@@ -31,8 +31,8 @@ def denoiser_in_time(schedule: Schedule, smooth: str, estimate: Callable[[Times]
     Parameters
     ----------
     schedule : Schedule
-    smooth : that estimate, ``"x0"`` or ``"eps"``
-    estimate : from time to a scalar, or to an (N,) array for x of shape (N, ...)
+    smooth : the estimate that depends on time alone, ``"x0"`` or ``"eps"``
+    estimate : maps time to a scalar, or to an (N,) array for x of shape (N, ...)
     """
 
     def denoise(x: Array, t: Times) -> tuple[Array, Array]:
@@ -70,7 +70,7 @@ def quadrature_error(
     ----------
     sampler : a key of :data:`npdiff.samplers.SAMPLERS`
     lambdas : half log-SNR of the timesteps, ascending; the error is that of the last step
-    integrand : m, from half log-SNR to the estimate
+    integrand : maps half log-SNR to the estimate m
     smooth : the estimate m, ``"x0"`` or ``"eps"``
     options : options of the sampler
 

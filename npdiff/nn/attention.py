@@ -244,7 +244,7 @@ class SpatialTransformer(Module):
     def init(
         cls, rng: np.random.Generator, channels: int, context_width: int, *, heads: int = 4
     ) -> "SpatialTransformer":
-        """The outward map starts at zero, so that the block starts as the identity."""
+        """The last affine map starts at zero, so that the block starts as the identity."""
         return cls(
             GroupNorm.init(channels, eps=1e-6),
             Linear.init(rng, channels, channels),

@@ -14,7 +14,7 @@ def check_inputs(
     context: Array | None = None,
     **per_sample: Array | None,
 ) -> None:
-    """Check that inputs have the dtype of the weights, and conditions one entry per sample.
+    """Check that inputs have the dtype of the weights, and that conditions fit the batch.
 
     Parameters
     ----------

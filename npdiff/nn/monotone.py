@@ -74,7 +74,8 @@ class MonotoneNetwork(Module):
         rng = np.random.default_rng(seed)
         slope = rng.uniform(2.0, 10.0, width)
         bias = -slope * rng.uniform(0.0, 1.0, width)
-        free = (_free(np.array([high - low])), _free(np.full(width, 0.5 / width)), _free(slope))
+        positive = (np.array([high - low]), np.full(width, 0.5 / width), slope)
+        free = map(_inverse_softplus, positive)
         return cls(*(a.astype(np.float32) for a in (np.array([low]), *free, bias)))
 
     @differentiable
@@ -136,6 +137,6 @@ def _logistic(z: Array) -> Array:
     return 0.5 + 0.5 * namespace(z).tanh(0.5 * z)
 
 
-def _free(positive: np.ndarray) -> np.ndarray:
+def _inverse_softplus(positive: np.ndarray) -> np.ndarray:
     """The inverse of softplus."""
     return positive + np.log(-np.expm1(-positive))

@@ -66,7 +66,7 @@ class UNet(Module):
 
         Parameters
         ----------
-        seed : of the weights
+        seed : seed of the weights
         channels, out_channels : of the input and the output image (equal if None)
         width : channels at the first level
         multipliers : channels of each level as multiples of ``width``; every level but the last

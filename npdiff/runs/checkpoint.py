@@ -11,7 +11,7 @@ import numpy as np
 from npdiff import tree
 from npdiff.backend import Array, namespace, to_host
 from npdiff.errors import InputError
-from npdiff.files import atomic, explained, tensors
+from npdiff.files import atomic, explain_file_errors, tensors
 from npdiff.options import is_description, spell
 from npdiff.parameterization import PARAMETERIZATIONS, Parameterization
 from npdiff.runs.config import Config
@@ -100,7 +100,7 @@ def load(
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
-    with explained(path, "read"):
+    with explain_file_errors(path, "read"):
         path.open("rb").close()
     try:
         with safe_open(path, framework="numpy") as file:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from npdiff.options import is_description, plain
+from npdiff.options import is_description, to_python
 from npdiff.registry import Registry
 
 #: Checks one value and returns it with the field's type; raises ValueError if it does not fit.
@@ -28,7 +28,7 @@ def integer(
     def check(value: Any) -> int | None:
         if optional and value is None:
             return None
-        value = plain(value)
+        value = to_python(value)
         if type(value) is not int or not low <= value <= high:
             raise ValueError
         return value
@@ -42,7 +42,7 @@ def number(default: float, allowed: str, fits: Callable[[float], bool], about: s
     """A finite number; an integer becomes a float."""
 
     def check(value: Any) -> float:
-        value = plain(value)
+        value = to_python(value)
         if type(value) not in (int, float) or not math.isfinite(value) or not fits(value):
             raise ValueError
         return float(value)
@@ -107,7 +107,7 @@ def part(
             return _nonempty(value)
         if isinstance(value, Mapping):
             registry.resolve(value)
-            return {key: plain(entry) for key, entry in value.items()}
+            return {key: to_python(entry) for key, entry in value.items()}
         registry.split(value)
         return value
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self, TypeVar
 
 from npdiff.errors import InputError
-from npdiff.files import atomic, drafts, explained
+from npdiff.files import atomic, drafts, explain_file_errors
 from npdiff.runs import checkpoint
 from npdiff.runs.checkpoint import Checkpoint, Header
 from npdiff.runs.config import Config
@@ -69,7 +69,7 @@ class Run:
             If the directory is not empty.
         """
         path = Path(path)
-        with explained(path, "create"):
+        with explain_file_errors(path, "create"):
             path.mkdir(parents=True, exist_ok=True)
             if len(list(path.iterdir())) > len(drafts(path)):
                 raise InputError(
@@ -134,7 +134,7 @@ class Run:
     def save(self, state: object, step: int, seconds: float) -> None:
         """Replace the checkpoint on disk with the state after ``step``."""
         if self._metrics:
-            with explained(self.path / "metrics.jsonl", "write"):
+            with explain_file_errors(self.path / "metrics.jsonl", "write"):
                 os.fsync(self._metrics.fileno())
         checkpoint.save(self.state_path, state, Header("state", self.config, step, seconds))
 
@@ -162,14 +162,14 @@ class Run:
         kept = [record for record in self.metrics() if record["step"] <= step]
         with atomic(path) as file:
             file.writelines(_line(record) for record in kept)
-        with explained(path, "write"):
+        with explain_file_errors(path, "write"):
             self._metrics = path.open("ab", buffering=0)
 
     def log(self, record: dict[str, Any]) -> None:
         """Append one line to the metrics."""
         if self._metrics is None:
             raise RuntimeError("call begin() before log()")
-        with explained(self.path / "metrics.jsonl", "write"):
+        with explain_file_errors(self.path / "metrics.jsonl", "write"):
             line = _line(record)
             if self._metrics.write(line) < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -185,7 +185,7 @@ class Run:
         path = self.path / "metrics.jsonl"
         if not path.exists():
             return []
-        with explained(path, "read"):
+        with explain_file_errors(path, "read"):
             *lines, _torn = path.read_bytes().split(b"\n")
         records = []
         for number, line in enumerate(lines, 1):

@@ -15,7 +15,7 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -3, -4, -8
 
 @cache
 def keep_freed_memory() -> bool:
-    """Let this process reuse freed memory instead of returning it; whether that succeeded.
+    """Make this process reuse freed memory; returns whether that succeeded.
 
     For programs that run for a while: their memory then stays at its peak. It is set once, needs
     glibc as the C library, and is not set if the environment has ``NPDIFF_HEAP=system``.

@@ -17,7 +17,7 @@ from npdiff.slices import split_range
 
 
 class Reduction(Protocol):
-    """Adds up the gradients of machines that train one network, each on separate shards."""
+    """Sums the gradients of machines that train one network, each on separate shards."""
 
     def total(self, part: Array) -> Array:
         """The sum of every machine's ``part``, the same bits on each; may overwrite ``part``.

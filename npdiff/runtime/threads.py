@@ -55,8 +55,8 @@ class ThreadPool:
 
     Parameters
     ----------
-    threads : how many; by default :func:`thread_count`. With 1, the right number for a GPU, no
-        thread is started.
+    threads : number of threads; by default :func:`thread_count`. With 1, the right number for a
+        GPU, no thread is started.
     """
 
     def __init__(self, threads: int | None = None) -> None:

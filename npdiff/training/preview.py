@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from npdiff.backend import to_host
-from npdiff.files import explained
+from npdiff.files import explain_file_errors
 from npdiff.generation import SamplingConfig, trajectory
 from npdiff.report.pictures import image_grid, save_png
 from npdiff.runs.checkpoint import Checkpoint
@@ -32,7 +32,7 @@ def preview(directory: Path, model: Any, config: Config, step: int, workers: Thr
     with explain_memory_errors(config.backend, f"sampling of {count} preview images", remedy):
         images = draw(model, config, count, labels, workers)
     path = directory / "samples" / f"{step:06d}.png"
-    with explained(path.parent, "create"):
+    with explain_file_errors(path.parent, "create"):
         path.parent.mkdir(exist_ok=True)
     save_png(image_grid(images, columns), path)
     return path

@@ -3,7 +3,7 @@
 Each function takes plain callables on arrays and returns a
 :class:`~npdiff.verify.report.Report`, which prints as a table; ``report.passed`` is the verdict and
 ``report.check()`` raises. :mod:`npdiff.verify.adapters` adapts samplers of other
-conventions, and :mod:`npdiff.verify.strict` has arrays that refuse what a GPU array refuses.
+conventions, and :mod:`npdiff.verify.strict` has arrays that raise errors where a GPU array does.
 """
 
 from npdiff.verify import adapters, strict

@@ -50,12 +50,12 @@ def denoiser(
         :class:`npdiff.denoiser.Denoiser` makes one from a network that predicts eps, x_0, v, ...
     schedule : Schedule
     exact : the distribution of the data, for a denoiser that claims to be exact
-    shape : of a sample; by default that of ``exact``, or (2,)
+    shape : shape of a sample; by default that of ``exact``, or (2,)
     log_density : ``log_density(x, t) -> (N,)`` log q(x_t = x), up to a constant
-    timesteps : at which it is called, positive
-    dtype : of x
-    tolerance : for deviations beyond rounding; for float32 use 1e-3
-    seed : of x
+    timesteps : positive times at which the denoiser is called
+    dtype : dtype of x
+    tolerance : the largest relative deviation; for float32 use 1e-3
+    seed : seed of x
 
     Returns
     -------

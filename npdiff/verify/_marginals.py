@@ -39,11 +39,11 @@ def marginals(
     transition : ``transition(x_s, s, t, noise) -> x_t``; for one step, ignore s
     posterior : ``posterior(x_0, x_t, s, t) -> (mean, variance)`` of q(x_s | x_t, x_0); variance may
         be a scalar or an array. DDPM's is the case s = t - 1
-    timesteps : ascending; by default neighboring times of a discrete schedule, or seven spread
-        evenly in continuous time
+    timesteps : ascending times; by default neighboring times of a discrete schedule, or seven
+        evenly spaced in continuous time
     per_sample_times : whether ``q_sample`` also takes t of shape (N,)
-    shape : of a sample
-    tolerance : of each coefficient, relative
+    shape : shape of a sample
+    tolerance : the largest relative error of a coefficient
 
     Returns
     -------
@@ -211,13 +211,15 @@ def _posterior(
         right = 1.0 / (prior + likelihood)
         weights = right * prior * float(schedule.alpha(s)), right * a / step
         rows.append((of_x_0, weights[0], of_x_t, weights[1], found, right))
-    x_0, right_0, x_t, right_t, variance, wanted = (np.array(c) for c in zip(*rows, strict=True))
+    x_0, right_0, x_t, right_t, variance, right_variance = (
+        np.array(c) for c in zip(*rows, strict=True)
+    )
     loose = max(tolerance, 1e-7)  # the step's variance is a difference
     return [
         _relative("the posterior's factor of x_0", x_0, right_0, loose, "the beta of another step"),
         _relative("the posterior's factor of x_t", x_t, right_t, loose, "alpha-bar, not its root"),
         _relative(
-            "the posterior's variance", variance, wanted, loose,
+            "the posterior's variance", variance, right_variance, loose,
             "beta instead of beta-tilde, a standard deviation, or an index off by one",
         ),
     ]  # fmt: skip

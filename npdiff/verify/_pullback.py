@@ -87,10 +87,10 @@ def pullback(
     f : ``f(*args, **kwargs) -> (y, pullback)``; a module is treated as its first argument. ``y``
         may be a tuple, whose pullback takes as many cotangents
     args : arrays, modules, or tuples of them; floats are converted to float64, integers are kept
-    tolerance : of the relative error
+    tolerance : the largest relative error of a gradient
     directions : random directions for each array
     step : the largest norm of h u
-    seed : of directions and cotangents
+    seed : seed of the directions and cotangents
     may_vanish : names of arrays whose gradient is zero up to rounding; their error is absolute
     kwargs : options of ``f``
 

@@ -77,8 +77,9 @@ def sampler(
         DPM-Solver, DDPM with the posterior variance), ``"standard"`` normal or any ``"gaussian"``
     like : a sampler, or the name of one of npdiff's, with which it claims to agree up to rounding
     to_data : whether the sampler can step to t = 0, where a step returns the estimate of the data
-    samples, false_alarm : for ``noise="own"``
-    seed : of the noise
+    samples, false_alarm : for ``noise="own"``: the number of samples, and the probability that a
+        right sampler fails
+    seed : seed of the noise
     options : keyword arguments of the sampler
 
     Returns
@@ -172,10 +173,10 @@ def _ends_at_data(run: Sampler, problem: TestProblem, noise: str | None, seed: i
     with np.errstate(divide="ignore", invalid="ignore"):  # a step to sigma = 0 may divide by it
         found = here.run(run, x, timesteps, **_noise_option(x, noise, seed))
     return Finding(
-        "at t = 0 it ends in the data, where they are a point",
+        "for data that are one point, it ends there at t = 0",
         deviation(found, np.full_like(x, POINT.mean[0])), max(1e-6, rounding_tolerance(found)),
-        "the last step: noise is added or remains, or alpha is not 1 there (to_data=False if it "
-        "is not meant to go there)",
+        "the last step: noise is added or remains, or alpha is not 1 there (pass to_data=False "
+        "if the sampler ends before t = 0)",
     )  # fmt: skip
 
 

@@ -44,10 +44,10 @@ def schedule(
     :class:`npdiff.schedules.Schedule`; functions of time with the same names, of which ``alpha``
     and ``sigma`` are required; or the arrays of a discrete schedule, with their index convention.
 
-    Checked as far as it is given: log-SNR falls; at the first time there is hardly any noise and at
-    the last hardly any signal; alpha^2 + sigma^2 = 1, if claimed; each derivative against
-    differences, and f and g^2 against those of alpha and sigma; the inverse; digits lost near the
-    data. For arrays: the range of betas, and alpha-bar as the product of 1 - beta.
+    The checks depend on what is given: log-SNR falls; there is hardly any noise at the first
+    time, and hardly any signal at the last; alpha^2 + sigma^2 = 1, if claimed; each derivative
+    against differences, and f and g^2 against those of alpha and sigma; the inverse; digits lost
+    near the data. For arrays: the range of betas, and alpha-bar as the product of 1 - beta.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def schedule(
     like : the Schedule, or its name in npdiff, to which it claims to be equal
     clean : the largest sigma / alpha allowed at the first time
     noisy : the largest alpha / sigma allowed at the last time; 1e-4 for zero terminal SNR
-    tolerance : of derivatives, relative; of log-SNR, absolute
+    tolerance : the largest relative error of a derivative, and absolute error of log-SNR
     functions : ``alpha``, ``sigma``, ``log_snr``, ``time_at``, ``alpha_dot``, ``sigma_dot``,
         ``drift``, ``diffusion``, ``log_alpha``, ...
 
@@ -84,7 +84,10 @@ def schedule(
     right = SCHEDULES[like]() if isinstance(like, str) else like
     if betas is not None or alpha_bar is not None:
         if schedule is not None or functions:
-            raise InputError("give a schedule as arrays or as functions, not both")
+            raise InputError(
+                f"give a schedule as arrays or as functions, not both: got arrays and "
+                f"{sorted(functions) or schedule!r}"
+            )
         found, notes = discrete_findings(betas, alpha_bar, first, right, clean, noisy, tolerance)
         return Report("schedule (arrays)", tuple(found), tuple(notes))
     unknown = sorted(functions.keys() - set(FUNCTIONS))
@@ -96,7 +99,8 @@ def schedule(
     given.update(functions)
     if not {"alpha", "sigma"} <= given.keys():
         raise InputError(
-            "a schedule must be an object with alpha and sigma, these two functions, or arrays"
+            "expected an object with alpha and sigma, these two functions, or arrays, got "
+            f"{sorted(given) or schedule!r}: pass alpha=..., sigma=..., or betas=..."
         )
     if span is None:
         if not hasattr(schedule, "t_max"):
@@ -117,7 +121,7 @@ def schedule(
     if shapes:
         raise InputError(
             f"{shapes[0]}(t) must have the shape of t, {timesteps.shape}, "
-            f"and has shape {values[shapes[0]].shape}"
+            f"got {values[shapes[0]].shape}"
         )
     found = levels(given, values, timesteps, span, clean, noisy, variance_preserving)
     found += digits(given, span)

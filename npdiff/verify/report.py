@@ -36,7 +36,7 @@ class Report:
 
     ``report.passed`` is the verdict, ``report.check()`` raises if it is false, and the report
     prints as a table, in a notebook too. ``report["samples are"]`` is the finding whose name starts
-    so.
+    with this text.
 
     Attributes
     ----------
@@ -78,7 +78,8 @@ class Report:
         for finding in self.findings:
             if finding.name.startswith(name):
                 return finding
-        raise KeyError(name)
+        names = ", ".join(repr(finding.name) for finding in self.findings) or "none"
+        raise KeyError(f"no finding starts with {name!r}: the findings are {names}")
 
     def __contains__(self, name: str) -> bool:
         return any(finding.name.startswith(name) for finding in self.findings)

@@ -125,7 +125,7 @@ def _digits(given: np.ndarray, levels: np.ndarray, cancels: bool, tolerance: flo
     eps = 0.5 * float(np.finfo(kind).eps)
     loss = eps / max(1.0 - float(levels[0]), 1e-300) if cancels else eps
     return Finding(
-        f"log-SNR has its digits at the first step ({np.dtype(kind).name})", min(loss, 1e300),
+        f"log-SNR loses no digits at the first step ({np.dtype(kind).name})", min(loss, 1e300),
         tolerance, "1 - alpha_bar cancels: keep alpha_bar in float64, or work from betas",
     )  # fmt: skip
 

@@ -81,7 +81,7 @@ def digits(given: dict[str, Function], span: tuple[float, float]) -> list[Findin
     stated = given["log_snr"](t) if "log_snr" in given else log_snr_of(given, t)
     log_snr = np.asarray(stated, dtype=np.float64)
     noise = float(np.sqrt(np.mean(np.diff(log_snr, 3) ** 2) / 20.0))
-    name = f"log-SNR has its digits near the data (t = {start:.3g})"
+    name = f"log-SNR loses no digits near the data (t = {start:.3g})"
     return [Finding(name, noise if np.isfinite(noise) else np.inf, _DIGITS, _PRECISION_HINT)]
 
 

@@ -26,13 +26,13 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[[Script], list[str]]:
     def use(script: Script) -> list[str]:
         order: list[str] = []
 
-        class Actor:
+        class ScriptedContender:
             def __init__(self, spec: Spec) -> None:
                 self.name = spec.contender
                 if self.name not in script:
                     raise ContenderError("it did not start")
 
-            def __enter__(self) -> "Actor":
+            def __enter__(self) -> "ScriptedContender":
                 return self
 
             def __exit__(self, *_: object) -> None:
@@ -48,7 +48,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[[Script], list[str]]:
             def request(self, do: str, **options: Any) -> float:
                 return 2.0**20
 
-        monkeypatch.setattr(measure, "Contender", Actor)
+        monkeypatch.setattr(measure, "Contender", ScriptedContender)
         return order
 
     return use
@@ -79,8 +79,8 @@ def test_contenders_alternate_and_the_first_turn_does_not_count(
 def test_a_disturbed_turn_is_repeated(
     scripted: Callable[[Script], list[str]], tiny: Network
 ) -> None:
-    loud = 2 * MAX_FOREIGN_CPUS
-    turns = [Turn(9.0, 0.0), Turn(50.0, loud), Turn(1.0, 0.0), Turn(2.0, 0.0), Turn(3.0, 0.0)]
+    busy = 2 * MAX_FOREIGN_CPUS
+    turns = [Turn(9.0, 0.0), Turn(50.0, busy), Turn(1.0, 0.0), Turn(2.0, 0.0), Turn(3.0, 0.0)]
     scripted({"npdiff": iter(turns)})
     (row,) = compare(plan("npdiff"), tiny, 4, 1e9, quiet)
     assert (row.seconds, row.slowest, row.again, row.disturbed) == (2.0, 3.0, 1, 0)
@@ -118,11 +118,11 @@ def test_the_plan_counts_all_progress_reports(
     scripted: Callable[[Script], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticks: list[str] = []
-    wanted = plan("npdiff", "torch", tasks=["train", "infer"], memory=True)
+    planned = plan("npdiff", "torch", tasks=["train", "infer"], memory=True)
     scripted({"npdiff": iter([Turn(1.0, 0.0)] * 8)})  # and torch does not start
     monkeypatch.setattr(measure, "peak", lambda plan: {"square": 1e9})
-    compare(wanted, NETWORKS["tiny"], 4, 1e9, ticks.append)
-    assert len(ticks) + 1 == wanted.ticks()  # the matrix product is not in the list
+    compare(planned, NETWORKS["tiny"], 4, 1e9, ticks.append)
+    assert len(ticks) + 1 == planned.ticks()  # the matrix product is not in the list
 
 
 def test_other_programs_may_use_cpus_that_the_contender_does_not_need(

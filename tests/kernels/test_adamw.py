@@ -1,3 +1,5 @@
+"""The AdamW kernel equals the definitions bit for bit, in any order of the chunks."""
+
 import random
 import tracemalloc
 

@@ -30,7 +30,7 @@ def attentions(draw):
         q = rng.standard_normal((n, length, E))
         k, v = np.split(rng.standard_normal((n, keys, 2 * E)), 2, axis=-1)
     mask = rng.random((n, keys)) < 0.6 if draw(st.booleans()) else None
-    # From scores that are all alike to such whose exponentials overflow.
+    # From equal scores to scores whose exponentials overflow.
     q = q * draw(st.sampled_from([0.0, 1.0, 30.0, 1000.0])) if draw(st.booleans()) else q
     return q, k, v, rng.standard_normal(q.shape), heads, mask
 
@@ -60,7 +60,7 @@ def test_it_equals_the_definition(case, most, queries) -> None:
         patch.setattr("npdiff.kernels.attention.PROBABILITIES", most)
         patch.setattr("npdiff.kernels.attention.MIN_QUERIES", queries)
         results = both(attention, *case)
-    # The score's own rounding, eps times its size, is what its exponential is off by.
+    # The relative error of an exponential is the rounding error of its score, eps times its size.
     q, k = case[0], case[1]
     largest = np.abs(q).sum(axis=-1).max() * np.abs(k).max()
     for a, b in zip(results, defined(*case), strict=True):

@@ -20,7 +20,7 @@ EPS = np.finfo(np.float32).eps
 
 @pytest.fixture(autouse=True)
 def fresh_algorithms():
-    """What a test changes of the constants is gone from the cache of methods after it."""
+    """Clear the cache of algorithms after a test, which may change the constants."""
     yield
     conv._choose.cache_clear()
 
@@ -38,7 +38,7 @@ def arguments(rng, n, space, C, F, out, present, kernel=(3, 3)):
 
 @st.composite
 def halves(draw):
-    """The arrays and options; all methods of convolution; blocks of one or of many samples."""
+    """The arrays and options; all algorithms of convolution; blocks of one or of many samples."""
     dims = draw(st.sampled_from([1, 2, 2, 2, 3]))
     space = draw(st.tuples(*[st.integers(1, 9 if dims < 3 else 4)] * dims))
     kernel = draw(st.sampled_from([(3,) * dims, (3,) * dims, tuple(range(2, 2 + dims))]))
@@ -91,7 +91,7 @@ def test_single_precision_errors_are_bounded(size, C, F, mean) -> None:
     """In the norm, to 20 roundings of the sums of convolution and norm, and for a large mean to the
     precision that float32 has for it.
 
-    The norm hands on a relative error of about sqrt(n) eps / 2 (and mean times eps, see the norm's
+    The norm passes on a relative error of about sqrt(n) eps / 2 (and mean times eps, see the norm's
     own tests) to Winograd's convolution, whose own is 3 / 2 (sqrt(C) + 4) eps.
     """
     rng = np.random.default_rng(1)

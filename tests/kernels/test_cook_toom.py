@@ -50,7 +50,7 @@ def exact(rows: list) -> np.ndarray:
 
 
 def triads(AT: np.ndarray, G: np.ndarray, BT: np.ndarray) -> np.ndarray:
-    """For each product what it is made of: free of the scale of rows and columns."""
+    """For each product the outer product of its row of AT, G and BT, which no scaling changes."""
     return AT.T[:, :, None, None] * G[:, None, :, None] * BT[:, None, None, :]
 
 

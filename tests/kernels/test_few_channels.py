@@ -104,7 +104,7 @@ def test_first_and_last_convolution_of_a_network(normals, dtype, C, F) -> None:
         algorithm.block = 4
         results = by_blocks(algorithm, x, w, dy)
         for a, b in zip(results, defined(x, w, dy, ONE), strict=True):
-            # Rounding errors of the up to n = 7 * 32 * 32 terms on both sides walk at random.
+            # Rounding errors of up to n = 7 * 32 * 32 terms, on both sides, walk randomly.
             bound = np.sqrt(7 * 32 * 32) * EPS if dtype is np.float32 else 1e-13
             assert np.linalg.norm(a - b) <= bound * np.linalg.norm(b)
 

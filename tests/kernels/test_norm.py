@@ -24,7 +24,7 @@ def group_norms(draw):
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     C = groups * per_group
     x = rng.standard_normal((n, *space, C))
-    # Each sample and channel its own: some blocks, or some groups of one, have a large mean.
+    # A mean for each sample and channel: some blocks, or some groups of one, have a large mean.
     x = x + draw(st.sampled_from([0.0, 1.0, 5.0])) * rng.standard_normal((n, *[1] * len(space), C))
     gamma, beta = rng.standard_normal((2, C))
     return x, gamma, beta, groups, draw(st.sampled_from([1e-5, 0.1])), draw(st.integers(1, n))
@@ -72,8 +72,8 @@ def in_both(x, gamma, beta, dy, groups):
 def test_single_precision_errors_are_bounded(normals, shape, mean) -> None:
     """In the norm, up to the mean at which differences are computed first.
 
-    A sum of n walks sqrt(n) eps / 2; a squared mean of up to 8 variances takes that many times the
-    digits, 9 with the variance itself.
+    A sum of n terms has an error of about sqrt(n) eps / 2. A squared mean of up to 8 variances
+    multiplies the relative error by that, 9 with the variance itself.
     """
     C = shape[-1]
     x, gamma, beta, dy = normals(shape, (C,), (C,), shape, dtype=np.float32)

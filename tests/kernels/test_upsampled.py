@@ -18,7 +18,7 @@ EPS = np.finfo(np.float32).eps
 
 @pytest.fixture(autouse=True)
 def fresh_algorithms():
-    """What a test changes of the constants is gone from the cache of methods after it."""
+    """Clear the cache of algorithms after a test, which may change the constants."""
     yield
     conv._choose.cache_clear()
 

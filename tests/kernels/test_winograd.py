@@ -116,11 +116,11 @@ def test_single_precision_errors_are_bounded(case) -> None:
         assert (np.abs(a - b) <= k * EPS * bound).all()
 
 
-@pytest.mark.parametrize(("tile", "price"), [(2, 1.0), (4, 3.0)])
+@pytest.mark.parametrize(("tile", "factor"), [(2, 1.0), (4, 3.0)])
 @pytest.mark.parametrize(("size", "channels"), [(32, 32), (8, 128), (13, 48)])
-def test_the_rounding_error_of_larger_tiles(normals, tile, price, size, channels) -> None:
-    """As a norm the errors of n terms walk at random, sqrt(n) eps / 2, and those of some dozen
-    transforms come on top; the numbers of F(4x4) are larger on the way, and its errors with them.
+def test_the_rounding_error_of_larger_tiles(normals, tile, factor, size, channels) -> None:
+    """In the norm the errors of n terms add up like a random walk, sqrt(n) eps / 2, plus those of
+    a dozen transforms; intermediate values of F(4x4) are larger, and so are its errors.
     """
     shape = (3, size, size, channels)
     x, w, dy = normals(shape, (3, 3, channels, channels), shape, dtype=np.float32)
@@ -128,7 +128,7 @@ def test_the_rounding_error_of_larger_tiles(normals, tile, price, size, channels
     algorithm = of(tile, x, w, ONE)
     terms = channels, channels, 3 * algorithm.h * algorithm.w
     for a, b, n in zip(by_blocks(algorithm, x, w, dy), exact, terms, strict=True):
-        bound = price * (np.sqrt(n) + 4) / 2 * EPS
+        bound = factor * (np.sqrt(n) + 4) / 2 * EPS
         assert np.linalg.norm(a - b) <= bound * np.linalg.norm(b)
 
 

@@ -139,8 +139,8 @@ def test_views_of_memory_that_is_not_kept_are_not_cached(sizes) -> None:
 
 
 @contextmanager
-def guidance_interval(monkeypatch, wanted):
-    monkeypatch.setenv("NPDIFF_WORKSPACE", wanted)
+def workspace_limit(monkeypatch, limit_text):
+    monkeypatch.setenv("NPDIFF_WORKSPACE", limit_text)
     yield
     monkeypatch.delenv("NPDIFF_WORKSPACE")
 
@@ -154,20 +154,20 @@ def convolve(dtype=np.float64):
     return y, *(a for a in pullback(y) if a is not None)
 
 
-@pytest.mark.parametrize("wanted", ["0", "1", "100000"])
-def test_the_environment_sets_the_limit_of_new_threads(monkeypatch, wanted) -> None:
+@pytest.mark.parametrize("limit_text", ["0", "1", "100000"])
+def test_the_environment_sets_the_limit_of_new_threads(monkeypatch, limit_text) -> None:
     """Results are bit-identical for any limit; with 0 nothing is kept."""
     expected = convolve()
 
     def run():
         results = [convolve() for _ in range(2)]
         mine = workspace.workspace()
-        assert mine.most == int(wanted) * 2**20
+        assert mine.most == int(limit_text) * 2**20
         assert mine.kept <= mine.most
-        assert (mine.kept == 0) is (wanted == "0")
+        assert (mine.kept == 0) is (limit_text == "0")
         return results
 
-    with guidance_interval(monkeypatch, wanted):
+    with workspace_limit(monkeypatch, limit_text):
         for results in in_a_new_thread(run):
             for a, b in zip(results, expected, strict=True):
                 np.testing.assert_array_equal(a, b)
@@ -178,10 +178,10 @@ def test_the_default_limit(monkeypatch) -> None:
     assert workspace.limit() == 512 * 2**20
 
 
-@pytest.mark.parametrize("wanted", ["", "-1", "1.5", "512MB", "many", "²"])
-def test_a_wrong_limit_is_an_error(monkeypatch, wanted) -> None:
+@pytest.mark.parametrize("limit_text", ["", "-1", "1.5", "512MB", "many", "²"])
+def test_a_wrong_limit_is_an_error(monkeypatch, limit_text) -> None:
     """In every call, until it is corrected."""
-    with guidance_interval(monkeypatch, wanted):
+    with workspace_limit(monkeypatch, limit_text):
         with pytest.raises(InputError, match="NPDIFF_WORKSPACE must be a number of MiB"):
             workspace.limit()
 

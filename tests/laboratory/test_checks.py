@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from npdiff import guidance
-from npdiff.laboratory.equations import PACKAGE, equations, labeled
+from npdiff.laboratory.equations import PACKAGE, equations, labeled_equations
 from npdiff.laboratory.registry import checks
 from npdiff.objective import TIME_SAMPLERS, WEIGHTINGS
 from npdiff.samplers import SAMPLERS
@@ -93,7 +93,7 @@ def labels_of(thing: Any) -> set[str]:
     """Labels of the equations that the docstring of a function, class or object states or cites."""
     definition = thing if inspect.isfunction(thing) or inspect.isclass(thing) else type(thing)
     text = inspect.getdoc(definition) or ""
-    return {label for label, _ in labeled(text)} | set(re.findall(r":eq:`([^`]+)`", text))
+    return {label for label, _ in labeled_equations(text)} | set(re.findall(r":eq:`([^`]+)`", text))
 
 
 @pytest.mark.parametrize("name", registered())

@@ -1,6 +1,6 @@
 """Every check runs where arrays are not NumPy's, as ``npdiff verify --backend cupy`` requires.
 
-On the strict stand-in, which refuses what a device refuses; with ``pytest -m gpu`` on CuPy.
+On the strict stand-in, which raises errors where a device does; with ``pytest -m gpu`` on CuPy.
 """
 
 from typing import Any
@@ -25,7 +25,7 @@ def test_every_check_runs_on_a_device(xp: Any) -> None:
     failed = {}
     for check in checks().values():
         result = run_check(check, cases=1, xp=xp())
-        # A check may read a scalar: a device then synchronizes, and only the stand-in refuses.
+        # A check may read a scalar: a device then synchronizes; only the stand-in raises an error.
         synchronizes = "makes the program wait for the device" in result.error
         if not result.passed() and not synchronizes:
             failed[check.location] = result.error or dict(result.residuals)

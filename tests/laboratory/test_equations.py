@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from npdiff.laboratory import equations as reader
-from npdiff.laboratory.equations import PACKAGE, equations, labeled, sources
+from npdiff.laboratory.equations import PACKAGE, equations, labeled_equations, sources
 
 
 def test_every_label_is_read() -> None:
@@ -57,16 +57,16 @@ def test_no_equation_is_empty() -> None:
         ("It was 2020. The US 2021.", []),
     ],
 )
-def test_sources(text: str, expected: list[str]) -> None:
+def test_sources_are_read_from_text(text: str, expected: list[str]) -> None:
     assert [str(source) for source in sources(text)] == expected
 
 
-def test_labeled_blocks() -> None:
+def test_labels_and_latex_are_read_from_a_docstring() -> None:
     text = (
         "First.\n\n.. math::\n    :label: a-b\n\n    x = y\n    + z\n\nText.\n\n"
         ".. math:: :label: c\n\n    w\n\n.. math::\n\n    unlabeled\n"
     )
-    assert list(labeled(text)) == [("a-b", "x = y\n+ z"), ("c", "w")]
+    assert list(labeled_equations(text)) == [("a-b", "x = y\n+ z"), ("c", "w")]
 
 
 def test_a_label_defined_twice_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ def a_check(run, *labels: str, tolerance: float = 1e-6, cases: int = 3) -> Check
 
 
 @pytest.mark.parametrize("name", checks())
-def test_check_passes(name: str) -> None:
+def test_every_check_passes(name: str) -> None:
     outcome = run_check(checks()[name])
     assert not outcome.error, outcome.error
     assert outcome.passed(), {label: outcome.worst(label) for label in outcome.check.labels}

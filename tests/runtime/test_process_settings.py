@@ -1,3 +1,5 @@
+"""Process settings: the first user changes a setting, and the last one restores it."""
+
 import sys
 import threading
 

@@ -1,3 +1,5 @@
+"""Shards on threads: the order of results, errors, limits of BLAS, idle threads."""
+
 import sys
 import threading
 from contextvars import ContextVar

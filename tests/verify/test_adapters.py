@@ -73,7 +73,7 @@ def test_samplers_by_index():
         report = sampler(adapters.in_index(wrong(**mistake), stride=7), **QUICK)
         assert not report.passed, mistake
     stays_noisy = sampler(adapters.in_index(wrong(first=0.9999)), **QUICK)
-    assert not stays_noisy["at t = 0"].passed
+    assert not stays_noisy["for data that are one point"].passed
 
 
 def ancestral_by_index(eps, x, alpha_bar, indices, noise, large=False):

@@ -228,8 +228,8 @@ def test_every_parameter_of_a_module_has_an_error(perturbed) -> None:
     assert [gradient.name for gradient in report.gradients] == [
         "0.first.w", "0.first.b", "0.layers.0.w", "0.layers.0.b", "1"
     ]  # fmt: skip
-    forgetful = pullback(pair.replace(reuse=False), X)
-    bad = {gradient.name for gradient in forgetful.gradients if gradient.error > 1e-6}
+    report = pullback(pair.replace(reuse=False), X)
+    bad = {gradient.name for gradient in report.gradients if gradient.error > 1e-6}
     assert bad == {"0.layers.0.w", "0.layers.0.b"}
 
 

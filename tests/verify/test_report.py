@@ -59,7 +59,7 @@ def test_a_pullback_report_is_a_report():
     assert issubclass(PullbackReport, Report)
 
 
-def test_deviation():
+def test_deviation_is_relative_to_the_largest_expected_magnitude():
     assert deviation([1.0, 2.0], [1.0, 2.0]) == 0.0
     assert deviation([1.0], [1.0, 2.0]) == math.inf
     assert deviation([math.nan], [1.0]) == math.inf

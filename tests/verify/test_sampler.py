@@ -49,7 +49,7 @@ def test_ddim_passes():
         (ddim(level=1), "two short unequal steps"),
         (ddim(level=-1), "two short unequal steps"),
         (ddim(omitted=1), "two short unequal steps"),
-        (ddim(first_level=1e-3), "at t = 0 it ends"),
+        (ddim(first_level=1e-3), "for data that are one point"),
     ],
     ids=["sign", "square", "time", "ahead", "behind", "last step", "not clean"],
 )
@@ -171,7 +171,7 @@ def test_ancestral_sampling_passes():
         (ancestral(power=0.25), "the variance's error"),
         (ancestral(factor=0.0), "the variance's error"),
         (ancestral(factor=1.4), "the variance's error"),
-        (ancestral(last=True), "at t = 0 it ends"),
+        (ancestral(last=True), "for data that are one point"),
         (ancestral(again=True), "every draw is used once"),
         (ancestral(shift=-1), "mean and variance are exact"),
         (ancestral(shift=1), "mean and variance are exact"),

@@ -1,4 +1,4 @@
-"""The strict array raises where a GPU array must not be used so, and computes as NumPy does."""
+"""The strict array raises errors where a GPU array would, and computes as NumPy does."""
 
 import math
 import operator

@@ -103,7 +103,7 @@ class UNet(nn.Module):
         super().__init__()
         if source.null is not None:
             raise ValueError(
-                "the PyTorch network has no cross-attention: benchmark one without context"
+                "the PyTorch U-Net has no cross-attention: use a network with context_width=None"
             )
         self.first, self.second = linear(source.time.first), linear(source.time.second)
         self.label = None

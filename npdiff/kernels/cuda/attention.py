@@ -3,7 +3,7 @@
 import math
 
 from npdiff.backend import Array, namespace
-from npdiff.kernels.cuda.device import alike, device_of
+from npdiff.kernels.cuda.device import are_compatible, device_of
 from npdiff.kernels.cuda.rows import softmax
 from npdiff.pullback import Cotangents, Traced
 
@@ -19,7 +19,7 @@ def attention(
         return None
     (N, L, E), M = q.shape, k.shape[1]
     if (
-        not alike(q, (k, (N, M, E)), (v, (N, M, E)))
+        not are_compatible(q, (k, (N, M, E)), (v, (N, M, E)))
         or E % heads
         or not 0 < N * heads * L * M <= MAX_SCORES
     ):

@@ -2,8 +2,8 @@
 
 from npdiff.backend import Array
 from npdiff.kernels.cuda.conv import choose_algorithm
-from npdiff.kernels.cuda.device import alike, contiguous
-from npdiff.kernels.cuda.norm import normalized
+from npdiff.kernels.cuda.device import are_compatible, contiguous
+from npdiff.kernels.cuda.norm import fused_norm
 from npdiff.kernels.cuda.shifted import out_size
 from npdiff.ops._conv import Padding
 from npdiff.pullback import Cotangents, Traced
@@ -30,13 +30,13 @@ def norm_silu_conv(
     """See :func:`npdiff.ops.norm_silu_conv`. The pullback recomputes the activations."""
     if key is not None and rate > 0.0:
         return None
-    norm = normalized(x, gamma, beta, scale, offset, groups=groups, eps=eps, silu=True)
+    norm = fused_norm(x, gamma, beta, scale, offset, groups=groups, eps=eps, silu=True)
     convolution = choose_algorithm(x, w, 1, padding)
     if norm is None or convolution is None:
         return None
     N, F = x.shape[0], w.shape[-1]
     out = (N, *out_size(x, w.shape, convolution.pads), F)
-    if not alike(x, (b, (F,)), (shift, (N, F)), (residual, out)):
+    if not are_compatible(x, (b, (F,)), (shift, (N, F)), (residual, out)):
         return None
     w, b = contiguous(w), contiguous(b)
     modulated, shifted, added = scale is not None, shift is not None, residual is not None

@@ -3,9 +3,9 @@
 from typing import Protocol
 
 from npdiff.backend import Array
-from npdiff.kernels.cuda.device import alike, contiguous, device_of
+from npdiff.kernels.cuda.device import are_compatible, contiguous, device_of
 from npdiff.kernels.cuda.settings import settings
-from npdiff.kernels.cuda.shifted import Pads, Shifted, out_size
+from npdiff.kernels.cuda.shifted import Pads, ShiftedProducts, out_size
 from npdiff.kernels.cuda.winograd import Winograd
 from npdiff.ops._conv import Padding
 from npdiff.pullback import Cotangents, Traced
@@ -65,7 +65,7 @@ def choose_algorithm(x: Array, w: Array, stride: int, padding: Padding) -> GpuCo
             return None
     if chosen.convolution == "shifted" or (chosen.convolution == "auto" and C >= MIN_CHANNELS):
         half = chosen.precision == "float16" and not exact
-        return Shifted(device, pads, half, chosen.precision == "tf32")
+        return ShiftedProducts(device, pads, half, chosen.precision == "tf32")
     return None
 
 
@@ -84,7 +84,7 @@ def conv(
 ) -> Traced | None:
     """See :func:`npdiff.ops.conv`."""
     convolution = choose_algorithm(x, w, stride, padding)
-    if convolution is None or not alike(x, (b, w.shape[-1:])):
+    if convolution is None or not are_compatible(x, (b, w.shape[-1:])):
         return None
     has_bias = b is not None
     x, w, b = contiguous(x), contiguous(w), b if b is None else contiguous(b)

@@ -108,17 +108,17 @@ class CuPyDevice:
         handle = self._cupy.cuda.device.get_cublas_handle()
         head = (handle, ops[1], ops[0], columns, rows, inner, one.ctypes.data)
         if out.ndim == 2:
-            A, B, C = (self._described(m)[:3] for m in (a, b, out))
+            A, B, C = (self._layout(m)[:3] for m in (a, b, out))
             cublas.gemmEx(*head, *B, *A, beta.ctypes.data, *C, compute, cublas.CUBLAS_GEMM_DEFAULT)
         else:
-            A, B, C = (self._described(m) for m in (a, b, out))
+            A, B, C = (self._layout(m) for m in (a, b, out))
             cublas.gemmStridedBatchedEx(
                 *head, *B, *A, beta.ctypes.data, *C,
                 out.shape[0], compute, cublas.CUBLAS_GEMM_DEFAULT,
             )  # fmt: skip
 
-    def _described(self, m: Array) -> tuple[int, ...]:
-        """Address, type, elements from row to row, and elements from matrix to matrix."""
+    def _layout(self, m: Array) -> tuple[int, ...]:
+        """Address, type code, and the strides of rows and of matrices, in elements."""
         size = m.itemsize
         return m.data.ptr, self._types[m.dtype.name], m.strides[-2] // size, m.strides[0] // size
 
@@ -138,8 +138,8 @@ def device_of(*arrays: Array | None) -> Device | None:
     return make()
 
 
-def alike(x: Array, *others: tuple[Array | None, tuple[int, ...]]) -> bool:
-    """Whether all other arrays that are not None have the type and dtype of x, and these shapes."""
+def are_compatible(x: Array, *others: tuple[Array | None, tuple[int, ...]]) -> bool:
+    """Whether the other arrays (None aside) have these shapes and the type and dtype of x."""
     given = [(a, shape) for a, shape in others if a is not None]
     return all(
         type(a) is type(x) and a.dtype == x.dtype and tuple(a.shape) == shape for a, shape in given

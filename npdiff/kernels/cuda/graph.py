@@ -1,4 +1,4 @@
-"""A step captured once as a CUDA graph: then one launch replaces hundreds."""
+"""CUDA graphs: a step is captured once, and then one launch replaces hundreds."""
 
 import warnings
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from npdiff.backend import Array, namespace
 from npdiff.errors import InputError
 
 
-class Captured:
+class GraphedFunction:
     """A function of arrays at fixed addresses, recorded once and then replayed as a CUDA graph.
 
     The first calls run normally, while kernels are compiled and memory is allocated. The next one

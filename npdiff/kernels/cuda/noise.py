@@ -1,4 +1,4 @@
-"""Keyed normal noise drawn on the device, where the step is read too: noise inside a graph."""
+"""Keyed normal noise drawn on the device; the step is read there too, so a graph can contain it."""
 
 import math
 import zlib

@@ -16,7 +16,7 @@ WARP = 32
 
 
 @dataclass(frozen=True)
-class Normalized:
+class FusedNorm:
     r"""silu((1 + scale) group_norm(x) + offset), with or without silu, scale and offset.
 
     Parameters
@@ -97,7 +97,7 @@ class Normalized:
         return dx, along_x.sum(axis=0), along.sum(axis=0), dscale, doffset
 
 
-def normalized(
+def fused_norm(
     x: Array,
     gamma: Array,
     beta: Array,
@@ -107,7 +107,7 @@ def normalized(
     groups: int,
     eps: float,
     silu: bool,
-) -> Normalized | None:
+) -> FusedNorm | None:
     """The normalization of these arrays, or None if the kernel does not cover them."""
     device = device_of(x, gamma, beta, scale, offset)
     if device is None or x.size == 0 or x.ndim < 2:
@@ -119,14 +119,14 @@ def normalized(
         return None
     x, gamma, beta = (contiguous(a) for a in (x, gamma, beta))
     scale, offset = (None if a is None else contiguous(a) for a in (scale, offset))
-    return Normalized(device, x, gamma, beta, scale, offset, groups, eps, silu)
+    return FusedNorm(device, x, gamma, beta, scale, offset, groups, eps, silu)
 
 
 def group_norm(
     x: Array, gamma: Array, beta: Array, *, groups: int, eps: float = 1e-5
 ) -> Traced | None:
     """See :func:`npdiff.ops.group_norm`."""
-    norm = normalized(x, gamma, beta, None, None, groups=groups, eps=eps, silu=False)
+    norm = fused_norm(x, gamma, beta, None, None, groups=groups, eps=eps, silu=False)
     if norm is None:
         return None
     y, statistics = norm.value()

@@ -14,11 +14,11 @@ LARGEST_HALF = 65504.0
 
 
 @dataclass(frozen=True)
-class Shifted:
+class ShiftedProducts:
     r"""A convolution with K x K taps at stride 1.
 
     The padded images are stored as one matrix with a row of C elements for each pixel, PW pixels
-    for each line of an image. The pixel under tap (i, j) is then i PW + j rows further on, for
+        for each line of an image. The pixel under tap (i, j) is then i PW + j rows further on, for
     every output, so nothing is gathered: products of shifted views with the taps are added up. Rows
     at the ends of lines and images, which belong to no output, are computed as well and dropped.
 
@@ -128,7 +128,7 @@ def out_size(x: Array, kernel: tuple[int, ...], pads: Pads) -> tuple[int, ...]:
 
 
 def _shifts(w: Array, PW: int) -> list[int]:
-    """By how many rows the pixel under each tap is further on."""
+    """The offset of each tap in the padded matrix, in rows."""
     return [i * PW + j for i in range(w.shape[0]) for j in range(w.shape[1])]
 
 

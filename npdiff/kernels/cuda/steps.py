@@ -14,7 +14,7 @@ from npdiff.backend import Array, namespace
 from npdiff.errors import InputError
 from npdiff.kernels.cuda import adamw, noise
 from npdiff.kernels.cuda.device import device_of
-from npdiff.kernels.cuda.graph import Captured
+from npdiff.kernels.cuda.graph import GraphedFunction
 from npdiff.kernels.vectors import Vectors
 from npdiff.pullback import forward_only
 
@@ -37,7 +37,7 @@ class TrainingStep:
     seed : the seed of the noise, drawn from ``Key(seed, 0 .. N - 1, step, "train/noise")``
     betas, eps, weight_decay : AdamW's parameters
     limit : the largest norm of the gradient; a larger gradient is scaled down to it
-    cuda : see :class:`~npdiff.kernels.cuda.graph.Captured`
+    cuda : see :class:`~npdiff.kernels.cuda.graph.GraphedFunction`
 
     Raises
     ------
@@ -82,7 +82,7 @@ class TrainingStep:
         self.inputs["labels"] = xp.zeros(N, dtype=xp.int64)
         self.inputs["step"] = xp.zeros((), dtype=xp.uint32)
         self.inputs["scalars"] = xp.zeros(4, dtype=xp.float64)
-        self._step = Captured(self._run, self.inputs, cuda=cuda)
+        self._step = GraphedFunction(self._run, self.inputs, cuda=cuda)
 
     @property
     def captured(self) -> bool:
@@ -96,7 +96,7 @@ class TrainingStep:
 
         Parameters
         ----------
-        step : its number; AdamW's bias correction and the noise depend on it
+        step : number of the step; AdamW's bias correction and the noise depend on it
         learning_rate, average_decay : values for this step
         batch : ``x_0``, ``timestep``, ``alpha``, ``sigma``, ``a``, ``b``, ``weight``, ``labels``;
             inputs that are not given keep their values
@@ -153,7 +153,7 @@ class SamplingStep:
     labels, null : ``(N,)`` on the device, or None; with both, classifier-free guidance is used
     guidance : the guidance scale w
     clip : whether estimates of x_0 are clipped to [-1, 1]
-    cuda : see :class:`~npdiff.kernels.cuda.graph.Captured`
+    cuda : see :class:`~npdiff.kernels.cuda.graph.GraphedFunction`
     """
 
     def __init__(
@@ -176,7 +176,7 @@ class SamplingStep:
         rows = x.shape[0] * (2 if self._guided else 1)
         self.inputs = {"timestep": xp.zeros(rows, dtype=x.dtype), "x": x}
         self.inputs |= {name: xp.zeros((), dtype=x.dtype) for name in "pqrs"}
-        self._step = Captured(self._run, self.inputs, cuda=cuda)
+        self._step = GraphedFunction(self._run, self.inputs, cuda=cuda)
 
     @property
     def captured(self) -> bool:

@@ -118,7 +118,7 @@ def bayes_on_a_grid(
 def fine_rule(
     low: float, high: float, *around: tuple[float, float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Quadrature nodes and weights on [low, high]; panels grow away from each (place, width)."""
+    """Quadrature nodes and weights on [low, high]; panels grow away from each (center, width)."""
     growth = np.append(0.0, 1.3 ** np.arange(-10.0, 60.0))
     edges = [low, high]
     for place, width in around:

@@ -2,7 +2,7 @@
 
 
 def words_of(counter: tuple[int, ...], key: tuple[int, ...]) -> list[int]:
-    """The four words for a counter and a key, in Python integers."""
+    """The four random words of a counter and a key, in Python integers."""
     a, b, c, d = counter
     for i in range(10):
         high_a, low_a = divmod(a * 0xD2511F53, 2**32)

@@ -26,7 +26,7 @@ def clipping_by_elements(case: Case) -> float:
     )
 
 
-@check("clipping", method="estimates of states and times, one by one", tolerance=1e-12)
+@check("clipping", method="one state and time after another", tolerance=1e-12)
 def clipping_at_each_state_and_time(case: Case) -> float:
     """Clipping to [-1, 1] by default, with a denoiser that depends on state and time."""
     schedule: Schedule = case.choose([LinearVP(), EDM(), RectifiedFlow()])

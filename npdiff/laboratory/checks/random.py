@@ -104,7 +104,7 @@ def normals_back_to_uniforms(case: Case) -> float:
 
 @check("box-muller", "keyed-uniform", method="moments of many samples", tolerance=0.0349, cases=2)
 def moments_of_draws(case: Case) -> dict[str, float]:
-    """Four moments and products of neighbors, in units of one sample's deviation (tolerance: 7)."""
+    """Four moments and products of neighbors, in standard deviations of one sample (allowed: 7)."""
     key = Key(2024 + case.index, range(40), stream="laws")
     z, u = (to_host(draw((1001,), case.xp)).ravel() for draw in (key.normal, key.uniform))
 

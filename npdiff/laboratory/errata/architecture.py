@@ -64,7 +64,7 @@ def keys_before_queries() -> Residuals:
 
 @erratum(
     "heads-for-their-width",
-    title="A number of heads under the name of their width",
+    title="The number of heads, named as the width of a head",
     occurrences=(
         Occurrence(
             "diffusers #2011 and #3797: attention_head_dim of the first U-Nets is the number of "

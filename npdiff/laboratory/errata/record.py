@@ -56,14 +56,14 @@ class Erratum:
 
     Attributes
     ----------
-    name : its identifier
+    name : identifier of the erratum
     title : a few words
     area : the part of the package with the right formula
     occurrences : where the wrong formula is found
     wrong, right : the two formulas, LaTeX
-    labels : of the equations in npdiff
-    method : of the test that distinguishes them
-    tolerance : of that test
+    labels : labels of the right equations in npdiff
+    method : method of the test that distinguishes the two formulas
+    tolerance : the largest residual that passes the test
     impact : how much the mistake matters, with the figures of the test in braces
     measure : the test
     """
@@ -93,7 +93,7 @@ class ErratumResult:
     Attributes
     ----------
     erratum : Erratum
-    residuals : of its test
+    residuals : the residuals of its test
     seconds : the duration of the test
     error : the traceback, if the test raised
     """

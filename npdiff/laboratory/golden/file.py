@@ -12,11 +12,11 @@ from npdiff.errors import InputError
 from npdiff.laboratory.golden.problem import (
     DIGITS,
     Problem,
-    cited,
-    defined,
+    cited_equations,
+    collect_docstrings,
     json_values,
     key_of,
-    readable,
+    plain_text,
 )
 
 CONVENTIONS = (
@@ -34,7 +34,7 @@ CONVENTIONS = (
 
 def document(chosen: Sequence[Problem], version: str) -> dict[str, Any]:
     """Problems as JSON data."""
-    texts = defined(f for problem in chosen for f in problem.definitions)
+    texts = collect_docstrings(f for problem in chosen for f in problem.definitions)
     return {
         "format": "npdiff golden values 1",
         "npdiff": version,
@@ -49,8 +49,8 @@ def document(chosen: Sequence[Problem], version: str) -> dict[str, Any]:
             }
             for problem in chosen
         },
-        "definitions": {key: readable(text) for key, text in texts.items()},
-        "equations": cited(list(texts.values())),
+        "definitions": {key: plain_text(text) for key, text in texts.items()},
+        "equations": cited_equations(list(texts.values())),
     }
 
 
@@ -83,7 +83,7 @@ class Comparison:
     name : for example ``"schedule/cosine alpha_bar"``
     status : ``"ok"``, ``"wrong"``, ``"missing"`` or ``"unknown"``
     error : the largest relative deviation
-    detail : its index, the value found and the value expected
+    detail : index of this deviation, the value found and the value expected
     """
 
     name: str
@@ -109,7 +109,8 @@ def read(content: str) -> dict[str, Any]:
         isinstance(p, dict) and isinstance(p.get("values"), dict) for p in problems.values()
     ):
         raise InputError(
-            'the file must have the form {"problems": {NAME: {"values": {NAME: array}}}}'
+            'the file must have the form {"problems": {NAME: {"values": {NAME: array}}}}, '
+            f"got {content[:60]!r}"
         )
     return problems
 

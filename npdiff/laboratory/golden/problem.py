@@ -69,20 +69,20 @@ def key_of(f: Any) -> str:
     return f.__name__ if inspect.ismodule(f) else f"{f.__module__}.{f.__qualname__}"
 
 
-def defined(definitions: Iterable[Any]) -> dict[str, str]:
-    """The docstrings of the definitions, and of those of npdiff that they refer to, by key."""
+def collect_docstrings(definitions: Iterable[Any]) -> dict[str, str]:
+    """Docstrings by key: of the definitions, and of everything in npdiff that they refer to."""
     found: dict[str, str] = {}
     queue = list(definitions)
     while queue:
         f = queue.pop()
         if key_of(f) not in found:
             found[key_of(f)] = definition(f)
-            queue += [g for name in _ROLE.findall(definition(f)) if (g := _resolved(name))]
+            queue += [g for name in _ROLE.findall(definition(f)) if (g := _find_object(name))]
     return dict(sorted(found.items()))
 
 
-def _resolved(name: str) -> Any:
-    """The object of a full name; None if it is not in npdiff."""
+def _find_object(name: str) -> Any:
+    """The object with a full name, or None if it is not in npdiff."""
     parts = name.split(".")
     for cut in range(len(parts), 1, -1) if parts[0] == "npdiff" else ():
         try:
@@ -95,8 +95,8 @@ def _resolved(name: str) -> Any:
     return None
 
 
-def cited(texts: list[str]) -> dict[str, str]:
-    """The equations that the texts cite, and those that these cite, by label."""
+def cited_equations(texts: list[str]) -> dict[str, str]:
+    """Equations by label: those that the texts cite, and those that the equations cite."""
     stated, found, queue = equations(), {}, list(texts)
     while queue:
         for label in _CITED.findall(queue.pop()):
@@ -106,6 +106,6 @@ def cited(texts: list[str]) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def readable(text: str) -> str:
+def plain_text(text: str) -> str:
     """A docstring without Sphinx roles and double backticks."""
     return _ROLE.sub(r"\1", text).replace("``", "`")

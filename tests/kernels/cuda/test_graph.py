@@ -9,7 +9,7 @@ from npdiff.acceleration import prepacked
 from npdiff.errors import InputError
 from npdiff.kernels.cuda import adamw, noise
 from npdiff.kernels.cuda import device as device_module
-from npdiff.kernels.cuda.graph import Captured
+from npdiff.kernels.cuda.graph import GraphedFunction
 from npdiff.kernels.vectors import Vectors
 from npdiff.verify import strict
 
@@ -115,7 +115,7 @@ def run(cuda, emulator, monkeypatch, f_fails=None):
         )  # fmt: skip
         return state.model
 
-    step, returned = Captured(f, inputs, cuda=cuda), []
+    step, returned = GraphedFunction(f, inputs, cuda=cuda), []
     for n in range(1, STEPS + 1):
         scalars = adamw.step_scalars(n, learning_rate=0.1 / n, betas=(0.9, 0.99), average_decay=0.5)
         returned.append(step(step=np.uint32(n), scalars=scalars).get())
@@ -164,7 +164,7 @@ def test_an_interrupt_ends_the_recording_and_is_raised(emulator, monkeypatch):
 
 def test_on_the_host_every_call_runs_normally():
     x = np.zeros(2)
-    step = Captured(lambda: x + 1.0, {"x": x})
+    step = GraphedFunction(lambda: x + 1.0, {"x": x})
     for k in range(5):
         assert (step(x=np.full(2, k)) == k + 1).all()
     assert not step.captured
@@ -178,17 +178,17 @@ def test_weights_are_converted_in_every_call():
         for _ in range(2):
             prepacked("here", w, made.append)
 
-    step = Captured(f, {"w": w})
+    step = GraphedFunction(f, {"w": w})
     step()
     step()
     assert len(made) == 2
 
 
 def test_inputs_of_the_wrong_shape_or_name_are_refused():
-    step = Captured(lambda: None, {"x": np.zeros(2), "t": np.zeros(())})
+    step = GraphedFunction(lambda: None, {"x": np.zeros(2), "t": np.zeros(())})
     with pytest.raises(InputError, match=r"shape \(2,\), got \(3,\)"):
         step(x=np.zeros(3))
     with pytest.raises(InputError, match="no input 'y': this step has x, t"):
         step(y=1.0)
     with pytest.raises(InputError, match="warm_ups must be 1 or more, got 0"):
-        Captured(lambda: None, {"x": np.zeros(2)}, warm_ups=0)
+        GraphedFunction(lambda: None, {"x": np.zeros(2)}, warm_ups=0)

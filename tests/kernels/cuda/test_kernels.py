@@ -32,7 +32,7 @@ def on_device(values):
 
 
 def compare(kernel, definition, args, bound, **options):
-    """Hold a kernel to its definition in float64; the pullback twice."""
+    """Compare a kernel with its definition in float64; the pullback is called twice."""
     exact = [None if a is None else a.astype(np.float64) for a in args]
     with definitions_only():
         y, pullback = definition(*exact, **options)

@@ -53,7 +53,7 @@ CASES = {
 }  # fmt: skip
 
 
-WAYS = [
+CONVOLUTIONS = [
     (case, algorithm, precision)
     for case in CASES
     for algorithm in (("winograd", "shifted") if "conv" in case else ("auto",))
@@ -61,7 +61,7 @@ WAYS = [
 ]
 
 
-@pytest.mark.parametrize(("case", "algorithm", "precision"), WAYS)
+@pytest.mark.parametrize(("case", "algorithm", "precision"), CONVOLUTIONS)
 def test_functions_equal_their_definitions(xp, case, algorithm, precision):
     shapes, options = CASES[case]
     definition = getattr(ops, case.split(",")[0])

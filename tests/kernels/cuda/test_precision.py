@@ -14,7 +14,7 @@ from npdiff.kernels.cuda.settings import using
 from npdiff.pullback import forward_only
 from npdiff.verify import strict
 
-UNIT = 2.0**-11  # of rounding to ten bits behind the point
+UNIT = 2.0**-11  # the relative error of rounding to ten fraction bits
 
 
 def normal(*shape, seed=0):

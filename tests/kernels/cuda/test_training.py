@@ -164,7 +164,9 @@ def test_a_training_step_equals_the_definitions(emulator, network, limit):
         np.testing.assert_allclose([float(a.get()) for a in found], expected, rtol=1e-9)
     for found, expected in ((model_there, model), (average_there, average)):
         for a, b in zip(tree.leaves(found), tree.leaves(expected), strict=True):
-            np.testing.assert_allclose(a.get(), b, rtol=0, atol=1e-7)  # Adam divides roundings
+            np.testing.assert_allclose(
+                a.get(), b, rtol=0, atol=1e-7
+            )  # Adam divides rounding errors
 
 
 def test_a_training_step_needs_arrays_on_a_gpu(network):

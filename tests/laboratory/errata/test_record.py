@@ -99,9 +99,9 @@ def test_results_are_json_data() -> None:
         assert record["error"] == ""
 
 
-def invented(wrong: float, right: float) -> Erratum:
+def example_erratum(wrong: float, right: float) -> Erratum:
     def measure() -> Residuals:
-        """Invented."""
+        """An example."""
         return Residuals(wrong, right, {"size": wrong})
 
     return Erratum("a-b", "", "", (), "w", "r", (), "", 1e-3, "{size:.1f} too much", measure)
@@ -121,8 +121,8 @@ NAN = float("nan")
         (1.0, NAN, "right formula fails"),
     ],
 )
-def test_verdict(wrong: float, right: float, verdict: str) -> None:
-    result = evaluate(invented(wrong, right))
+def test_the_verdict_names_the_formula_at_fault(wrong: float, right: float, verdict: str) -> None:
+    result = evaluate(example_erratum(wrong, right))
     assert result.verdict == verdict
     assert result.holds == (verdict == "confirmed")
     assert result.impact == f"{wrong:.1f} too much"

@@ -16,7 +16,7 @@ from npdiff.schedules import EDM, SCHEDULES, LinearVP, Schedule, Times
 from npdiff.spacings import SPACINGS
 
 
-@check("replacement", "renoising", method="draws counted", tolerance=0.0, cases=3)
+@check("replacement", "renoising", method="counting draws", tolerance=0.0, cases=3)
 def draws_of_each_step(case: Case) -> float:
     """The first draw of step i has index 64 i; the draws of its sampler follow consecutively."""
     schedule, drawn = LinearVP(), []
@@ -166,7 +166,7 @@ def replacement_by_a_loop(case: Case) -> float:
     return relative(found, expected)
 
 
-@check("resampling-cost", method="visits counted", tolerance=0.0, cases=24)
+@check("resampling-cost", method="counting visits", tolerance=0.0, cases=24)
 def evaluations_by_counting(case: Case) -> float:
     """The number of denoiser evaluations; each timestep is visited as often as requested."""
     steps, jump, resamplings = (int(case.rng.integers(1, high)) for high in (13, 6, 5))

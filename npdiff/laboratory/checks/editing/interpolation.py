@@ -11,8 +11,8 @@ from npdiff.laboratory.registry import Case, check, relative
 from npdiff.schedules import SCHEDULES
 
 
-def turned(a: np.ndarray, b: np.ndarray, w: float) -> np.ndarray:
-    """On the circle through a and b: a rotation of the direction, then a sum of a and b."""
+def rotate(a: np.ndarray, b: np.ndarray, w: float) -> np.ndarray:
+    """The point at weight w on the circle through a and b, by a rotation of the direction."""
     u, v = a / np.linalg.norm(a), b / np.linalg.norm(b)
     across = v - (u @ v) * u
     across /= np.linalg.norm(across)
@@ -29,7 +29,7 @@ def slerp_by_rotation(case: Case) -> float:
     b = case.choose([1.0, -3.0, 0.2, 8.0]) * a + case.rng.standard_normal((4, 2, 3))
     w = np.array([0.0, 0.3, 1.0, 1.2])
     pairs = zip(a.reshape(4, 6), b.reshape(4, 6), w, strict=True)
-    expected = np.stack([turned(p, q, c).reshape(2, 3) for p, q, c in pairs])
+    expected = np.stack([rotate(p, q, c).reshape(2, 3) for p, q, c in pairs])
     same = slerp(case.array(a), case.array(1.0 * a), w)
     return max(relative(slerp(case.array(a), case.array(b), w), expected), relative(same, a))
 
@@ -50,7 +50,7 @@ def interpolation_by_matrices(case: Case) -> float:
         total = A @ total
     a, b = case.rng.standard_normal((2, 3)) @ ROOT.T + M
     w = float(case.rng.uniform(0.1, 0.9))
-    z = turned(np.linalg.solve(total, a - shift), np.linalg.solve(total, b - shift), w)
+    z = rotate(np.linalg.solve(total, a - shift), np.linalg.solve(total, b - shift), w)
     ends = case.array(a[None]), case.array(b[None])
     found = interpolate_encodings(
         DATA.denoiser(schedule), schedule, *ends, w, timesteps, corrections=150

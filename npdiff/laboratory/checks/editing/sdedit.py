@@ -13,7 +13,7 @@ from npdiff.laboratory.registry import Case, check, relative
 from npdiff.schedules import EDM, LinearVP, Times
 
 
-@check("edit-start", method="evaluations counted", tolerance=0.0, cases=3)
+@check("edit-start", method="counting evaluations", tolerance=0.0, cases=3)
 def default_strength_is_half(case: Case) -> float:
     """The default strength takes half of the steps; counting evaluations changes nothing."""
     schedule, steps, calls = LinearVP(), case.choose([40, 100, 20]), []
@@ -62,7 +62,7 @@ def edit_by_its_map(case: Case) -> float:
 @check(
     "edit-start",
     "latent-interpolation",
-    method="evaluations and draws counted",
+    method="counting evaluations and draws",
     tolerance=0.0,
     cases=6,
 )

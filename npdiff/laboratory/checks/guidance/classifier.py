@@ -45,10 +45,10 @@ def classifier_guided_score(case: Case) -> float:
     guided = guidance.classifier_guidance(denoise, schedule, log_class_gradient, w)
     found = scores(schedule, guided, x, t)
 
-    def log_tilted(x: np.ndarray) -> np.ndarray:
+    def log_guided(x: np.ndarray) -> np.ndarray:
         return log_density(BROAD, scales, x) + w * log_class(BROAD, scales, x, k)
 
-    expected = gradient(log_tilted, to_host(x))
+    expected = gradient(log_guided, to_host(x))
     if case.index % 2:
         alone = ([1.0], [BROAD[1][k]], [BROAD[2][k]])
         expected = gradient(lambda x: log_density(alone, scales, x), to_host(x))
@@ -73,12 +73,12 @@ def shifted_mean_in_betas(case: Case) -> float:
         kept = float(np.prod(1.0 - schedule.betas[1 : int(t) + 1]))
         return math.sqrt(kept), math.sqrt(1.0 - kept)
 
-    def pull(x: Array, t: Times) -> Array:
+    def class_gradient(x: Array, t: Times) -> Array:
         host = gradient(lambda x: log_class(BROAD, scales(float(t)), x, k), to_host(x))
         return namespace(x).asarray(host)
 
     guided = guidance.classifier_mean_shift(
-        denoise, schedule, pull, w, np.array([float(t), float(s)]), at_mean=at_mean,
+        denoise, schedule, class_gradient, w, np.array([float(t), float(s)]), at_mean=at_mean,
         variance=(lambda *of: transition(*of)[1]) if large else posterior_variance,
     )  # fmt: skip
     (step,) = ddpm(
@@ -91,7 +91,7 @@ def shifted_mean_in_betas(case: Case) -> float:
     mean = (to_host(x) - beta / math.sqrt(1.0 - abar_t) * eps) / math.sqrt(1.0 - beta)
     variance = beta if large else (1.0 - abar_s) / (1.0 - abar_t) * beta
     place = (case.array(mean), s) if at_mean else (x, t)
-    return relative(step.x, mean + w * variance * to_host(pull(*place)))
+    return relative(step.x, mean + w * variance * to_host(class_gradient(*place)))
 
 
 @check(
@@ -123,7 +123,7 @@ def gradient_of_a_label(case: Case) -> float:
     return relative(found, gradient(log_probability, to_host(x)))
 
 
-@check("classifier-mean-shift", method="gradient evaluations counted", tolerance=0.0, cases=1)
+@check("classifier-mean-shift", method="counting gradient evaluations", tolerance=0.0, cases=1)
 def no_gradient_where_no_noise_is_added(case: Case) -> float:
     """The last step of ancestral sampling has no noise, and its mean is not shifted."""
     schedule, timesteps = LinearVP(), np.array([0.8, 0.3, 0.0])

@@ -39,10 +39,10 @@ def guided_score_by_complex_steps(case: Case) -> float:
     cond, uncond = _pair(schedule)
     found = scores(schedule, guidance.classifier_free(cond, uncond, w), x, t)
 
-    def log_tilted(x: np.ndarray) -> np.ndarray:
+    def log_guided(x: np.ndarray) -> np.ndarray:
         return w * log_density(NARROW, scales, x) + (1.0 - w) * log_density(BROAD, scales, x)
 
-    expected = gradient(log_tilted, to_host(x))
+    expected = gradient(log_guided, to_host(x))
     return relative(found, np.stack([expected, expected]))
 
 

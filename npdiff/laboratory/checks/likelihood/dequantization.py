@@ -27,9 +27,9 @@ def bytes_from_their_bins(case: Case) -> float:
 def bits_of_constant_bins(case: Case) -> float:
     """Jensen's inequality is tight: the bits are -log2 of the bytes' probabilities."""
     width = case.choose([1 / 127.5, 2 / 256, 1 / 256])
-    chances = case.rng.dirichlet(np.ones(256), size=(5, 7))
+    probabilities = case.rng.dirichlet(np.ones(256), size=(5, 7))
     byte = case.rng.integers(0, 256, (5, 7))
-    p = np.take_along_axis(chances, byte[..., None], -1)[..., 0]
+    p = np.take_along_axis(probabilities, byte[..., None], -1)[..., 0]
     density = np.log(p / width).sum(axis=1)
     found = (
         dequantized_bits(density, 7) if case.index % 3 == 0 else dequantized_bits(density, 7, width)

@@ -117,7 +117,7 @@ def adaptive_flow_of_normal_data(case: Case) -> float:
     return max(relative(found, expected), relative(log_prior(schedule, end), prior))
 
 
-@check("change-of-variables", method="a normal density; steps counted", tolerance=1e-13)
+@check("change-of-variables", method="a normal density; counting steps", tolerance=1e-13)
 def prior_density_and_default_steps(case: Case) -> float:
     """The density of the noise at the end, with its variance; 32 steps by default."""
     schedule: Schedule = case.choose([EDM(), EDM(sigma_max=3.0), LinearVP(), RectifiedFlow()])

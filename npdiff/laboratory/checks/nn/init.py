@@ -13,7 +13,7 @@ from npdiff.nn import init
     "variance-scaling", method="maximum and mean square of many weights", tolerance=0.018, cases=3
 )
 def moments_of_weights(case: Case) -> float:
-    """Variance and mean in units of one weight's deviation, 7 of the mean's; bound to 1e-3."""
+    """Variance and mean, in standard deviations of one weight (allowed: 7 of the mean's); bound."""
     shape, scale = case.choose([((300, 500), 1.0), ((5, 3, 40, 250), 2.5), ((100, 1500), 0.25)])
     w = init.variance_scaling(np.random.default_rng(case.index), shape, scale).astype(np.float64)
     variance = scale / math.prod(shape[:-1])

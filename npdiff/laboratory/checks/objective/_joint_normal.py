@@ -11,7 +11,11 @@ from npdiff.schedules import (
 
 
 def joint_cross_entropy(
-    schedule: Schedule, timesteps: np.ndarray, mean: float, variance: float, of_step: np.ndarray
+    schedule: Schedule,
+    timesteps: np.ndarray,
+    mean: float,
+    variance: float,
+    step_variance: np.ndarray,
 ) -> float:
     """E[-log p(x_0, ..., x_T)] + E[log q(x_1, ..., x_T | x_0)] for normal data in one dimension.
 
@@ -37,7 +41,7 @@ def joint_cross_entropy(
         of_x_0 = alpha[k] * noise / sigma[k + 1] ** 2
         rows[k, k + 1] = ratio * sigma[k] ** 2 / sigma[k + 1] ** 2 + of_x_0 * gain
         offset[k] = of_x_0 * (mean - gain * alpha[k + 1] * mean)
-        scale[k] = of_step[k]
+        scale[k] = step_variance[k]
         p_mean[k] = rows[k, k + 1] * p_mean[k + 1] + offset[k]
         p_cov[k, k + 1 :] = rows[k, k + 1] * p_cov[k + 1, k + 1 :]
         p_cov[k + 1 :, k] = p_cov[k, k + 1 :]

@@ -66,10 +66,10 @@ def importance_sampling_is_unbiased(case: Case) -> float:
     inside = time_sampler.quantile(schedule, edges - 0.5 * time_sampler.p)
     t = np.arange(1.0, T + 1.0)
     uniform = Objective(schedule, PARAMETERIZATIONS["v"])
-    drawn = replace(uniform, time_sampler=time_sampler)
+    importance = replace(uniform, time_sampler=time_sampler)
     probabilities = np.diff(edges, prepend=0.0)
     return max(
         relative(inside, t),
-        relative(probabilities * drawn.weights(t), uniform.weights(t) / T),
+        relative(probabilities * importance.weights(t), uniform.weights(t) / T),
         relative(time_sampler.density(schedule, t), T * probabilities),
     )

@@ -131,8 +131,8 @@ def steps_become_an_integral(case: Case) -> float:
     return relative((4.0 * first[1] - first[0]) / 3.0, 0.5 * (ends[0] - ends[1]))
 
 
-@check("bits-per-dim", method="the entropy of fair bytes", tolerance=1e-14)
-def fair_bytes(case: Case) -> float:
+@check("bits-per-dim", method="the entropy of uniform bytes", tolerance=1e-14)
+def uniform_bytes(case: Case) -> float:
     """A uniform byte costs 8 bits."""
     D = case.choose([1, 3, 10, 784])
     return relative(bits_per_dim(np.array([D * np.log(256.0)]), D), np.array([8.0]))
@@ -170,7 +170,7 @@ def bound_by_linear_algebra(case: Case) -> float:
     forward = schedule.sigma(t) ** 2 - ratio**2 * schedule.sigma(s) ** 2
     small = forward * schedule.sigma(s) ** 2 / schedule.sigma(t) ** 2
     small[0] = float(last_step_variance(schedule, t[0]))
-    of_step = {"small": small, "large": forward, "other": 0.4 + 0.1 * t}[name]
+    step_variance = {"small": small, "large": forward, "other": 0.4 + 0.1 * t}[name]
     data = Gaussian([mean], variance)
     nodes, node_weights = np.polynomial.hermite_e.hermegauss(6)
     pairs = np.array(list(itertools.product(nodes, nodes)))
@@ -187,7 +187,7 @@ def bound_by_linear_algebra(case: Case) -> float:
         variance=chosen, decoder="density",
     )  # fmt: skip
     total = sum(case.array(weights) @ term.nats for term in terms)
-    return relative(total, joint_cross_entropy(schedule, timesteps, mean, variance, of_step))
+    return relative(total, joint_cross_entropy(schedule, timesteps, mean, variance, step_variance))
 
 
 def byte_mass(mean: float, deviation: float, x: float) -> float:

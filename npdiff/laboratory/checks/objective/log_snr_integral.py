@@ -42,16 +42,16 @@ def losses_by_quadrature(case: Case) -> float:
     example = Objective(schedule, PARAMETERIZATIONS["eps"], WEIGHTINGS[name])
     length = schedule.steps or schedule.t_max - schedule.t_min
 
-    def drawn(t: np.ndarray) -> np.ndarray:
+    def loss_in_time(t: np.ndarray) -> np.ndarray:
         density = 1.0 if time_sampler is None else time_sampler.density(schedule, t)
         units = (schedule.alpha(t) / PARAMETERIZATIONS["eps"].determinant(schedule, t)) ** 2
         return density / length * example.weights(t) / units * error(t)
 
-    def weighed(log_snr: np.ndarray) -> np.ndarray:
+    def loss_in_log_snr(log_snr: np.ndarray) -> np.ndarray:
         t = schedule.time_at(log_snr)
         return 0.5 * implied_weight(schedule, WEIGHTINGS[name], t, time_sampler) * error(t)
 
-    over_t = integral(float(ends[0]), float(ends[1]), drawn)
+    over_t = integral(float(ends[0]), float(ends[1]), loss_in_time)
     cleanest, noisiest = map(float, schedule.log_snr(ends))
-    over_log_snr = integral(noisiest, cleanest, weighed)
+    over_log_snr = integral(noisiest, cleanest, loss_in_log_snr)
     return relative(over_log_snr, over_t)

@@ -43,7 +43,7 @@ def losses_as_integrals(case: Case) -> dict[str, float]:
     mean, deviation = case.choose([(0.0, 1.0), (0.4, 0.7)])
     a, b = flow.t_min, flow.t_max
 
-    def implied(
+    def implied_weights(
         schedule: Schedule, name: str, time_sampler: TimeSampler | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         t = timesteps(case, schedule, 6)
@@ -64,19 +64,19 @@ def losses_as_integrals(case: Case) -> dict[str, float]:
     }
     found = {}
     for label, (name, factor) in on_cosine.items():
-        w, r = implied(cosine, name)
+        w, r = implied_weights(cosine, name)
         found[label] = residual(w, sech(r / 2.0) * factor(r) / fraction)
-    w, r = implied(cosine, "v")
+    w, r = implied_weights(cosine, "v")
     v = residual(w, 2.0 * np.exp(-r / 2.0) / fraction)
     # Rectified flow: exp(-lambda / 2); with logit-normal times a Gaussian times (1 + e^-l/2)^2.
-    w, r = implied(flow, "flow")
+    w, r = implied_weights(flow, "flow")
     found["flow-matching-weight"] = residual(w, np.exp(-r / 2.0) * (b - a))
-    w, r = implied(flow, "flow", LogitNormal(mean, deviation))
+    w, r = implied_weights(flow, "flow", LogitNormal(mean, deviation))
     inside = 1.0 - norm.cdf((np.log(a / (1.0 - a)) - mean) / deviation)
     bell = norm.pdf(r, -2.0 * mean, 2.0 * deviation) / inside
     logit = residual(w, 2.0 * bell * (1.0 + np.exp(-r / 2.0)) ** 2 * (b - a) ** 2)
     # EDM: a Gaussian in log-SNR and the weight that makes F's error count the same.
-    w, r = implied(edm, "edm", LogNormal())
+    w, r = implied_weights(edm, "edm", LogNormal())
     inside = np.diff(norm.cdf((np.log([edm.t_min, edm.t_max]) + 1.2) / 1.2))[0]
     bell = norm.pdf(r, 2.4, 2.4) / inside
     found["edm-weight"] = residual(w, 2.0 * bell * (1.0 + 4.0 * np.exp(-r)))
@@ -84,7 +84,7 @@ def losses_as_integrals(case: Case) -> dict[str, float]:
     worst = {"likelihood": 0.0, "sigmoid": 0.0}
     for name in SCHEDULES:
         for weighting in worst:
-            w, r = implied(SCHEDULES[name](), weighting)
+            w, r = implied_weights(SCHEDULES[name](), weighting)
             expected = 1.0 + 0.0 * r if weighting == "likelihood" else 1.0 / (1.0 + np.exp(r - 2.0))
             worst[weighting] = max(worst[weighting], residual(w, expected))
     found["likelihood-weighting"], found["sigmoid-weight"] = worst.values()

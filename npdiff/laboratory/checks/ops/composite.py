@@ -42,7 +42,7 @@ def norm_silu_conv_by_textbook_ops(case: Case) -> float:
         def present(dy: Any) -> Any:
             found = pullback(dy)
             if [cotangent is not None for cotangent in found] != expected_present:
-                raise ValueError("a cotangent for what is absent, or none for what is there")
+                raise ValueError("expected one cotangent for each argument that is not None")
             return tuple(cotangent for cotangent in found if cotangent is not None)
 
         return y, present

@@ -27,7 +27,7 @@ CONVOLUTIONS: list[tuple[Any, ...]] = [
 ]
 
 
-@check("conv-size", method="windows counted", tolerance=0.0, cases=1)
+@check("conv-size", method="counting windows", tolerance=0.0, cases=1)
 def windows_counted(case: Case) -> float:
     """Every start at which the whole kernel fits, for all small sizes."""
     sizes = product(range(1, 8), range(1, 5), range(1, 4), range(3), range(3))

@@ -115,7 +115,7 @@ def dropout_at_the_edge(case: Case) -> float:
 
 @check("dropout", method="the mean over many draws", tolerance=0.0285, cases=3)
 def dropout_keeps_the_mean(case: Case) -> float:
-    """The kept fraction in units of one draw's deviation (tolerance: 7 of the mean's)."""
+    """The kept fraction, in standard deviations of one draw (allowed: 7 of the mean's)."""
     rate = case.choose([0.3, 0.5, 0.9])
     y, _ = ops.dropout(case.array(np.ones((20, 3000))), rate=rate, key=Key(1, range(20)))
     kept, n = float((y > 0.0).sum()), 60_000

@@ -16,7 +16,7 @@ from npdiff.samplers import SAMPLERS
 from npdiff.schedules import SCHEDULES, Schedule
 
 #: A loop: from z, the noise levels, the draws and the number of steps to the states.
-Book = Callable[[np.ndarray, list[float], np.ndarray, int], Iterator[np.ndarray]]
+Loop = Callable[[np.ndarray, list[float], np.ndarray, int], Iterator[np.ndarray]]
 
 
 def arbitrary_x0(y: np.ndarray, angle: float) -> np.ndarray:
@@ -36,7 +36,7 @@ def problem(case: Case) -> tuple[Schedule, np.ndarray]:
     return schedule, schedule.t_max * np.linspace(1.0, last, 8) ** 1.5
 
 
-def error_against_loop(case: Case, name: str, book: Book, **options: Any) -> float:
+def error_against_loop(case: Case, name: str, loop: Loop, **options: Any) -> float:
     """The largest relative deviation of a sampler's states from those of a loop."""
     schedule, timesteps = problem(case)
     steps = len(timesteps) - 1
@@ -55,20 +55,20 @@ def error_against_loop(case: Case, name: str, book: Book, **options: Any) -> flo
     a, s = schedule.alpha(timesteps), schedule.sigma(timesteps)
     with np.errstate(divide="ignore"):
         us = (s / a).tolist()
-    expected, begun = [], 0
-    while us[begun] > 1000.0:  # noise alone: the step that uses both estimates
-        x_0 = arbitrary_x0(x / math.hypot(a[begun], s[begun]), math.atan2(s[begun], a[begun]))
-        down, up = (us[begun + 1], 0.0)
+    expected, start = [], 0
+    while us[start] > 1000.0:  # noise alone: the step that uses both estimates
+        x_0 = arbitrary_x0(x / math.hypot(a[start], s[start]), math.atan2(s[start], a[start]))
+        down, up = (us[start + 1], 0.0)
         if options.get("eta"):
-            left = us[begun + 1] / us[begun]
+            left = us[start + 1] / us[start]
             up = options["eta"] * down * math.sqrt(1.0 - left**2)
             down = math.sqrt(down**2 - up**2)
-        z = x_0 + down * (x - a[begun] * x_0) / s[begun] + up * draws[begun]
-        begun += 1
-        x = a[begun] * z
+        z = x_0 + down * (x - a[start] * x_0) / s[start] + up * draws[start]
+        start += 1
+        x = a[start] * z
         expected.append(x)
-    states = book(x / a[begun], us[begun:], draws[begun:], steps)
-    expected += [a[i] * z for i, z in enumerate(states, begun + 1)]
+    states = loop(x / a[start], us[start:], draws[start:], steps)
+    expected += [a[i] * z for i, z in enumerate(states, start + 1)]
     return max(relative(f, e) for f, e in zip(found, expected, strict=True))
 
 

@@ -45,13 +45,13 @@ def euler_ancestral_by_a_loop(case: Case) -> float:
     """Euler's step down, noise up, with several eta."""
     eta = case.choose([1.0, 0.6, 0.0])
 
-    def book(z: np.ndarray, us: list[float], draws: np.ndarray, n: int) -> Iterator[np.ndarray]:
+    def loop(z: np.ndarray, us: list[float], draws: np.ndarray, n: int) -> Iterator[np.ndarray]:
         for (u, end), draw in zip(pairwise(us), draws, strict=True):
             down, up = sigma_down_up(u, end, eta)
             z = z + arbitrary_eps(z, u) * (down - u) + up * draw
             yield z
 
-    return error_against_loop(case, "euler-ancestral", book, eta=eta)
+    return error_against_loop(case, "euler-ancestral", loop, eta=eta)
 
 
 @check(
@@ -64,7 +64,7 @@ def dpm2_ancestral_by_a_loop(case: Case) -> float:
     """The midpoint step down, noise up, with several eta."""
     eta = case.choose([1.0, 0.6, 0.0])
 
-    def book(z: np.ndarray, us: list[float], draws: np.ndarray, n: int) -> Iterator[np.ndarray]:
+    def loop(z: np.ndarray, us: list[float], draws: np.ndarray, n: int) -> Iterator[np.ndarray]:
         for (u, end), draw in zip(pairwise(us), draws, strict=True):
             down, up = sigma_down_up(u, end, eta)
             d = arbitrary_eps(z, u)
@@ -74,7 +74,7 @@ def dpm2_ancestral_by_a_loop(case: Case) -> float:
             z = z + d * (down - u) + up * draw
             yield z
 
-    return error_against_loop(case, "dpm2-ancestral", book, eta=eta)
+    return error_against_loop(case, "dpm2-ancestral", loop, eta=eta)
 
 
 @check("euler-ancestral-step", method="mean and variance, steps doubled", tolerance=0.15, cases=2)

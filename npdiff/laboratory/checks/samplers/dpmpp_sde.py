@@ -24,12 +24,13 @@ def moments_by_the_ode(case: Case) -> float:
 
     p, timesteps, x = problem(case, 1)
     t, s = timesteps.tolist()
-    eta, held, schedule = float(case.rng.uniform(0.2, 2.0)), case.rng.standard_normal(5), p.schedule
+    eta, schedule = float(case.rng.uniform(0.2, 2.0)), p.schedule
+    estimate = case.rng.standard_normal(5)
 
     def slope(u: float, y: np.ndarray) -> np.ndarray:
         mean, variance = y[:5], y[5:]
         f, g2, sigma2 = schedule.drift(u), schedule.diffusion(u), schedule.sigma(u) ** 2
-        score = -(mean - schedule.alpha(u) * held) / sigma2
+        score = -(mean - schedule.alpha(u) * estimate) / sigma2
         drift = f * mean - 0.5 * (1.0 + eta) * g2 * score
         return np.concatenate(
             [drift, 2.0 * (f + 0.5 * (1.0 + eta) * g2 / sigma2) * variance - eta * g2]
@@ -37,16 +38,16 @@ def moments_by_the_ode(case: Case) -> float:
 
     start = np.concatenate([to_host(x), np.zeros(5)])
     truth = solve_ivp(slope, (t, s), start, method="DOP853", rtol=1e-12, atol=1e-13).y[:, -1]
-    denoise = denoiser_in_time(schedule, "x0", lambda u: held)
+    denoise = denoiser_in_time(schedule, "x0", lambda u: estimate)
 
-    def ended(z: float) -> np.ndarray:
+    def final_state(z: float) -> np.ndarray:
         steps = dpmpp_sde(
             denoise, schedule, x, timesteps, order=1, eta=eta, noise=lambda i: z + 0.0 * x
         )
         return to_host(next(iter(steps)).x)
 
-    mean = ended(0.0)
-    return max(relative(mean, truth[:5]), relative((ended(1.0) - mean) ** 2, truth[5:]))
+    mean = final_state(0.0)
+    return max(relative(mean, truth[:5]), relative((final_state(1.0) - mean) ** 2, truth[5:]))
 
 
 @check("exponential-sde", method="weights by quadrature", tolerance=1e-10, cases=len(SCHEDULES))

@@ -27,7 +27,7 @@ def edm_by_a_loop(case: Case) -> float:
     with np.errstate(divide="ignore"):
         highest = float(np.divide(schedule.sigma(schedule.t_max), schedule.alpha(schedule.t_max)))
 
-    def book(z: np.ndarray, us: list[float], draws: np.ndarray, n: int) -> Iterator[np.ndarray]:
+    def loop(z: np.ndarray, us: list[float], draws: np.ndarray, n: int) -> Iterator[np.ndarray]:
         for (u, down), draw in zip(pairwise(us), draws, strict=True):
             gamma = min(churn / n, math.sqrt(2.0) - 1.0) if low <= u <= high else 0.0
             u_hat = min(u + gamma * u, highest)
@@ -38,7 +38,7 @@ def edm_by_a_loop(case: Case) -> float:
                 z = z_hat + (down - u_hat) * (d + arbitrary_eps(z, down)) / 2.0
             yield z
 
-    return error_against_loop(case, "edm", book, **options)
+    return error_against_loop(case, "edm", loop, **options)
 
 
 @check("edm-step", "edm-churn", method="mean and variance, steps doubled", tolerance=0.15, cases=1)

@@ -21,7 +21,7 @@ def lms_by_moments(case: Case) -> float:
     """Every step with weights that are exact for powers of sigma, one power per node."""
     order = case.choose([4, 1, 2, 3, 5])
 
-    def book(z: np.ndarray, us: list[float], draws: np.ndarray, n: int) -> Iterator[np.ndarray]:
+    def loop(z: np.ndarray, us: list[float], draws: np.ndarray, n: int) -> Iterator[np.ndarray]:
         slopes: list[np.ndarray] = []
         for i, (u, down) in enumerate(pairwise(us)):
             slopes.append(arbitrary_eps(z, u))
@@ -30,4 +30,4 @@ def lms_by_moments(case: Case) -> float:
             z = z + sum(w * e for w, e in zip(weights, slopes[::-1], strict=False))
             yield z
 
-    return error_against_loop(case, "lms", book, order=order)
+    return error_against_loop(case, "lms", loop, order=order)

@@ -11,7 +11,9 @@ from npdiff.samplers.exponential import DATA_PREDICTION, NOISE_PREDICTION
 from npdiff.samplers.multistep import History, derivatives, raise_order
 
 
-@check("divided-differences", method="a polynomial fitted to the points", tolerance=1e-11, cases=8)
+@check(
+    "divided-differences", method="a polynomial polynomial to the points", tolerance=1e-11, cases=8
+)
 def differences_by_a_fit(case: Case) -> float:
     """The derivatives at the last of two or three points against those of numpy.polyfit."""
     count = case.choose((2, 3))
@@ -47,5 +49,5 @@ def midpoint_rule_by_a_constant(case: Case) -> float:
     x, scale = case.normal((4,)), float(case.rng.uniform(0.5, 2.0))
     found = raise_order(x, scale, prediction.sign * h, h, history, midpoint=True)
     middle = m + 0.5 * h * (m - n) / (a - b)
-    held = -scale * (math.exp(prediction.sign * h) - 1.0) * (middle - m)
-    return relative(to_host(found) - to_host(x), held)
+    correction = -scale * (math.exp(prediction.sign * h) - 1.0) * (middle - m)
+    return relative(to_host(found) - to_host(x), correction)

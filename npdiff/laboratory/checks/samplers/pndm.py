@@ -20,7 +20,7 @@ from npdiff.schedules import SCHEDULES
 def plms_by_moments(case: Case) -> float:
     """Every step with weights that are exact for powers on even nodes, up to four of them."""
 
-    def book(z: np.ndarray, us: list[float], draws: np.ndarray, n: int) -> Iterator[np.ndarray]:
+    def loop(z: np.ndarray, us: list[float], draws: np.ndarray, n: int) -> Iterator[np.ndarray]:
         slopes: list[np.ndarray] = []
         for u, down in pairwise(us):
             e = arbitrary_eps(z, u)
@@ -34,4 +34,4 @@ def plms_by_moments(case: Case) -> float:
             z = z + h * e
             yield z
 
-    return error_against_loop(case, "plms", book)
+    return error_against_loop(case, "plms", loop)

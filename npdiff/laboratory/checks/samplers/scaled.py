@@ -67,7 +67,7 @@ def pndm_by_a_loop(case: Case) -> float:
         zip(us, (schedule.sigma(halves) / schedule.alpha(halves)).tolist(), strict=False)
     )
 
-    def book(z: np.ndarray, us: list[float], draws: np.ndarray, n: int) -> Iterator[np.ndarray]:
+    def loop(z: np.ndarray, us: list[float], draws: np.ndarray, n: int) -> Iterator[np.ndarray]:
         slopes: list[np.ndarray] = []
         for u, down in pairwise(us):
             e, h = arbitrary_eps(z, u), down - u
@@ -82,7 +82,7 @@ def pndm_by_a_loop(case: Case) -> float:
             z = z + h * e
             yield z
 
-    return error_against_loop(case, "pndm", book)
+    return error_against_loop(case, "pndm", loop)
 
 
 @check("pseudo-runge-kutta", method="exponential series and cubic polynomials", tolerance=1e-12)

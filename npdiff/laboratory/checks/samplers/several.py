@@ -28,7 +28,7 @@ ONCE: tuple[tuple[str, dict[str, Any]], ...] = (
 
 @check(
     "ancestral-step", "ddim-step", "dpmpp-2m-sde", "euler-ancestral-step", "langevin-step",
-    method="draws counted", tolerance=0.0, cases=2,
+    method="counting draws", tolerance=0.0, cases=2,
 )  # fmt: skip
 def no_noise_in_the_last_step(case: Case) -> dict[str, float]:
     """One draw per step except in the last, which leads to the data; one more with a corrector."""

@@ -91,7 +91,7 @@ def halves_by_hand(case: Case) -> float:
     def B(z: float) -> float:  # noqa: N802
         return z if bh1 else math.exp(z) - 1.0
 
-    def begun(y: np.ndarray, m: np.ndarray, t: float, s: float, z: float) -> np.ndarray:
+    def first_order(y: np.ndarray, m: np.ndarray, t: float, s: float, z: float) -> np.ndarray:
         factor = p.a(s) / p.a(t) if noise else p.sigma(s) / p.sigma(t)
         return factor * y - c(s) * (math.exp(z) - 1.0) * m
 
@@ -103,7 +103,7 @@ def halves_by_hand(case: Case) -> float:
         for i, (t, s) in enumerate(pairwise(timesteps.tolist())):
             estimate = (p.noise if noise else p.data)(y, t)
             if i > 0:
-                base = begun(corrected, past[-1], before, t, z)
+                base = first_order(corrected, past[-1], before, t, z)
                 D = estimate - past[-1]
                 if order == 1 or i == 1:
                     corrected = base - c(t) * B(z) * 0.5 * D
@@ -119,7 +119,7 @@ def halves_by_hand(case: Case) -> float:
             lam.append(p.lam(t))
             h = p.lam(s) - p.lam(t)
             z, before = (h if noise else -h), t
-            y = begun(corrected, estimate, t, s, z)
+            y = first_order(corrected, estimate, t, s, z)
             if order == 2 and i > 0:
                 r = (lam[-2] - lam[-1]) / h
                 y = y - c(s) * B(z) * 0.5 / r * (past[-2] - past[-1])

@@ -43,8 +43,8 @@ def spacings_by_their_levels(case: Case) -> dict[str, float]:
     ):
         visited = timesteps[1:-1]
         level = np.log(schedule.sigma(visited) / schedule.alpha(visited))
-        ended = timesteps[0] == schedule.t_max and timesteps[-1] == 0.0 and len(timesteps) == N + 1
-        found[label] = relative(level, np.array(levels)) if ended else 1.0
+        right = timesteps[0] == schedule.t_max and timesteps[-1] == 0.0 and len(timesteps) == N + 1
+        found[label] = relative(level, np.array(levels)) if right else 1.0
     return found
 
 
@@ -63,7 +63,7 @@ def karras_by_the_published_formula(case: Case) -> float:
 
 @check(
     "log-snr-spacing", "karras-spacing", "guidance-rescale", "dynamic-thresholding",
-    method="the published options given explicitly", tolerance=0.0, cases=1,
+    method="the published options passed explicitly", tolerance=0.0, cases=1,
 )  # fmt: skip
 def spacings_and_guidance_by_default(case: Case) -> dict[str, float]:
     """Even in log-SNR, rho = 7, phi = 0.7, the 0.995-quantile."""
@@ -72,7 +72,7 @@ def spacings_and_guidance_by_default(case: Case) -> dict[str, float]:
     strong = classifier_free(data.denoiser(schedule), other.denoiser(schedule), 4.0)
     plain = data.denoiser(schedule)
 
-    def halves(x: Any, t: Any) -> Any:  # the first half with, the second without a condition
+    def halves(x: Any, t: Any) -> Any:  # the first half with a condition, the second without
         parts = (plain(x[:2], t), other.denoiser(schedule)(x[2:], t))
         return tuple(case.xp.concatenate(both) for both in zip(*parts, strict=True))
 

@@ -10,7 +10,7 @@ from npdiff.schedules import EDM, VE, LinearVP, RectifiedFlow, cosine_betas, lin
 from npdiff.spacings import leading, linspace, quadratic, trailing
 
 #: T and N: N divides T or not, is T, is 1.
-CHAINS = ((1000, 50), (1000, 37), (23, 23), (10, 4), (7, 6), (12, 1), (97, 90), (64, 5))
+STEP_COUNTS = ((1000, 50), (1000, 37), (23, 23), (10, 4), (7, 6), (12, 1), (97, 90), (64, 5))
 
 
 def rounding_error(found: np.ndarray, exact: list[Fraction]) -> float:
@@ -32,11 +32,11 @@ def evenly_spaced(first: Fraction, last: Fraction, count: int) -> list[Fraction]
     "linspace-spacing",
     method="exact fractions",
     tolerance=1e-14,
-    cases=len(CHAINS),
+    cases=len(STEP_COUNTS),
 )
 def even_spacings_by_fractions(case: Case) -> dict[str, float]:
     """Even steps from T to 0, or to the least noise; rounded in a discrete schedule."""
-    (T, N), one, zero = case.choose(CHAINS), Fraction(1), Fraction(0)
+    (T, N), one, zero = case.choose(STEP_COUNTS), Fraction(1), Fraction(0)
     discrete, flow, edm = linear_betas(T), RectifiedFlow(), EDM(sigma_max=8.0, sigma_min=0.25)
     even = evenly_spaced(Fraction(T), zero, N + 1)
     to_one = [*evenly_spaced(Fraction(T), one, N), zero]
@@ -54,10 +54,10 @@ def even_spacings_by_fractions(case: Case) -> dict[str, float]:
     return {"trailing-spacing": trails, "linspace-spacing": lines}
 
 
-@check("leading-spacing", method="counting", tolerance=0.0, cases=len(CHAINS))
+@check("leading-spacing", method="counting", tolerance=0.0, cases=len(STEP_COUNTS))
 def leading_by_counting(case: Case) -> float:
     """1, 1 + stride, ... in integers, reversed, then 0."""
-    T, N = case.choose(CHAINS)
+    T, N = case.choose(STEP_COUNTS)
     counted = [*reversed(range(1, 1 + N * (T // N), T // N)), 0]
     off = relative(leading(linear_betas(T), N), np.array(counted, dtype=float))
     if N < T:
@@ -72,11 +72,11 @@ def leading_by_counting(case: Case) -> float:
     "quadratic-spacing",
     method="squares, and free steps one by one",
     tolerance=1e-13,
-    cases=len(CHAINS),
+    cases=len(STEP_COUNTS),
 )
 def quadratic_by_squares(case: Case) -> float:
     """Squares of evenly spaced roots; in a discrete schedule each at the next free step."""
-    T, N = case.choose(CHAINS)
+    T, N = case.choose(STEP_COUNTS)
     rows: list[float] = []
     for j in range(N):
         part = j / (N - 1) if N > 1 else 1.0
