@@ -95,7 +95,7 @@ def optimal(schedule: Schedule, s: Times, t: Times, mean_posterior_variance: Tim
     Notes
     -----
     Bao et al. 2022 (Analytic-DPM), section 3, in terms of the score as in
-        :eq:`mean-posterior-variance-from-noise`.
+    :eq:`mean-posterior-variance-from-noise`.
     """
     variance = posterior_variance(schedule, s, t)
     one = np.ones(np.shape(variance) or 1)
@@ -126,7 +126,7 @@ def mean_posterior_variance_from_error(x_0: Array, x0_hat: Array) -> float:
     r"""The mean variance of x_0 given x_t, :eq:`mean-posterior-variance`, from a denoiser's errors.
 
     .. math::
-            :label: mean-posterior-variance-from-error
+        :label: mean-posterior-variance-from-error
 
         c_t \approx \frac{1}{N D} \sum_n
         \left\lVert x_{0, n} - \hat x_0(x_{t, n}, t) \right\rVert^2
@@ -150,7 +150,7 @@ def mean_posterior_variance_from_noise(schedule: Schedule, eps_hat: Array, t: fl
     r"""The mean variance of x_0 given x_t, estimated from the size of an exact denoiser's eps_hat.
 
     .. math::
-            :label: mean-posterior-variance-from-noise
+        :label: mean-posterior-variance-from-noise
 
         c_t = \frac{\sigma_t^2}{\alpha_t^2} \left(
         1 - \frac1D\, \mathbb E \left\lVert \mathbb E[\epsilon \mid x_t] \right\rVert^2 \right)

@@ -35,4 +35,4 @@ def test_programs_run_and_print_the_text_of_the_page(capsys: pytest.CaptureFixtu
     exec(corrected, space)
     out = capsys.readouterr().out
     assert "sampler mine: passed" in out
-    assert "order 1.00, at least 1" in out
+    assert "order 1.00, expected at least 1" in out
