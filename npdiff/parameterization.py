@@ -48,7 +48,7 @@ import numpy as np
 
 from npdiff.backend import Array, per_sample
 from npdiff.errors import InputError
-from npdiff.registry import Registry
+from npdiff.registry import HasAttributes, Registry
 from npdiff.schedules import Schedule, Times
 from npdiff.schedules.base import Values, float_if_scalar
 
@@ -251,10 +251,7 @@ def edm(sigma_data: float = 0.5) -> Parameterization:
 PARAMETERIZATIONS: Registry[Parameterization, Parameterization] = Registry(
     "prediction type",
     "an npdiff.parameterization.Parameterization",
-    lambda given: (
-        all(hasattr(given, a) for a in ("coefficients", "target", "solve"))
-        and not isinstance(given, type)
-    ),
+    HasAttributes("coefficients", "target", "solve"),
     {
         "eps": Parameterization("eps", noise),
         "x0": Parameterization("x0", data),

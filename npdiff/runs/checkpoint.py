@@ -37,7 +37,7 @@ class Checkpoint(NamedTuple):
 
     model: Any
     config: Config
-    step: int
+    step: int = 0
 
     @property
     def schedule(self) -> Schedule:
@@ -53,7 +53,7 @@ class Checkpoint(NamedTuple):
         config = self.config
         shape = " x ".join(map(str, config.shape)) or "unknown shape"
         classes = f", {len(config.classes)} classes" if config.model.get("classes") else ""
-        named = isinstance(config.data, str)
+        named = isinstance(config.data, str | dict) and not is_description(config.data)
         return (
             f"Checkpoint({type(self.model).__name__} of {tree.size(self.model):,} parameters, "
             f"trained {self.step:,} steps on {spell(config.data)}"
