@@ -117,5 +117,5 @@ def shorten(value: Any) -> str:
 
 def summary(entry: Any) -> str:
     """The first line of the docstring, without reStructuredText markup."""
-    line = (inspect.getdoc(entry) or repr(entry)).splitlines()[0]
+    line = (inspect.getdoc(entry) or shorten(entry)).splitlines()[0]
     return re.sub(r":\w+:`~?([^`]*)`|``([^`]*)``", r"\1\2", line)

@@ -226,6 +226,23 @@ class Registry(Mapping[str, E], Generic[E, R]):
             raise InputError(f"{self.kind} {spell(value)}: {error}") from error
         return cast(R, partial(entry, **options) if options else entry)
 
+    def make(self, value: Any, given: Mapping[str, Any]) -> R:
+        """The part that a name denotes, its maker called with those of ``given`` that it declares."""
+        _, options = self.split(value)
+        maker = self._maker(value)
+        declared = inspect.signature(maker).parameters.values()
+        every = any(parameter.kind is parameter.VAR_KEYWORD for parameter in declared)
+        names = {parameter.name for parameter in declared}
+        try:
+            made = maker(**{k: v for k, v in given.items() if every or k in names} | options)
+        except TypeError as error:
+            raise InputError(f"{self.kind} {spell(value)}: {error}") from error
+        if not self.accepts(made):
+            raise InputError(
+                f"the {self.kind} {spell(value)!r} made {shorten(made)}, expected {self.expects}"
+            )
+        return cast(R, made)
+
     def _hint(self, value: Any) -> str:
         """What to do about an object that is not of this kind."""
         if inspect.isclass(value):

@@ -1,5 +1,8 @@
 """Architecture: layers, blocks and networks, each a module whose gradient is a module."""
 
+from collections.abc import Callable
+from typing import Any
+
 from npdiff.nn.attention import (
     AttentionBlock,
     CrossAttention,
@@ -22,9 +25,12 @@ from npdiff.nn.layers import (
 from npdiff.nn.mlp import MLP
 from npdiff.nn.monotone import MonotoneNetwork
 from npdiff.nn.unet import UNet
+from npdiff.registry import Registry
+from npdiff.tree import Module
 
 __all__ = [
     "MLP",
+    "NETWORKS",
     "AttentionBlock",
     "Conv",
     "CrossAttention",
@@ -44,3 +50,15 @@ __all__ = [
     "UNet",
     "Upsample",
 ]
+
+#: Networks by name. An entry is a function that makes a freshly initialized network from its
+#: options, and from those of ``seed``, ``shape``, ``channels``, ``out_channels`` and ``classes`` that
+#: it declares: the configuration of the run gives them.
+NETWORKS: Registry[Callable[..., Module], Module] = Registry(
+    "network",
+    "an npdiff.tree.Module that is called as network(x, timestep, labels=..., key=...)",
+    lambda given: isinstance(given, Module) and callable(given),
+    {"unet": UNet.init},
+    call=True,
+    common=("seed", "shape", "channels", "out_channels", "classes"),
+)

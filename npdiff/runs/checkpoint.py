@@ -183,8 +183,12 @@ def rebuild(
 
 
 def check_network(config: Config, network: Any, owner: str) -> None:
-    """Raise an InputError unless ``network``, or None for the U-Net, is of the recorded class."""
+    """Raise an InputError unless ``network``, or None where a name is recorded, fits the record."""
     recorded = config.network
+    if recorded is not None and not is_description(recorded):
+        if network is not None:
+            raise InputError(f"{owner} has the network {spell(recorded)}: leave out network=")
+        return
     if recorded is not None and network is None:
         raise InputError(
             f"{owner} has its own network ({recorded['type']}, {recorded['object']}): pass "
@@ -218,9 +222,19 @@ def is_unet(network: Any, config: Config) -> bool:
 
 
 def new_model(config: Config) -> Any:
-    """The freshly initialized U-Net of a configuration, on the host."""
-    from npdiff.nn import UNet
+    """The freshly initialized network of a configuration, the U-Net or a named one, on the host."""
+    from npdiff.nn import NETWORKS, UNet
 
+    if config.network is not None and not is_description(config.network):
+        channels = config.model.get("channels", 1)
+        given = {
+            "seed": config.seed,
+            "shape": config.shape,
+            "channels": channels,
+            "out_channels": channels * (2 if config.learn_variance else 1),
+            "classes": config.model.get("classes"),
+        }
+        return NETWORKS.make(config.network, given)
     options = dict(config.model)
     if config.learn_variance:
         options["out_channels"] = 2 * options.get("channels", 1)

@@ -79,7 +79,7 @@ def train(
     resume : continue the run in that directory; start it if there is none yet
     dataset : the data, if they are not those of ``config.data``: a name, a dictionary of a name
         and options, or a :class:`~npdiff.data.Dataset`
-    network : a freshly initialized network, if it is not the U-Net of ``config.model``: a
+    network : a freshly initialized network, if it is not that of the configuration: a
         :class:`npdiff.tree.Module`, called as ``network(x, timestep, labels=..., key=...)``, with
         labels None if there are no classes. It returns ``(y, pullback)``, and ``pullback(dy)`` the
         gradients of network, x and timestep
