@@ -72,6 +72,10 @@ class Parameterization:
     coefficients: Callable[[Schedule, Times], Coefficients]
     input_scale: Callable[[Schedule, Times], Values] | None = None
 
+    def __post_init__(self) -> None:
+        if self.coefficients.__doc__:
+            object.__setattr__(self, "__doc__", self.coefficients.__doc__)
+
     def __repr__(self) -> str:
         return f"Parameterization({self.name!r})"
 

@@ -165,7 +165,9 @@ class Registry(Mapping[str, E], Generic[E, R]):
         lines = [f"Registry of {len(self)} {self.kind}s"]
         for name, entry in self._entries.items():
             options = ", ".join(f"{k}={spell(v)}" for k, v in self.options(name).items())
-            about = f"{summary(entry)}{f'  ({options})' if options else ''}"
+            about = (
+                f"{summary(self._factories.get(name, entry))}{f'  ({options})' if options else ''}"
+            )
             lines.append(f"  {name:{width}}  {about}")
         return "\n".join(lines)
 

@@ -139,7 +139,8 @@ def _add_inversion(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--spacing", type=part, default="trailing", metavar="NAME",
-        help=f"timestep spacing, or JSON with its options: {', '.join(SPACINGS)} (default: trailing)",
+        help=f"timestep spacing, or JSON with its options: {', '.join(SPACINGS)} (default: "
+        "trailing)",
     )  # fmt: skip
     parser.add_argument(
         "--guidance", type=float, default=1.0, metavar="W",

@@ -28,7 +28,8 @@ examples:
   npdiff train --data photos/ --size 32 --steps 5000 --out runs/photos
   npdiff train --set model.width=48 --set learning_rate=1e-3 --out runs/wide
   npdiff train --set 'schedule={"name": "linear", "steps": 4000}' --out runs/linear
-  npdiff train --import my_module --set schedule=my-schedule --set network=my-network --out runs/mine
+  npdiff train --import my_module --set schedule=my-schedule --out runs/mine
+  npdiff train --import my_module --set 'network={"name": "my-network", "width": 64}'
 
 The run folder contains:
   config.json          everything that decides the result; --set changes any field of it

@@ -113,14 +113,13 @@ def generate(
         frames = trajectory(
             checkpoint, chosen, indices, config, seed=seed, backend=backend, workers=workers
         )
-        x = None
         with progress_bar(
             config.steps, "step", f"sampling {len(indices)}", progress=progress
         ) as bar:
-            for t, x, _ in frames:
-                if t > 0.0:
+            for frame in frames:
+                if frame.t > 0.0:
                     bar.update()
-        return to_host(x)
+    return to_host(frame.x)
 
 
 def resolve_labels(

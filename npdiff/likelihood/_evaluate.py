@@ -11,7 +11,7 @@ from npdiff.backend import Array, module, to_host
 from npdiff.data import Dataset
 from npdiff.denoiser import Denoise, Denoiser, clip_x0, inference_network, with_callback
 from npdiff.errors import InputError
-from npdiff.generation import GPU_ROWS, enough_memory, resolve_labels
+from npdiff.generation import GPU_ROWS, SamplingConfig, enough_memory, resolve_labels
 from npdiff.likelihood._bound import DECODERS, Term, bound
 from npdiff.likelihood._result import Bits
 from npdiff.likelihood._trace import linearize_by_pullback, random_probes
@@ -25,9 +25,7 @@ from npdiff.runs.dataset import load_data
 from npdiff.runtime.progress import ProgressOption, progress_bar
 from npdiff.runtime.threads import ThreadPool
 from npdiff.samplers import keyed_noise
-from npdiff.samplers.checks import check_timesteps
 from npdiff.slices import split_range
-from npdiff.spacings import SPACINGS
 from npdiff.variances import VARIANCES, estimate_mean_posterior_variance, optimal_variance
 
 METHODS = ("bound", "ode")
@@ -111,10 +109,9 @@ def evaluate(
             raise InputError(
                 f"unknown variance {variance!r}: choose one of {', '.join(VARIANCES)}, optimal"
             )
-        space = SPACINGS.resolve(spacing)
         if decoder not in DECODERS:
             raise InputError(f"unknown decoder {decoder!r}: choose one of {', '.join(DECODERS)}")
-        timesteps = check_timesteps(problem.schedule, space(problem.schedule, steps))
+        timesteps = SamplingConfig(steps=steps, spacing=spacing).timesteps(problem.schedule)
         if variance == "optimal":
             other = _calibration(problem, calibration)
             rule = optimal_variance(

@@ -1,7 +1,6 @@
 """Architecture: layers, blocks and networks, each a module whose gradient is a module."""
 
 from collections.abc import Callable
-from typing import Any
 
 from npdiff.nn.attention import (
     AttentionBlock,
@@ -52,8 +51,8 @@ __all__ = [
 ]
 
 #: Networks by name. An entry is a function that makes a freshly initialized network from its
-#: options, and from those of ``seed``, ``shape``, ``channels``, ``out_channels`` and ``classes`` that
-#: it declares: the configuration of the run gives them.
+#: options. Its parameters ``seed``, ``shape``, ``channels``, ``out_channels`` and ``classes``, where
+#: it has them, get their values from the configuration of the run.
 NETWORKS: Registry[Callable[..., Module], Module] = Registry(
     "network",
     "an npdiff.tree.Module that is called as network(x, timestep, labels=..., key=...)",

@@ -54,8 +54,9 @@ class Checkpoint(NamedTuple):
         shape = " x ".join(map(str, config.shape)) or "unknown shape"
         classes = f", {len(config.classes)} classes" if config.model.get("classes") else ""
         named = isinstance(config.data, str | dict) and not is_description(config.data)
+        network = getattr(self.model, "__name__", type(self.model).__name__)
         return (
-            f"Checkpoint({type(self.model).__name__} of {tree.size(self.model):,} parameters, "
+            f"Checkpoint({network} of {tree.size(self.model):,} parameters, "
             f"trained {self.step:,} steps on {spell(config.data)}"
             f"{f' ({shape}{classes})' if named else ''}; schedule {spell(config.schedule)}, "
             f"prediction {spell(config.prediction)})"

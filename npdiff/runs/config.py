@@ -13,7 +13,7 @@ from npdiff.data import DATASETS
 from npdiff.errors import InputError
 from npdiff.nn import NETWORKS
 from npdiff.objective import TIME_SAMPLERS, WEIGHTINGS
-from npdiff.options import describe, is_description, spell
+from npdiff.options import describe, is_description, shorten, spell
 from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.registry import Registry, UnknownNameError
 from npdiff.runs.fields import (
@@ -157,7 +157,8 @@ class Config:
                 raise InputError(f"config: {field.name}: {error}") from error
             except (ValueError, TypeError):
                 raise InputError(
-                    f"config: {field.name} must be {field.metadata['allowed']}, got {value!r}"
+                    f"config: {field.name} must be {field.metadata['allowed']}, "
+                    f"got {shorten(value)}"
                 ) from None
             object.__setattr__(self, field.name, checked)
         if self.warmup_steps >= self.steps and self.decay != "constant":

@@ -95,4 +95,5 @@ def _result(path: Path, config: Config | None, network: Any, dataset: Any) -> Ch
     objects = {} if config is None else {name: getattr(config, name) for name in PARTS}
     if dataset is not None:
         objects["data"] = dataset
+    network = None if isinstance(network, str | dict) else network
     return load_model(path / "model.safetensors", network, **objects)

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 
 from npdiff import tree
 from npdiff.backend import module
@@ -14,6 +15,7 @@ from npdiff.data import Dataset, check_dataset
 from npdiff.errors import InputError, TrainingError
 from npdiff.options import spell
 from npdiff.pullback import forward_only
+from npdiff.random import Key
 from npdiff.runs.checkpoint import (
     check_network,
     describe_network,
@@ -82,7 +84,7 @@ def train(
     network : a freshly initialized network, if it is not that of the configuration: a
         :class:`npdiff.tree.Module`, called as ``network(x, timestep, labels=..., key=...)``, with
         labels None if there are no classes. It returns ``(y, pullback)``, and ``pullback(dy)`` the
-        gradients of network, x and timestep
+        gradients of network, x and timestep. Or a name in :data:`npdiff.nn.NETWORKS`
 
     Returns
     -------
@@ -114,6 +116,8 @@ def train(
     if existing and config.warmup is None:
         config = config.replace(warmup=run.config.warmup)
     config = resolve_config(config, dataset)
+    if isinstance(network, str | dict):
+        config, network = config.replace(network=network), None
     if existing:
         check_network(run.config, network, f"the run in {run_dir}")
     if network is not None and not is_unet(network, config):
@@ -162,6 +166,13 @@ def dry_run(network: Any, config: Config) -> None:
     schedule, channels = objective.schedule, config.shape[-1]
     with forward_only():
         y, _ = evaluate_once(network, config)
+    times = objective.draw_times(Key(config.seed, np.arange(2), stream="check"))
+    if np.shape(times) != (2,):
+        raise InputError(
+            f"time sampler {spell(config.time_sampler)!r} must return one time per sample, shape "
+            f"(2,), got shape {np.shape(times)}"
+        )
+    objective.weights(times)
     out = (*config.shape[:-1], channels * (2 if config.learn_variance else 1))
     if y.shape != (1, *out):
         raise InputError(
