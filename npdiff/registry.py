@@ -229,7 +229,7 @@ class Registry(Mapping[str, E], Generic[E, R]):
         return cast(R, partial(entry, **options) if options else entry)
 
     def make(self, value: Any, given: Mapping[str, Any]) -> R:
-        """The part that a name denotes, its maker called with those of ``given`` that it declares."""
+        """The part that a name denotes; its maker gets those of ``given`` that it has."""
         _, options = self.split(value)
         maker = self._maker(value)
         declared = inspect.signature(maker).parameters.values()

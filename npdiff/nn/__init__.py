@@ -51,7 +51,7 @@ __all__ = [
 ]
 
 #: Networks by name. An entry is a function that makes a freshly initialized network from its
-#: options. Its parameters ``seed``, ``shape``, ``channels``, ``out_channels`` and ``classes``, where
+#: options. Its parameters ``seed``, ``shape``, ``channels``, ``out_channels`` and ``classes``, if
 #: it has them, get their values from the configuration of the run.
 NETWORKS: Registry[Callable[..., Module], Module] = Registry(
     "network",
