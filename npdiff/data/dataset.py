@@ -46,7 +46,9 @@ def check_dataset(data: Any) -> Dataset:
             f"shape {images.shape}; npdiff.report.to_uint8 converts floats in [-1, 1]"
         )
     if not len(images):
-        raise InputError("the data set has no images: expected one or more")
+        raise InputError(
+            "there are no images to train on: expected one or more, got an empty data set"
+        )
     if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
         raise InputError(
             f"the labels of a data set must be {len(images)} integers, one for each image (zeros "

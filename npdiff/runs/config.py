@@ -101,8 +101,8 @@ class Config:
     network: Any = option(
         None, "null, a registered name, or a dictionary of a name and options; pass an object as "
         "train(network=...)", _network,
-        "a network other than the U-Net of `model`: a name in npdiff.nn.NETWORKS (training fills in "
-        "the description of an object)",
+        "a network other than the U-Net of `model`: a name in npdiff.nn.NETWORKS (training fills "
+        "in the description of an object)",
     )  # fmt: skip
     schedule: Any = part("cosine", SCHEDULES, "the noise schedule")
     prediction: Any = part("v", PARAMETERIZATIONS, "the prediction type: the network's output")

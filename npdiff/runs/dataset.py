@@ -21,7 +21,7 @@ def load_data(config: Config) -> Dataset:
     source: Any = config.data
     if is_description(source):
         raise InputError(
-            f"the data set of this run is an object that a file cannot hold, {source['object']}: "
+            f"this data set is an object that a file cannot hold, {source['object']}: "
             "pass it again, dataset=..., or register it under a name and train with that name"
         )
     if not isinstance(source, str | dict):

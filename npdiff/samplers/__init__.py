@@ -38,7 +38,7 @@ from npdiff.samplers.dpmpp import dpmpp_2s, dpmpp_multistep
 from npdiff.samplers.ode import euler, heun
 from npdiff.samplers.sde import euler_maruyama
 from npdiff.samplers.step import Noise, Sampler, Step, Steps, keyed_noise
-from npdiff.schedules import Schedule
+from npdiff.schedules import Schedule, Times
 
 __all__ = [
     "SAMPLERS",
@@ -161,5 +161,14 @@ def sample(
             f"sampler {owner!r} must accept the call sampler(denoise, schedule, x, timesteps, "
             f"**options): {error}"
         ) from error
-    steps = run(denoise, schedule, x, timesteps, **options)
+    steps = run(_in_dtype(denoise, x.dtype), schedule, x, timesteps, **options)
     return check_finite(check_steps(owner, steps, x, timesteps), timesteps)
+
+
+def _in_dtype(denoise: Denoise, dtype: Any) -> Denoise:
+    """``denoise`` with its states cast to the dtype of the network's weights."""
+
+    def in_dtype(x: Array, t: Times) -> tuple[Array, Array]:
+        return denoise(x if x.dtype == dtype else x.astype(dtype), t)
+
+    return in_dtype
