@@ -150,12 +150,7 @@ class Problem:
                 f"shape {images.shape}; npdiff.report.to_uint8 converts floats in [-1, 1]"
             )
         self.labels, _ = resolve_labels(checkpoint, labels, count=len(images))
-        self.checkpoint, self.images, self.split, self.seed = (
-            checkpoint,
-            images,
-            split,
-            seed,
-        )
+        self.checkpoint, self.images, self.split, self.seed = checkpoint, images, split, seed
         self.backend, self.xp = backend, module(backend)
         self.model = tree.map(self.xp.asarray, checkpoint.model)
         self.dtype = tree.dtype(checkpoint.model)
