@@ -105,7 +105,17 @@ def spell(value: Any) -> str:
     return str(describe(value)["object"])
 
 
+def shorten(value: Any) -> str:
+    """An object of any kind as a short text for an error message."""
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape} and dtype {value.dtype}"
+    if inspect.isclass(value) or inspect.isroutine(value):
+        return f"the {'class' if inspect.isclass(value) else 'function'} {value.__name__}"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 120 else f"{text[:117]}..."
+
+
 def summary(entry: Any) -> str:
     """The first line of the docstring, without reStructuredText markup."""
-    line = (inspect.getdoc(entry) or repr(entry)).splitlines()[0]
+    line = (inspect.getdoc(entry) or shorten(entry)).splitlines()[0]
     return re.sub(r":\w+:`~?([^`]*)`|``([^`]*)``", r"\1\2", line)

@@ -48,7 +48,7 @@ import numpy as np
 
 from npdiff.backend import Array, per_sample
 from npdiff.errors import InputError
-from npdiff.registry import Registry
+from npdiff.registry import HasAttributes, Registry
 from npdiff.schedules import Schedule, Times
 from npdiff.schedules.base import Values, float_if_scalar
 
@@ -71,6 +71,10 @@ class Parameterization:
     name: str
     coefficients: Callable[[Schedule, Times], Coefficients]
     input_scale: Callable[[Schedule, Times], Values] | None = None
+
+    def __post_init__(self) -> None:
+        if self.coefficients.__doc__:
+            object.__setattr__(self, "__doc__", self.coefficients.__doc__)
 
     def __repr__(self) -> str:
         return f"Parameterization({self.name!r})"
@@ -251,10 +255,7 @@ def edm(sigma_data: float = 0.5) -> Parameterization:
 PARAMETERIZATIONS: Registry[Parameterization, Parameterization] = Registry(
     "prediction type",
     "an npdiff.parameterization.Parameterization",
-    lambda given: (
-        all(hasattr(given, a) for a in ("coefficients", "target", "solve"))
-        and not isinstance(given, type)
-    ),
+    HasAttributes("coefficients", "target", "solve"),
     {
         "eps": Parameterization("eps", noise),
         "x0": Parameterization("x0", data),

@@ -13,7 +13,15 @@ from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
 from npdiff.errors import InputError
-from npdiff.options import Options, checked_options, defaults, is_description, spell, summary
+from npdiff.options import (
+    Options,
+    checked_options,
+    defaults,
+    is_description,
+    shorten,
+    spell,
+    summary,
+)
 
 E = TypeVar("E")
 R = TypeVar("R")
@@ -25,6 +33,24 @@ class UnknownNameError(InputError, KeyError):
     """A name that is not registered."""
 
     __str__ = Exception.__str__  # KeyError would print the message in quotes
+
+
+class HasAttributes:
+    """A test for objects that are not classes and have some attributes.
+
+    >>> HasAttributes("real", "imag")(1.0), HasAttributes("real", "name").missing(1.0)
+    (True, ['name'])
+    """
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def __call__(self, given: Any) -> bool:
+        return not self.missing(given)
+
+    def missing(self, given: Any) -> list[str]:
+        """The names of the attributes that ``given`` lacks; all of them for a class."""
+        return [name for name in self.names if inspect.isclass(given) or not hasattr(given, name)]
 
 
 class Registry(Mapping[str, E], Generic[E, R]):
@@ -103,7 +129,7 @@ class Registry(Mapping[str, E], Generic[E, R]):
             )
         if not (callable(entry) if self.call else self.accepts(entry)):
             expected = f"a function that returns {self.expects}" if self.call else self.expects
-            raise InputError(f"cannot register {name!r}: expected {expected}, got {entry!r}")
+            raise InputError(f"cannot register {name!r}: expected {expected}, got {shorten(entry)}")
         self._entries[name] = entry
         self._factories.pop(name, None)
         if factory is not None:
@@ -139,7 +165,9 @@ class Registry(Mapping[str, E], Generic[E, R]):
         lines = [f"Registry of {len(self)} {self.kind}s"]
         for name, entry in self._entries.items():
             options = ", ".join(f"{k}={spell(v)}" for k, v in self.options(name).items())
-            about = f"{summary(entry)}{f'  ({options})' if options else ''}"
+            about = (
+                f"{summary(self._factories.get(name, entry))}{f'  ({options})' if options else ''}"
+            )
             lines.append(f"  {name:{width}}  {about}")
         return "\n".join(lines)
 
@@ -181,7 +209,7 @@ class Registry(Mapping[str, E], Generic[E, R]):
         if not isinstance(value, str) and not self.accepts(value):
             raise InputError(
                 f"a {self.kind} is a name, a dictionary with a name and options, or "
-                f"{self.expects}; got {value!r}"
+                f"{self.expects}; got {shorten(value)}{self._hint(value)}"
             )
         if not given:
             return entry, {}
@@ -199,6 +227,35 @@ class Registry(Mapping[str, E], Generic[E, R]):
         except TypeError as error:
             raise InputError(f"{self.kind} {spell(value)}: {error}") from error
         return cast(R, partial(entry, **options) if options else entry)
+
+    def make(self, value: Any, given: Mapping[str, Any]) -> R:
+        """The part that a name denotes; its maker gets those of ``given`` that it has."""
+        _, options = self.split(value)
+        maker = self._maker(value)
+        declared = inspect.signature(maker).parameters.values()
+        every = any(parameter.kind is parameter.VAR_KEYWORD for parameter in declared)
+        names = {parameter.name for parameter in declared}
+        try:
+            made = maker(**{k: v for k, v in given.items() if every or k in names} | options)
+        except TypeError as error:
+            raise InputError(f"{self.kind} {spell(value)}: {error}") from error
+        if not self.accepts(made):
+            raise InputError(
+                f"the {self.kind} {spell(value)!r} made {shorten(made)}, expected {self.expects}"
+            )
+        return cast(R, made)
+
+    def _hint(self, value: Any) -> str:
+        """What to do about an object that is not of this kind."""
+        if inspect.isclass(value):
+            return f": pass an object, {value.__name__}(...)"
+        if inspect.isfunction(value):
+            return f": pass its result, {value.__name__}(...), if it returns one"
+        if isinstance(self.accepts, HasAttributes):
+            missing = self.accepts.missing(value)
+            if len(missing) < len(self.accepts.names):
+                return f", which lacks {', '.join(missing)}"
+        return ""
 
     def _maker(self, value: Any) -> Callable[..., Any]:
         """The function whose parameters are the options."""

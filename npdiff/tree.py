@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self, TypeVar, dataclass_transform
 
+import numpy as np
+
 from npdiff.backend import Array, namespace
 from npdiff.errors import InputError
 
@@ -128,6 +130,12 @@ def with_leaves(tree: T, named: dict[str, Array]) -> T:
 def size(tree: object) -> int:
     """The number of scalar parameters."""
     return sum(math.prod(leaf.shape) for leaf in leaves(tree))
+
+
+def dtype(tree: object) -> Any:
+    """The NumPy type of the first parameter; float32 for a network without parameters."""
+    first = next(named_leaves(tree), None)
+    return np.float32 if first is None else first[1].dtype.type
 
 
 def add(tree: T, *others: T) -> T:

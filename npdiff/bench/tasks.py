@@ -100,6 +100,7 @@ class Npdiff:
             checkpoint, labels, count=len(self.work.x), steps=STEPS,
             guidance=1.0 if labels is None else GUIDANCE,
             backend=self.work.config.backend, threads=self.threads,
+            progress=False,
         )  # fmt: skip
 
     def train_block(self) -> None:

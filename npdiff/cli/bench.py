@@ -44,6 +44,7 @@ examples:
 Networks, in float32: S (1x32x32, width 32, multipliers 1, 2, 2), M (3x32x32, width 64, 1, 2, 2)
 and L (3x32x32, width 64, 1, 2, 4) have two residual blocks per level, scaled and shifted by the
 timestep (AdaGN), attention at 8x8, no labels; digits and digits-large are the presets, with labels.
+A module that --import names can add U-Nets to the dictionary npdiff.bench.networks.NETWORKS.
 
 Tasks: train is a whole step: noise, forward, backward, clipping, AdamW and the moving average of
 the weights, for PyTorch as well; infer is one evaluation of the network; sample is ten steps of

@@ -12,6 +12,7 @@ from npdiff.cli.common import (
     command,
     integer_at_least,
     output_path,
+    part,
     pluralize,
     report_file,
 )
@@ -137,8 +138,9 @@ def _add_inversion(parser: argparse.ArgumentParser) -> None:
         help="steps in each direction (default: 50)",
     )
     parser.add_argument(
-        "--spacing", default="trailing", metavar="NAME",
-        help=f"timestep spacing: {', '.join(SPACINGS)} (default: trailing)",
+        "--spacing", type=part, default="trailing", metavar="NAME",
+        help=f"timestep spacing, or JSON with its options: {', '.join(SPACINGS)} (default: "
+        "trailing)",
     )  # fmt: skip
     parser.add_argument(
         "--guidance", type=float, default=1.0, metavar="W",

@@ -8,7 +8,7 @@ from typing import Any
 from npdiff.cli.common import command
 from npdiff.cli.sampling import add_model
 from npdiff.generation import SHIPPED
-from npdiff.options import spell
+from npdiff.options import is_description, spell
 from npdiff.runs import Run, checkpoint
 
 DETAILS = """\
@@ -90,7 +90,8 @@ def text_of(facts: dict[str, Any]) -> str:
         f"time sampler {spell(config['time_sampler'])}",
     ]
     if network := config["network"]:
-        lines.append(f"network    {network['object']} ({network['type']})")
+        kind = f" ({network['type']})" if is_description(network) else ""
+        lines.append(f"network    {spell(network)}{kind}")
     else:
         options = ", ".join(f"{name} {value}" for name, value in config["model"].items())
         lines.append(f"network    U-Net: {options}")

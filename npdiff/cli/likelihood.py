@@ -4,11 +4,19 @@ import argparse
 import json
 from typing import Any
 
-from npdiff.cli.common import add_computing, add_seed, command, integer_at_least, pluralize
+from npdiff.cli.common import (
+    add_computing,
+    add_seed,
+    command,
+    integer_at_least,
+    part,
+    pluralize,
+)
 from npdiff.cli.sampling import add_model
 from npdiff.errors import InputError
 from npdiff.generation import load
 from npdiff.likelihood import Bits, evaluate
+from npdiff.options import describe, spell
 from npdiff.runs import Checkpoint
 from npdiff.runs.dataset import load_data
 from npdiff.spacings import SPACINGS
@@ -51,8 +59,9 @@ def add(commands: Any) -> None:
         help="steps of the reverse process (default: 100) or of the ODE solver (default: 20)",
     )  # fmt: skip
     parser.add_argument(
-        "--spacing", choices=SPACINGS, default="log-snr", metavar="NAME",
-        help="timestep spacing of the reverse process, as for npdiff sample (default: log-snr)",
+        "--spacing", type=part, default="log-snr", metavar="NAME",
+        help="timestep spacing of the reverse process, or JSON with its options: "
+        f"{', '.join(SPACINGS)} (default: log-snr)",
     )  # fmt: skip
     parser.add_argument(
         "--variance", choices=VARIANCES, default="optimal",
@@ -88,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
     facts: dict[str, Any] = {
         "model": str(arguments.model or "the model that ships with npdiff"),
         "trained_steps": checkpoint.step,
-        "data": checkpoint.config.data,
+        "data": describe(checkpoint.config.data),
         "dimensions": found[methods[0]].dimensions,
         **{name: getattr(arguments, name) for name in ("samples", "seed", "backend")},
         **{method: bits.as_dict() for method, bits in found.items()},
@@ -111,13 +120,14 @@ def _test_images(checkpoint: Checkpoint, count: int) -> tuple[Any, Any]:
 
 def _report(facts: dict[str, Any], found: dict[str, Bits]) -> str:
     lines = [
-        f"{facts['samples']} test images of {facts['data']}, {facts['model']}, seed {facts['seed']}"
+        f"{facts['samples']} test images of {spell(facts['data'])}, "
+        f"{facts['model']}, seed {facts['seed']}"
     ]
     if "bound" in found:
         bits, options = found["bound"], found["bound"].options
         lines += [
             "",
-            f"bound, {options['steps']} steps ({options['spacing']}), "
+            f"bound, {options['steps']} steps ({spell(options['spacing'])}), "
             f"variance {options['variance']}, decoder {options['decoder']}",
             f"{'term':26}{'bits/dim':>10}{'':5}standard error",
             *(f"{name:26}{mean:>10}{'':5}{error}" for name, mean, error in bits.table()),

@@ -29,6 +29,7 @@ examples:
   npdiff train --set model.width=48 --set learning_rate=1e-3 --out runs/wide
   npdiff train --set 'schedule={"name": "linear", "steps": 4000}' --out runs/linear
   npdiff train --import my_module --set schedule=my-schedule --out runs/mine
+  npdiff train --import my_module --set 'network={"name": "my-network", "width": 64}'
 
 The run folder contains:
   config.json          everything that decides the result; --set changes any field of it
@@ -157,6 +158,11 @@ def apply_options(
         try:
             value = json.loads(text)
         except ValueError:
+            if text.lstrip().startswith(("{", "[")):
+                raise InputError(
+                    f"--set {item}: the value is not JSON; names in JSON are in double quotes: "
+                    '{"name": "linear", "steps": 4000}'
+                ) from None
             value = text  # a name needs no quotes
         name, dot, option = name.partition(".")
         if not dot:

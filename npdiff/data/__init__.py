@@ -6,11 +6,11 @@ from typing import Any
 
 from npdiff.data._digits import digits
 from npdiff.data.batches import batch_indices
-from npdiff.data.dataset import SPLITS, Dataset, take_split, to_float
+from npdiff.data.dataset import SPLITS, Dataset, check_dataset, take_split, to_float
 from npdiff.data.images import load_folder, load_npz
 from npdiff.data.toys import TOYS, Density
 from npdiff.errors import InputError
-from npdiff.registry import Registry
+from npdiff.registry import HasAttributes, Registry
 
 __all__ = [
     "DATASETS",
@@ -19,6 +19,7 @@ __all__ = [
     "Dataset",
     "Density",
     "batch_indices",
+    "check_dataset",
     "load",
     "to_float",
 ]
@@ -26,11 +27,8 @@ __all__ = [
 #: Data sets by name. An entry is a function that returns all images; :func:`load` splits them.
 DATASETS: Registry[Callable[..., Dataset], Dataset] = Registry(
     "data set",
-    "an npdiff.data.Dataset",
-    lambda given: (
-        all(hasattr(given, a) for a in ("images", "labels", "classes"))
-        and not isinstance(given, type)
-    ),
+    "an npdiff.data.Dataset of images, labels and classes",
+    HasAttributes("images", "labels", "classes"),
     {"digits": digits},
     call=True,
 )

@@ -30,6 +30,38 @@ class Dataset(NamedTuple):
         return f"Dataset({len(self.images):,} images of {shape}, {len(self.classes)} classes)"
 
 
+def check_dataset(data: Any) -> Dataset:
+    """``data`` as a Dataset of NumPy arrays, checked.
+
+    Raises
+    ------
+    InputError
+        If the images are not bytes of shape (N, H, W, C), or not every one has a class.
+    """
+    images, labels = np.asarray(data.images), np.asarray(data.labels)
+    classes = tuple(data.classes)
+    if images.dtype != np.uint8 or images.ndim < 2:
+        raise InputError(
+            f"the images of a data set must be uint8 of shape (N, H, W, C), got {images.dtype} of "
+            f"shape {images.shape}; npdiff.report.to_uint8 converts floats in [-1, 1]"
+        )
+    if not len(images):
+        raise InputError(
+            "there are no images to train on: expected one or more, got an empty data set"
+        )
+    if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
+        raise InputError(
+            f"the labels of a data set must be {len(images)} integers, one for each image (zeros "
+            f"without classes), got {labels.dtype} of shape {labels.shape}"
+        )
+    if labels.min() < 0 or labels.max() >= len(classes):
+        raise InputError(
+            f"the labels of a data set must be from 0 to {len(classes) - 1}, indices into its "
+            f"{len(classes)} classes, got {labels.min()} to {labels.max()}"
+        )
+    return Dataset(images, labels, classes)
+
+
 def random_order(key: Key) -> np.ndarray:
     """A random order of a key's samples: they are sorted by 64 random bits each."""
     bits = key.bits(2)

@@ -46,7 +46,7 @@ def sdedit(
     *,
     noise: Noise,
     strength: float = 0.5,
-    sampler: str = "ddim",
+    sampler: Any = "ddim",
     **options: Any,
 ) -> Steps:
     r"""SDEdit: a draw from :eq:`marginal` at the timestep where the edit starts, then a sampler.

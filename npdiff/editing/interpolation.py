@@ -42,7 +42,7 @@ def decode(
     x: Array,
     timesteps: np.ndarray,
     *,
-    sampler: str = "ddim",
+    sampler: Any = "ddim",
     **options: Any,
 ) -> Array:
     """The data that a deterministic sampler makes of noise ``x``."""

@@ -1,6 +1,7 @@
 """Encoding images as noise with a checkpoint: inversion, reconstruction, interpolation."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ def invert(
     *,
     corrections: int = 0,
     steps: int = 50,
-    spacing: str = "trailing",
+    spacing: Any = "trailing",
     guidance: float = 1.0,
     threads: int | None = None,
     backend: str = "numpy",
@@ -63,7 +64,7 @@ def reconstruct(
     labels: Labels = None,
     *,
     steps: int = 50,
-    spacing: str = "trailing",
+    spacing: Any = "trailing",
     guidance: float = 1.0,
     threads: int | None = None,
     backend: str = "numpy",
@@ -95,7 +96,7 @@ def interpolate(
     weights: Sequence[float] | np.ndarray | int = 9,
     corrections: int = 0,
     steps: int = 50,
-    spacing: str = "trailing",
+    spacing: Any = "trailing",
     guidance: float = 1.0,
     threads: int | None = None,
     backend: str = "numpy",

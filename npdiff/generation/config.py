@@ -1,6 +1,7 @@
 """The configuration of sampling: sampler, steps, guidance."""
 
 import dataclasses
+import inspect
 import math
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from npdiff.errors import InputError
 from npdiff.options import describe, spell, to_python
 from npdiff.samplers import SAMPLERS
+from npdiff.samplers.checks import check_timesteps
 from npdiff.schedules import Schedule
 from npdiff.spacings import SPACINGS
 
@@ -69,8 +71,22 @@ class SamplingConfig:
             raise InputError(f"interval LOW HIGH: expected 0 <= LOW < HIGH, got {low} and {high}")
 
     def timesteps(self, schedule: Schedule) -> np.ndarray:
-        """The times that the sampler visits: steps + 1 descending times, the last of them 0."""
-        return SPACINGS.resolve(self.spacing)(schedule, self.steps)
+        """The times that the sampler visits: steps + 1 descending times, the last of them 0.
+
+        Raises
+        ------
+        InputError
+            If the spacing returns something else, or is not a function of (schedule, steps).
+        """
+        spacing = SPACINGS.resolve(self.spacing)
+        try:
+            inspect.signature(spacing).bind(schedule, self.steps)
+        except TypeError as error:
+            raise InputError(
+                f"timestep spacing {spell(self.spacing)!r} must accept the call "
+                f"spacing(schedule, steps): {error}"
+            ) from error
+        return check_timesteps(schedule, spacing(schedule, self.steps))
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain values, with descriptions in place of functions."""

@@ -128,5 +128,4 @@ def frames_of(t: float, x: Array, steps: Steps) -> Iterator[Frame]:
 def start(key: Key, schedule: Schedule, checkpoint: Checkpoint, t: float, xp: Any) -> Array:
     """The initial state: noise with the standard deviation of the process at ``t``."""
     noise = key.fold("start").normal(checkpoint.config.shape, xp)
-    dtype = tree.leaves(checkpoint.model)[0].dtype
-    return (per_sample(schedule.sigma(t), noise) * noise).astype(dtype)
+    return (per_sample(schedule.sigma(t), noise) * noise).astype(tree.dtype(checkpoint.model))

@@ -1,6 +1,5 @@
 """Samples of a trained model in one call."""
 
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,12 +7,14 @@ from typing import Any
 import numpy as np
 
 from npdiff.backend import to_host
+from npdiff.data import Dataset
 from npdiff.errors import InputError
 from npdiff.generation.config import SamplingConfig
 from npdiff.generation.frames import enough_memory, trajectory
 from npdiff.parameterization import Parameterization
 from npdiff.runs.checkpoint import Checkpoint
 from npdiff.runs.run import load_model
+from npdiff.runtime.progress import ProgressOption, progress_bar
 from npdiff.runtime.threads import ThreadPool
 from npdiff.schedules import Schedule
 
@@ -27,6 +28,7 @@ def load(
     network: Any = None,
     schedule: Schedule | None = None,
     prediction: Parameterization | None = None,
+    dataset: Dataset | None = None,
 ) -> Checkpoint:
     """A trained model: of a run directory, of a model file, or the model that ships with npdiff.
 
@@ -34,7 +36,8 @@ def load(
     ----------
     path : the run directory or the file; None for the model that ships with npdiff
     network : for a run with its own network, a network of that class, whose weights are replaced
-    schedule, prediction : the objects that the run was trained with, if it did not use names
+    schedule, prediction, dataset : the objects that the run was trained with, if it did not use
+        names; the data set is needed only by functions that load training or test images
 
     Raises
     ------
@@ -47,7 +50,11 @@ def load(
             "`npdiff train --preset digits --out runs/digits` and give its path"
         )
     return load_model(
-        SHIPPED if path is None else path, network, schedule=schedule, prediction=prediction
+        SHIPPED if path is None else path,
+        network,
+        schedule=schedule,
+        prediction=prediction,
+        data=dataset,
     )
 
 
@@ -60,6 +67,7 @@ def generate(
     seed: int = 0,
     backend: str = "numpy",
     threads: int | None = None,
+    progress: ProgressOption = True,
     **options: Any,
 ) -> np.ndarray:
     """Samples of a trained model.
@@ -73,6 +81,8 @@ def generate(
     seed : of the noise
     backend : ``"numpy"`` or ``"cupy"``
     threads : the number of threads; by default one per CPU
+    progress : True shows a progress bar (work of a fraction of a second shows none), False nothing;
+        a function is called with (done, total)
     options : the fields of :class:`~npdiff.generation.SamplingConfig`
 
     Returns
@@ -103,8 +113,13 @@ def generate(
         frames = trajectory(
             checkpoint, chosen, indices, config, seed=seed, backend=backend, workers=workers
         )
-        (last,) = deque(frames, maxlen=1)
-    return to_host(last.x)
+        with progress_bar(
+            config.steps, "step", f"sampling {len(indices)}", progress=progress
+        ) as bar:
+            for frame in frames:
+                if frame.t > 0.0:
+                    bar.update()
+    return to_host(frame.x)
 
 
 def resolve_labels(

@@ -11,13 +11,14 @@ from npdiff.backend import Array, module, to_host
 from npdiff.data import Dataset
 from npdiff.denoiser import Denoise, Denoiser, clip_x0, inference_network, with_callback
 from npdiff.errors import InputError
-from npdiff.generation import GPU_ROWS, enough_memory, resolve_labels
+from npdiff.generation import GPU_ROWS, SamplingConfig, enough_memory, resolve_labels
 from npdiff.likelihood._bound import DECODERS, Term, bound
 from npdiff.likelihood._result import Bits
 from npdiff.likelihood._trace import linearize_by_pullback, random_probes
 from npdiff.likelihood.dequantization import dequantize, dequantized_bits
 from npdiff.likelihood.ode import flow_log_density
 from npdiff.objective.bound import bits_per_dim
+from npdiff.options import describe
 from npdiff.random import Key
 from npdiff.runs.checkpoint import Checkpoint
 from npdiff.runs.dataset import load_data
@@ -25,7 +26,6 @@ from npdiff.runtime.progress import ProgressOption, progress_bar
 from npdiff.runtime.threads import ThreadPool
 from npdiff.samplers import keyed_noise
 from npdiff.slices import split_range
-from npdiff.spacings import SPACINGS
 from npdiff.variances import VARIANCES, estimate_mean_posterior_variance, optimal_variance
 
 METHODS = ("bound", "ode")
@@ -41,7 +41,7 @@ def evaluate(
     *,
     method: str = "bound",
     steps: int | None = None,
-    spacing: str = "log-snr",
+    spacing: Any = "log-snr",
     variance: str = "optimal",
     decoder: str = "gaussian",
     probes: int = 1,
@@ -65,7 +65,7 @@ def evaluate(
     labels : a class for each image; None evaluates the model without labels
     method : ``"bound"`` or ``"ode"``
     steps : of the reverse process (by default 100) or of the ODE solver (20)
-    spacing : the timestep spacing of the bound, a key of :data:`npdiff.spacings.SPACINGS`
+    spacing : the timestep spacing of the bound, as in :class:`~npdiff.generation.SamplingConfig`
     variance : of the bound's reverse steps: ``"small"``, ``"large"``, or ``"optimal"``, which is
         estimated on ``calibration``
     decoder : of the bound's last step, a key of :data:`npdiff.likelihood._bound.DECODERS`
@@ -109,20 +109,17 @@ def evaluate(
             raise InputError(
                 f"unknown variance {variance!r}: choose one of {', '.join(VARIANCES)}, optimal"
             )
-        if spacing not in SPACINGS:
-            raise InputError(
-                f"unknown timestep spacing {spacing!r}: choose one of {', '.join(SPACINGS)}"
-            )
         if decoder not in DECODERS:
             raise InputError(f"unknown decoder {decoder!r}: choose one of {', '.join(DECODERS)}")
-        timesteps = SPACINGS[spacing](problem.schedule, steps)
+        timesteps = SamplingConfig(steps=steps, spacing=spacing).timesteps(problem.schedule)
         if variance == "optimal":
             other = _calibration(problem, calibration)
             rule = optimal_variance(
                 problem.schedule, _posterior_variance(other, timesteps, workers, progress)
             )
         terms = _bound_terms(problem, timesteps, rule, decoder, workers, progress)
-    options = {"steps": steps, "spacing": spacing, "variance": variance, "decoder": decoder}
+    options = {"steps": steps, "spacing": describe(spacing), "variance": variance,
+               "decoder": decoder}  # fmt: skip
     bits = bits_per_dim(sum(term.nats for term in terms), problem.dimensions)
     return Bits(method, bits, problem.dimensions, options, tuple(terms))
 
@@ -153,15 +150,10 @@ class Problem:
                 f"shape {images.shape}; npdiff.report.to_uint8 converts floats in [-1, 1]"
             )
         self.labels, _ = resolve_labels(checkpoint, labels, count=len(images))
-        self.checkpoint, self.images, self.split, self.seed = (
-            checkpoint,
-            images,
-            split,
-            seed,
-        )
+        self.checkpoint, self.images, self.split, self.seed = checkpoint, images, split, seed
         self.backend, self.xp = backend, module(backend)
         self.model = tree.map(self.xp.asarray, checkpoint.model)
-        self.dtype = tree.leaves(checkpoint.model)[0].dtype.type
+        self.dtype = tree.dtype(checkpoint.model)
         self.schedule = checkpoint.schedule
         self.parameterization = checkpoint.parameterization
         self.dimensions = int(np.prod(images.shape[1:]))

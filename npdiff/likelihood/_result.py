@@ -9,6 +9,7 @@ import numpy as np
 
 from npdiff.likelihood._bound import Term
 from npdiff.objective.bound import bits_per_dim
+from npdiff.options import spell
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -80,7 +81,10 @@ class Bits:
         return [*rows, ("sum", f"{self.mean:.5f}", f"{self.standard_error:.5f}")]
 
     def __repr__(self) -> str:
-        options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
+        options = ", ".join(
+            f"{name}={repr(value) if isinstance(value, str) else spell(value)}"
+            for name, value in self.options.items()
+        )
         return (
             f"<Bits: {self.mean:.5f} +- {self.standard_error:.5f} bits/dim over "
             f"{len(self.per_image)} images, method={self.method!r}, {options}>"

@@ -10,6 +10,7 @@ from npdiff.errors import InputError
 from npdiff.generation import SamplingConfig
 from npdiff.generation.recording import sample_frames
 from npdiff.metrics._evaluate import Evaluation, evaluate
+from npdiff.options import spell
 from npdiff.runs.checkpoint import Checkpoint
 from npdiff.runtime.progress import ProgressOption
 
@@ -62,7 +63,7 @@ def _labels(checkpoint: Checkpoint, count: int) -> np.ndarray | None:
     if config.data != "digits":
         raise InputError(
             "these metrics are for models of the digits that ship with npdiff, and this model was "
-            f"trained on {config.data}: compare features of another network with "
+            f"trained on {spell(config.data)}: compare features of another network with "
             "npdiff.metrics.frechet_distance and the like"
         )
     labels = data.load("digits", "test").labels

@@ -64,7 +64,7 @@ class Evaluation(NamedTuple):
             rows.append((name, f"{generated:.4g}", f"{floor:.4g}", note))
         return rows
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         lines = [f"{'':12}{'samples':>10}{'floor':>10}"]
         for name, generated, floor, note in self.rows():
             lines.append(f"{name:12}{generated:>10}{floor:>10}   {note}".rstrip())

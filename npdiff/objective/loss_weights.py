@@ -14,6 +14,7 @@ import numpy as np
 from npdiff.errors import InputError
 from npdiff.objective import weightings
 from npdiff.objective.weightings import Weighting
+from npdiff.options import spell
 from npdiff.parameterization import Parameterization
 from npdiff.registry import Registry
 from npdiff.schedules import Schedule, Times
@@ -85,6 +86,16 @@ class FlowMatchingWeighting(ScheduleWeighting):
         return (0.5 * duration(schedule) * schedule.sigma(t) * log_snr_rate(schedule, t)) ** 2
 
 
+def _likelihood() -> IntegralWeighting:
+    """The variational bound: weight 1 in the integral over log-SNR."""
+    return IntegralWeighting()
+
+
+def _sigmoid(bias: float = 2.0) -> IntegralWeighting:
+    """The sigmoid of bias - log-SNR in the integral over log-SNR."""
+    return IntegralWeighting(partial(weightings.sigmoid, bias=bias))
+
+
 #: Weightings by name.
 WEIGHTINGS: Registry[Weighting | ScheduleWeighting, Weighting | ScheduleWeighting] = Registry(
     "weighting",
@@ -107,8 +118,8 @@ WEIGHTINGS: Registry[Weighting | ScheduleWeighting, Weighting | ScheduleWeightin
     },
     common=("log_snr",),
     factories={
-        "likelihood": lambda: IntegralWeighting(),
-        "sigmoid": lambda bias=2.0: IntegralWeighting(partial(weightings.sigmoid, bias=bias)),
+        "likelihood": _likelihood,
+        "sigmoid": _sigmoid,
     },
 )
 
@@ -129,7 +140,13 @@ def noise_weight(
     """The weight of the squared error of eps at time t, of the shape of ``t``."""
     if isinstance(weighting, ScheduleWeighting):
         return weighting.noise_weight(schedule, t)
-    return weighting(np.maximum(schedule.log_snr(t), _NO_SIGNAL))
+    weights = weighting(np.maximum(schedule.log_snr(t), _NO_SIGNAL))
+    if np.ndim(weights) and np.shape(weights) != np.shape(t):
+        raise InputError(
+            f"weighting {spell(weighting)!r} must return one weight for each log-SNR, shape "
+            f"{np.shape(t)}, got shape {np.shape(weights)}"
+        )
+    return weights
 
 
 def output_weight(

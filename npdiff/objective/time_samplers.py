@@ -14,7 +14,7 @@ import numpy as np
 
 from npdiff.errors import InputError
 from npdiff.random import Key
-from npdiff.registry import Registry
+from npdiff.registry import HasAttributes, Registry
 from npdiff.schedules import Schedule, Times
 
 
@@ -242,10 +242,8 @@ def _positive(deviation: float) -> None:
 #: Time samplers by name.
 TIME_SAMPLERS: Registry[TimeSampler, TimeSampler] = Registry(
     "time sampler",
-    "an npdiff.objective.TimeSampler",
-    lambda given: (
-        all(hasattr(given, a) for a in ("quantile", "density")) and not isinstance(given, type)
-    ),
+    "an object of a subclass of npdiff.objective.TimeSampler",
+    HasAttributes("quantile", "density", "importance"),
     {
         "uniform": Uniform(),
         "low-discrepancy": LowDiscrepancy(),

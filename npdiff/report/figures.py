@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -47,13 +47,23 @@ def is_complete(run_dir: str | Path) -> bool:
     return all((Path(run_dir) / name).is_file() for name in NAMES)
 
 
-def write(run_dir: str | Path, *, progress: ProgressOption = True) -> list[Figure]:
+def write(
+    run_dir: str | Path,
+    *,
+    progress: ProgressOption = True,
+    dataset: Any = None,
+    network: Any = None,
+    **objects: Any,
+) -> list[Figure]:
     """Write the figures and the interactive page of a finished run into its directory.
 
     Parameters
     ----------
     run_dir : the directory of a run that has finished
     progress : True shows a progress bar, False nothing; a function is called with (done, total)
+    dataset : the data of the run, if ``config.data`` was an object
+    network, objects : the objects that the run was trained with, as for
+        :func:`~npdiff.runs.load_model`
 
     Returns
     -------
@@ -67,7 +77,7 @@ def write(run_dir: str | Path, *, progress: ProgressOption = True) -> list[Figur
         If the directory does not hold a finished run, or a file cannot be written.
     """
     run_dir = Path(run_dir)
-    checkpoint, run = load_model(run_dir), Run.open(run_dir)
+    checkpoint, run = load_model(run_dir, network, data=dataset, **objects), Run.open(run_dir)
     config = checkpoint.config
     samples, noising, denoising, page, loss = (run_dir / name for name in NAMES)
     if config.model.get("classes") is None:

@@ -37,7 +37,7 @@ class Checkpoint(NamedTuple):
 
     model: Any
     config: Config
-    step: int
+    step: int = 0
 
     @property
     def schedule(self) -> Schedule:
@@ -53,9 +53,10 @@ class Checkpoint(NamedTuple):
         config = self.config
         shape = " x ".join(map(str, config.shape)) or "unknown shape"
         classes = f", {len(config.classes)} classes" if config.model.get("classes") else ""
-        named = isinstance(config.data, str)
+        named = isinstance(config.data, str | dict) and not is_description(config.data)
+        network = getattr(self.model, "__name__", type(self.model).__name__)
         return (
-            f"Checkpoint({type(self.model).__name__} of {tree.size(self.model):,} parameters, "
+            f"Checkpoint({network} of {tree.size(self.model):,} parameters, "
             f"trained {self.step:,} steps on {spell(config.data)}"
             f"{f' ({shape}{classes})' if named else ''}; schedule {spell(config.schedule)}, "
             f"prediction {spell(config.prediction)})"
@@ -183,8 +184,12 @@ def rebuild(
 
 
 def check_network(config: Config, network: Any, owner: str) -> None:
-    """Raise an InputError unless ``network``, or None for the U-Net, is of the recorded class."""
+    """Raise an InputError unless ``network``, or None where a name is recorded, fits the record."""
     recorded = config.network
+    if recorded is not None and not is_description(recorded):
+        if network is not None:
+            raise InputError(f"{owner} has the network {spell(recorded)}: leave out network=")
+        return
     if recorded is not None and network is None:
         raise InputError(
             f"{owner} has its own network ({recorded['type']}, {recorded['object']}): pass "
@@ -218,9 +223,19 @@ def is_unet(network: Any, config: Config) -> bool:
 
 
 def new_model(config: Config) -> Any:
-    """The freshly initialized U-Net of a configuration, on the host."""
-    from npdiff.nn import UNet
+    """The freshly initialized network of a configuration, the U-Net or a named one, on the host."""
+    from npdiff.nn import NETWORKS, UNet
 
+    if config.network is not None and not is_description(config.network):
+        channels = config.model.get("channels", 1)
+        given = {
+            "seed": config.seed,
+            "shape": config.shape,
+            "channels": channels,
+            "out_channels": channels * (2 if config.learn_variance else 1),
+            "classes": config.model.get("classes"),
+        }
+        return NETWORKS.make(config.network, given)
     options = dict(config.model)
     if config.learn_variance:
         options["out_channels"] = 2 * options.get("channels", 1)

@@ -11,8 +11,9 @@ from typing import Any, Self
 from npdiff.backend import BACKENDS
 from npdiff.data import DATASETS
 from npdiff.errors import InputError
+from npdiff.nn import NETWORKS
 from npdiff.objective import TIME_SAMPLERS, WEIGHTINGS
-from npdiff.options import describe, is_description, spell
+from npdiff.options import describe, is_description, shorten, spell
 from npdiff.parameterization import PARAMETERIZATIONS
 from npdiff.registry import Registry, UnknownNameError
 from npdiff.runs.fields import (
@@ -40,9 +41,12 @@ PARTS: dict[str, Registry[Any, Any]] = {
 }
 
 
-def _network(value: Any) -> dict[str, str] | None:
-    if value is not None and not is_description(value):
+def _network(value: Any) -> Any:
+    if value is None or is_description(value):
+        return value
+    if not isinstance(value, str | dict):
         raise ValueError
+    NETWORKS.split(value)
     return value
 
 
@@ -94,9 +98,11 @@ class Config:
     model: dict[str, Any] = option(
         {}, "a table of the U-Net's options", model_options, "the options of the U-Net"
     )
-    network: dict[str, str] | None = option(
-        None, "null, or a description that training fills in", _network,
-        "the description of a network other than the U-Net (filled in from train(network=...))",
+    network: Any = option(
+        None, "null, a registered name, or a dictionary of a name and options; pass an object as "
+        "train(network=...)", _network,
+        "a network other than the U-Net of `model`: a name in npdiff.nn.NETWORKS (training fills "
+        "in the description of an object)",
     )  # fmt: skip
     schedule: Any = part("cosine", SCHEDULES, "the noise schedule")
     prediction: Any = part("v", PARAMETERIZATIONS, "the prediction type: the network's output")
@@ -151,7 +157,8 @@ class Config:
                 raise InputError(f"config: {field.name}: {error}") from error
             except (ValueError, TypeError):
                 raise InputError(
-                    f"config: {field.name} must be {field.metadata['allowed']}, got {value!r}"
+                    f"config: {field.name} must be {field.metadata['allowed']}, "
+                    f"got {shorten(value)}"
                 ) from None
             object.__setattr__(self, field.name, checked)
         if self.warmup_steps >= self.steps and self.decay != "constant":

@@ -5,6 +5,7 @@ from typing import Any
 
 from npdiff import data
 from npdiff.data import DATASETS, Dataset
+from npdiff.errors import InputError
 from npdiff.options import is_description
 from npdiff.runs.config import Config
 
@@ -18,7 +19,12 @@ def load_data(config: Config) -> Dataset:
         If the data do not exist, or are an object that was not passed.
     """
     source: Any = config.data
-    if not isinstance(source, str | dict) or is_description(source):
+    if is_description(source):
+        raise InputError(
+            f"this data set is an object that a file cannot hold, {source['object']}: "
+            "pass it again, dataset=..., or register it under a name and train with that name"
+        )
+    if not isinstance(source, str | dict):
         return DATASETS.resolve(source)
     named = isinstance(source, dict) or source in DATASETS
     if not named and Path(str(source)).is_dir() and config.shape:

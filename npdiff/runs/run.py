@@ -217,7 +217,8 @@ def load_model(path: str | Path, network: Any = None, **objects: Any) -> Checkpo
     ----------
     path : a file, or the directory of a run: then its last checkpoint's averaged weights
     network : for a run with its own network, a network of that class, whose weights are replaced
-    objects : ``schedule`` and ``prediction``, if the run was trained with objects and not names
+    objects : ``schedule``, ``prediction`` and ``data``, if the run was trained with objects and not
+        names; without ``data``, functions that load its images raise an error
 
     Raises
     ------

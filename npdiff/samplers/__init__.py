@@ -13,6 +13,8 @@ import numpy as np
 
 from npdiff.backend import Array
 from npdiff.denoiser import Denoise
+from npdiff.errors import InputError
+from npdiff.options import spell
 from npdiff.registry import Registry
 from npdiff.samplers._ddim import ddim, ddim_inversion
 from npdiff.samplers._ddpm import ddpm
@@ -29,13 +31,14 @@ from npdiff.samplers.ancestral import dpm2_ancestral, euler_ancestral
 from npdiff.samplers.checks import (
     check_finite,
     check_state,
+    check_steps,
     check_timesteps,
 )
 from npdiff.samplers.dpmpp import dpmpp_2s, dpmpp_multistep
 from npdiff.samplers.ode import euler, heun
 from npdiff.samplers.sde import euler_maruyama
 from npdiff.samplers.step import Noise, Sampler, Step, Steps, keyed_noise
-from npdiff.schedules import Schedule
+from npdiff.schedules import Schedule, Times
 
 __all__ = [
     "SAMPLERS",
@@ -140,13 +143,32 @@ def sample(
     ------
     InputError
         Before the first step, if a name, the type of an option, the state or the timesteps are
-        invalid. At the first step, if an option is out of range or noise is missing. Later, if a
-        step's result is not finite: at once on NumPy, at the end on a GPU.
+        invalid. At the first step, if an option is out of range or noise is missing. Later, if the
+        sampler yields something else than steps to the last time, or a step's result is not
+        finite: at once on NumPy, at the end on a GPU.
     """
     run, options = SAMPLERS.split(sampler, **options)
     timesteps = check_timesteps(schedule, timesteps)
     check_state(x)
-    parameters = inspect.signature(run).parameters.values()
-    if any(p.name == "noise" or p.kind is p.VAR_KEYWORD for p in parameters):
+    signature = inspect.signature(run)
+    if any(p.name == "noise" or p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
         options["noise"] = noise
-    return check_finite(run(denoise, schedule, x, timesteps, **options), timesteps)
+    owner = spell(sampler)
+    try:
+        signature.bind(denoise, schedule, x, timesteps, **options)
+    except TypeError as error:
+        raise InputError(
+            f"sampler {owner!r} must accept the call sampler(denoise, schedule, x, timesteps, "
+            f"**options): {error}"
+        ) from error
+    steps = run(_in_dtype(denoise, x.dtype), schedule, x, timesteps, **options)
+    return check_finite(check_steps(owner, steps, x, timesteps), timesteps)
+
+
+def _in_dtype(denoise: Denoise, dtype: Any) -> Denoise:
+    """``denoise`` with its states cast to the dtype of the network's weights."""
+
+    def in_dtype(x: Array, t: Times) -> tuple[Array, Array]:
+        return denoise(x if x.dtype == dtype else x.astype(dtype), t)
+
+    return in_dtype

@@ -7,7 +7,8 @@ import numpy as np
 
 from npdiff.backend import Array, namespace, to_host
 from npdiff.errors import InputError
-from npdiff.samplers.step import Steps
+from npdiff.options import shorten
+from npdiff.samplers.step import Step, Steps
 from npdiff.schedules import Schedule
 
 
@@ -22,7 +23,14 @@ def check_timesteps(schedule: Schedule, timesteps: np.ndarray, *, ascending: boo
 
     With ``ascending`` they must ascend instead.
     """
-    timesteps = schedule.time(timesteps)
+    try:
+        timesteps = schedule.time(timesteps)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"timesteps must be an array of times, got {shorten(timesteps)}"
+        ) from error
     order = "ascending" if ascending else "descending"
     if np.ndim(timesteps) != 1 or timesteps.size < 2:
         raise InputError(
@@ -40,6 +48,36 @@ def check_state(x: Array) -> None:
         raise InputError(
             f"x must be an (N, ...) floating-point array, got {x.dtype} of shape {tuple(x.shape)}"
         )
+
+
+def check_steps(owner: str, steps: Any, x: Array, timesteps: np.ndarray) -> Steps:
+    """The steps of a sampler in the dtype of ``x``; an InputError if they are not steps to the end.
+
+    NumPy scalars of float64 turn the arrays of a user's sampler into float64.
+    """
+    step: Any = None
+    if not hasattr(steps, "__next__"):
+        raise InputError(
+            f"sampler {owner!r} must be a generator function, one that yields Step(t, x, x0_hat), "
+            f"it returned {shorten(steps)}"
+        )
+    for step in steps:
+        if not isinstance(step, Step):
+            raise InputError(
+                f"sampler {owner!r} must yield npdiff.samplers.Step(t, x, x0_hat), got "
+                f"{shorten(step)}"
+            )
+        if step.x.shape != x.shape:
+            raise InputError(
+                f"sampler {owner!r} must yield states of shape {tuple(x.shape)}, got "
+                f"{tuple(step.x.shape)}"
+            )
+        if step.x.dtype != x.dtype or step.x0_hat.dtype != x.dtype:
+            step = step._replace(x=step.x.astype(x.dtype), x0_hat=step.x0_hat.astype(x.dtype))
+        yield step
+    if step is None or not np.isclose(step.t, timesteps[-1]):
+        reached = "yielded no step" if step is None else f"ended at t = {step.t:g}"
+        raise InputError(f"sampler {owner!r} {reached}, expected a step to t = {timesteps[-1]:g}")
 
 
 def check_finite(steps: Steps, timesteps: np.ndarray) -> Steps:

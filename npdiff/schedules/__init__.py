@@ -8,7 +8,7 @@ logarithms: near the data 1 - alpha_t^2 loses all its digits to rounding, and lo
 
 from collections.abc import Callable
 
-from npdiff.registry import Registry
+from npdiff.registry import HasAttributes, Registry
 from npdiff.schedules.base import Schedule, Times, VariancePreserving
 from npdiff.schedules.betas import (
     cosine_betas,
@@ -57,10 +57,11 @@ __all__ = [
 #: Schedules by name. An entry is a class or a function that makes the schedule from its options.
 SCHEDULES: Registry[Callable[..., Schedule], Schedule] = Registry(
     "schedule",
-    "an object with the methods of npdiff.schedules.Schedule",
-    lambda given: (
-        all(hasattr(given, a) for a in ("log_alpha", "log_sigma", "timestep", "t_max"))
-        and not isinstance(given, type)
+    "an object with the methods of npdiff.schedules.Schedule, such as one of a subclass",
+    HasAttributes(
+        *("t_min", "t_max", "steps", "time", "timestep", "time_at", "alpha", "sigma", "log_snr"),
+        *("log_alpha", "log_sigma", "log_alpha_dot", "log_sigma_dot", "alpha_dot", "sigma_dot"),
+        *("drift", "diffusion"),
     ),
     {
         "linear": linear_betas,

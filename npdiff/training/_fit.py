@@ -4,11 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from npdiff.data import Dataset
 from npdiff.runs.checkpoint import Checkpoint
-from npdiff.runs.config import Config
+from npdiff.runs.config import PARTS, Config
 from npdiff.runs.run import Run, load_model
-from npdiff.runtime.progress import progress_bar
+from npdiff.runtime.progress import ProgressOption, progress_bar
 from npdiff.training.loop import Progress, train
 
 #: The fields that training fills in.
@@ -20,9 +19,10 @@ def fit(
     run_dir: str | Path,
     *,
     resume: bool = False,
-    dataset: Dataset | None = None,
+    dataset: Any = None,
     network: Any = None,
     callback: Callable[[Progress], None] | None = None,
+    progress: ProgressOption = True,
 ) -> Checkpoint:
     """Train a network to the end, with a progress bar.
 
@@ -33,6 +33,7 @@ def fit(
     ----------
     config, run_dir, resume, dataset, network : as for :func:`~npdiff.training.train`
     callback : called with the record of every step
+    progress : True shows a progress bar, False nothing; a function is called with (done, total)
 
     Returns
     -------
@@ -53,11 +54,11 @@ def fit(
     if resume and finished(path, config):
         differing = [] if config is None else Run.open(path).config.differing(config)
         if _FILLED_IN.issuperset(differing):
-            return _result(path, config, network)
+            return _result(path, config, network, dataset)
     steps = train(config, path, resume=resume, dataset=dataset, network=network)
     total = Run.open(path).config.steps if config is None else config.steps
     last: Progress | None = None
-    bar = progress_bar(total, "step", "training")
+    bar = progress_bar(total, "step", "training", progress=progress)
     try:
         with bar:
             for last in steps:
@@ -77,7 +78,7 @@ def fit(
         ) from None
     finally:
         steps.close()  # type: ignore[attr-defined]  # a generator: closing it saves the state
-    return _result(path, config, network)
+    return _result(path, config, network, dataset)
 
 
 def finished(path: Path, config: Config | None = None) -> bool:
@@ -90,9 +91,9 @@ def finished(path: Path, config: Config | None = None) -> bool:
     return bool(records) and records[-1]["step"] >= planned
 
 
-def _result(path: Path, config: Config | None, network: Any) -> Checkpoint:
-    objects = {} if config is None else {
-        name: getattr(config, name)
-        for name in ("schedule", "prediction", "weighting", "time_sampler")
-    }  # fmt: skip
+def _result(path: Path, config: Config | None, network: Any, dataset: Any) -> Checkpoint:
+    objects = {} if config is None else {name: getattr(config, name) for name in PARTS}
+    if dataset is not None:
+        objects["data"] = dataset
+    network = None if isinstance(network, str | dict) else network
     return load_model(path / "model.safetensors", network, **objects)

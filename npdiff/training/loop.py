@@ -11,10 +11,11 @@ import numpy as np
 
 from npdiff import tree
 from npdiff.backend import module
-from npdiff.data import Dataset
+from npdiff.data import Dataset, check_dataset
 from npdiff.errors import InputError, TrainingError
 from npdiff.options import spell
 from npdiff.pullback import forward_only
+from npdiff.random import Key
 from npdiff.runs.checkpoint import (
     check_network,
     describe_network,
@@ -28,6 +29,7 @@ from npdiff.runs.run import Run
 from npdiff.runtime.memory import explain_memory_errors
 from npdiff.runtime.threads import ThreadPool, thread_count
 from npdiff.training.flat import Flat
+from npdiff.training.network_checks import check_gradients, evaluate_once
 from npdiff.training.preview import preview
 from npdiff.training.step import (
     State,
@@ -64,7 +66,7 @@ def train(
     run_dir: str | Path,
     *,
     resume: bool = False,
-    dataset: Dataset | None = None,
+    dataset: Any = None,
     network: Any = None,
 ) -> Iterator[Progress]:
     """Train a network one step at a time; :func:`~npdiff.training.fit` trains it to the end.
@@ -77,10 +79,12 @@ def train(
     config : the configuration; None, when resuming, for that of the run
     run_dir : the directory of the run
     resume : continue the run in that directory; start it if there is none yet
-    dataset : the data, if they are not those of ``config.data``
-    network : a freshly initialized network, if it is not the U-Net of ``config.model``: called as
-        ``network(x, timestep, labels=..., key=...)``, with labels None if there are no classes,
-        returns ``(y, pullback)``
+    dataset : the data, if they are not those of ``config.data``: a name, a dictionary of a name
+        and options, or a :class:`~npdiff.data.Dataset`
+    network : a freshly initialized network, if it is not that of the configuration: a
+        :class:`npdiff.tree.Module`, called as ``network(x, timestep, labels=..., key=...)``, with
+        labels None if there are no classes. It returns ``(y, pullback)``, and ``pullback(dy)`` the
+        gradients of network, x and timestep. Or a name in :data:`npdiff.nn.NETWORKS`
 
     Returns
     -------
@@ -105,14 +109,15 @@ def train(
         )
     if dataset is not None:
         config = config.replace(data=dataset)
-    else:
-        named = existing and isinstance(config.data, str | dict)
+    if not hasattr(dataset, "images"):
+        named = existing and dataset is None and isinstance(config.data, str | dict)
         dataset = load_data(run.config if named else config)
-    if not len(dataset.images):
-        raise InputError("there are no images to train on: expected one or more, got an empty set")
+    dataset = check_dataset(dataset)
     if existing and config.warmup is None:
         config = config.replace(warmup=run.config.warmup)
     config = resolve_config(config, dataset)
+    if isinstance(network, str | dict):
+        config, network = config.replace(network=network), None
     if existing:
         check_network(run.config, network, f"the run in {run_dir}")
     if network is not None and not is_unet(network, config):
@@ -121,6 +126,8 @@ def train(
     _threads(config)
     network = new_model(config) if network is None else network
     dry_run(network, config)
+    if config.network is not None:
+        check_gradients(network, config)
     if existing:
         run.change(config)
     else:
@@ -158,12 +165,14 @@ def dry_run(network: Any, config: Config) -> None:
     objective = objective_of(config)
     schedule, channels = objective.schedule, config.shape[-1]
     with forward_only():
-        y, _ = network(
-            np.zeros((1, *config.shape), dtype=np.float32),
-            np.zeros(1, dtype=np.float32),
-            labels=None if config.model["classes"] is None else np.zeros(1, dtype=np.int64),
-            key=None,
+        y, _ = evaluate_once(network, config)
+    times = objective.draw_times(Key(config.seed, np.arange(2), stream="check"))
+    if np.shape(times) != (2,):
+        raise InputError(
+            f"time sampler {spell(config.time_sampler)!r} must return one time per sample, shape "
+            f"(2,), got shape {np.shape(times)}"
         )
+    objective.weights(times)
     out = (*config.shape[:-1], channels * (2 if config.learn_variance else 1))
     if y.shape != (1, *out):
         raise InputError(

@@ -106,7 +106,7 @@ def loss_and_gradient(
     total = config.batch * config.accumulate
     chosen = data.batch_indices(config.seed, step - 1, total, len(dataset.images))
     target = objective_of(config)
-    xp, dtype = module(config.backend), tree.leaves(model)[0].dtype.type
+    xp, dtype = module(config.backend), tree.dtype(model)
 
     def run(shard: slice) -> tuple[Any, Any]:
         rows, count = chosen[shard], shard.stop - shard.start

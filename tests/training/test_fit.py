@@ -60,9 +60,9 @@ def progress_lines(monkeypatch):
     calls = []
     from npdiff.runtime.progress import progress_bar
 
-    def recording(total, unit, description, initial=0):
+    def recording(total, unit, description, initial=0, **options):
         calls.append((total, unit, description))
-        return progress_bar(total, unit, description, initial)
+        return progress_bar(total, unit, description, initial, **options)
 
     monkeypatch.setattr(_fit, "progress_bar", recording)
     return calls
