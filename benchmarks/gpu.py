@@ -31,7 +31,7 @@ import numpy as np
 
 from benchmarks import gpu_tasks
 from npdiff.backend import module
-from npdiff.bench.networks import NETWORKS, workload
+from npdiff.bench.networks import BENCHMARK_NETWORKS, workload
 from npdiff.errors import InputError
 from npdiff.runtime.memory import explain_memory_errors
 
@@ -66,7 +66,7 @@ def agreements(xp: Any, names: Sequence[str]) -> tuple[list[dict[str, Any]], boo
     print(f"{'network':9}{'precision':11}{'values':>10}{'gradients':>11}{'allowed':>10}")
     for name in names:
         for precision, allowed in ALLOWED.items():
-            values, gradients = gpu_tasks.relative_errors(xp, NETWORKS[name], precision)
+            values, gradients = gpu_tasks.relative_errors(xp, BENCHMARK_NETWORKS[name], precision)
             ok = max(values, gradients) <= allowed
             row = {"network": name, "precision": precision, "values": values, "ok": ok}
             rows.append({**row, "gradients": gradients, "allowed": allowed})
@@ -103,7 +103,7 @@ def timed(xp: Any, name: str, batch: int, rounds: int) -> list[dict[str, Any]]:
     head = f"{'task':8}{'precision':11}{'contender':24}{'ms':>9}{'range':>16}{'images/s':>10}"
     print(f"{head}{'default':>9}{'fastest':>9}")
     for precision in ("float32", "tf32"):
-        work = workload(NETWORKS[name], batch, backend="cupy")
+        work = workload(BENCHMARK_NETWORKS[name], batch, backend="cupy")
         contenders = gpu_tasks.contenders(work, xp, precision)
         for task in TASKS:
             runs = {label: make(task) for label, make in contenders.items()}

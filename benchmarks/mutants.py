@@ -44,6 +44,12 @@ FORMULAS = (
     "training/optimizer.py",
 )  # fmt: skip
 
+#: Files in these folders without formulas: input validation, and the programs on checkpoints.
+PROGRAMS = {
+    "samplers/checks.py", "likelihood/_evaluate.py", "likelihood/_result.py", "editing/images.py",
+    "editing/inversion.py", "editing/_model.py",
+}  # fmt: skip
+
 
 def files(names: list[str]) -> list[Path]:
     """The given files and the files of the given folders."""
@@ -53,7 +59,7 @@ def files(names: list[str]) -> list[Path]:
         if not path.exists():
             raise SystemExit(f"mutants: {path} does not exist: give paths within npdiff")
         found += sorted(path.rglob("*.py")) if path.is_dir() else [path]
-    return [path for path in found if path.name != "checks.py"]  # input validation only
+    return [path for path in found if path.relative_to(PACKAGE).as_posix() not in PROGRAMS]
 
 
 def identity(mutant: Mutant) -> str:

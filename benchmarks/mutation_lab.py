@@ -83,9 +83,8 @@ def failing(check: Any, index: int) -> bool:
     registry = importlib.import_module("npdiff.laboratory.registry")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = check.run(registry.Case(check.name, index))
-    residuals = found if isinstance(found, dict) else dict.fromkeys(check.labels, found)
-    return not all(float(residuals[label]) <= check.tolerance for label in check.labels)
+        residuals = check.residuals(registry.Case(check.name, index))
+    return not all(found <= check.tolerance for found in residuals.values())
 
 
 def run_parallel(work: Callable[[int], Any], count: int, jobs: int) -> Iterator[tuple[int, Any]]:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from npdiff.bench.contenders import ContenderError, check_contenders, is_available
 from npdiff.bench.machine import describe_machine
 from npdiff.bench.measure import Plan, compare, peak
-from npdiff.bench.networks import NETWORKS, Network
+from npdiff.bench.networks import BENCHMARK_NETWORKS, Network
 from npdiff.cli.common import integer_at_least, output_path
 from npdiff.errors import InputError
 from npdiff.files import atomic
@@ -49,14 +49,14 @@ def at_resolution(side: int) -> Network:
     The multipliers are 1, 2, 2, 2, ...: all levels after the first are twice as wide.
     """
     levels = (side // 8).bit_length()
-    s = NETWORKS["S"]
+    s = BENCHMARK_NETWORKS["S"]
     options = {**s.model, "multipliers": (1,) + (2,) * (levels - 1), "attention": (levels - 1,)}
     return dataclasses.replace(s, name=f"{side}x{side}", shape=(side, side, 1), model=options)
 
 
 def of_width(width: int) -> Network:
     """S with ``width`` channels at the first level."""
-    s = NETWORKS["S"]
+    s = BENCHMARK_NETWORKS["S"]
     return dataclasses.replace(s, name=f"width {width}", model={**s.model, "width": width})
 
 
@@ -73,7 +73,8 @@ def curves(quick: bool) -> dict[str, Curve]:
 
     return {
         "batch": Curve(
-            "images in a batch (S)", [(n, NETWORKS["S"], n) for n in chosen((1, 4, 16, 64, 128))]
+            "images in a batch (S)",
+            [(n, BENCHMARK_NETWORKS["S"], n) for n in chosen((1, 4, 16, 64, 128))],
         ),
         "resolution": Curve(
             "pixels along a side, batches of 8",

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import scaling
 from npdiff.bench import measure
-from npdiff.bench.networks import NETWORKS, Network, workload
+from npdiff.bench.networks import BENCHMARK_NETWORKS, Network, workload
 from npdiff.nn import Stage
 
 
@@ -23,7 +23,7 @@ def test_attention_is_at_8x8_for_every_resolution(side: int) -> None:
                  if isinstance(layer, Stage) and layer.attention is not None]  # fmt: skip
     assert attending == list(model.down[-2:])
     if side == 32:
-        assert network.model == {**NETWORKS["S"].model}
+        assert network.model == {**BENCHMARK_NETWORKS["S"].model}
 
 
 def test_each_curve_changes_one_property() -> None:

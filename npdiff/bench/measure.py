@@ -9,7 +9,7 @@ from typing import Any
 from npdiff.bench.contenders import GEMM, Contender, ContenderError, Spec, Turn
 from npdiff.bench.flops import forward_flops
 from npdiff.bench.machine import describe_machine
-from npdiff.bench.networks import NETWORKS, Network, workload
+from npdiff.bench.networks import BENCHMARK_NETWORKS, Network, workload
 from npdiff.bench.tasks import STEPS
 
 TASKS = ("train", "infer", "sample")
@@ -127,7 +127,9 @@ def run_session(plan: Plan, tick: Callable[[str], None]) -> dict[str, Any]:
 
 def peak(plan: Plan) -> dict[str, float]:
     """The highest speed of matrix products in operations per second, by kind."""
-    with Contender(Spec(GEMM, NETWORKS["tiny"], 1, plan.threads, plan.backend)) as contender:
+    with Contender(
+        Spec(GEMM, BENCHMARK_NETWORKS["tiny"], 1, plan.threads, plan.backend)
+    ) as contender:
         operations = contender.request("operations")
         best = {}
         for kind, count in operations.items():

@@ -50,7 +50,7 @@ def _preset(name: str) -> Network:
 
 
 #: The networks by name. S, M and L have no labels; ``tiny`` is for tests.
-NETWORKS: dict[str, Network] = {
+BENCHMARK_NETWORKS: dict[str, Network] = {
     "S": _unet("S", 1, 32, (1, 2, 2)),
     "M": _unet("M", 3, 64, (1, 2, 2)),
     "L": _unet("L", 3, 64, (1, 2, 4)),

@@ -9,7 +9,7 @@ from typing import Any
 from npdiff.backend import module
 from npdiff.bench.contenders import CONTENDERS, ContenderError, check_contenders, default_contenders
 from npdiff.bench.measure import TASKS, Plan, run_session
-from npdiff.bench.networks import NETWORKS, workload
+from npdiff.bench.networks import BENCHMARK_NETWORKS, workload
 from npdiff.bench.profile import step_profile
 from npdiff.cli.common import (
     add_backend,
@@ -44,7 +44,7 @@ examples:
 Networks, in float32: S (1x32x32, width 32, multipliers 1, 2, 2), M (3x32x32, width 64, 1, 2, 2)
 and L (3x32x32, width 64, 1, 2, 4) have two residual blocks per level, scaled and shifted by the
 timestep (AdaGN), attention at 8x8, no labels; digits and digits-large are the presets, with labels.
-A module that --import names can add U-Nets to the dictionary npdiff.bench.networks.NETWORKS.
+A module given by --import can add U-Nets to npdiff.bench.networks.BENCHMARK_NETWORKS.
 
 Tasks: train is a whole step: noise, forward, backward, clipping, AdamW and the moving average of
 the weights, for PyTorch as well; infer is one evaluation of the network; sample is ten steps of
@@ -84,7 +84,7 @@ def add(commands: Any) -> None:
     """Declare the command."""
     parser = command(commands, "bench", "time training and sampling on this machine", DETAILS)
     parser.add_argument(
-        "--network", action="append", choices=NETWORKS, metavar="NAME", dest="networks",
+        "--network", action="append", choices=BENCHMARK_NETWORKS, metavar="NAME", dest="networks",
         help="S, M, L, digits or digits-large; repeatable (default: S)",
     )  # fmt: skip
     parser.add_argument(
@@ -167,7 +167,7 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
             raise InputError(f"contender {name!r} needs a GPU: add --backend cupy, or leave it out")
     networks, batches = sizes(arguments)
     return Plan(
-        [NETWORKS[name] for name in networks],
+        [BENCHMARK_NETWORKS[name] for name in networks],
         batches,
         list(dict.fromkeys(arguments.tasks or ("train", "infer"))),
         names,
@@ -284,7 +284,7 @@ def run_profiles(arguments: argparse.Namespace) -> dict[str, Any]:
             stack.enter_context(definitions_only())
         for name in networks:
             for batch in batches:
-                work = workload(NETWORKS[name], batch, threads, arguments.backend)
+                work = workload(BENCHMARK_NETWORKS[name], batch, threads, arguments.backend)
                 found.append(step_profile(work, threads, arguments.rounds))
                 print(profile_text(found[-1]))
     return {"profiles": found}

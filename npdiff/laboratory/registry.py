@@ -15,12 +15,13 @@ import traceback
 import warnings
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 
+from npdiff.acceleration import definitions_only
 from npdiff.backend import Array, to_host
 from npdiff.laboratory.equations import equations
 
@@ -96,6 +97,24 @@ class Check:
         """File and function: ``laboratory/checks/process.py:posterior_by_bayes``."""
         module = self.run.__module__.removeprefix("npdiff.").replace(".", "/")
         return f"{module}.py:{self.name}"
+
+    def residuals(self, case: Case) -> dict[str, float]:
+        """The residual of each label in one case.
+
+        An op with a kernel is run twice, with kernels and by its definition; the larger counts.
+        """
+        found = self._by_label(self.run(case))
+        if self.location.startswith(("laboratory/checks/ops/", "laboratory/checks/nn/")):
+            with definitions_only():
+                defined = self._by_label(self.run(replace(case)))  # a new case: the same draws
+            found = {label: max(defined[label], r) if r == r else r for label, r in found.items()}
+        return found
+
+    def _by_label(self, found: Residual) -> dict[str, float]:
+        return {
+            label: float(found[label] if isinstance(found, Mapping) else found)
+            for label in self.labels
+        }
 
 
 @dataclass(frozen=True)
@@ -218,10 +237,8 @@ def run_check(
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             for index in range(check.cases if cases is None else cases):
-                found = check.run(Case(check.name, index, seed, xp))
-                for label in check.labels:
-                    one = found[label] if isinstance(found, Mapping) else found
-                    residuals[label].append(float(one))
+                for label, one in check.residuals(Case(check.name, index, seed, xp)).items():
+                    residuals[label].append(one)
     except Exception:  # reported in the result, whatever it is
         error = traceback.format_exc()
     seconds = time.perf_counter() - start

@@ -2,10 +2,10 @@
 
 import pytest
 
-from npdiff.bench.networks import NETWORKS, Network
+from npdiff.bench.networks import BENCHMARK_NETWORKS, Network
 
 
 @pytest.fixture
 def tiny() -> Network:
     """A network that takes milliseconds."""
-    return NETWORKS["tiny"]
+    return BENCHMARK_NETWORKS["tiny"]

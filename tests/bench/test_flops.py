@@ -8,7 +8,7 @@ import pytest
 from npdiff import tree
 from npdiff.acceleration import definitions_only
 from npdiff.bench.flops import forward_flops, training_flops
-from npdiff.bench.networks import NETWORKS, Network, workload
+from npdiff.bench.networks import BENCHMARK_NETWORKS, Network, workload
 
 
 class Counted(np.ndarray):
@@ -37,8 +37,10 @@ def test_operations_equal_those_counted_from_the_pytorch_layers(
     network: str, millions: float
 ) -> None:
     """The reference values come from a separate program."""
-    model = workload(NETWORKS[network], 1).model
-    assert forward_flops(NETWORKS[network], model) / 1e6 == pytest.approx(millions, abs=0.1)
+    model = workload(BENCHMARK_NETWORKS[network], 1).model
+    assert forward_flops(BENCHMARK_NETWORKS[network], model) / 1e6 == pytest.approx(
+        millions, abs=0.1
+    )
 
 
 def test_operations_of_attention_equal_a_count_by_hand() -> None:

@@ -8,7 +8,7 @@ import pytest
 from npdiff.bench import contenders, machine, measure
 from npdiff.bench.contenders import Contender, ContenderError, Spec, Turn
 from npdiff.bench.measure import MAX_FOREIGN_CPUS, TRIES, Plan, compare
-from npdiff.bench.networks import NETWORKS, Network
+from npdiff.bench.networks import BENCHMARK_NETWORKS, Network
 from npdiff.bench.worker import Gemm, timed
 
 
@@ -56,7 +56,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[[Script], list[str]]:
 
 def plan(*names: str, **options: Any) -> Plan:
     options = {"tasks": ["train"], "rounds": 3, "memory": False, **options}
-    return Plan([NETWORKS["tiny"]], [4], contenders=names, threads=2, **options)
+    return Plan([BENCHMARK_NETWORKS["tiny"]], [4], contenders=names, threads=2, **options)
 
 
 def test_contenders_alternate_and_the_first_turn_does_not_count(
@@ -121,7 +121,7 @@ def test_the_plan_counts_all_progress_reports(
     planned = plan("npdiff", "torch", tasks=["train", "infer"], memory=True)
     scripted({"npdiff": iter([Turn(1.0, 0.0)] * 8)})  # and torch does not start
     monkeypatch.setattr(measure, "peak", lambda plan: {"square": 1e9})
-    compare(planned, NETWORKS["tiny"], 4, 1e9, ticks.append)
+    compare(planned, BENCHMARK_NETWORKS["tiny"], 4, 1e9, ticks.append)
     assert len(ticks) + 1 == planned.ticks()  # the matrix product is not in the list
 
 

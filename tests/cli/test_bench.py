@@ -12,7 +12,7 @@ import pytest
 
 from npdiff import acceleration
 from npdiff.bench import contenders, measure
-from npdiff.cli import bench, common, main, verify
+from npdiff.cli import bench, common, main, profile, verify
 from npdiff.laboratory import runner
 from npdiff.runtime.threads import thread_count
 
@@ -160,7 +160,10 @@ def test_a_contender_that_does_not_start_is_an_error(
 
 
 @pytest.mark.parametrize("definitions", [False, True])
-def test_the_profile_of_a_step(npdiff: Any, tmp_path: Path, definitions: bool) -> None:
+def test_the_profile_of_a_step(
+    npdiff: Any, tmp_path: Path, definitions: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(profile, "MIN_FRACTION", 0.0)  # a busy machine may shrink any fraction
     file = tmp_path / "profile.json"
     more = ["--definitions-only"] if definitions else []
     result = npdiff(*TINY, "--profile", "--json", file, *more)
@@ -174,10 +177,10 @@ def test_the_profile_of_a_step(npdiff: Any, tmp_path: Path, definitions: bool) -
     assert any(line.startswith("    res ") for line in lines)
     assert max(map(len, lines)) <= 100
     assert ("kernels." in out) != definitions
-    (profile,) = json.loads(file.read_text())["profiles"]
-    assert profile["batch"] == 2
-    assert profile["layers"]["stem"]["forward"] > 0
-    assert any("conv" in name for name in profile["functions"])
+    (found,) = json.loads(file.read_text())["profiles"]
+    assert found["batch"] == 2
+    assert found["layers"]["stem"]["forward"] > 0
+    assert any("conv" in name for name in found["functions"])
 
 
 COMMANDS = {

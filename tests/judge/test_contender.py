@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from npdiff.bench.contenders import CONTENDERS, Contender, Spec
-from npdiff.bench.networks import NETWORKS, Network, workload
+from npdiff.bench.networks import BENCHMARK_NETWORKS, Network, workload
 from npdiff.bench.tasks import Npdiff
 
 torch = pytest.importorskip("torch", reason="PyTorch: pip install 'npdiff[judge]'")
@@ -19,7 +19,7 @@ EAGER = [name.removeprefix("torch").removeprefix("-") for name in CONTENDERS
 def test_outputs_and_samples_agree(name, variant):
     from npdiff.bench.pytorch.tasks import Torch
 
-    labeled = NETWORKS["tiny"]
+    labeled = BENCHMARK_NETWORKS["tiny"]
     network = labeled if name == "tiny" else Network(name, labeled.shape, labeled.model)
     work = workload(network, 3)
     for task in ("infer", "sample"):
@@ -32,7 +32,7 @@ def test_outputs_and_samples_agree(name, variant):
 def test_training_changes_all_weights_and_their_average(variant):
     from npdiff.bench.pytorch.tasks import Torch
 
-    contender = Torch(workload(NETWORKS["tiny"], 4), 1, variant)
+    contender = Torch(workload(BENCHMARK_NETWORKS["tiny"], 4), 1, variant)
     before = [p.detach().clone() for p in contender.model.parameters()]
     contender.run("train")
     for old, new, mean in zip(before, contender.model.parameters(), contender.average, strict=True):
@@ -52,7 +52,7 @@ def test_an_attention_block_runs_and_has_gradients(variant):
 
 
 def test_outputs_and_gradients_agree():
-    spec = Spec("torch", NETWORKS["tiny"], 1, 1)
+    spec = Spec("torch", BENCHMARK_NETWORKS["tiny"], 1, 1)
     with Contender(spec) as contender:
         found = contender.request("agreement")
     assert 0 <= found["output"] < 1e-5

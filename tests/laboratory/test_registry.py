@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from npdiff.acceleration import kernels_allowed
 from npdiff.laboratory import registry
 from npdiff.laboratory.equations import equations
 from npdiff.laboratory.registry import Case, Check, checks, relative, run_check
@@ -134,3 +135,15 @@ def test_relative_deviation() -> None:
     assert np.isnan(relative([np.nan], [1.0]))
     with pytest.raises(ValueError, match="shape"):
         relative([1.0], [1.0, 2.0])
+
+
+@pytest.mark.parametrize(("folder", "residual"), [("ops", 1.0), ("schedules", 0.0)])
+def test_checks_of_ops_run_with_kernels_and_by_definition(folder: str, residual: float) -> None:
+    """An error in a definition counts although a right kernel replaces it."""
+
+    def wrong_definition(case: Case) -> float:
+        return float(not kernels_allowed())
+
+    wrong_definition.__module__ = f"npdiff.laboratory.checks.{folder}.example"
+    example = Check("wrong_definition", ("conv",), "none", 1e-9, 1, wrong_definition)
+    assert run_check(example).residuals == {"conv": (residual,)}

@@ -61,7 +61,7 @@ CASES: dict[str, tuple[Any, tuple[tuple[int, ...], ...], dict[str, Any]]] = {
 
 
 def test_every_layer_has_a_case() -> None:
-    assert {case.split(",")[0] for case in CASES} == set(nn.__all__)
+    assert {case.split(",")[0] for case in CASES} == set(nn.__all__) - {"NETWORKS"}
 
 
 @pytest.mark.parametrize("case", CASES)

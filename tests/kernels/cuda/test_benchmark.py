@@ -12,11 +12,11 @@ import pytest
 
 from benchmarks import gpu, gpu_tasks
 from npdiff import backend, tree
-from npdiff.bench.networks import NETWORKS, Network, workload
+from npdiff.bench.networks import BENCHMARK_NETWORKS, Network, workload
 from npdiff.verify import strict
 
 ROOT = Path(__file__).parents[3]
-TINY = Network("tiny", (8, 8, 1), {**NETWORKS["tiny"].model, "width": 16})
+TINY = Network("tiny", (8, 8, 1), {**BENCHMARK_NETWORKS["tiny"].model, "width": 16})
 
 
 def command(*arguments):
@@ -68,7 +68,7 @@ def cupy(emulator, monkeypatch):
     for module in [m for name, m in sys.modules.items() if name.startswith(("npdiff", "bench"))]:
         if vars(module).get("module") is real:
             monkeypatch.setattr(module, "module", lambda _: there)
-    monkeypatch.setattr(gpu, "NETWORKS", {"S": TINY})
+    monkeypatch.setattr(gpu, "BENCHMARK_NETWORKS", {"S": TINY})
     monkeypatch.setattr(gpu, "WARM_UPS", 0)
     monkeypatch.setattr(gpu_tasks, "STEPS", 1)
     monkeypatch.setattr("npdiff.bench.tasks.STEPS", 1)

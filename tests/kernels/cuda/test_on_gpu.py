@@ -8,7 +8,7 @@ import pytest
 
 from npdiff import backend, nn, ops, tree
 from npdiff.acceleration import definitions_only
-from npdiff.bench.networks import NETWORKS, Network, workload
+from npdiff.bench.networks import BENCHMARK_NETWORKS, Network, workload
 from npdiff.kernels import adamw as host
 from npdiff.kernels.cuda import adamw, noise
 from npdiff.kernels.cuda.settings import using
@@ -109,7 +109,7 @@ def test_a_captured_step_equals_the_step(xp):
     """Six steps, on a GPU the last ones are launches of a graph, and six without capture."""
     from benchmarks.gpu_tasks import Graphed
 
-    tiny = Network("tiny", (8, 8, 1), {**NETWORKS["tiny"].model, "width": 16})
+    tiny = Network("tiny", (8, 8, 1), {**BENCHMARK_NETWORKS["tiny"].model, "width": 16})
     work, states = workload(tiny, 2), []
     for warm_ups in (2, 100):
         graphed = Graphed(work, xp)
