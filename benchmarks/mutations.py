@@ -44,10 +44,10 @@ SYMMETRIC = {
     "swapaxes",
     "isinstance",
 }
-#: Functions that split work into blocks, validate arguments, or give quadrature nodes.
+#: Functions that split work, register parts, validate, print, or give quadrature nodes.
 _OUTSIDE = {
-    *("split_range", "blocks", "check_features", "TypeVar", "cast", "__repr__", "__str__"),
-    *("leggauss", "hermgauss"),
+    *("split_range", "blocks", "Registry", "HasAttributes", "bind", "check_features"),
+    *("TypeVar", "cast", "__repr__", "__str__", "short_repr", "leggauss", "hermgauss"),
 }
 #: Names of constants that affect only speed or the accuracy of a search.
 _TUNING = re.compile(r"BLOCK|BITS|ITERATIONS|TOLERANCE|ROUNDING|^[ra]?tol")

@@ -4,6 +4,11 @@
 
 #: For each reason the mutants it applies to: file, function and change, as printed.
 REASONS: dict[str, tuple[str, ...]] = {
+    "the table of whole times is a fast path: outside of it the formula gives the same value": (
+        "schedules/discrete.py:DiscreteSchedule._at_scalar: 0.0 <= t <= self.t_max -> 0.0 < t <= self.t_max",
+        "schedules/discrete.py:DiscreteSchedule._at_scalar: 0.0 <= t <= self.t_max -> 1.0 <= t <= self.t_max",
+        "schedules/discrete.py:DiscreteSchedule._at_scalar: 0.0 <= t <= self.t_max -> 0.0 <= t < self.t_max",
+    ),
     "for a 1x1 kernel the general branch gives the same result": (
         "ops/_conv.py:conv: stride == 1 -> stride != 1",
         "ops/_conv.py:conv: stride == 1 -> stride == 2",
