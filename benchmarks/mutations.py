@@ -142,7 +142,7 @@ def _call(node: ast.Call) -> Iterator[ast.AST]:
         yield ast.Call(func, node.args, node.keywords)
     if name in DROPPED_FUNCTIONS and len(node.args) == 1:
         yield node.args[0]
-    if name in SYMMETRIC or (name == "einsum" and _alike(node.args[0])):
+    if name in SYMMETRIC | _OUTSIDE or (name == "einsum" and _alike(node.args[0])):
         return
     for i in range(len(node.args) - 1):
         a, b = node.args[i : i + 2]
