@@ -18,7 +18,7 @@ class ShiftedProducts:
     r"""A convolution with K x K taps at stride 1.
 
     The padded images are stored as one matrix with a row of C elements for each pixel, PW pixels
-        for each line of an image. The pixel under tap (i, j) is then i PW + j rows further on, for
+    for each line of an image. The pixel under tap (i, j) is then i PW + j rows further on, for
     every output, so nothing is gathered: products of shifted views with the taps are added up. Rows
     at the ends of lines and images, which belong to no output, are computed as well and dropped.
 
